@@ -1,0 +1,51 @@
+{# Everything in which engines differ. Models call these and are otherwise the same SQL on DuckDB and Spark. #}
+
+{# A 128-bit key of some columns: a third of the memory of grouping and joining by the ids themselves. #}
+{% macro key_hash(columns) -%}
+    {{ return(adapter.dispatch('key_hash')(columns)) }}
+{%- endmacro %}
+
+{% macro default__key_hash(columns) -%}
+    md5(concat_ws('|', {{ columns | join(', ') }}))
+{%- endmacro %}
+
+{% macro duckdb__key_hash(columns) -%}
+    md5_number({{ columns | join(" || '|' || ") }})
+{%- endmacro %}
+
+{# The day of a UTC time stamp in the report's zone. #}
+{% macro report_date(timestamp) -%}
+    {{ return(adapter.dispatch('report_date')(timestamp)) }}
+{%- endmacro %}
+
+{% macro default__report_date(timestamp) -%}
+    cast(from_utc_timestamp({{ timestamp }}, '{{ var("report_timezone") }}') as date)
+{%- endmacro %}
+
+{% macro duckdb__report_date(timestamp) -%}
+    cast(timezone('{{ var("report_timezone") }}', timezone('UTC', {{ timestamp }})) as date)
+{%- endmacro %}
+
+{% macro digits_only(text) -%}
+    {{ return(adapter.dispatch('digits_only')(text)) }}
+{%- endmacro %}
+
+{% macro default__digits_only(text) -%}
+    regexp_replace({{ text }}, '[^0-9]', '')
+{%- endmacro %}
+
+{% macro duckdb__digits_only(text) -%}
+    regexp_replace({{ text }}, '[^0-9]', '', 'g')
+{%- endmacro %}
+
+{% macro matches(text, pattern) -%}
+    {{ return(adapter.dispatch('matches')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro default__matches(text, pattern) -%}
+    {{ text }} rlike '{{ pattern }}'
+{%- endmacro %}
+
+{% macro duckdb__matches(text, pattern) -%}
+    regexp_matches({{ text }}, '{{ pattern }}')
+{%- endmacro %}

@@ -1,0 +1,37 @@
+{# How a run finds its work. Two watermarks, both on load time and never on event time:
+
+   - a state model (sends, statuses, inbound messages) merges the loads it has not seen itself:
+     `loads_not_merged`;
+   - everything after it recomputes the conversations touched since the last build that passed every
+     check: `built_through_load_id`. A build that failed or was killed moves nothing, so the next one
+     does its work again. #}
+
+{% macro loads_not_merged(load_id) -%}
+    {%- if is_incremental() -%}
+    where {{ load_id }} > (select coalesce(max(last_load_id), 0) from {{ this }})
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro built_through_load_id() -%}
+    {%- if execute and not flags.FULL_REFRESH -%}
+        {%- set builds = run_query('select coalesce(max(through_load_id), 0) from ' ~ source('raw', 'builds') ~ ' where finished_at is not null') -%}
+        {{ return(builds.columns[0].values()[0] | int) }}
+    {%- endif -%}
+    {{ return(0) }}
+{%- endmacro %}
+
+{# Keeps the touched conversations; keeps all when there is nothing to build upon. #}
+{% macro where_touched(alias='') -%}
+    {%- if built_through_load_id() > 0 -%}
+    where {{ alias }}conversation_key in (select touched.conversation_key from {{ ref('int_conversations_touched') }} as touched)
+    {%- else -%}
+    where true
+    {%- endif -%}
+{%- endmacro %}
+
+{# The same for a mart, which knows a conversation by its channel and contact. #}
+{% macro where_touched_in_mart() -%}
+    {%- if is_incremental() -%}
+    where (channel_id, contact_id) in (select (touched.channel_id, touched.contact_id) from {{ ref('int_conversations_touched') }} as touched)
+    {%- endif -%}
+{%- endmacro %}

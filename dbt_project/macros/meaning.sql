@@ -1,0 +1,45 @@
+{# Rules of the contract that more than one model needs. #}
+
+{# Contract, section 4.4. Botmaker's `startingCause` maps to the same words through a seed. #}
+{% macro origin_of_send(notification_name, template_name) -%}
+    case
+        when {{ notification_name }} is not null then 'mass_notification'
+        when {{ template_name }} is not null then 'whatsapp_template'
+        else 'other'
+    end
+{%- endmacro %}
+
+{% macro origins_in_report() -%}
+    ('mass_notification', 'whatsapp_template', 'referred_campaign', 'referred_webchat')
+{%- endmacro %}
+
+{# Contract, section 4.7. #}
+{% macro user_type(is_first_session, customer_created_at, session_started_at) -%}
+    case
+        when not {{ is_first_session }} then 'returning'
+        when {{ customer_created_at }} < {{ session_started_at }} - interval '{{ var("new_user_tolerance_seconds") }}' second then 'returning'
+        else 'new'
+    end
+{%- endmacro %}
+
+{# The columns that both fact tables share, in the order of the contract, section 5. #}
+{% macro session_start_columns() -%}
+    {{ return([
+        'session_start_id', 'session_id', 'session_started_at', 'session_start_date', 'origin', 'is_in_report',
+        'channel_id', 'channel_name', 'line_number', 'contact_id', 'customer_id', 'user_type',
+        'message_id', 'template_name', 'template_language', 'notification_name',
+        'sent_at', 'delivered_at', 'read_at', 'replied_at', 'failed_at',
+        'is_not_sent', 'is_sent', 'is_delivered', 'is_read', 'is_replied', 'last_status',
+        'failure_code', 'failure_group', 'failure_reason', 'failure_detail',
+        'agent_groups', 'chat_link', 'source',
+    ]) }}
+{%- endmacro %}
+
+{# What the daily marts are counted by: the report's filters and its day. #}
+{% macro report_keys(prefix='') -%}
+    {%- set keys = [] -%}
+    {%- for key in ['session_start_date', 'origin', 'channel_id', 'line_number', 'template_name', 'notification_name', 'user_type'] -%}
+        {%- do keys.append(prefix ~ key) -%}
+    {%- endfor -%}
+    {{ return(keys) }}
+{%- endmacro %}

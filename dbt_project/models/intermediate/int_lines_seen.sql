@@ -1,0 +1,63 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['given_channel_id', 'given_line_number'],
+    incremental_strategy='delete+insert'
+) }}
+
+with sends as (
+
+    select * from {{ ref('stg_send_log__sends') }}
+
+),
+
+statuses as (
+
+    select * from {{ ref('stg_whatsapp__statuses') }}
+
+),
+
+inbound_messages as (
+
+    select * from {{ ref('stg_whatsapp__inbound_messages') }}
+
+),
+
+new_sightings as (
+
+    select given_channel_id, given_line_number, load_id from sends {{ loads_not_merged('load_id') }}
+    union all
+    select given_channel_id, given_line_number, load_id from statuses {{ loads_not_merged('load_id') }}
+    union all
+    select given_channel_id, given_line_number, load_id from inbound_messages {{ loads_not_merged('load_id') }}
+
+),
+
+sightings as (
+
+    select
+        coalesce(given_channel_id, '') as given_channel_id,
+        coalesce(given_line_number, '') as given_line_number,
+        min(load_id) as first_load_id,
+        max(load_id) as last_load_id
+    from new_sightings
+    group by 1, 2
+    {% if is_incremental() %}
+    union all
+    select given_channel_id, given_line_number, first_load_id, last_load_id from {{ this }}
+    {% endif %}
+
+),
+
+final as (
+
+    select
+        given_channel_id,
+        given_line_number,
+        min(first_load_id) as first_load_id,
+        max(last_load_id) as last_load_id
+    from sightings
+    group by given_channel_id, given_line_number
+
+)
+
+select * from final

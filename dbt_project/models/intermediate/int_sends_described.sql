@@ -1,0 +1,143 @@
+{{ config(materialized='view') }}
+
+with sends as (
+
+    select * from {{ ref('int_sends_deduplicated') }}
+
+),
+
+sends_statused as (
+
+    select * from {{ ref('int_sends_statused') }}
+
+),
+
+sends_replied as (
+
+    select * from {{ ref('int_sends_replied') }}
+
+),
+
+activities as (
+
+    select * from {{ ref('int_activities_sessionized') }}
+
+),
+
+sessions_started as (
+
+    select * from {{ ref('int_sessions_started') }}
+
+),
+
+channels_named as (
+
+    select * from {{ ref('int_channels_named') }}
+
+),
+
+failure_reasons as (
+
+    select * from {{ ref('failure_reasons') }}
+
+),
+
+sends_in_sessions as (
+
+    select
+        sends_statused.*,
+        sends_replied.replied_at,
+        activities.is_attempted_start,
+        activities.first_session_started_at,
+        sessions_started.session_id,
+        coalesce(sessions_started.session_started_at, sends_statused.sent_at) as session_started_at,
+        coalesce(sessions_started.session_id = sends_statused.message_id and sessions_started.is_started_by_send, false)
+        or activities.is_attempted_start as is_session_start
+    from sends_statused
+    inner join activities
+        on sends_statused.message_key = activities.message_key
+        and activities.is_send
+    left join sends_replied
+        on sends_statused.message_key = sends_replied.message_key
+    left join sessions_started
+        on activities.conversation_key = sessions_started.conversation_key
+        and activities.session_started_at = sessions_started.session_started_at
+
+),
+
+flagged_sends as (
+
+    select
+        sends_in_sessions.message_key,
+        sends_in_sessions.message_id,
+        coalesce(sends_in_sessions.session_id, sends_in_sessions.message_id) as session_start_id,
+        sends_in_sessions.session_id,
+        sends_in_sessions.conversation_key,
+        sends_in_sessions.sent_at,
+        sends_in_sessions.delivered_at,
+        sends_in_sessions.read_at,
+        sends_in_sessions.replied_at,
+        sends_in_sessions.failed_at,
+        sends_in_sessions.session_started_at,
+        coalesce(
+            sends_in_sessions.first_session_started_at >= sends_in_sessions.session_started_at, true
+        ) as is_first_session,
+        sends_in_sessions.is_notification,
+        sends_in_sessions.is_session_start,
+        sends_in_sessions.is_not_sent,
+        sends_in_sessions.replied_at is not null as is_replied,
+        coalesce(sends_in_sessions.read_at, sends_in_sessions.replied_at) is not null as is_read,
+        coalesce(
+            sends_in_sessions.delivered_at, sends_in_sessions.read_at, sends_in_sessions.replied_at
+        ) is not null as is_delivered,
+        not sends_in_sessions.is_not_sent
+        and coalesce(
+            sends_in_sessions.sent_status_at, sends_in_sessions.delivered_at,
+            sends_in_sessions.read_at, sends_in_sessions.replied_at
+        ) is not null as is_sent,
+        sends_in_sessions.failure_code,
+        sends_in_sessions.failure_detail
+    from sends_in_sessions
+
+),
+
+final as (
+
+    select
+        flagged_sends.*,
+        case
+            when flagged_sends.is_not_sent then 'not_sent'
+            when flagged_sends.is_replied then 'replied'
+            when flagged_sends.is_read then 'read'
+            when flagged_sends.is_delivered then 'delivered'
+            when flagged_sends.is_sent then 'sent'
+            else 'pending'
+        end as last_status,
+        case when flagged_sends.is_not_sent then coalesce(failure_reasons.failure_group, 'unknown') end as failure_group,
+        case when flagged_sends.is_not_sent then coalesce(failure_reasons.label_en, unknown_reason.label_en) end as failure_reason,
+        {{ origin_of_send('sends.notification_name', 'sends.template_name') }} as origin,
+        sends.channel_id,
+        channels_named.channel_name,
+        channels_named.line_number,
+        sends.contact_id,
+        sends.customer_id,
+        {{ user_type('flagged_sends.is_first_session', 'sends.customer_created_at', 'flagged_sends.session_started_at') }} as user_type,
+        sends.template_name,
+        sends.template_language,
+        sends.notification_name,
+        sends.agent_groups,
+        sends.chat_link
+    from flagged_sends
+    inner join sends
+        on flagged_sends.message_key = sends.message_key
+        and sends.is_kept
+    inner join channels_named
+        on sends.channel_id = channels_named.channel_id
+    left join failure_reasons
+        on flagged_sends.failure_code = failure_reasons.failure_code
+    left join failure_reasons as unknown_reason
+        on unknown_reason.failure_code = 'unknown'
+
+)
+
+select * from final

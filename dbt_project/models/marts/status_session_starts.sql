@@ -1,0 +1,21 @@
+{{ config(unique_key='session_start_date', incremental_strategy='replace_days') }}
+
+with session_starts as (
+
+    select * from {{ ref('fct_session_starts') }}
+
+),
+
+final as (
+
+    select
+        {{ report_keys() | join(',\n        ') }},
+        last_status,
+        count(*) as notifications
+    from session_starts
+    where is_in_report and message_id is not null {{ where_day_changed() }}
+    group by {{ report_keys() | join(', ') }}, last_status
+
+)
+
+select * from final

@@ -1,0 +1,1 @@
+"""Dagster's side of the project: land, build, publish, export."""

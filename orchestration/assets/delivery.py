@@ -1,0 +1,53 @@
+"""What people get: the published marts and the daily TSVs."""
+
+from dagster import AssetKey, AssetSpec, Failure, MaterializeResult, MetadataValue, asset, multi_asset
+from dagster import AssetExecutionContext
+
+from orchestration.assets.metadata import preview
+from orchestration.delivery.builds import MARTS, last_finished_build
+from orchestration.delivery.export import export_days
+from orchestration.delivery.publish import publish
+from orchestration.errors import StartsError
+from orchestration.resources import WarehouseResource, operator_errors
+
+_MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
+
+
+@asset(group_name="publication", deps=_MART_KEYS, kinds={"duckdb", "parquet"})
+def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The marts for BI tools, as one DuckDB file and as Parquet: replaced as a whole, after every check has passed."""
+    settings = warehouse.settings
+    with warehouse.open() as connection, operator_errors():
+        build = last_finished_build(connection)
+        if build is None:
+            raise StartsError("The last build did not pass its checks, so there is nothing to publish. Run the whole job.")
+        publication = publish(connection, settings, build)
+        context.log.info("Published." if publication.changed else "Nothing changed: the published files stay as they are.")
+        return MaterializeResult(
+            metadata={
+                "dagster/row_count": publication.rows["fct_session_starts"],
+                "changed": publication.changed,
+                "path": MetadataValue.path(str(settings.published_database)),
+                "bytes": settings.published_database.stat().st_size,
+                "rows": MetadataValue.json(publication.rows),
+                "preview": preview(connection, "select * from marts.session_starts_daily order by session_start_date desc, notifications desc limit 10"),
+            }
+        )
+
+
+@asset(group_name="export", deps=[published_marts], kinds={"csv"})
+def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The report's download: one TSV per report day, rewritten only when its day changed."""
+    settings = warehouse.settings
+    with warehouse.open() as connection, operator_errors():
+        exports = export_days(connection, settings)
+        context.log.info(f"{len(exports.written)} daily TSVs written, {len(exports.removed)} removed, {exports.files} in all.")
+        return MaterializeResult(
+            metadata={
+                "dagster/row_count": exports.rows,
+                "files": exports.files,
+                "files_written": len(exports.written),
+                "path": MetadataValue.path(str(settings.exports_dir)),
+                "written": MetadataValue.json(exports.written[:100]),
+            }
+        )

@@ -1,0 +1,55 @@
+"""The dbt models as assets and their data tests as asset checks."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dagster import AssetExecutionContext, AssetKey, AssetSpec, Failure
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+
+from orchestration.assets.landing import LEDGER_KEY
+from orchestration.dbt import build_arguments, manifest_path, run_dbt
+from orchestration.delivery.builds import finish_build, start_build
+from orchestration.resources import WarehouseResource
+from orchestration.settings import DBT_PROJECT_DIR, Settings
+
+
+class ReportTranslator(DagsterDbtTranslator):
+    """Groups that read like the report; staging waits for the ledger's checks."""
+
+    def __init__(self) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_asset_checks=True, enable_source_tests_as_checks=True, enable_source_metadata=True))
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if self.get_resource_props(manifest, unique_id)["resource_type"] == "model" and spec.key.path[0] == "staging":
+            spec = spec.merge_attributes(deps=[LEDGER_KEY])
+        return spec
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        if dbt_resource_props["resource_type"] == "seed":
+            return "lookups"
+        if dbt_resource_props["resource_type"] == "source":
+            return "landing"
+        return dbt_resource_props["fqn"][1]
+
+
+TRANSLATOR = ReportTranslator()
+_MANIFEST = manifest_path(Settings.from_environment())
+
+
+@dbt_assets(manifest=_MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
+def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
+    """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
+    with warehouse.open() as connection:
+        build = start_build(connection, warehouse.settings)
+    if build.is_rebuild:
+        context.log.info("Models, look-ups or variables changed since the last build: rebuilding everything from the raw tables.")
+    events, failure = run_dbt(warehouse.settings, build_arguments(warehouse.settings, full_refresh=build.is_rebuild))
+    for event in events:
+        message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
+        yield from message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context)
+    if failure is not None:
+        raise Failure(description=f"The models or their checks failed, so nothing is published:\n{failure}", allow_retries=False)
+    with warehouse.open() as connection:
+        finish_build(connection, build)

@@ -1,0 +1,99 @@
+"""The record of builds: what the marts are complete through, and which report days a build changed."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+
+MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
+
+# The daily marts change on the days on which the fact that they count changes.
+_CHANGES_WITH = {
+    "fct_session_starts": "fct_session_starts",
+    "fct_notifications": "fct_notifications",
+    "funnel_session_starts": "fct_session_starts",
+    "status_session_starts": "fct_session_starts",
+    "session_starts_daily": "fct_session_starts",
+}
+
+_DEFINITION_FOLDERS = (DBT_PROJECT_DIR / "models", DBT_PROJECT_DIR / "macros", PROJECT_ROOT / "seeds" / "lookups")
+_DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
+
+
+@dataclass(frozen=True)
+class Build:
+    """One attempt to build the marts. `is_rebuild`: nothing of the last one's meaning can be kept."""
+
+    build_id: int
+    through_load_id: int
+    definition_sha256: str
+    is_rebuild: bool
+
+
+def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
+    """Open a build. It is a rebuild when models, look-ups or variables changed since the last finished one."""
+    definition = definition_sha256(settings)
+    previous = connection.execute(
+        "select definition_sha256 from raw.builds where finished_at is not null order by build_id desc limit 1"
+    ).fetchone()
+    row = connection.execute(
+        """
+        insert into raw.builds by name
+        select
+            (select coalesce(max(build_id), 0) + 1 from raw.builds) as build_id,
+            $now as started_at,
+            null as finished_at,
+            (select coalesce(max(load_id), 0) from raw.landed_files) as through_load_id,
+            $definition as definition_sha256
+        returning build_id, through_load_id
+        """,
+        {"now": datetime.now(UTC).replace(tzinfo=None), "definition": definition},
+    ).fetchone()
+    assert row is not None
+    return Build(row[0], row[1], definition, is_rebuild=previous is not None and previous[0] != definition)
+
+
+def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
+    """Say that every check of the build has passed: from here on the marts may be published."""
+    connection.execute(
+        "update raw.builds set finished_at = $now where build_id = $build_id",
+        {"now": datetime.now(UTC).replace(tzinfo=None), "build_id": build.build_id},
+    )
+
+
+def last_finished_build(connection: duckdb.DuckDBPyConnection) -> Build | None:
+    """Return the build that may be published, or None where the latest one did not finish."""
+    row = connection.execute(
+        "select build_id, through_load_id, definition_sha256, finished_at from raw.builds order by build_id desc limit 1"
+    ).fetchone()
+    if row is None or row[3] is None:
+        return None
+    return Build(row[0], row[1], row[2], is_rebuild=False)
+
+
+def days_changed_since(connection: duckdb.DuckDBPyConnection, mart: str, build_id: int) -> list[date]:
+    """Return the report days on which a mart changed after a build, oldest first."""
+    rows = connection.execute(
+        "select distinct report_date from intermediate.changed_report_days where mart = $mart and build_id > $build_id order by report_date",
+        {"mart": _CHANGES_WITH[mart], "build_id": build_id},
+    ).fetchall()
+    return [day for (day,) in rows]
+
+
+def definition_sha256(settings: Settings) -> str:
+    """Hash everything that decides what the marts say about given raw tables."""
+    digest = hashlib.sha256(json.dumps(settings.dbt_vars, sort_keys=True).encode())
+    files = [DBT_PROJECT_DIR / "dbt_project.yml"]
+    files += [path for folder in _DEFINITION_FOLDERS for path in folder.rglob("*") if path.suffix in _DEFINITION_ENDINGS]
+    for path in sorted(files):
+        digest.update(_relative(path).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(PROJECT_ROOT).as_posix()

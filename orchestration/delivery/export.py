@@ -1,0 +1,161 @@
+"""Export the report as TSV: a file per report day, kept up to date, and any selection on demand."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from orchestration.delivery.builds import days_changed_since
+from orchestration.delivery.tsv import prepare_rows, write_tsv
+from orchestration.errors import StartsError
+from orchestration.settings import Settings
+
+
+@dataclass
+class DailyExports:
+    """The daily files after an export: which ones were written, removed, and how many there are."""
+
+    written: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    files: int = 0
+    rows: int = 0
+
+
+def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> DailyExports:
+    """Rewrite the daily files whose bytes changed since the last export, from the published marts."""
+    settings.exports_dir.mkdir(parents=True, exist_ok=True)
+    _remove_drafts(settings.exports_dir)
+    manifest = _read_manifest(settings)
+    files: dict[str, dict[str, Any]] = {entry["file"]: entry for entry in manifest.get("files", [])} if manifest else {}
+    result = DailyExports()
+    with duckdb.connect(str(settings.published_database), read_only=True) as published:
+        published.execute("set timezone = 'UTC'")
+        build_id, days = _days_to_look_at(warehouse, published, settings, manifest)
+        if days:
+            prepare_rows(published, settings, settings.language, "s.session_start_date in (select unnest($days))", {"days": days})
+        for day in days:
+            _export_day(published, settings, day, files, result)
+        if manifest is None:
+            # Without a manifest nothing is known of the files that lie here from before.
+            result.removed += _remove_strangers(settings.exports_dir, files)
+    if manifest is None or result.written or result.removed or files != {entry["file"]: entry for entry in manifest["files"]}:
+        _write_manifest(settings, build_id, files)
+    result.files = len(files)
+    result.rows = sum(entry["rows"] for entry in files.values())
+    return result
+
+
+def _settings_of(settings: Settings) -> dict[str, str]:
+    """The settings that every daily file depends on, beside the marts."""
+    return {"time_zone": settings.report_timezone, "language": settings.language.value}
+
+
+def _read_manifest(settings: Settings) -> dict[str, Any] | None:
+    """Return the manifest, or None where there is none that describes files of these settings."""
+    try:
+        manifest = json.loads(_manifest_path(settings).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return manifest if manifest.get("settings") == _settings_of(settings) else None
+
+
+def _days_to_look_at(
+    warehouse: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection, settings: Settings, manifest: dict[str, Any] | None
+) -> tuple[int, list[date]]:
+    row = published.execute("select build_id, definition_sha256, contacts from publish_info").fetchone()
+    assert row is not None
+    build_id = int(row[0])
+    exported = manifest["publication"] if manifest else None
+    if exported is None or exported["build_id"] > build_id or [exported["definition_sha256"], exported["contacts"]] != list(row[1:]):
+        days = {day for (day,) in published.execute("select distinct session_start_date from fct_session_starts where is_in_report").fetchall()}
+        known = {date.fromisoformat(entry["report_date"]) for entry in (manifest["files"] if manifest else [])}
+        return build_id, sorted(days | known)
+    changed = set(days_changed_since(warehouse, "fct_session_starts", exported["build_id"]))
+    assert manifest is not None
+    lost = {date.fromisoformat(entry["report_date"]) for entry in manifest["files"] if not (settings.exports_dir / entry["file"]).exists()}
+    return build_id, sorted(changed | lost)
+
+
+def _export_day(
+    published: duckdb.DuckDBPyConnection, settings: Settings, day: date, files: dict[str, dict[str, Any]], result: DailyExports
+) -> None:
+    name = f"sessionStartingCauses-{day:%Y-%m-%d}.tsv"
+    path = settings.exports_dir / name
+    draft = path.with_name(f".{name}.draft")
+    rows = write_tsv(published, draft, settings.language, day)
+    if rows == 0:
+        draft.unlink()
+        path.unlink(missing_ok=True)
+        if files.pop(name, None):
+            result.removed.append(name)
+        return
+    sha256 = _sha256(draft)
+    if path.exists() and _sha256(path) == sha256:
+        draft.unlink()
+        if files.get(name, {}).get("sha256") == sha256:
+            return
+    else:
+        put_in_place(draft, path)
+        result.written.append(name)
+    files[name] = {
+        "file": name,
+        "report_date": f"{day:%Y-%m-%d}",
+        "rows": rows,
+        "bytes": path.stat().st_size,
+        "sha256": sha256,
+        "time_zone": settings.report_timezone,
+        "made_at": _now(),
+    }
+
+
+def put_in_place(draft: Path, path: Path) -> None:
+    """Turn a finished draft into the file itself, so that a crash leaves the old bytes or the new ones."""
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _remove_drafts(folder: Path) -> None:
+    for draft in folder.glob(".*.draft"):
+        draft.unlink()
+
+
+def _remove_strangers(folder: Path, files: dict[str, dict[str, Any]]) -> list[str]:
+    strangers = [path for path in folder.glob("sessionStartingCauses-????-??-??.tsv") if path.name not in files]
+    for path in strangers:
+        path.unlink()
+    return [path.name for path in strangers]
+
+
+def _write_manifest(settings: Settings, build_id: int, files: dict[str, dict[str, Any]]) -> None:
+    with duckdb.connect(str(settings.published_database), read_only=True) as published:
+        row = published.execute("select definition_sha256, contacts from publish_info").fetchone()
+    assert row is not None
+    manifest = {
+        "settings": _settings_of(settings),
+        "publication": {"build_id": build_id, "definition_sha256": row[0], "contacts": row[1]},
+        "made_at": _now(),
+        "files": [files[name] for name in sorted(files)],
+    }
+    path = _manifest_path(settings)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    put_in_place(draft, path)
+
+
+def _manifest_path(settings: Settings) -> Path:
+    return settings.exports_dir / "manifest.json"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

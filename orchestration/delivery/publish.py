@@ -1,0 +1,190 @@
+"""Publish the marts for BI: a DuckDB file and Parquet files, each replaced as a whole or not at all.
+
+The cost follows the days that changed: they are replaced in a copy of the last published file. A
+reader that holds the old file open keeps it; the next one to open gets the new one.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+
+from orchestration.delivery.builds import MARTS, Build, days_changed_since
+from orchestration.delivery.masking import mask_fingerprint, prepare_masking, published_columns
+from orchestration.errors import StartsError
+from orchestration.settings import Settings
+
+
+@dataclass
+class Publication:
+    """What was published: rows per mart, and the report days that were replaced (None: all of them)."""
+
+    changed: bool
+    rows: dict[str, int] = field(default_factory=dict)
+    days_replaced: dict[str, list[date]] | None = None
+
+
+def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Build) -> Publication:
+    """Bring the published files up to a finished build; leave every byte alone if nothing changed."""
+    target = settings.published_database
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.draft")
+    _remove_draft(draft)
+    base = _published_build_id(target, settings, build)
+    days = None if base is None else {mart: days_changed_since(warehouse, mart, base) for mart in MARTS}
+    if days is not None and not any(days.values()) and _parquet_is_complete(settings):
+        return Publication(changed=False, rows=_count_rows(warehouse, "marts"))
+    if days is not None:
+        shutil.copyfile(target, draft)
+    warehouse.execute(f"attach {_quoted(draft)} as draft")
+    try:
+        prepare_masking(warehouse, settings)
+        for mart in MARTS:
+            if days is None:
+                _write_mart(warehouse, settings, mart)
+            else:
+                _replace_days(warehouse, settings, mart, days[mart])
+        _write_publish_info(warehouse, settings, build)
+        rows = _verify(warehouse)
+        stale = [mart for mart in MARTS if days is None or days[mart] or not _parquet_path(settings, mart).exists()]
+        drafts = _write_parquet_drafts(warehouse, settings, stale)
+    finally:
+        warehouse.execute("detach draft")
+    _replace(draft, target)
+    for parquet_draft, parquet in drafts:
+        _replace(parquet_draft, parquet)
+    return Publication(changed=True, rows=rows, days_replaced=days)
+
+
+def _remove_draft(draft: Path) -> None:
+    """A run that was killed while it wrote leaves its draft behind."""
+    draft.unlink(missing_ok=True)
+    draft.with_name(draft.name + ".wal").unlink(missing_ok=True)
+
+
+def _published_build_id(target: Path, settings: Settings, build: Build) -> int | None:
+    """Return the build that the published file shows, or None if it cannot be built upon."""
+    if not target.exists():
+        return None
+    try:
+        with duckdb.connect(str(target), read_only=True) as published:
+            row = published.execute("select build_id, definition_sha256, contacts from publish_info").fetchone()
+    except duckdb.Error:
+        return None
+    if row is None or row[1:] != (build.definition_sha256, mask_fingerprint(settings)) or row[0] > build.build_id:
+        return None
+    return int(row[0])
+
+
+def _columns(warehouse: duckdb.DuckDBPyConnection, mart: str) -> list[str]:
+    rows = warehouse.execute(
+        "select column_name from duckdb_columns() where database_name = current_database() and schema_name = 'marts' and table_name = $mart order by column_index",
+        {"mart": mart},
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: str) -> None:
+    columns = published_columns(_columns(warehouse, mart), settings)
+    warehouse.execute(f"create or replace table draft.main.{mart} as select {columns} from marts.{mart}")
+    comments = warehouse.execute(
+        """
+        select 'table', $mart, comment from duckdb_tables()
+        where database_name = current_database() and schema_name = 'marts' and table_name = $mart and comment is not null
+        union all
+        select 'column', $mart || '.' || column_name, comment from duckdb_columns()
+        where database_name = current_database() and schema_name = 'marts' and table_name = $mart and comment is not null
+        """,
+        {"mart": mart},
+    ).fetchall()
+    for kind, name, comment in comments:
+        warehouse.execute(f"comment on {kind} draft.main.{name} is {_quoted(comment)}")
+
+
+def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: str, days: list[date]) -> None:
+    if not days:
+        return
+    columns = published_columns(_columns(warehouse, mart), settings)
+    warehouse.execute(f"delete from draft.main.{mart} where session_start_date in (select unnest($days))", {"days": days})
+    warehouse.execute(
+        f"insert into draft.main.{mart} by name select {columns} from marts.{mart} where session_start_date in (select unnest($days))", {"days": days}
+    )
+
+
+def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Build) -> None:
+    warehouse.execute(
+        """
+        create or replace table draft.main.publish_info as
+        select
+            $published_at::timestamp as published_at,
+            $build_id::bigint as build_id,
+            $through_load_id::bigint as through_load_id,
+            $report_timezone as report_timezone,
+            $contacts as contacts,
+            $definition as definition_sha256
+        """,
+        {
+            "published_at": datetime.now(UTC).replace(tzinfo=None),
+            "build_id": build.build_id,
+            "through_load_id": build.through_load_id,
+            "report_timezone": settings.report_timezone,
+            "contacts": mask_fingerprint(settings),
+            "definition": build.definition_sha256,
+        },
+    )
+
+
+def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Compare the draft with the marts, mart by mart, before anyone may see it."""
+    expected, drafted = _count_rows(warehouse, "marts"), _count_rows(warehouse, "draft.main")
+    if expected != drafted:
+        raise StartsError(f"The published file would differ from the marts (rows {drafted}, not {expected}); it was left as it was. Delete it and run again.")
+    return drafted
+
+
+def _count_rows(warehouse: duckdb.DuckDBPyConnection, schema: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for mart in MARTS:
+        row = warehouse.execute(f"select count(*) from {schema}.{mart}").fetchone()
+        assert row is not None
+        counts[mart] = int(row[0])
+    return counts
+
+
+def _parquet_path(settings: Settings, mart: str) -> Path:
+    return settings.published_dir / "parquet" / f"{mart}.parquet"
+
+
+def _parquet_is_complete(settings: Settings) -> bool:
+    return all(_parquet_path(settings, mart).exists() for mart in MARTS)
+
+
+def _write_parquet_drafts(warehouse: duckdb.DuckDBPyConnection, settings: Settings, marts: list[str]) -> list[tuple[Path, Path]]:
+    drafts = []
+    for mart in marts:
+        path = _parquet_path(settings, mart)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.draft")
+        warehouse.execute(f"copy draft.main.{mart} to {_quoted(draft)} (format parquet)")
+        drafts.append((draft, path))
+    return drafts
+
+
+def _replace(draft: Path, target: Path) -> None:
+    """Put a finished file in place so that a crash leaves either the old one or the new one."""
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _quoted(value: object) -> str:
+    """Quote a path or text as a SQL literal, for the statements in which nothing can be bound."""
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,137 @@
+"""The TSV of the report: its 24 columns, their headers in three languages, and how a cell is written.
+
+The contract, section 6. Every rule about a cell is one SQL expression, so that DuckDB writes a
+million rows in one scan.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from orchestration.settings import PROJECT_ROOT, Language, Settings
+
+_FAILURE_REASONS = PROJECT_ROOT / "seeds" / "lookups" / "failure_reasons.csv"
+
+
+@dataclass(frozen=True)
+class TsvColumn:
+    """A column of the TSV: its field name, its headers, and the SQL that makes it from a session start."""
+
+    name: str
+    pt: str
+    es: str
+    sql: str
+
+    def header(self, language: Language) -> str:
+        return {Language.EN: self.name, Language.PT: self.pt, Language.ES: self.es}[language]
+
+
+def _text(sql: str) -> str:
+    """Text as one cell: no control characters, no formula, no empty string beside the missing value."""
+    return f"guarded(one_line({sql}))"
+
+
+def _time(column: str) -> str:
+    return f"date_trunc('second', timezone($report_timezone, timezone('UTC', {column})))"
+
+
+TSV_COLUMNS = (
+    TsvColumn("customer_id", "ID do usuário", "Id Usuario", _text("customer_id")),
+    TsvColumn("contact_id", "ID de contato/número", "Id Contacto/Número", _text("contact_id")),
+    TsvColumn("session_started_at", "Data/hora de início da sessão", "Fecha/tiempo Inicio Sesión", _time("session_started_at")),
+    TsvColumn("channel_id", "ID do canal", "Id canal", _text("channel_id")),
+    TsvColumn("is_new_user", "Usuário novo", "Usuario Nuevo", "user_type = 'new'"),
+    TsvColumn(
+        "template_or_notification_name",
+        "Nome do modelo/notificação",
+        "Nombre Plantilla/Notificación",
+        _text("coalesce(notification_name, template_name)"),
+    ),
+    TsvColumn("is_not_sent", "Não enviado", "No Enviado", "is_not_sent"),
+    TsvColumn("is_sent", "Enviado", "Enviado", "is_sent"),
+    TsvColumn("is_delivered", "Entregue", "Entregado", "is_delivered"),
+    TsvColumn("is_read", "Lida", "Leída", "is_read"),
+    TsvColumn("is_replied", "Respondida", "Respondida", "is_replied"),
+    TsvColumn("failure_reason", "Motivo da falha de envio", "Razón Falla Envío", _text("translated_reason")),
+    TsvColumn("failure_detail", "Detalhe da falha de envio", "Detalle Falla Envío", _text("failure_detail")),
+    TsvColumn("sent_at", "Data/hora de envio", "Fecha/tiempo Envío", _time("sent_at")),
+    TsvColumn("delivered_at", "Data/hora de entrega", "Fecha/tiempo Entrega", _time("delivered_at")),
+    TsvColumn("read_at", "Data/hora de leitura", "Fecha/hora de lectura", _time("read_at")),
+    TsvColumn("replied_at", "Data/hora de resposta", "Fecha/tiempo Respuesta", _time("replied_at")),
+    TsvColumn("agent_groups", "Grupos de agentes", "Grupos Agente", _text("agent_groups")),
+    TsvColumn("last_status", "Último status", "Último estado", "last_status"),
+    TsvColumn("origin", "Origem", "Origen", "origin"),
+    TsvColumn("line_number", "Número da linha", "Número de línea", _text("line_number")),
+    TsvColumn("failure_code", "Código da falha", "Código de falla", _text("failure_code")),
+    TsvColumn("session_start_id", "ID do início de sessão", "Id de inicio de sesión", _text("session_start_id")),
+    TsvColumn("chat_link", "Link da conversa", "Enlace al chat", _text("chat_link")),
+)
+
+# A spreadsheet runs a cell that starts with one of these, full-width or after spaces as well, unless
+# the whole cell is a number: then the sign, such as a phone's +, must stay. An apostrophe disarms it.
+# U+0085, U+2028 and U+2029 end a line for some readers, so they go with the control characters.
+_CELL_MACROS = r"""
+create or replace temp macro one_line(text) as
+    regexp_replace(text, '[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]', ' ', 'g');
+create or replace temp macro guarded(text) as nullif(case
+    when regexp_matches(text, '^[\s\x{a0}\x{3000}]*[=+\-@＝＋－＠]') and not regexp_full_match(text, '[+-]?[0-9][0-9.,]*')
+        then '''' || text
+    else text
+end, '');
+"""
+
+
+def prepare_rows(published: duckdb.DuckDBPyConnection, settings: Settings, language: Language, where: str, parameters: dict[str, object]) -> None:
+    """Collect the report rows that fulfil `where`, with their cells written, in the temporary table `tsv_rows`.
+
+    `where` is one of this package's own conditions; its values are bound through `parameters`.
+    """
+    published.execute(_CELL_MACROS)
+    cells = ",\n        ".join(f"{column.sql} as {column.name}" for column in TSV_COLUMNS)
+    published.execute(
+        f"""
+        create or replace temp table tsv_rows as
+        with reasons as (
+            select failure_code, label_{language.value} as label
+            from read_csv($failure_reasons, header = true, all_varchar = true)
+        ),
+        starts as (
+            select
+                s.*,
+                case when s.is_not_sent then coalesce(
+                    (select label from reasons where reasons.failure_code = s.failure_code),
+                    (select label from reasons where reasons.failure_code = 'unknown')
+                ) end as translated_reason
+            from fct_session_starts as s
+            where s.is_in_report and {where}
+        )
+        select
+        session_start_date as _report_date,
+        sent_at as _sent_at,
+        session_start_id as _session_start_id,
+        {cells}
+        from starts
+        """,
+        {"report_timezone": settings.report_timezone, "failure_reasons": str(_FAILURE_REASONS), **parameters},
+    )
+
+
+def write_tsv(published: duckdb.DuckDBPyConnection, path: Path, language: Language, day: date | None = None) -> int:
+    """Write the rows of `tsv_rows` (of one report day, or all) to a file; return the number of rows.
+
+    Sorted by `sent_at`, then `session_start_id`; what a user started has no `sent_at` and comes last.
+    """
+    columns = ", ".join(f'{column.name} as "{column.header(language)}"' for column in TSV_COLUMNS)
+    condition = "true" if day is None else f"_report_date = date '{day:%Y-%m-%d}'"
+    target = "'" + str(path).replace("'", "''") + "'"
+    row = published.execute(
+        f"""
+        copy (
+            select {columns} from tsv_rows where {condition} order by _sent_at nulls last, _session_start_id
+        ) to {target} (format csv, header true, delimiter '\t', quote '"', escape '"', nullstr '')
+        """
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,294 @@
+"""Land a feed: every new content of the landing zone, once, into the raw tables.
+
+A batch of files is one transaction: its rows, its rejected records and its lines in the ledger come
+together or not at all, so a kill at any moment costs at most the batch that was under way.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.landing.feeds import RAW_SCHEMA_SQL, TIME_MACROS_SQL, Feed
+from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
+from orchestration.landing.zone import LandingFile, LandingZone
+
+# Files of a batch share one pass of DuckDB: large enough that a thousand small files cost little,
+# small enough that a batch's parsed rows stay well under 1 GB (64 MiB of zstd were 0.5 GB parsed).
+BATCH_BYTES = 64 << 20
+BATCH_FILES = 1000
+
+
+@dataclass
+class LandingReport:
+    """What one look at a feed found. Counts of files, and of records in the files that are new."""
+
+    feed: str
+    files_known: int = 0
+    files_landed: int = 0
+    files_set_aside: list[str] = field(default_factory=list)
+    records: int = 0
+    landed: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class _NewFile:
+    file: LandingFile
+    path: Path
+    sha256: str
+
+
+class _FileSetAside(Exception):
+    def __init__(self, new_file: _NewFile, reason: str) -> None:
+        super().__init__(reason)
+        self.new_file = new_file
+        self.reason = reason
+
+
+def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed) -> LandingReport:
+    """Land what is new in a feed of the zone; the same content, under any name, lands once."""
+    connection.execute(RAW_SCHEMA_SQL)
+    connection.execute(TIME_MACROS_SQL)
+    report = LandingReport(feed.name)
+    load_id = _next_load_id(connection)
+    files = zone.files(feed.name)
+    unread = _files_to_read(connection, feed, files)
+    report.files_known = len(files) - len(unread)
+    # Rows keep the order of arrival by load and file, which is all that zone maps need.
+    connection.execute("set preserve_insertion_order = false")
+    for batch in _batches(unread):
+        with zone.local_copies(batch) as paths:
+            _land_files(connection, feed, list(zip(batch, paths, strict=True)), load_id, report)
+    connection.execute("reset preserve_insertion_order")
+    return report
+
+
+def _next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("select coalesce(max(load_id), 0) + 1 from raw.landed_files").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _files_to_read(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[LandingFile]) -> list[LandingFile]:
+    """Forget names that are gone, and return the files that are new or changed since the last look."""
+    listing = pa.table(
+        {"file_name": [file.name for file in files], "version": [file.version for file in files]},
+        schema=pa.schema([("file_name", pa.string()), ("version", pa.string())]),
+    )
+    connection.register("listing", listing)
+    connection.execute(
+        "delete from raw.landing_listing as known where feed = $feed and not exists "
+        "(select 1 from listing as l where l.file_name = known.file_name and l.version = known.version)",
+        {"feed": feed.name},
+    )
+    known = connection.execute("select file_name from raw.landing_listing where feed = $feed", {"feed": feed.name}).fetchall()
+    connection.unregister("listing")
+    known_names = {name for (name,) in known}
+    return [file for file in files if file.name not in known_names]
+
+
+def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
+    batch: list[LandingFile] = []
+    size = 0
+    for file in files:
+        if batch and (size + file.bytes > BATCH_BYTES or len(batch) == BATCH_FILES):
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.bytes
+    if batch:
+        yield batch
+
+
+def _land_files(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[tuple[LandingFile, Path]], load_id: int, report: LandingReport
+) -> None:
+    hashed = [_NewFile(file, path, _sha256(path)) for file, path in files]
+    known = {
+        sha256
+        for (sha256,) in connection.execute(
+            "select content_sha256 from raw.landed_files where feed = $feed and content_sha256 in (select unnest($hashes))",
+            {"feed": feed.name, "hashes": [new.sha256 for new in hashed]},
+        ).fetchall()
+    }
+    first_by_content = {new.sha256: new for new in reversed(hashed) if new.sha256 not in known}
+    to_land = sorted(first_by_content.values(), key=lambda new: new.file.name)
+    report.files_known += len(hashed) - len(to_land)
+    set_aside: list[_FileSetAside] = []
+    while True:
+        try:
+            _parse_batch(connection, feed, to_land)
+            break
+        except _FileSetAside as damaged:
+            set_aside.append(damaged)
+            to_land = [new for new in to_land if new is not damaged.new_file]
+    # Parsed outside the transaction: DuckDB scans committed rows with every thread, its own uncommitted ones with one.
+    connection.execute("begin")
+    try:
+        records, rejected = _write_batch(connection, feed, to_land, load_id)
+        for damaged in set_aside:
+            _write_ledger(connection, feed, [damaged.new_file], load_id, "set_aside", damaged.reason)
+        _write_listing(connection, feed, hashed)
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute(f"drop table if exists {feed.parsed_table}")
+    report.files_landed += len(to_land)
+    report.files_set_aside += [f"{damaged.new_file.file.name}: {damaged.reason}" for damaged in set_aside]
+    report.records += records
+    report.landed += records - rejected
+    report.rejected += rejected
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> None:
+    """Parse the files into the feed's temporary table. Raises `_FileSetAside` for one that is damaged."""
+    damaged: list[_FileSetAside] = []
+    connection.register("lines", pa.RecordBatchReader.from_batches(LINES_SCHEMA, _lines_of(files, damaged)))
+    try:
+        connection.execute(feed.parse_sql)
+    finally:
+        connection.unregister("lines")
+    if damaged:
+        raise damaged[0]
+    _reject_stray_commas(connection, feed)
+
+
+def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile], load_id: int) -> tuple[int, int]:
+    """Write the parsed rows, the rejected records and the ledger; return (records, rejected)."""
+    _register_files(connection, files)
+    landed_at = datetime.now(UTC).replace(tzinfo=None)
+    for statement in connection.extract_statements(feed.land_sql):
+        connection.execute(statement, {"landed_at": landed_at, "load_id": load_id})
+    _write_rejected_records(connection, feed, landed_at)
+    _write_ledger(connection, feed, files, load_id, "landed", None)
+    counts = connection.execute(
+        f"select count(distinct (file_index, line_number)), count(distinct (file_index, line_number)) filter ({_any_problem(feed)}) from {feed.parsed_table}"
+    ).fetchone()
+    assert counts is not None
+    return int(counts[0]), int(counts[1])
+
+
+def _lines_of(files: list[_NewFile], damaged: list[_FileSetAside]) -> Iterator[pa.RecordBatch]:
+    """Yield every file's lines; remember the file that stopped it, which DuckDB's error would hide."""
+    for index, new_file in enumerate(files):
+        try:
+            yield from read_lines(new_file.path, new_file.file.name, index)
+        except DamagedFileError as error:
+            damaged.append(_FileSetAside(new_file, str(error)))
+            return
+
+
+def _any_problem(feed: Feed) -> str:
+    return f"coalesce({', '.join(feed.problems)}) is not null"
+
+
+def _reject_stray_commas(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    """Mark the lines that only DuckDB's lenient parser could read. The pattern also matches text, so look twice."""
+    suspects = connection.execute(
+        f"select distinct file_index, line_number, record from {feed.parsed_table} where may_have_stray_comma and record is not null"
+    ).fetchall()
+    bad = [(file_index, line_number) for file_index, line_number, record in suspects if not _is_json(record)]
+    if bad:
+        connection.register("stray", pa.table({"file_index": [f for f, _ in bad], "line_number": [n for _, n in bad]}))
+        connection.execute(
+            f"update {feed.parsed_table} as p set {feed.problems[0]} = 'not JSON: a comma before a closing bracket' "
+            "from stray where p.file_index = stray.file_index and p.line_number = stray.line_number"
+        )
+        connection.unregister("stray")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _register_files(connection: duckdb.DuckDBPyConnection, files: Iterable[_NewFile]) -> None:
+    rows = [
+        {"file_index": index, "file_name": new.file.name, "content_sha256": new.sha256, "bytes": new.file.bytes} for index, new in enumerate(files)
+    ]
+    schema = pa.schema([("file_index", pa.int32()), ("file_name", pa.string()), ("content_sha256", pa.string()), ("bytes", pa.int64())])
+    connection.register("files_to_land", pa.Table.from_pylist(rows, schema=schema))
+    # A table, because DuckDB knows its size; over the Arrow table it built the join the wrong way round.
+    connection.execute("create or replace temp table batch_files as from files_to_land")
+    connection.unregister("files_to_land")
+
+
+def _write_rejected_records(connection: duckdb.DuckDBPyConnection, feed: Feed, landed_at: datetime) -> None:
+    problems = ", ".join(feed.problems)
+    connection.execute(
+        f"""
+        insert into raw.rejected_records by name
+        select
+            $feed as feed,
+            any_value(f.file_name) as file_name,
+            p.line_number,
+            array_to_string(list_sort(list_distinct(flatten(list([{problems}])))), '; ') as reason,
+            any_value(p.record) as record,
+            any_value(f.content_sha256) as content_sha256,
+            $landed_at as landed_at
+        from {feed.parsed_table} as p
+        inner join batch_files as f using (file_index)
+        where {_any_problem(feed)}
+        group by p.file_index, p.line_number
+        """,
+        {"feed": feed.name, "landed_at": landed_at},
+    )
+
+
+def _write_ledger(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile], load_id: int, status: str, reason: str | None
+) -> None:
+    if status == "set_aside":
+        _register_files(connection, files)
+        counted = "select null::int as file_index, 0 as records, 0 as rejected where false"
+    else:
+        counted = f"""
+            select file_index, count(distinct line_number) as records,
+                count(distinct line_number) filter ({_any_problem(feed)}) as rejected
+            from {feed.parsed_table} group by file_index
+        """
+    connection.execute(
+        f"""
+        insert into raw.landed_files by name
+        select
+            $feed as feed, f.file_name, f.content_sha256, f.bytes,
+            coalesce(c.records, 0) as records,
+            coalesce(c.records - c.rejected, 0) as landed,
+            coalesce(c.rejected, 0) as rejected,
+            $status as status, $reason as reason, $landed_at as landed_at, $load_id as load_id
+        from batch_files as f
+        left join ({counted}) as c using (file_index)
+        """,
+        {
+            "feed": feed.name,
+            "status": status,
+            "reason": reason,
+            "landed_at": datetime.now(UTC).replace(tzinfo=None),
+            "load_id": load_id,
+        },
+    )
+
+
+def _write_listing(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> None:
+    rows = [{"file_name": new.file.name, "version": new.file.version, "content_sha256": new.sha256} for new in files]
+    schema = pa.schema([("file_name", pa.string()), ("version", pa.string()), ("content_sha256", pa.string())])
+    connection.register("listed", pa.Table.from_pylist(rows, schema=schema))
+    connection.execute(
+        "insert into raw.landing_listing by name select $feed as feed, file_name, version, content_sha256 from listed", {"feed": feed.name}
+    )
+    connection.unregister("listed")

@@ -1,0 +1,91 @@
+-- The lines of a batch as typed sends (the contract, section 2); `problem` says why one is none.
+create or replace temp table parsed_sends as
+with parsed as (
+    select
+        file_index,
+        line_number,
+        md5(coalesce(line, undecodable)) as line_md5,
+        coalesce(line, undecodable) as line,
+        undecodable is not null as is_undecodable,
+        -- DuckDB's parser lets a comma before a closing bracket pass; JSON does not.
+        regexp_matches(line, ',\s*[}\]]') as may_have_stray_comma,
+        try(from_json(line, '{
+            "message_id": "VARCHAR", "sent_at": "VARCHAR", "channel_id": "VARCHAR", "contact_id": "VARCHAR",
+            "template_name": "VARCHAR", "template_language": "VARCHAR", "notification_name": "VARCHAR",
+            "line_number": "VARCHAR", "customer_id": "VARCHAR", "customer_created_at": "VARCHAR",
+            "agent_groups": "VARCHAR", "chat_link": "VARCHAR",
+            "error": {"code": "VARCHAR", "title": "VARCHAR", "details": "VARCHAR"}
+        }')) as send,
+        try(json_type(line, [
+            '$.message_id', '$.sent_at', '$.channel_id', '$.contact_id',
+            '$.template_name', '$.template_language', '$.notification_name',
+            '$.line_number', '$.customer_id', '$.customer_created_at',
+            '$.agent_groups', '$.chat_link', '$.error', '$'
+        ])) as types
+    from lines
+),
+
+timed as (
+    select
+        *,
+        time_of(send.sent_at, types[2]) as sent_at,
+        time_of(send.customer_created_at, types[10]) as customer_created_at
+    from parsed
+),
+
+judged as (
+    select
+        *,
+        case
+            when is_undecodable then 'not UTF-8'
+            when types is null then 'not JSON'
+            when types[14] <> 'OBJECT' then 'not a JSON object'
+            when trim(coalesce(send.message_id, '')) = '' then 'message_id: missing'
+            when types[1] <> 'VARCHAR' then 'message_id: not a string'
+            when send.sent_at is null then 'sent_at: missing'
+            when sent_at is null then 'sent_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds'
+            when trim(coalesce(send.channel_id, '')) = '' then 'channel_id: missing'
+            when types[3] <> 'VARCHAR' then 'channel_id: not a string'
+            when trim(coalesce(send.contact_id, '')) = '' then 'contact_id: missing'
+            when types[4] <> 'VARCHAR' then 'contact_id: not a string'
+            when types[5] not in ('VARCHAR', 'NULL') then 'template_name: not a string'
+            when types[6] not in ('VARCHAR', 'NULL') then 'template_language: not a string'
+            when types[7] not in ('VARCHAR', 'NULL') then 'notification_name: not a string'
+            when types[8] not in ('VARCHAR', 'UBIGINT', 'NULL') then 'line_number: neither a string nor a whole number'
+            when types[9] not in ('VARCHAR', 'UBIGINT', 'BIGINT', 'NULL') then 'customer_id: neither a string nor a whole number'
+            when types[10] <> 'NULL' and customer_created_at is null and trim(send.customer_created_at) <> ''
+                then 'customer_created_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds'
+            when types[11] not in ('VARCHAR', 'ARRAY', 'NULL') then 'agent_groups: neither a string nor a list of strings'
+            when types[12] not in ('VARCHAR', 'NULL') then 'chat_link: not a string'
+            when types[13] not in ('OBJECT', 'NULL') then 'error: not an object'
+        end as problem
+    from timed
+)
+
+select
+    file_index,
+    line_number,
+    line_md5,
+    problem,
+    may_have_stray_comma and problem is null as may_have_stray_comma,
+    case when problem is not null or may_have_stray_comma then line end as record,
+    send.message_id as message_id,
+    sent_at,
+    send.channel_id as channel_id,
+    send.contact_id as contact_id,
+    nullif(send.template_name, '') as template_name,
+    nullif(send.template_language, '') as template_language,
+    nullif(send.notification_name, '') as notification_name,
+    nullif(send.line_number, '') as line_number_of_channel,
+    nullif(send.customer_id, '') as customer_id,
+    customer_created_at,
+    case
+        when types[11] = 'ARRAY' then array_to_string(from_json(send.agent_groups, '["VARCHAR"]'), ', ')
+        else nullif(send.agent_groups, '')
+    end as agent_groups,
+    nullif(send.chat_link, '') as chat_link,
+    coalesce(types[13] = 'OBJECT', false) as has_error,
+    send.error.code as error_code,
+    send.error.title as error_title,
+    send.error.details as error_details
+from judged;

@@ -1,0 +1,138 @@
+-- The bodies of a batch, one row per status, message or change that is neither; as Meta posts them:
+-- https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/payload-examples
+-- Each list is unnested beside a list of one, so that no body without elements disappears on the way.
+create or replace temp table parsed_items as
+with bodies as (
+    select
+        file_index,
+        line_number,
+        md5(coalesce(line, undecodable)) as line_md5,
+        coalesce(line, undecodable) as line,
+        undecodable is not null as is_undecodable,
+        regexp_matches(line, ',\s*[}\]]') as may_have_stray_comma,
+        try(from_json(line, '{"entry": [{"changes": [{"field": "VARCHAR", "value": {
+            "metadata": {"phone_number_id": "VARCHAR", "display_phone_number": "VARCHAR"},
+            "contacts": [{"wa_id": "VARCHAR", "user_id": "VARCHAR"}],
+            "statuses": [{
+                "id": "VARCHAR", "status": "VARCHAR", "timestamp": "VARCHAR",
+                "recipient_id": "VARCHAR", "recipient_user_id": "VARCHAR",
+                "errors": [{"code": "VARCHAR", "title": "VARCHAR", "message": "VARCHAR", "error_data": {"details": "VARCHAR"}}]
+            }],
+            "messages": [{
+                "id": "VARCHAR", "type": "VARCHAR", "timestamp": "VARCHAR",
+                "from": "VARCHAR", "from_user_id": "VARCHAR", "user_id": "VARCHAR",
+                "context": {"id": "VARCHAR"},
+                "referral": {"source_type": "VARCHAR", "source_id": "VARCHAR", "source_url": "VARCHAR", "ctwa_clid": "VARCHAR"}
+            }]
+        }}]}]}')) as body
+    from lines
+),
+
+entries as (
+    select
+        * exclude (body),
+        body is null as is_unreadable,
+        unnest(body.entry) as entry,
+        unnest([0]) as padding
+    from bodies
+),
+
+changes as (
+    select * exclude (entry, padding), unnest(entry.changes) as change, unnest([0]) as padding
+    from entries
+),
+
+items as (
+    select
+        * exclude (change, padding),
+        change.field as field,
+        nullif(change.value.metadata.phone_number_id, '') as phone_number_id,
+        nullif(change.value.metadata.display_phone_number, '') as display_phone_number,
+        case when len(change.value.contacts) = 1 then change.value.contacts[1] end as only_contact,
+        unnest(change.value.statuses) as status,
+        unnest(change.value.messages) as message,
+        unnest([0]) as padding
+    from changes
+),
+
+named as (
+    select
+        file_index,
+        line_number,
+        line_md5,
+        line,
+        is_undecodable,
+        is_unreadable,
+        may_have_stray_comma,
+        field,
+        phone_number_id,
+        display_phone_number,
+        status is not null as has_status,
+        message is not null as has_message,
+        nullif(status.id, '') as status_message_id,
+        nullif(status.status, '') as status,
+        unix_time(status.timestamp) as status_at,
+        coalesce(nullif(status.recipient_id, ''), nullif(status.recipient_user_id, '')) as recipient_id,
+        status.errors[1].code as error_code,
+        status.errors[1].title as error_title,
+        status.errors[1].message as error_message,
+        status.errors[1].error_data.details as error_details,
+        nullif(message.id, '') as message_id,
+        nullif(message.type, '') as message_type,
+        unix_time(message.timestamp) as message_at,
+        coalesce(
+            nullif(message.from, ''), nullif(message.from_user_id, ''), nullif(message.user_id, ''),
+            nullif(only_contact.wa_id, ''), nullif(only_contact.user_id, '')
+        ) as sender_id,
+        nullif(message.context.id, '') as context_message_id,
+        coalesce(
+            message.referral.source_type, message.referral.source_id, message.referral.source_url, message.referral.ctwa_clid
+        ) is not null as has_referral,
+        message.referral.source_type as referral_source_type,
+        message.referral.source_id as referral_source_id
+    from items
+),
+
+judged as (
+    select
+        *,
+        case
+            when is_undecodable then 'not UTF-8'
+            when is_unreadable then 'not JSON'
+            -- Nothing we know in it: another kind, or a body of the wrong shape. Few, so read again.
+            when not has_status and not has_message then case
+                when json_type(line) <> 'OBJECT' then 'not a JSON object'
+                when json_type(line, '$.entry') is null then 'entry: missing'
+                when json_type(line, '$.entry') <> 'ARRAY' then 'entry: not a list'
+                when len(list_filter(json_type(line, '$.entry[*]'), lambda t: t <> 'OBJECT')) > 0 then 'entry: not a list of objects'
+                when len(list_filter(json_type(line, '$.entry[*].changes'), lambda t: t not in ('ARRAY', 'NULL'))) > 0 then 'changes: not a list'
+                when len(list_filter(json_type(line, '$.entry[*].changes[*]'), lambda t: t <> 'OBJECT')) > 0 then 'changes: not a list of objects'
+                when len(list_filter(json_type(line, '$.entry[*].changes[*].value'), lambda t: t not in ('OBJECT', 'NULL'))) > 0 then 'value: not an object'
+                when len(list_filter(json_type(line, '$.entry[*].changes[*].value.statuses'), lambda t: t not in ('ARRAY', 'NULL'))) > 0 then 'statuses: not a list'
+                when len(list_filter(json_type(line, '$.entry[*].changes[*].value.messages'), lambda t: t not in ('ARRAY', 'NULL'))) > 0 then 'messages: not a list'
+            end
+        end as body_problem,
+        case
+            when not has_status then null
+            when status_message_id is null then 'statuses[].id: missing'
+            when left(status_message_id, 1) in ('{', '[') then 'statuses[].id: not a string'
+            when status is null then 'statuses[].status: missing'
+            when status_at is null then 'statuses[].timestamp: missing or not Unix seconds'
+        end as status_problem,
+        case
+            when not has_message then null
+            when message_id is null then 'messages[].id: missing'
+            when left(message_id, 1) in ('{', '[') then 'messages[].id: not a string'
+            when message_at is null then 'messages[].timestamp: missing or not Unix seconds'
+            when sender_id is null then 'messages[].from: missing'
+            when left(sender_id, 1) in ('{', '[') then 'messages[].from: not a string'
+            when coalesce(phone_number_id, display_phone_number) is null then 'metadata.phone_number_id: missing'
+        end as message_problem
+    from named
+)
+
+select
+    * exclude (line, is_undecodable, is_unreadable, may_have_stray_comma),
+    may_have_stray_comma and body_problem is null as may_have_stray_comma,
+    case when coalesce(body_problem, status_problem, message_problem) is not null or may_have_stray_comma then line end as record
+from judged;

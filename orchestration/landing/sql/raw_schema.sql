@@ -1,0 +1,114 @@
+-- What was landed, as typed columns: append-only, each row with where it came from. The files
+-- themselves stay the payload of record. All times are UTC.
+create schema if not exists raw;
+
+create table if not exists raw.landed_files (
+    feed varchar not null,
+    file_name varchar not null,
+    content_sha256 varchar not null,
+    bytes bigint not null,
+    records bigint not null,
+    landed bigint not null,
+    rejected bigint not null,
+    status varchar not null,
+    reason varchar,
+    landed_at timestamp not null,
+    load_id bigint not null
+);
+
+-- Which content each name held at the last look, so that only new or changed files are read again.
+create table if not exists raw.landing_listing (
+    feed varchar not null,
+    file_name varchar not null,
+    version varchar not null,
+    content_sha256 varchar not null
+);
+
+create table if not exists raw.rejected_records (
+    feed varchar not null,
+    file_name varchar not null,
+    line_number bigint not null,
+    reason varchar not null,
+    record varchar,
+    content_sha256 varchar not null,
+    landed_at timestamp not null
+);
+
+create table if not exists raw.sends (
+    message_id varchar not null,
+    sent_at timestamp not null,
+    channel_id varchar not null,
+    contact_id varchar not null,
+    template_name varchar,
+    template_language varchar,
+    notification_name varchar,
+    line_number varchar,
+    customer_id varchar,
+    customer_created_at timestamp,
+    agent_groups varchar,
+    chat_link varchar,
+    has_error boolean not null,
+    error_code varchar,
+    error_title varchar,
+    error_details varchar,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+create table if not exists raw.webhook_statuses (
+    message_id varchar not null,
+    status varchar not null,
+    happened_at timestamp not null,
+    phone_number_id varchar,
+    display_phone_number varchar,
+    recipient_id varchar,
+    error_code varchar,
+    error_title varchar,
+    error_message varchar,
+    error_details varchar,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+create table if not exists raw.webhook_messages (
+    message_id varchar not null,
+    message_type varchar,
+    happened_at timestamp not null,
+    phone_number_id varchar,
+    display_phone_number varchar,
+    sender_id varchar not null,
+    context_message_id varchar,
+    has_referral boolean not null,
+    referral_source_type varchar,
+    referral_source_id varchar,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+-- What WhatsApp posts and the report does not use: counted, not lost.
+create table if not exists raw.webhook_other_kinds (
+    kind varchar not null,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+-- One row per attempt to build the marts; `finished_at` is set only when every check has passed.
+create table if not exists raw.builds (
+    build_id bigint not null,
+    started_at timestamp not null,
+    finished_at timestamp,
+    through_load_id bigint not null,
+    definition_sha256 varchar not null
+);

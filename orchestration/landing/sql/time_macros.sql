@@ -1,0 +1,48 @@
+-- A time of the send log or of a webhook as naive UTC: ISO 8601 with an offset, or Unix seconds or
+-- milliseconds. Anything else is null. Unix seconds reach 1e11 in the year 5138 and milliseconds
+-- passed it in 1973, so the size tells them apart; beyond 1e14 it is neither.
+create or replace temp macro whole_unix_time(number) as (
+    case
+        when number between -100000000000 and 100000000000 then make_timestamp(number * 1000000)
+        when number between -100000000000000 and 100000000000000 then make_timestamp(number * 1000)
+    end
+);
+
+create or replace temp macro unix_time(text) as (
+    case
+        -- A cast to a whole number would round a fraction away; through decimals it takes 20 times as long.
+        when not contains(text, '.') and not contains(text, 'e') and not contains(text, 'E')
+            then whole_unix_time(try_cast(text as bigint))
+        when abs(try_cast(text as decimal(38, 6))) < 100000000000
+            then make_timestamp(cast(try_cast(text as decimal(38, 6)) * 1000000 as bigint))
+        when abs(try_cast(text as decimal(38, 6))) < 100000000000000
+            then make_timestamp(cast(try_cast(text as decimal(38, 6)) * 1000 as bigint))
+    end
+);
+
+create or replace temp macro iso_time(text) as (
+    case
+        when regexp_full_match(text, '\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)')
+            then try_cast(text as timestamptz) at time zone 'UTC'
+        -- The rarer spellings: no seconds, a comma, no separators, lower case.
+        when regexp_full_match(text, '(?i)\d{4}-?\d{2}-?\d{2}[T ]\d{2}:?\d{2}(:?\d{2}([.,]\d+)?)? ?(Z|[+-]\d{2}(:?\d{2})?)')
+            then try_cast(
+                regexp_extract(text, '^\d{4}') || '-'
+                || regexp_extract(text, '^\d{4}-?(\d{2})', 1) || '-'
+                || regexp_extract(text, '^\d{4}-?\d{2}-?(\d{2})', 1) || ' '
+                || regexp_extract(text, '(?i)[T ](\d{2})', 1) || ':'
+                || regexp_extract(text, '(?i)[T ]\d{2}:?(\d{2})', 1) || ':'
+                || coalesce(nullif(regexp_extract(text, '(?i)[T ]\d{2}:?\d{2}:?(\d{2}(?:[.,]\d+)?)', 1), ''), '00').replace(',', '.')
+                || upper(trim(regexp_extract(text, '(?i) ?(?:Z|[+-]\d{2}(?::?\d{2})?)$')))
+                as timestamptz
+            ) at time zone 'UTC'
+    end
+);
+
+create or replace temp macro time_of(text, kind) as (
+    case
+        when kind in ('UBIGINT', 'BIGINT', 'DOUBLE') then unix_time(text)
+        when kind = 'VARCHAR' and regexp_full_match(text, '-?\d+(\.\d+)?') then unix_time(text)
+        when kind = 'VARCHAR' then iso_time(text)
+    end
+);

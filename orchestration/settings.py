@@ -1,0 +1,150 @@
+"""What the environment may set, checked once, before anything is opened or compiled.
+
+Every value that reaches SQL, dbt or a path passes through here, so that nothing downstream has to
+doubt it. Names and defaults: the contract, section 7; the README lists them for users.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from orchestration.errors import StartsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+SAMPLE_LOGS = PROJECT_ROOT / "seeds" / "sample_logs"
+
+_URI = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ZONE_NAME = re.compile(r"^[A-Za-z0-9_+/-]{1,64}$")
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class SettingsError(StartsError):
+    """A setting cannot be used; the message names the variable and says what to write instead."""
+
+
+class Language(StrEnum):
+    EN = "en"
+    PT = "pt"
+    ES = "es"
+
+
+class Contacts(StrEnum):
+    PLAIN = "plain"
+    MASKED = "masked"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the logs are, where results go, and how the report is told.
+
+    `mask_key` is a secret: it is left out of the representation and never stored anywhere.
+    """
+
+    landing: str = str(SAMPLE_LOGS)
+    data: Path = PROJECT_ROOT / "data"
+    report_timezone: str = "America/Sao_Paulo"
+    language: Language = Language.EN
+    contacts: Contacts = Contacts.PLAIN
+    max_rejected_share: float = 0.05
+    mask_key: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_zone(self.report_timezone)
+        if not 0 <= self.max_rejected_share <= 1:
+            raise SettingsError(f"STARTS_MAX_REJECTED_SHARE is {self.max_rejected_share}: write a share from 0 to 1, such as 0.05.")
+        if self.contacts is Contacts.MASKED and not self.mask_key:
+            raise SettingsError(
+                "STARTS_CONTACTS is 'masked' but STARTS_MASK_KEY is empty: set it to a secret of your own, "
+                "and keep it, or the same contact gets another mask tomorrow."
+            )
+
+    @property
+    def warehouse_path(self) -> Path:
+        return self.data / "warehouse.duckdb"
+
+    @property
+    def published_dir(self) -> Path:
+        return self.data / "published"
+
+    @property
+    def published_database(self) -> Path:
+        return self.published_dir / "conversation_starts.duckdb"
+
+    @property
+    def exports_dir(self) -> Path:
+        return self.data / "exports"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.data / ".writer.lock"
+
+    @property
+    def dbt_target_dir(self) -> Path:
+        """dbt's artifacts follow the data folder: two folders with other settings never mix."""
+        return self.data / ".dbt"
+
+    @cached_property
+    def dbt_vars(self) -> dict[str, str]:
+        return {"report_timezone": self.report_timezone}
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read the `STARTS_*` variables; an empty one counts as unset. Raises `SettingsError`."""
+        env = {name: value for name, value in (environ if environ is not None else os.environ).items() if value.strip()}
+        return cls(
+            landing=_landing(env.get("STARTS_LANDING")),
+            data=_absolute(env.get("STARTS_DATA", "data")),
+            report_timezone=env.get("STARTS_REPORT_TIMEZONE", "America/Sao_Paulo"),
+            language=_choice(Language, "STARTS_LANGUAGE", env.get("STARTS_LANGUAGE", "en")),
+            contacts=_choice(Contacts, "STARTS_CONTACTS", env.get("STARTS_CONTACTS", "plain")),
+            max_rejected_share=_share("STARTS_MAX_REJECTED_SHARE", env.get("STARTS_MAX_REJECTED_SHARE", "0.05")),
+            mask_key=env.get("STARTS_MASK_KEY"),
+        )
+
+
+def is_uri(location: str) -> bool:
+    return bool(_URI.match(location))
+
+
+def _landing(location: str | None) -> str:
+    if location is None:
+        return str(SAMPLE_LOGS)
+    return location.rstrip("/") if is_uri(location) else str(_absolute(location))
+
+
+def _absolute(path: str) -> Path:
+    """Relative paths are taken from the project's root, wherever the process was started."""
+    return (PROJECT_ROOT / Path(path).expanduser()).resolve()
+
+
+def _check_zone(name: str) -> None:
+    message = f"STARTS_REPORT_TIMEZONE is {name!r}, which is no time zone: write an IANA name such as America/Sao_Paulo."
+    if not _ZONE_NAME.match(name):
+        raise SettingsError(message)
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError) as error:
+        raise SettingsError(message) from error
+
+
+def _choice(kind: type[Choice], name: str, value: str) -> Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        raise SettingsError(f"{name} is {value!r}: write one of {', '.join(kind)}.") from None
+
+
+def _share(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise SettingsError(f"{name} is {value!r}: write a number from 0 to 1, such as 0.05.") from None
