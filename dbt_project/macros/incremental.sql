@@ -13,25 +13,20 @@
 {%- endmacro %}
 
 {% macro built_through_load_id() -%}
+    {%- set builds = source('raw', 'builds') -%}
     {%- if execute and not flags.FULL_REFRESH -%}
-        {%- set builds = run_query('select coalesce(max(through_load_id), 0) from ' ~ source('raw', 'builds') ~ ' where finished_at is not null') -%}
-        {{ return(builds.columns[0].values()[0] | int) }}
+        {%- set watermark = run_query('select coalesce(max(through_load_id), 0) from ' ~ builds ~ ' where finished_at is not null') -%}
+        {{ return(watermark.columns[0].values()[0] | int) }}
     {%- endif -%}
     {{ return(0) }}
 {%- endmacro %}
 
 {# Keeps the touched conversations; keeps all when there is nothing to build upon. #}
-{% macro where_touched(alias='') -%}
+{% macro where_touched() -%}
+    {%- set touched = ref('int_conversations_touched') -%}
     {%- if built_through_load_id() > 0 -%}
-    where {{ alias }}conversation_key in (select touched.conversation_key from {{ ref('int_conversations_touched') }} as touched)
+    where conversation_key in (select touched.conversation_key from {{ touched }} as touched)
     {%- else -%}
     where true
-    {%- endif -%}
-{%- endmacro %}
-
-{# The same for a mart, which knows a conversation by its channel and contact. #}
-{% macro where_touched_in_mart() -%}
-    {%- if is_incremental() -%}
-    where (channel_id, contact_id) in (select (touched.channel_id, touched.contact_id) from {{ ref('int_conversations_touched') }} as touched)
     {%- endif -%}
 {%- endmacro %}

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('int_conversations_touched') }}
 {{ config(
     unique_key='session_start_id',
     incremental_strategy='replace_conversations',

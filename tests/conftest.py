@@ -1,0 +1,24 @@
+"""Fixtures for whole runs."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import Pipeline
+
+for name in [name for name in os.environ if name.startswith("STARTS_")]:
+    del os.environ[name]
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Callable[..., Pipeline]:
+    """Return a maker of pipelines below the test's own folder; settings by environment variable."""
+
+    def make(name: str = "run", landing: Path | None = None, **environment: str) -> Pipeline:
+        zone = landing or tmp_path / name / "landing"
+        zone.mkdir(parents=True, exist_ok=True)
+        return Pipeline(zone, tmp_path / name / "data", environment)
+
+    return make
