@@ -1,14 +1,15 @@
 """What people get: the published marts and the daily TSVs."""
 
-from dagster import AssetKey, AssetSpec, Failure, MaterializeResult, MetadataValue, asset, multi_asset
-from dagster import AssetExecutionContext
+from dagster import AssetExecutionContext, AssetKey, MaterializeResult, MetadataValue, asset
 
 from orchestration.assets.metadata import preview
 from orchestration.delivery.builds import MARTS, last_finished_build
-from orchestration.delivery.export import export_days
+from orchestration.delivery.export import export_days, export_selection
 from orchestration.delivery.publish import publish
+from orchestration.delivery.selection import ExportSelection
 from orchestration.errors import StartsError
 from orchestration.resources import WarehouseResource, operator_errors
+from orchestration.settings import Settings
 
 _MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
 
@@ -51,3 +52,12 @@ def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResou
                 "written": MetadataValue.json(exports.written[:100]),
             }
         )
+
+
+@asset(group_name="export", deps=[published_marts], kinds={"csv"})
+def session_starts_selection_tsv(context: AssetExecutionContext, config: ExportSelection) -> MaterializeResult:
+    """An export on demand: the report's five filters, over what is published; needs no lock and changes nothing else."""
+    with operator_errors():
+        path, rows = export_selection(Settings.from_environment(), config)
+    context.log.info(f"{rows} rows written to {path}")
+    return MaterializeResult(metadata={"dagster/row_count": rows, "path": MetadataValue.path(str(path)), "bytes": path.stat().st_size})

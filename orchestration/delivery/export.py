@@ -11,9 +11,10 @@ from typing import Any
 import duckdb
 
 from orchestration.delivery.builds import days_changed_since
+from orchestration.delivery.selection import ExportSelection
 from orchestration.delivery.tsv import prepare_rows, write_tsv
 from orchestration.errors import StartsError
-from orchestration.settings import Settings
+from orchestration.settings import Language, Settings
 
 
 @dataclass
@@ -48,6 +49,27 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> Dai
     result.files = len(files)
     result.rows = sum(entry["rows"] for entry in files.values())
     return result
+
+
+def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Path, int]:
+    """Write the selected rows of the published report to one TSV; return its path and number of rows."""
+    if not settings.published_database.exists():
+        raise StartsError(f"Nothing is published yet in {settings.published_dir}. Run the job conversation_starts first.")
+    folder = settings.exports_dir / "on_demand"
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    period = "--".join(day for day in (selection.period_from, selection.period_to) if day) or "all"
+    path = folder / (selection.file_name or f"sessionStartingCauses-{period}-{stamp}.tsv")
+    draft = path.with_name(f".{path.name}.draft")
+    language = Language(selection.language) if selection.language else settings.language
+    condition, values = selection.condition()
+    with duckdb.connect(str(settings.published_database), read_only=True) as published:
+        published.execute("set timezone = 'UTC'")
+        selection.check_known(published)
+        prepare_rows(published, settings, language, condition, values)
+        rows = write_tsv(published, draft, language)
+    put_in_place(draft, path)
+    return path, rows
 
 
 def _settings_of(settings: Settings) -> dict[str, str]:

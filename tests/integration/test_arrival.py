@@ -1,0 +1,37 @@
+"""The order, batching and repetition of files change nothing (contract, section 4, last sentence)."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.data.hostile_logs import hostile_records, write_files
+from tests.pipeline import Pipeline, comparable
+
+MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6])
+def test_batches_in_any_order_end_like_one_load(pipeline: Callable[..., Pipeline], seed: int) -> None:
+    rnd = random.Random(seed)
+    sends, webhooks = hostile_records(seed)
+    at_once, in_batches = pipeline("at_once", STARTS_MAX_REJECTED_SHARE="1"), pipeline("in_batches", STARTS_MAX_REJECTED_SHARE="1")
+    write_files(at_once.landing, "sends", "all.jsonl", sends)
+    write_files(at_once.landing, "webhooks", "all.jsonl", webhooks)
+    assert at_once.run().success
+
+    rnd.shuffle(sends)
+    rnd.shuffle(webhooks)
+    for batch in range(4):
+        # Each batch brings new lines and some that came before; one brings webhooks alone.
+        if batch != 1:
+            write_files(in_batches.landing, "sends", f"{batch}.jsonl", sends[batch::4] + rnd.sample(sends, 10))
+        write_files(in_batches.landing, "webhooks", f"{batch}.jsonl", webhooks[batch::4] + rnd.sample(webhooks, 10))
+        assert in_batches.run().success
+    write_files(in_batches.landing, "sends", "late.jsonl", sends[1::4])
+    assert in_batches.run().success
+
+    for mart in MARTS:
+        assert comparable(in_batches.rows(mart)) == comparable(at_once.rows(mart)), mart
+        assert comparable(in_batches.rows(f"marts.{mart}", published=False)) == comparable(at_once.rows(mart)), mart
+    assert in_batches.tsv_bytes() == at_once.tsv_bytes()
