@@ -66,6 +66,7 @@ def run_dbt(settings: Settings, arguments: list[str]) -> tuple[list[dict[str, An
 
 
 def _invoke(settings: Settings, arguments: list[str], events: list[dict[str, Any]]) -> None:
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
     from google.protobuf.json_format import MessageToDict
 
@@ -75,6 +76,8 @@ def _invoke(settings: Settings, arguments: list[str], events: list[dict[str, Any
 
     with _warehouse_in_environment(settings):
         result = dbtRunner(callbacks=[remember]).invoke(arguments)
+    # dbt-duckdb keeps the file open until the process ends, and with it every other process out.
+    DuckDBConnectionManager.close_all_connections()
     if result.success:
         return
     if result.exception is not None:

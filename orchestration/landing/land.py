@@ -133,7 +133,9 @@ def _land_files(
     try:
         records, rejected = _write_batch(connection, feed, to_land, load_id)
         for damaged in set_aside:
-            _write_ledger(connection, feed, [damaged.new_file], load_id, "set_aside", damaged.reason)
+            _register_files(connection, [damaged.new_file])
+            connection.execute("delete from file_counts")
+            _write_ledger(connection, feed, load_id, "set_aside", damaged.reason)
         _write_listing(connection, feed, hashed)
         connection.execute("commit")
     except BaseException:
@@ -172,10 +174,19 @@ def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[
     for statement in connection.extract_statements(feed.land_sql):
         connection.execute(statement, {"landed_at": landed_at, "load_id": load_id})
     _write_rejected_records(connection, feed, landed_at)
-    _write_ledger(connection, feed, files, load_id, "landed", None)
-    counts = connection.execute(
-        f"select count(distinct (file_index, line_number)), count(distinct (file_index, line_number)) filter ({_any_problem(feed)}) from {feed.parsed_table}"
-    ).fetchone()
+    connection.execute(
+        f"""
+        create or replace temp table file_counts as
+        select
+            file_index,
+            count(distinct line_number) as records,
+            count(distinct line_number) filter ({_any_problem(feed)}) as rejected
+        from {feed.parsed_table}
+        group by file_index
+        """
+    )
+    _write_ledger(connection, feed, load_id, "landed", None)
+    counts = connection.execute("select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from file_counts").fetchone()
     assert counts is not None
     return int(counts[0]), int(counts[1])
 
@@ -250,20 +261,10 @@ def _write_rejected_records(connection: duckdb.DuckDBPyConnection, feed: Feed, l
     )
 
 
-def _write_ledger(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile], load_id: int, status: str, reason: str | None
-) -> None:
-    if status == "set_aside":
-        _register_files(connection, files)
-        counted = "select null::int as file_index, 0 as records, 0 as rejected where false"
-    else:
-        counted = f"""
-            select file_index, count(distinct line_number) as records,
-                count(distinct line_number) filter ({_any_problem(feed)}) as rejected
-            from {feed.parsed_table} group by file_index
-        """
+def _write_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, load_id: int, status: str, reason: str | None) -> None:
+    """Write a line of the ledger for each of `batch_files`, with its `file_counts`, or zeros where it has none."""
     connection.execute(
-        f"""
+        """
         insert into raw.landed_files by name
         select
             $feed as feed, f.file_name, f.content_sha256, f.bytes,
@@ -272,7 +273,7 @@ def _write_ledger(
             coalesce(c.rejected, 0) as rejected,
             $status as status, $reason as reason, $landed_at as landed_at, $load_id as load_id
         from batch_files as f
-        left join ({counted}) as c using (file_index)
+        left join file_counts as c using (file_index)
         """,
         {
             "feed": feed.name,

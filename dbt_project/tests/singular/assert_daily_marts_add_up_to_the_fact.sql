@@ -1,0 +1,64 @@
+-- The daily marts are counted by day as days change; here each is added up and held against the fact:
+-- status buckets sum to the sends, the funnel's first stage to what went out, the totals to their rows.
+-- A row is a day on which a daily mart says something else than `fct_session_starts`.
+{{ config(meta={'dagster': {'ref': {'name': 'session_starts_daily'}}}) }}
+
+with fact as (
+
+    select
+        session_start_date,
+        count(session_id) as session_starts,
+        count(message_id) as notifications,
+        count(case when is_sent then 1 end) as sent,
+        count(case when is_replied then 1 end) as replied
+    from {{ ref('fct_session_starts') }}
+    where is_in_report
+    group by session_start_date
+
+),
+
+daily as (
+
+    select session_start_date, sum(session_starts) as session_starts, sum(notifications) as notifications, sum(replied) as replied
+    from {{ ref('session_starts_daily') }}
+    group by session_start_date
+
+),
+
+by_status as (
+
+    select session_start_date, sum(notifications) as notifications
+    from {{ ref('status_session_starts') }}
+    group by session_start_date
+
+),
+
+funnel as (
+
+    select
+        session_start_date,
+        sum(case when stage = 'sent' then notifications end) as sent,
+        sum(case when stage = 'replied' then notifications end) as replied
+    from {{ ref('funnel_session_starts') }}
+    group by session_start_date
+
+)
+
+select
+    coalesce(fact.session_start_date, daily.session_start_date, by_status.session_start_date, funnel.session_start_date) as session_start_date,
+    fact.notifications,
+    daily.notifications as daily_notifications,
+    by_status.notifications as status_notifications,
+    fact.sent,
+    funnel.sent as funnel_sent
+from fact
+full outer join daily on fact.session_start_date = daily.session_start_date
+full outer join by_status on fact.session_start_date = by_status.session_start_date
+full outer join funnel on fact.session_start_date = funnel.session_start_date
+where
+    daily.session_starts is distinct from fact.session_starts
+    or daily.notifications is distinct from fact.notifications
+    or daily.replied is distinct from fact.replied
+    or coalesce(by_status.notifications, 0) <> coalesce(fact.notifications, 0)
+    or coalesce(funnel.sent, 0) <> coalesce(fact.sent, 0)
+    or coalesce(funnel.replied, 0) <> coalesce(fact.replied, 0)

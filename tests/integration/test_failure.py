@@ -1,0 +1,200 @@
+"""What goes wrong says so, leaves what was published alone, and mends itself on the next run."""
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from orchestration.settings import PROJECT_ROOT
+from tests.data.hostile_logs import hostile_records, write_files
+from tests.pipeline import Pipeline, comparable
+
+GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
+
+
+def run_command(pipeline: Pipeline) -> subprocess.CompletedProcess[str]:
+    """Run the job as `make run` does."""
+    environment = {**os.environ, "STARTS_LANDING": str(pipeline.landing), "STARTS_DATA": str(pipeline.data), **pipeline.environment}
+    return subprocess.run([sys.executable, "-m", "orchestration"], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def good_sends(count: int) -> list[bytes]:
+    return [GOOD_SEND % (n, n) for n in range(count)]
+
+
+def published_bytes(pipeline: Pipeline) -> dict[str, bytes]:
+    folders = (pipeline.settings.published_dir, pipeline.settings.exports_dir)
+    return {str(path): path.read_bytes() for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_missing_landing_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+    run = pipeline()
+    run.landing = tmp_path / "nowhere"
+    result = run_command(run)
+    assert result.returncode == 2
+    assert f"landing folder {run.landing} does not exist" in result.stderr
+    assert "STARTS_LANDING" in result.stderr
+
+
+def test_a_folder_that_is_no_landing_zone_is_named(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    (run.landing / "photos").mkdir()
+    result = run_command(run)
+    assert result.returncode == 2
+    assert "none of sends/, webhooks/" in result.stderr
+
+
+def test_an_unwritable_data_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+    run = pipeline()
+    (tmp_path / "file").touch()
+    run.data = tmp_path / "file" / "data"
+    result = run_command(run)
+    assert result.returncode == 2
+    assert f"The data folder {run.data} cannot be written to" in result.stderr
+    assert "STARTS_DATA" in result.stderr
+
+
+def test_a_wrong_setting_is_named(pipeline: Callable[..., Pipeline]) -> None:
+    result = run_command(pipeline(STARTS_REPORT_TIMEZONE="America/Nowhere'; drop table x"))
+    assert result.returncode == 2
+    assert "STARTS_REPORT_TIMEZONE" in result.stderr
+
+
+def test_an_empty_landing_zone_publishes_empty_marts(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    assert run.run().success
+    assert run.rows("fct_session_starts") == []
+    assert run.tsv_bytes() == {}
+
+
+def test_a_second_run_at_the_same_time_changes_nothing(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
+    assert run.run().success
+    before = published_bytes(run)
+    write_files(run.landing, "sends", "2.jsonl", good_sends(9))
+    with FileLock(run.settings.lock_path):
+        result = run_command(run)
+    assert result.returncode == 1
+    assert "Another run is writing to" in result.stderr
+    assert published_bytes(run) == before
+
+
+def test_nothing_new_changes_no_byte(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(30))
+    assert run.run().success
+    before = published_bytes(run)
+    # The same content under another name is nothing new either.
+    write_files(run.landing, "sends", "copy-of-1.jsonl", good_sends(30))
+    assert run.run().success
+    assert published_bytes(run) == before
+
+
+def test_a_new_day_leaves_the_other_days_files_alone(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
+    assert run.run().success
+    (old_file,) = run.settings.exports_dir.glob("*.tsv")
+    old_stamp = old_file.stat().st_mtime_ns
+    write_files(run.landing, "sends", "2.jsonl", [line.replace(b"1791000000", b"1791259200").replace(b"wamid.", b"next.") for line in good_sends(3)])
+    assert run.run().success
+    assert len(run.tsv_bytes()) == 2
+    assert old_file.stat().st_mtime_ns == old_stamp
+
+
+def test_too_many_rejected_records_block_publication_until_the_file_is_mended(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(30))
+    assert run.run().success
+    before = published_bytes(run)
+    bad = write_files(run.landing, "sends", "2.jsonl", [*[GOOD_SEND % (n, n) for n in range(50, 60)], b"garbage"])
+    first, again = run_command(run), run_command(run)
+    for result in (first, again):
+        assert result.returncode == 1
+        assert "1 of 11 new records were rejected (9.1%, the limit is 5.0%)" in result.stderr
+        assert "sends/2.jsonl" in result.stderr
+    assert published_bytes(run) == before
+
+    bad.unlink()
+    assert run.run().success
+    assert len(run.rows("fct_notifications")) == 40
+
+
+def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    whole = gzip.compress(b"\n".join(good_sends(500)))
+    folder = run.landing / "sends"
+    folder.mkdir()
+    write_files(run.landing, "sends", "0.jsonl", good_sends(2))
+    (folder / "1.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    assert run.run().success
+    ledger = {row["file_name"]: row for row in run.rows("raw.landed_files", published=False)}
+    assert ledger["sends/1.jsonl.gz"]["status"] == "set_aside"
+    assert "cut short" in ledger["sends/1.jsonl.gz"]["reason"]
+    assert len(run.rows("fct_notifications")) == 2
+
+    (folder / "1.jsonl.gz").write_bytes(whole)
+    assert run.run().success
+    assert len(run.rows("fct_notifications")) == 500
+
+
+def test_a_failed_check_blocks_publication(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
+    assert run.run().success
+    before = published_bytes(run)
+    # An inbound message with the id of a send that starts another session: two starts with one primary key.
+    body = (
+        b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}, '
+        b'"messages": [{"id": "wamid.1", "from": "5599", "timestamp": "1791000000", "type": "text"}]}}]}]}'
+    )
+    write_files(run.landing, "webhooks", "1.jsonl", [body])
+    result = run_command(run)
+    assert result.returncode == 1
+    assert "unique_fct_session_starts_session_start_id" in result.stderr
+    assert published_bytes(run) == before
+
+
+@pytest.mark.parametrize("moment", ["land_webhooks - webhooks:", "published_marts - Published", "RUN_START", "sends:"])
+def test_a_killed_run_is_mended_by_the_next(pipeline: Callable[..., Pipeline], moment: str) -> None:
+    sends, webhooks = hostile_records(7)
+    at_once, killed = pipeline("at_once", STARTS_MAX_REJECTED_SHARE="1"), pipeline("killed", STARTS_MAX_REJECTED_SHARE="1")
+    for run in (at_once, killed):
+        write_files(run.landing, "sends", "1.jsonl", sends[::2])
+        write_files(run.landing, "webhooks", "1.jsonl", webhooks[::2])
+    assert killed.run().success
+    for run in (at_once, killed):
+        write_files(run.landing, "sends", "2.jsonl", sends[1::2])
+        write_files(run.landing, "webhooks", "2.jsonl", webhooks[1::2])
+    kill_at(killed, moment)
+    assert killed.run().success
+    assert at_once.run().success
+    assert comparable(killed.rows("fct_session_starts")) == comparable(at_once.rows("fct_session_starts"))
+    assert comparable(killed.rows("fct_notifications")) == comparable(at_once.rows("fct_notifications"))
+    assert comparable(killed.rows("status_session_starts")) == comparable(at_once.rows("status_session_starts"))
+    assert killed.tsv_bytes() == at_once.tsv_bytes()
+
+
+def kill_at(pipeline: Pipeline, moment: str) -> None:
+    """Start the job and kill it (-9) as soon as its log says `moment`, or a little after it started."""
+    environment = {**os.environ, "STARTS_LANDING": str(pipeline.landing), "STARTS_DATA": str(pipeline.data), **pipeline.environment}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestration"], cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if moment in line or (moment == "RUN_START" and "webhooks:" in line):
+            break
+    if moment == "RUN_START":
+        # Into the middle of the models.
+        time.sleep(1.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
