@@ -179,8 +179,8 @@ def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[
         create or replace temp table file_counts as
         select
             file_index,
-            count(distinct line_number) as records,
-            count(distinct line_number) filter ({_any_problem(feed)}) as rejected
+            count(distinct record_number) as records,
+            count(distinct record_number) filter ({_any_problem(feed)}) as rejected
         from {feed.parsed_table}
         group by file_index
         """
@@ -208,14 +208,14 @@ def _any_problem(feed: Feed) -> str:
 def _reject_stray_commas(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     """Mark the lines that only DuckDB's lenient parser could read. The pattern also matches text, so look twice."""
     suspects = connection.execute(
-        f"select distinct file_index, line_number, record from {feed.parsed_table} where may_have_stray_comma and record is not null"
+        f"select distinct file_index, record_number, record from {feed.parsed_table} where may_have_stray_comma and record is not null"
     ).fetchall()
-    bad = [(file_index, line_number) for file_index, line_number, record in suspects if not _is_json(record)]
+    bad = [(file_index, record_number) for file_index, record_number, record in suspects if not _is_json(record)]
     if bad:
-        connection.register("stray", pa.table({"file_index": [f for f, _ in bad], "line_number": [n for _, n in bad]}))
+        connection.register("stray", pa.table({"file_index": [f for f, _ in bad], "record_number": [n for _, n in bad]}))
         connection.execute(
             f"update {feed.parsed_table} as p set {feed.problems[0]} = 'not JSON: a comma before a closing bracket' "
-            "from stray where p.file_index = stray.file_index and p.line_number = stray.line_number"
+            "from stray where p.file_index = stray.file_index and p.record_number = stray.record_number"
         )
         connection.unregister("stray")
 
@@ -255,7 +255,7 @@ def _write_rejected_records(connection: duckdb.DuckDBPyConnection, feed: Feed, l
         from {feed.parsed_table} as p
         inner join batch_files as f using (file_index)
         where {_any_problem(feed)}
-        group by p.file_index, p.line_number
+        group by p.file_index, p.record_number, p.line_number
         """,
         {"feed": feed.name, "landed_at": landed_at},
     )

@@ -24,6 +24,8 @@ _WHITESPACE = re.compile(r"[ \t\r\n]*")
 LINES_SCHEMA = pa.schema(
     [
         ("file_index", pa.int32()),
+        # Counts the records of a file; the elements of an array may share a line.
+        ("record_number", pa.int64()),
         ("line_number", pa.int64()),
         ("line", pa.string_view()),
         # What a line says that is not UTF-8, with the offending bytes written as \xNN.
@@ -142,9 +144,10 @@ def _checked_batch(chunk: bytes, starts: np.ndarray, ends: np.ndarray, numbers: 
     return _batch(pa.array(lines, pa.string_view()), pa.array(undecodable, pa.string()), numbers, file_index)
 
 
-def _batch(lines: pa.Array, undecodable: pa.Array, numbers: np.ndarray, file_index: int) -> pa.RecordBatch:
+def _batch(lines: pa.Array, undecodable: pa.Array, line_numbers: np.ndarray, file_index: int, record_numbers: np.ndarray | None = None) -> pa.RecordBatch:
     index = pa.array(np.full(len(lines), file_index, dtype=np.int32))
-    return pa.record_batch([index, pa.array(numbers), lines, undecodable], schema=LINES_SCHEMA)
+    records = pa.array(line_numbers if record_numbers is None else record_numbers)
+    return pa.record_batch([index, records, pa.array(line_numbers), lines, undecodable], schema=LINES_SCHEMA)
 
 
 def _read_document(path: Path, file_name: str) -> str | None:
@@ -178,7 +181,8 @@ def _document_batches(document: str, file_index: int) -> Iterator[pa.RecordBatch
     if numbered:
         numbers, elements = zip(*numbered, strict=True)
         nothing_undecodable = pa.nulls(len(elements), pa.string())
-        yield _batch(pa.array(elements, pa.string_view()), nothing_undecodable, np.array(numbers, dtype=np.int64), file_index)
+        line_numbers, record_numbers = np.array(numbers, dtype=np.int64), np.arange(1, len(numbers) + 1)
+        yield _batch(pa.array(elements, pa.string_view()), nothing_undecodable, line_numbers, file_index, record_numbers)
 
 
 def _elements(document: str) -> Iterator[tuple[int, str]]:

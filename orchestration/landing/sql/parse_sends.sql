@@ -3,6 +3,7 @@ create or replace temp table parsed_sends as
 with parsed as (
     select
         file_index,
+        record_number,
         line_number,
         md5(coalesce(line, undecodable)) as line_md5,
         coalesce(line, undecodable) as line,
@@ -64,6 +65,7 @@ judged as (
 
 select
     file_index,
+    record_number,
     line_number,
     line_md5,
     problem,

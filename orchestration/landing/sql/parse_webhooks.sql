@@ -5,6 +5,7 @@ create or replace temp table parsed_items as
 with bodies as (
     select
         file_index,
+        record_number,
         line_number,
         md5(coalesce(line, undecodable)) as line_md5,
         coalesce(line, undecodable) as line,
@@ -58,6 +59,7 @@ items as (
 named as (
     select
         file_index,
+        record_number,
         line_number,
         line_md5,
         line,
