@@ -28,11 +28,10 @@ dev: .venv/.synced ## Open the Dagster UI on http://localhost:3000
 test: .venv/.synced ## Run every test
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)
 
-lint: .venv/.synced ## Check style, types and SQL
+lint: .venv/.synced ## Check style and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
-	.venv/bin/sqlfluff lint dbt_project/models dbt_project/tests
 
 bench: .venv/.synced ## Compare the job with the floor and with pandas on 1M sends
 	.venv/bin/python -m tests.benchmarks.compare

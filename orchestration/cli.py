@@ -73,10 +73,21 @@ def _reasons(result: "ExecuteInProcessResult") -> Iterator[str]:
 
 def _summary(settings: Settings) -> Iterator[str]:
     with open_warehouse(settings) as warehouse:
-        for feed, files, set_aside, records, rejected in warehouse.execute(
-            "select feed, count(*), count(*) filter (status = 'set_aside'), sum(records)::bigint, sum(rejected)::bigint from raw.landed_files group by feed order by feed"
-        ).fetchall():
-            yield f"landed     {feed}: {records:,} records in {files - set_aside:,} files; {rejected:,} records rejected, {set_aside} files set aside"
+        ledger = warehouse.execute(
+            """
+            select
+                feed,
+                count(*) filter (status = 'landed') as files_landed,
+                count(*) filter (status = 'set_aside') as files_set_aside,
+                sum(records)::bigint as records,
+                sum(rejected)::bigint as rejected
+            from raw.landed_files
+            group by feed
+            order by feed
+            """
+        ).fetchall()
+        for feed, landed, set_aside, records, rejected in ledger:
+            yield f"landed     {feed}: {records:,} records in {landed:,} files; {rejected:,} records rejected, {set_aside} files set aside"
         row = warehouse.execute(
             """
             select count(*), count(distinct contact_id), count(*) filter (is_not_sent), count(*) filter (is_sent),

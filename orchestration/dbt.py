@@ -51,16 +51,16 @@ def _last_change() -> float:
     return max(path.stat().st_mtime for root in _SOURCES_OF_THE_MANIFEST for path in (root, *root.rglob("*")))
 
 
-class DbtFailure(Exception):
+class DbtError(Exception):
     """dbt did not finish; the message lists what failed, as dbt says it."""
 
 
-def run_dbt(settings: Settings, arguments: list[str]) -> tuple[list[dict[str, Any]], DbtFailure | None]:
+def run_dbt(settings: Settings, arguments: list[str]) -> tuple[list[dict[str, Any]], DbtError | None]:
     """Run a dbt command; return its events as dbt's JSON log would show them, and what went wrong if anything did."""
     events: list[dict[str, Any]] = []
     try:
         _invoke(settings, arguments, events)
-    except DbtFailure as failure:
+    except DbtError as failure:
         return events, failure
     return events, None
 
@@ -81,8 +81,8 @@ def _invoke(settings: Settings, arguments: list[str], events: list[dict[str, Any
     if result.success:
         return
     if result.exception is not None:
-        raise DbtFailure(f"dbt stopped: {result.exception}") from result.exception
-    raise DbtFailure("\n".join(_failures(result.result)))
+        raise DbtError(f"dbt stopped: {result.exception}") from result.exception
+    raise DbtError("\n".join(_failures(result.result)))
 
 
 def _failures(result: Any) -> Iterator[str]:

@@ -23,7 +23,7 @@ IN_REPORT = {"mass_notification", "whatsapp_template", "referred_campaign", "ref
 KEYS = ("session_start_date", "origin", "channel_id", "line_number", "template_name", "notification_name", "user_type")
 
 
-class Rejected(Exception):
+class RejectedError(Exception):
     pass
 
 
@@ -43,7 +43,7 @@ def seed(name: str) -> list[dict[str, str]]:
 
 def parse_time(value: Any) -> datetime:
     if isinstance(value, bool):
-        raise Rejected("time")
+        raise RejectedError("time")
     if isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
         value = float(value) if "." in value else int(value)
     if isinstance(value, int | float):
@@ -53,11 +53,11 @@ def parse_time(value: Any) -> datetime:
         try:
             time = datetime.fromisoformat(value)
         except ValueError as error:
-            raise Rejected("time") from error
+            raise RejectedError("time") from error
         if time.tzinfo is None or len(value) < 15:
-            raise Rejected("time")
+            raise RejectedError("time")
         return time.astimezone(UTC).replace(tzinfo=None)
-    raise Rejected("time")
+    raise RejectedError("time")
 
 
 def identifier(text: str) -> str:
@@ -74,9 +74,9 @@ def parse_json(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line.decode())
     except ValueError as error:
-        raise Rejected("json") from error
+        raise RejectedError("json") from error
     if not isinstance(value, dict):
-        raise Rejected("object")
+        raise RejectedError("object")
     return value
 
 
@@ -84,16 +84,19 @@ def parse_send(line: bytes) -> dict[str, Any]:
     record = parse_json(line)
     for name in ("message_id", "channel_id", "contact_id"):
         if not isinstance(record.get(name), str) or not record[name].strip():
-            raise Rejected(name)
+            raise RejectedError(name)
     for name in ("template_name", "template_language", "notification_name", "chat_link"):
         if not isinstance(record.get(name), str | None):
-            raise Rejected(name)
+            raise RejectedError(name)
     error = record.get("error")
     if not isinstance(error, dict | None):
-        raise Rejected("error")
+        raise RejectedError("error")
     created = record.get("customer_created_at")
     return {
-        **{name: record.get(name) or None for name in ("template_name", "template_language", "notification_name", "customer_id", "agent_groups", "chat_link")},
+        **{
+            name: record.get(name) or None
+            for name in ("template_name", "template_language", "notification_name", "customer_id", "agent_groups", "chat_link")
+        },
         "message_id": record["message_id"],
         "at": parse_time(record.get("sent_at")),
         "channel_id": record["channel_id"],
@@ -113,7 +116,7 @@ def parse_webhook(line: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any
     """Return the statuses and messages of a body, and whether something in it could not be read."""
     body = parse_json(line)
     if not isinstance(body.get("entry"), list):
-        raise Rejected("entry")
+        raise RejectedError("entry")
     statuses, messages, is_whole = [], [], True
     digest = hashlib.md5(line).hexdigest()
     for entry in body["entry"]:
@@ -124,7 +127,7 @@ def parse_webhook(line: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any
             for item in value.get("statuses") or []:
                 try:
                     if not item.get("id") or not item.get("status"):
-                        raise Rejected("status")
+                        raise RejectedError("status")
                     errors = item.get("errors") or [{}]
                     error = errors[0]
                     detail = (error.get("error_data") or {}).get("details") or error.get("message") or error.get("title") or None
@@ -140,7 +143,7 @@ def parse_webhook(line: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any
                             "line": line_number,
                         }
                     )
-                except Rejected:
+                except RejectedError:
                     is_whole = False
             contacts = value.get("contacts") or []
             for item in value.get("messages") or []:
@@ -150,7 +153,7 @@ def parse_webhook(line: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any
                         sender = contacts[0].get("wa_id") or contacts[0].get("user_id")
                     channel = metadata.get("phone_number_id") or line_number
                     if not item.get("id") or not sender or not channel:
-                        raise Rejected("message")
+                        raise RejectedError("message")
                     messages.append(
                         {
                             "id": str(item["id"]),
@@ -164,7 +167,7 @@ def parse_webhook(line: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any
                             "md5": digest,
                         }
                     )
-                except Rejected:
+                except RejectedError:
                     is_whole = False
     return statuses, messages, is_whole
 
@@ -276,8 +279,8 @@ def _read(landing: Path, expected: Expected) -> tuple[list[Any], list[Any], list
                     statuses += new_statuses
                     messages += new_messages
                     if not is_whole:
-                        raise Rejected("part of a body")
-                except Rejected:
+                        raise RejectedError("part of a body")
+                except RejectedError:
                     expected.rejected.append((path.relative_to(landing).as_posix(), number))
     return sends, statuses, messages
 

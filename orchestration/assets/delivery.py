@@ -31,7 +31,9 @@ def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource
                 "path": MetadataValue.path(str(settings.published_database)),
                 "bytes": settings.published_database.stat().st_size,
                 "rows": MetadataValue.json(publication.rows),
-                "preview": preview(connection, "select * from marts.session_starts_daily order by session_start_date desc, notifications desc limit 10"),
+                "preview": preview(
+                    connection, "select * from marts.session_starts_daily order by session_start_date desc, notifications desc limit 10"
+                ),
             }
         )
 

@@ -36,7 +36,8 @@ _DESCRIPTIONS = {
 
 def _specs(feed: Feed) -> list[AssetSpec]:
     return [
-        AssetSpec(AssetKey(["raw", table]), group_name=GROUP, description=_DESCRIPTIONS[table], kinds={"duckdb", "json"}) for table in feed.tables
+        AssetSpec(AssetKey(["raw", table]), group_name=GROUP, description=_DESCRIPTIONS[table], kinds={"duckdb", "json"})
+        for table in feed.tables
     ]
 
 
@@ -51,8 +52,8 @@ def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Fe
 
 def _log(context: AssetExecutionContext, report: LandingReport) -> None:
     context.log.info(
-        f"{report.feed}: {report.files_landed} new files with {report.records} records, {report.landed} landed and {report.rejected} rejected; "
-        f"{report.files_known} files known already"
+        f"{report.feed}: {report.files_landed} new files with {report.records} records, "
+        f"{report.landed} landed and {report.rejected} rejected; {report.files_known} files known already"
     )
     for file in report.files_set_aside:
         context.log.warning(f"{report.feed}: set aside {file}. It lands when it comes back whole.")
@@ -90,8 +91,15 @@ def land_webhooks(context: AssetExecutionContext, warehouse: WarehouseResource) 
     deps=[AssetKey(["raw", table]) for feed in (SENDS, WEBHOOKS) for table in feed.tables],
     kinds={"duckdb"},
     check_specs=[
-        AssetCheckSpec("few_records_rejected", asset=LEDGER_KEY, blocking=True, description="At most `max_rejected_share` of the new records were rejected."),
-        AssetCheckSpec("every_record_accounted_for", asset=LEDGER_KEY, blocking=True, description="In every file, records = landed + rejected."),
+        AssetCheckSpec(
+            "few_records_rejected",
+            asset=LEDGER_KEY,
+            blocking=True,
+            description="At most `max_rejected_share` of the new records were rejected.",
+        ),
+        AssetCheckSpec(
+            "every_record_accounted_for", asset=LEDGER_KEY, blocking=True, description="In every file, records = landed + rejected."
+        ),
     ],
 )
 def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
@@ -114,14 +122,18 @@ def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
                 "new_records": rejections.records,
                 "new_records_rejected": rejections.rejected,
                 "preview": preview(connection, "select * from raw.landed_files order by load_id desc, file_name limit 10"),
-                "rejected": preview(connection, "select * from raw.rejected_records order by landed_at desc, file_name, line_number limit 10"),
+                "rejected": preview(
+                    connection, "select * from raw.rejected_records order by landed_at desc, file_name, line_number limit 10"
+                ),
             },
             check_results=[
                 AssetCheckResult(
                     check_name="few_records_rejected",
                     passed=few_rejected,
                     severity=AssetCheckSeverity.ERROR,
-                    description=f"{rejections.rejected} of {rejections.records} new records were rejected." if few_rejected else rejections.explain(limit),
+                    description=f"{rejections.rejected} of {rejections.records} new records were rejected."
+                    if few_rejected
+                    else rejections.explain(limit),
                 ),
                 AssetCheckResult(
                     check_name="every_record_accounted_for",

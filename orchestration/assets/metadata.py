@@ -1,8 +1,7 @@
 """Small pictures of a table for the Dagster UI."""
 
 import duckdb
-from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
-from dagster import TableMetadataValue
+from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 _CELL_CHARACTERS = 80
 

@@ -79,7 +79,12 @@ def last_finished_build(connection: duckdb.DuckDBPyConnection) -> Build | None:
 def days_changed_since(connection: duckdb.DuckDBPyConnection, mart: str, build_id: int) -> list[date]:
     """Return the report days on which a mart changed after a build, oldest first."""
     rows = connection.execute(
-        "select distinct report_date from intermediate.changed_report_days where mart = $mart and build_id > $build_id order by report_date",
+        """
+        select distinct report_date
+        from intermediate.changed_report_days
+        where mart = $mart and build_id > $build_id
+        order by report_date
+        """,
         {"mart": _CHANGES_WITH[mart], "build_id": build_id},
     ).fetchall()
     return [day for (day,) in rows]

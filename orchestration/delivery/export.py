@@ -94,7 +94,9 @@ def _days_to_look_at(
     build_id = int(row[0])
     exported = manifest["publication"] if manifest else None
     if exported is None or exported["build_id"] > build_id or [exported["definition_sha256"], exported["contacts"]] != list(row[1:]):
-        days = {day for (day,) in published.execute("select distinct session_start_date from fct_session_starts where is_in_report").fetchall()}
+        days = {
+            day for (day,) in published.execute("select distinct session_start_date from fct_session_starts where is_in_report").fetchall()
+        }
         known = {date.fromisoformat(entry["report_date"]) for entry in (manifest["files"] if manifest else [])}
         return build_id, sorted(days | known)
     changed = set(days_changed_since(warehouse, "fct_session_starts", exported["build_id"]))

@@ -43,7 +43,10 @@ def prepare_masking(connection: duckdb.DuckDBPyConnection, settings: Settings) -
         return
     assert settings.mask_key is not None
     inner, outer = _hmac_pads(settings.mask_key.encode())
-    connection.execute("create or replace temp table mask_key as select $inner::blob as inner_pad, $outer::blob as outer_pad", {"inner": inner, "outer": outer})
+    connection.execute(
+        "create or replace temp table mask_key as select $inner::blob as inner_pad, $outer::blob as outer_pad",
+        {"inner": inner, "outer": outer},
+    )
     connection.execute(_MACROS)
 
 

@@ -84,7 +84,12 @@ def _published_build_id(target: Path, settings: Settings, build: Build) -> int |
 
 def _columns(warehouse: duckdb.DuckDBPyConnection, mart: str) -> list[str]:
     rows = warehouse.execute(
-        "select column_name from duckdb_columns() where database_name = current_database() and schema_name = 'marts' and table_name = $mart order by column_index",
+        """
+        select column_name
+        from duckdb_columns()
+        where database_name = current_database() and schema_name = 'marts' and table_name = $mart
+        order by column_index
+        """,
         {"mart": mart},
     ).fetchall()
     return [name for (name,) in rows]
@@ -145,7 +150,10 @@ def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Compare the draft with the marts, mart by mart, before anyone may see it."""
     expected, drafted = _count_rows(warehouse, "marts"), _count_rows(warehouse, "draft.main")
     if expected != drafted:
-        raise StartsError(f"The published file would differ from the marts (rows {drafted}, not {expected}); it was left as it was. Delete it and run again.")
+        raise StartsError(
+            f"The published file would differ from the marts (rows {drafted}, not {expected}); it was left as it was. "
+            "Delete it and run again."
+        )
     return drafted
 
 

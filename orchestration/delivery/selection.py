@@ -91,7 +91,9 @@ class ExportSelection(Config):
             conditions.append("s.origin in (select unnest($origins))")
             values["origins"] = self.origins
         if self.lines:
-            conditions.append("(s.channel_id in (select unnest($lines)) or s.line_number in (select regexp_replace(unnest($lines), '[^0-9]', '', 'g')))")
+            conditions.append(
+                "(s.channel_id in (select unnest($lines)) or s.line_number in (select regexp_replace(unnest($lines), '[^0-9]', '', 'g')))"
+            )
             values["lines"] = self.lines
         if self.templates:
             conditions.append("(s.template_name in (select unnest($templates)) or s.notification_name in (select unnest($templates)))")
@@ -104,13 +106,17 @@ class ExportSelection(Config):
     def check_known(self, published: duckdb.DuckDBPyConnection) -> None:
         """Raise `StartsError` for a line or template that the published marts have never seen."""
         lines = _values(published, "select channel_id from fct_session_starts union select line_number from fct_session_starts")
-        templates = _values(published, "select template_name from fct_session_starts union select notification_name from fct_session_starts")
+        templates = _values(
+            published, "select template_name from fct_session_starts union select notification_name from fct_session_starts"
+        )
         for line in self.lines:
             if line not in lines and re.sub(r"\D", "", line) not in lines:
                 raise StartsError(f"There is no line {line!r} in the report. Known: {', '.join(sorted(lines))}.")
         for template in self.templates:
             if template not in templates:
-                raise StartsError(f"There is no template or notification {template!r} in the report. Known: {', '.join(sorted(templates))}.")
+                raise StartsError(
+                    f"There is no template or notification {template!r} in the report. Known: {', '.join(sorted(templates))}."
+                )
 
 
 def _values(published: duckdb.DuckDBPyConnection, query: str) -> set[str]:

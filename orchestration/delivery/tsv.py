@@ -89,7 +89,9 @@ end;
 """
 
 
-def prepare_rows(published: duckdb.DuckDBPyConnection, settings: Settings, language: Language, where: str, parameters: dict[str, object]) -> None:
+def prepare_rows(
+    published: duckdb.DuckDBPyConnection, settings: Settings, language: Language, where: str, parameters: dict[str, object]
+) -> None:
     """Collect the report rows that fulfil `where`, with their cells written, in the temporary table `tsv_rows`.
 
     By report day and then in the order of the file, so that a day is one stretch of the table: sorted
@@ -134,7 +136,11 @@ def write_tsv(published: duckdb.DuckDBPyConnection, path: Path, language: Langua
     """
     columns = ", ".join(f'{column.name} as "{column.header(language)}"' for column in TSV_COLUMNS)
     # A day's rows lie in order; several days are merged into one order by time.
-    rows = "tsv_rows order by _sent_at nulls last, _session_start_id" if day is None else f"tsv_rows where _report_date = date '{day:%Y-%m-%d}'"
+    rows = (
+        "tsv_rows order by _sent_at nulls last, _session_start_id"
+        if day is None
+        else f"tsv_rows where _report_date = date '{day:%Y-%m-%d}'"
+    )
     target = "'" + str(path).replace("'", "''") + "'"
     row = published.execute(
         f"""

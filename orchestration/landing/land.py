@@ -44,7 +44,7 @@ class _NewFile:
     sha256: str
 
 
-class _FileSetAside(Exception):
+class _DamagedNewFileError(Exception):
     def __init__(self, new_file: _NewFile, reason: str) -> None:
         super().__init__(reason)
         self.new_file = new_file
@@ -120,12 +120,12 @@ def _land_files(
     first_by_content = {new.sha256: new for new in reversed(hashed) if new.sha256 not in known}
     to_land = sorted(first_by_content.values(), key=lambda new: new.file.name)
     report.files_known += len(hashed) - len(to_land)
-    set_aside: list[_FileSetAside] = []
+    set_aside: list[_DamagedNewFileError] = []
     while True:
         try:
             _parse_batch(connection, feed, to_land)
             break
-        except _FileSetAside as damaged:
+        except _DamagedNewFileError as damaged:
             set_aside.append(damaged)
             to_land = [new for new in to_land if new is not damaged.new_file]
     # Parsed outside the transaction: DuckDB scans committed rows with every thread, its own uncommitted ones with one.
@@ -155,8 +155,8 @@ def _sha256(path: Path) -> str:
 
 
 def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> None:
-    """Parse the files into the feed's temporary table. Raises `_FileSetAside` for one that is damaged."""
-    damaged: list[_FileSetAside] = []
+    """Parse the files into the feed's temporary table. Raises `_DamagedNewFileError` for one that is damaged."""
+    damaged: list[_DamagedNewFileError] = []
     connection.register("lines", pa.RecordBatchReader.from_batches(LINES_SCHEMA, _lines_of(files, damaged)))
     try:
         connection.execute(feed.parse_sql)
@@ -191,13 +191,13 @@ def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[
     return int(counts[0]), int(counts[1])
 
 
-def _lines_of(files: list[_NewFile], damaged: list[_FileSetAside]) -> Iterator[pa.RecordBatch]:
+def _lines_of(files: list[_NewFile], damaged: list[_DamagedNewFileError]) -> Iterator[pa.RecordBatch]:
     """Yield every file's lines; remember the file that stopped it, which DuckDB's error would hide."""
     for index, new_file in enumerate(files):
         try:
             yield from read_lines(new_file.path, new_file.file.name, index)
         except DamagedFileError as error:
-            damaged.append(_FileSetAside(new_file, str(error)))
+            damaged.append(_DamagedNewFileError(new_file, str(error)))
             return
 
 
@@ -230,7 +230,8 @@ def _is_json(text: str) -> bool:
 
 def _register_files(connection: duckdb.DuckDBPyConnection, files: Iterable[_NewFile]) -> None:
     rows = [
-        {"file_index": index, "file_name": new.file.name, "content_sha256": new.sha256, "bytes": new.file.bytes} for index, new in enumerate(files)
+        {"file_index": index, "file_name": new.file.name, "content_sha256": new.sha256, "bytes": new.file.bytes}
+        for index, new in enumerate(files)
     ]
     schema = pa.schema([("file_index", pa.int32()), ("file_name", pa.string()), ("content_sha256", pa.string()), ("bytes", pa.int64())])
     connection.register("files_to_land", pa.Table.from_pylist(rows, schema=schema))

@@ -107,7 +107,9 @@ def _line_batch(chunk: bytes, file_index: int, first_line: int) -> pa.RecordBatc
 
 
 def _is_utf8(chunk: bytes) -> bool:
-    whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(np.array([0, len(chunk)], dtype=np.int64)), pa.py_buffer(chunk)])
+    whole = pa.Array.from_buffers(
+        pa.large_binary(), 1, [None, pa.py_buffer(np.array([0, len(chunk)], dtype=np.int64)), pa.py_buffer(chunk)]
+    )
     try:
         whole.cast(pa.large_string())
     except pa.ArrowInvalid:
@@ -144,7 +146,9 @@ def _checked_batch(chunk: bytes, starts: np.ndarray, ends: np.ndarray, numbers: 
     return _batch(pa.array(lines, pa.string_view()), pa.array(undecodable, pa.string()), numbers, file_index)
 
 
-def _batch(lines: pa.Array, undecodable: pa.Array, line_numbers: np.ndarray, file_index: int, record_numbers: np.ndarray | None = None) -> pa.RecordBatch:
+def _batch(
+    lines: pa.Array, undecodable: pa.Array, line_numbers: np.ndarray, file_index: int, record_numbers: np.ndarray | None = None
+) -> pa.RecordBatch:
     index = pa.array(np.full(len(lines), file_index, dtype=np.int32))
     records = pa.array(line_numbers if record_numbers is None else record_numbers)
     return pa.record_batch([index, records, pa.array(line_numbers), lines, undecodable], schema=LINES_SCHEMA)

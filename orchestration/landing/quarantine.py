@@ -23,8 +23,8 @@ class Rejections:
     def explain(self, limit: float) -> str:
         worst = "; ".join(f"{name}: {count} ({reason})" for name, count, reason in self.worst_files)
         return (
-            f"{self.rejected} of {self.records} new records were rejected ({self.share:.1%}, the limit is {limit:.1%}), so nothing is published. "
-            f"Most of them: {worst}. Look at raw.rejected_records, mend or remove the files and run again, "
+            f"{self.rejected} of {self.records} new records were rejected ({self.share:.1%}, the limit is {limit:.1%}), "
+            f"so nothing is published. Most of them: {worst}. Look at raw.rejected_records, mend or remove the files and run again, "
             "or raise STARTS_MAX_REJECTED_SHARE if this is to be expected."
         )
 
@@ -38,9 +38,7 @@ _NEW_FILES = """
 
 
 def new_rejections(connection: duckdb.DuckDBPyConnection) -> Rejections:
-    row = connection.execute(
-        f"select coalesce(sum(records), 0)::bigint, coalesce(sum(rejected), 0)::bigint from ({_NEW_FILES})"
-    ).fetchone()
+    row = connection.execute(f"select coalesce(sum(records), 0)::bigint, coalesce(sum(rejected), 0)::bigint from ({_NEW_FILES})").fetchone()
     assert row is not None
     worst = connection.execute(
         f"""

@@ -56,7 +56,9 @@ class LandingZone:
         try:
             entries = sorted(entry.name for entry in folder.iterdir())
         except OSError as error:
-            raise StartsError(f"The landing folder {folder} cannot be read ({error.strerror}). Give this user the right to read it.") from error
+            raise StartsError(
+                f"The landing folder {folder} cannot be read ({error.strerror}). Give this user the right to read it."
+            ) from error
         if entries and not any((folder / feed).is_dir() for feed in feeds):
             raise StartsError(
                 f"The landing folder {folder} holds {', '.join(entries[:5])} but none of {_listed(feeds)}. "

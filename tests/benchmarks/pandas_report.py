@@ -1,5 +1,8 @@
 """The same report in pandas, as an analyst would write it: one machine, one script, everything in memory."""
 
+# The stubs of pandas know less than pandas does.
+# pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportArgumentType=false, reportCallIssue=false
+
 import io
 import json
 import sys
@@ -49,7 +52,9 @@ def main(landing: Path, tsv: Path) -> None:
     for column in times:
         times[column] = pd.to_datetime(times[column], unit="s")
     failures = status[status["status"] == "failed"].drop_duplicates("message_id").set_index("message_id")[["code", "title"]]
-    inbound = pd.DataFrame(messages, columns=["message_id", "channel_id", "contact_id", "at", "type", "context", "referral"]).drop_duplicates("message_id")
+    inbound = pd.DataFrame(
+        messages, columns=["message_id", "channel_id", "contact_id", "at", "type", "context", "referral"]
+    ).drop_duplicates("message_id")
     inbound["at"] = pd.to_datetime(inbound["at"], unit="s")
     answers = inbound[inbound["type"] != "system"]
 

@@ -22,9 +22,14 @@ def test_marts_and_tsvs_equal_the_reference(pipeline: Callable[..., Pipeline], s
     expected = reference.compute(run.landing)
     assert comparable(run.rows("fct_session_starts")) == comparable(expected.session_starts)
     assert comparable(run.rows("fct_notifications")) == comparable(expected.notifications)
-    counted = {(*(row[key] for key in reference.KEYS), row["stage_order"], row["stage"]): row["notifications"] for row in run.rows("funnel_session_starts")}
+    counted = {
+        (*(row[key] for key in reference.KEYS), row["stage_order"], row["stage"]): row["notifications"]
+        for row in run.rows("funnel_session_starts")
+    }
     assert counted == reference.funnel(expected.session_starts)
-    counted = {(*(row[key] for key in reference.KEYS), row["last_status"]): row["notifications"] for row in run.rows("status_session_starts")}
+    counted = {
+        (*(row[key] for key in reference.KEYS), row["last_status"]): row["notifications"] for row in run.rows("status_session_starts")
+    }
     assert counted == reference.statuses(expected.session_starts)
     rejected = {(row["file_name"], row["line_number"]) for row in run.rows("raw.rejected_records", published=False)}
     assert rejected == set(expected.rejected)

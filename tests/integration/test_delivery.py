@@ -40,16 +40,18 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 def send(**fields: Any) -> bytes:
-    return json.dumps({"message_id": "wamid.1", "sent_at": 1791000000, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"} | fields).encode()
+    return json.dumps(
+        {"message_id": "wamid.1", "sent_at": 1791000000, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"} | fields
+    ).encode()
 
 
 def test_the_bundled_logs_tell_a_whole_story(sample: Pipeline) -> None:
     starts = pd.DataFrame(sample.rows("fct_session_starts"))
     assert set(starts["origin"]) == {"mass_notification", "whatsapp_template", "referred_campaign", "organic"}
     assert set(starts["last_status"].dropna()) == {"not_sent", "pending", "sent", "delivered", "read", "replied"} - {"pending"}
-    assert starts["template_name"].nunique() == 12
-    assert starts["notification_name"].nunique() == 4
-    assert starts["channel_id"].nunique() == 3
+    assert len(set(starts["template_name"].dropna())) == 12
+    assert len(set(starts["notification_name"].dropna())) == 4
+    assert len(set(starts["channel_id"])) == 3
     assert set(starts["failure_group"].dropna()) >= {"recipient", "meta_limit", "opt_out", "template", "unknown"}
     ledger = sample.rows("raw.landed_files", published=False)
     assert {row["status"] for row in ledger} == {"landed", "set_aside"}
@@ -72,11 +74,31 @@ def test_pandas_reads_a_daily_tsv_without_arguments(sample: Pipeline) -> None:
 
 def test_hostile_text_stays_in_its_cell(pipeline: Callable[..., Pipeline]) -> None:
     texts = [
-        *('"', '""', '"a', 'a"b', "a\tb", "a\nb", "a\r\nb", "a\u0085b", "a\u2028b", "a\x00b", "a\x1bb", "'a", "a,b", "a;b", " a ", "\u00a0=1"),
+        *(
+            '"',
+            '""',
+            '"a',
+            'a"b',
+            "a\tb",
+            "a\nb",
+            "a\r\nb",
+            "a\u0085b",
+            "a\u2028b",
+            "a\x00b",
+            "a\x1bb",
+            "'a",
+            "a,b",
+            "a;b",
+            " a ",
+            "\u00a0=1",
+        ),
         *("=1+1", "+1", "+55 11", "-1", "-a", "@a", " =1", "＝1", "\t=1", "1e5", "+5511,5", "=", "NULL", "nan", "é🌵", "\\", "\\N", "#"),
     ]
     run = pipeline()
-    sends = [send(message_id=f"m{n:03d}", sent_at=1791000000 + n, contact_id=f"c{n}", template_name=text, agent_groups=text) for n, text in enumerate(texts)]
+    sends = [
+        send(message_id=f"m{n:03d}", sent_at=1791000000 + n, contact_id=f"c{n}", template_name=text, agent_groups=text)
+        for n, text in enumerate(texts)
+    ]
     write_files(run.landing, "sends", "1.jsonl", sends)
     assert run.run().success
     (path,) = run.settings.exports_dir.glob("*.tsv")
@@ -170,14 +192,23 @@ def test_parquet_and_database_hold_the_same_marts(sample: Pipeline) -> None:
         ({"origins": ["referred_campaign"]}, "origin = 'referred_campaign'"),
         ({"lines": ["108234567890101"]}, "channel_id = '108234567890101'"),
         ({"lines": ["+54 11 5278-0101"]}, "line_number = '541152780101'"),
-        ({"templates": ["oferta_relampago", "Primavera 2026"]}, "template_name = 'oferta_relampago' or notification_name = 'Primavera 2026'"),
+        (
+            {"templates": ["oferta_relampago", "Primavera 2026"]},
+            "template_name = 'oferta_relampago' or notification_name = 'Primavera 2026'",
+        ),
         ({"user_types": ["new"]}, "user_type = 'new'"),
-        ({"user_types": ["new"], "origins": ["whatsapp_template"], "period_from": "2026-11-01"}, "user_type = 'new' and origin = 'whatsapp_template' and session_start_date >= '2026-11-01'"),
+        (
+            {"user_types": ["new"], "origins": ["whatsapp_template"], "period_from": "2026-11-01"},
+            "user_type = 'new' and origin = 'whatsapp_template' and session_start_date >= '2026-11-01'",
+        ),
     ],
 )
 def test_an_export_on_demand_holds_what_its_filters_say(sample: Pipeline, selection: dict[str, Any], condition: str) -> None:
     path, rows = export_selection(sample.settings, ExportSelection(**selection, file_name="selection.tsv"))
-    expected = query(sample.settings.published_database, f"select session_start_id from fct_session_starts where is_in_report and ({condition}) order by sent_at nulls last, session_start_id")
+    expected = query(
+        sample.settings.published_database,
+        f"select session_start_id from fct_session_starts where is_in_report and ({condition}) order by sent_at nulls last, session_start_id",
+    )
     frame = pd.read_csv(path, sep="\t")
     assert rows == len(frame) == len(expected) > 0
     assert list(frame["session_start_id"]) == [row["session_start_id"] for row in expected]
@@ -211,7 +242,11 @@ def test_an_unknown_line_or_template_is_named(sample: Pipeline) -> None:
 def test_the_job_export_on_demand_takes_its_filters_from_the_run_config(sample: Pipeline) -> None:
     from orchestration.definitions import defs
 
-    config = {"ops": {"session_starts_selection_tsv": {"config": {"origins": ["mass_notification"], "language": "es", "file_name": "from_job.tsv"}}}}
+    config = {
+        "ops": {
+            "session_starts_selection_tsv": {"config": {"origins": ["mass_notification"], "language": "es", "file_name": "from_job.tsv"}}
+        }
+    }
     with patch.dict(os.environ, {"STARTS_LANDING": str(sample.landing), "STARTS_DATA": str(sample.data)}):
         assert defs.resolve_job_def("export_on_demand").execute_in_process(run_config=config).success
     frame = pd.read_csv(sample.settings.exports_dir / "on_demand" / "from_job.tsv", sep="\t")

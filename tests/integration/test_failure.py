@@ -22,7 +22,9 @@ GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c
 def run_command(pipeline: Pipeline) -> subprocess.CompletedProcess[str]:
     """Run the job as `make run` does."""
     environment = {**os.environ, "STARTS_LANDING": str(pipeline.landing), "STARTS_DATA": str(pipeline.data), **pipeline.environment}
-    return subprocess.run([sys.executable, "-m", "orchestration"], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", "orchestration"], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def good_sends(count: int) -> list[bytes]:
@@ -104,7 +106,9 @@ def test_a_new_day_leaves_the_other_days_files_alone(pipeline: Callable[..., Pip
     assert run.run().success
     (old_file,) = run.settings.exports_dir.glob("*.tsv")
     old_stamp = old_file.stat().st_mtime_ns
-    write_files(run.landing, "sends", "2.jsonl", [line.replace(b"1791000000", b"1791259200").replace(b"wamid.", b"next.") for line in good_sends(3)])
+    write_files(
+        run.landing, "sends", "2.jsonl", [line.replace(b"1791000000", b"1791259200").replace(b"wamid.", b"next.") for line in good_sends(3)]
+    )
     assert run.run().success
     assert len(run.tsv_bytes()) == 2
     assert old_file.stat().st_mtime_ns == old_stamp
@@ -151,7 +155,7 @@ def test_a_failed_check_blocks_publication(pipeline: Callable[..., Pipeline]) ->
     write_files(run.landing, "sends", "1.jsonl", good_sends(3))
     assert run.run().success
     before = published_bytes(run)
-    # An inbound message with the id of a send that starts another session: two starts with one primary key.
+    # An inbound message with the id of a send that starts another session: two starts, one key.
     body = (
         b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}, '
         b'"messages": [{"id": "wamid.1", "from": "5599", "timestamp": "1791000000", "type": "text"}]}}]}]}'
@@ -187,7 +191,12 @@ def kill_at(pipeline: Pipeline, moment: str) -> None:
     """Start the job and kill it (-9) as soon as its log says `moment`, or a little after it started."""
     environment = {**os.environ, "STARTS_LANDING": str(pipeline.landing), "STARTS_DATA": str(pipeline.data), **pipeline.environment}
     process = subprocess.Popen(
-        [sys.executable, "-m", "orchestration"], cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "orchestration"],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     for line in process.stdout:

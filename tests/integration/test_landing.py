@@ -19,7 +19,13 @@ from orchestration.landing.lines import DamagedFileError, read_lines
 from orchestration.landing.zone import LandingZone
 from tests.pipeline import Pipeline
 
-RECORD = {"message_id": "wamid.1", "sent_at": "2026-10-01T10:00:00-03:00", "channel_id": "c", "contact_id": "+5511900000001", "template_name": "t"}
+RECORD: dict[str, object] = {
+    "message_id": "wamid.1",
+    "sent_at": "2026-10-01T10:00:00-03:00",
+    "channel_id": "c",
+    "contact_id": "+5511900000001",
+    "template_name": "t",
+}
 
 
 @pytest.fixture
@@ -55,7 +61,9 @@ def lines(*records: dict[str, object]) -> bytes:
         ("sends/a.json", lambda text: b"\n\n" + b"\n".join(json.dumps(json.loads(line), indent=2).encode() for line in text.splitlines())),
     ],
 )
-def test_a_file_lands_however_it_is_packed(connection: duckdb.DuckDBPyConnection, tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
+def test_a_file_lands_however_it_is_packed(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
+) -> None:
     report = land(connection, tmp_path, name, pack(lines(RECORD, RECORD | {"message_id": "wamid.2"})))
     assert (report.records, report.landed, report.rejected) == (2, 2, 0)
     assert connection.execute("select message_id, sent_at::varchar from raw.sends order by all").fetchall() == [
@@ -114,7 +122,9 @@ def test_a_send_that_cannot_be_read_says_why_and_where(
         ("2026-10-01T13:00:00,25+00:00", "2026-10-01 13:00:00.25"),
     ],
 )
-def test_times_are_read_in_every_spelling_of_the_contract(connection: duckdb.DuckDBPyConnection, tmp_path: Path, written: object, meant: str) -> None:
+def test_times_are_read_in_every_spelling_of_the_contract(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, written: object, meant: str
+) -> None:
     land(connection, tmp_path, "sends/a.jsonl", lines(RECORD | {"sent_at": written}))
     assert connection.execute("select sent_at::varchar from raw.sends").fetchall() == [(meant,)]
 
@@ -134,17 +144,30 @@ def test_a_body_lands_item_by_item_and_counts_what_the_report_does_not_use(conne
                             "messages": [{"id": "m1", "timestamp": "1790859600", "type": "text"}],
                         },
                     },
-                    {"field": "messages", "value": {"metadata": metadata, "statuses": [{"id": "s1", "status": "sent", "timestamp": 1790859600}, {"id": "s2"}]}},
+                    {
+                        "field": "messages",
+                        "value": {
+                            "metadata": metadata,
+                            "statuses": [{"id": "s1", "status": "sent", "timestamp": 1790859600}, {"id": "s2"}],
+                        },
+                    },
                 ]
             },
-            {"changes": [{"field": "account_update", "value": {}}, {"field": "messages", "value": {"metadata": metadata, "errors": [{"code": 1}]}}]},
+            {
+                "changes": [
+                    {"field": "account_update", "value": {}},
+                    {"field": "messages", "value": {"metadata": metadata, "errors": [{"code": 1}]}},
+                ]
+            },
             {"changes": []},
         ],
     }
     report = land(connection, tmp_path, "webhooks/a.jsonl", lines(body))
     assert (report.records, report.landed, report.rejected) == (1, 0, 1)
     assert connection.execute("select message_id, sender_id from raw.webhook_messages").fetchall() == [("m1", "BR.1")]
-    assert connection.execute("select message_id, happened_at::varchar from raw.webhook_statuses").fetchall() == [("s1", "2026-10-01 13:00:00")]
+    assert connection.execute("select message_id, happened_at::varchar from raw.webhook_statuses").fetchall() == [
+        ("s1", "2026-10-01 13:00:00")
+    ]
     kinds = connection.execute("select kind from raw.webhook_other_kinds order by kind").fetchall()
     assert kinds == [("account_update",), ("messages",), ("nothing inside",)]
     assert connection.execute("select reason from raw.rejected_records").fetchall() == [("statuses[].status: missing",)]
@@ -219,6 +242,8 @@ def test_the_bundled_logs_come_from_the_generator(tmp_path: Path) -> None:
 def test_no_path_of_the_environment_is_needed_to_import_the_definitions(tmp_path: Path) -> None:
     import sys
 
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STARTS_")} | {"STARTS_DATA": str(tmp_path / "fresh")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STARTS_")} | {
+        "STARTS_DATA": str(tmp_path / "fresh")
+    }
     result = subprocess.run([sys.executable, "-c", "import orchestration.definitions"], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

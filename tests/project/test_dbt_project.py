@@ -62,7 +62,9 @@ def test_marts_enforce_contracts_and_describe_every_column(manifest: dict[str, A
 
 def test_comments_of_the_marts_are_in_the_database(settings: Settings) -> None:
     with duckdb.connect(str(settings.warehouse_path)) as connection:
-        rows = connection.execute("select table_name, column_name from duckdb_columns() where schema_name = 'marts' and comment is null").fetchall()
+        rows = connection.execute(
+            "select table_name, column_name from duckdb_columns() where schema_name = 'marts' and comment is null"
+        ).fetchall()
     assert rows == []
 
 
