@@ -207,7 +207,8 @@ def test_an_export_on_demand_holds_what_its_filters_say(sample: Pipeline, select
     path, rows = export_selection(sample.settings, ExportSelection(**selection, file_name="selection.tsv"))
     expected = query(
         sample.settings.published_database,
-        f"select session_start_id from fct_session_starts where is_in_report and ({condition}) order by sent_at nulls last, session_start_id",
+        f"select session_start_id from fct_session_starts where is_in_report and ({condition}) "
+        "order by sent_at nulls last, session_start_id",
     )
     frame = pd.read_csv(path, sep="\t")
     assert rows == len(frame) == len(expected) > 0

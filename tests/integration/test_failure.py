@@ -157,7 +157,8 @@ def test_a_failed_check_blocks_publication(pipeline: Callable[..., Pipeline]) ->
     before = published_bytes(run)
     # An inbound message with the id of a send that starts another session: two starts, one key.
     body = (
-        b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}, '
+        b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", '
+        b'"value": {"metadata": {"phone_number_id": "c"}, '
         b'"messages": [{"id": "wamid.1", "from": "5599", "timestamp": "1791000000", "type": "text"}]}}]}]}'
     )
     write_files(run.landing, "webhooks", "1.jsonl", [body])
