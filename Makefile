@@ -6,6 +6,8 @@ UV := .venv/bin/uv
 unexport PYTHONDONTWRITEBYTECODE
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
+# Trust what the machine trusts, such as the certificate of a company proxy.
+export UV_SYSTEM_CERTS := true
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
