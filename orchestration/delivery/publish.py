@@ -56,9 +56,10 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Bui
     finally:
         warehouse.execute("reset preserve_insertion_order")
         warehouse.execute("detach draft")
-    _replace(draft, target)
     for parquet_draft, parquet in drafts:
         _replace(parquet_draft, parquet)
+    # Last, because it carries the watermark: a kill before this line has the next run publish all of it again.
+    _replace(draft, target)
     return Publication(changed=True, rows=rows, days_replaced=days)
 
 

@@ -1,10 +1,10 @@
 -- A time of the send log or of a webhook as naive UTC: ISO 8601 with an offset, or Unix seconds or
 -- milliseconds. Anything else is null. Unix seconds reach 1e11 in the year 5138 and milliseconds
--- passed it in 1973, so the size tells them apart; beyond 1e14 it is neither.
+-- passed it in 1973, so the size tells them apart; beyond 1e14 or below 0 it is neither.
 create or replace temp macro whole_unix_time(number) as (
     case
-        when number between -100000000000 and 100000000000 then make_timestamp(number * 1000000)
-        when number between -100000000000000 and 100000000000000 then make_timestamp(number * 1000)
+        when number between 0 and 100000000000 then make_timestamp(number * 1000000)
+        when number between 0 and 100000000000000 then make_timestamp(number * 1000)
     end
 );
 
@@ -13,9 +13,9 @@ create or replace temp macro unix_time(text) as (
         -- A cast to a whole number would round a fraction away; through decimals it takes 20 times as long.
         when not contains(text, '.') and not contains(text, 'e') and not contains(text, 'E')
             then whole_unix_time(try_cast(text as bigint))
-        when abs(try_cast(text as decimal(38, 6))) < 100000000000
+        when try_cast(text as decimal(38, 6)) between 0 and 100000000000
             then make_timestamp(cast(try_cast(text as decimal(38, 6)) * 1000000 as bigint))
-        when abs(try_cast(text as decimal(38, 6))) < 100000000000000
+        when try_cast(text as decimal(38, 6)) between 0 and 100000000000000
             then make_timestamp(cast(try_cast(text as decimal(38, 6)) * 1000 as bigint))
     end
 );
@@ -39,10 +39,15 @@ create or replace temp macro iso_time(text) as (
     end
 );
 
+-- Years that no calendar of a reader can write (Python's ends with 9999) are no times of a message.
+create or replace temp macro readable_time(happened_at) as (
+    case when happened_at between timestamp '0001-01-03' and timestamp '9999-12-29' then happened_at end
+);
+
 create or replace temp macro time_of(text, kind) as (
-    case
+    readable_time(case
         when kind in ('UBIGINT', 'BIGINT', 'DOUBLE') then unix_time(text)
         when kind = 'VARCHAR' and regexp_full_match(text, '-?\d+(\.\d+)?') then unix_time(text)
         when kind = 'VARCHAR' then iso_time(text)
-    end
+    end)
 );
