@@ -1,8 +1,6 @@
 """Export the report as TSV: a file per report day, kept up to date, and any selection on demand."""
 
-import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import duckdb
 
 from orchestration.delivery.builds import days_changed_since
+from orchestration.delivery.files import put_in_place, sha256_of
 from orchestration.delivery.selection import ExportSelection
 from orchestration.delivery.tsv import prepare_rows, write_tsv
 from orchestration.errors import StartsError
@@ -118,8 +117,8 @@ def _export_day(
         if files.pop(name, None):
             result.removed.append(name)
         return
-    sha256 = _sha256(draft)
-    if path.exists() and _sha256(path) == sha256:
+    sha256 = sha256_of(draft)
+    if path.exists() and sha256_of(path) == sha256:
         draft.unlink()
         if files.get(name, {}).get("sha256") == sha256:
             return
@@ -135,13 +134,6 @@ def _export_day(
         "time_zone": settings.report_timezone,
         "made_at": _now(),
     }
-
-
-def put_in_place(draft: Path, path: Path) -> None:
-    """Turn a finished draft into the file itself, so that a crash leaves the old bytes or the new ones."""
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _remove_drafts(folder: Path) -> None:
@@ -174,11 +166,6 @@ def _write_manifest(settings: Settings, build_id: int, files: dict[str, dict[str
 
 def _manifest_path(settings: Settings) -> Path:
     return settings.exports_dir / "manifest.json"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _now() -> str:

@@ -4,7 +4,6 @@ The cost follows the days that changed: they are replaced in a copy of the last 
 reader that holds the old file open keeps it; the next one to open gets the new one.
 """
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.delivery.builds import MARTS, Build, days_changed_since
+from orchestration.delivery.files import put_in_place, quoted
 from orchestration.delivery.masking import mask_fingerprint, prepare_masking, published_columns
 from orchestration.errors import StartsError
 from orchestration.settings import Settings
@@ -39,7 +39,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Bui
         return Publication(changed=False, rows=_count_rows(warehouse, "marts"))
     if days is not None:
         shutil.copyfile(target, draft)
-    warehouse.execute(f"attach {_quoted(draft)} as draft")
+    warehouse.execute(f"attach {quoted(draft)} as draft")
     # A mart has no order of its own; keeping the warehouse's costs a third of the writing.
     warehouse.execute("set preserve_insertion_order = false")
     try:
@@ -57,9 +57,9 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Bui
         warehouse.execute("reset preserve_insertion_order")
         warehouse.execute("detach draft")
     for parquet_draft, parquet in drafts:
-        _replace(parquet_draft, parquet)
+        put_in_place(parquet_draft, parquet)
     # Last, because it carries the watermark: a kill before this line has the next run publish all of it again.
-    _replace(draft, target)
+    put_in_place(draft, target)
     return Publication(changed=True, rows=rows, days_replaced=days)
 
 
@@ -110,7 +110,7 @@ def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: 
         {"mart": mart},
     ).fetchall()
     for kind, name, comment in comments:
-        warehouse.execute(f"comment on {kind} draft.main.{name} is {_quoted(comment)}")
+        warehouse.execute(f"comment on {kind} draft.main.{name} is {quoted(comment)}")
 
 
 def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: str, days: list[date]) -> None:
@@ -181,23 +181,6 @@ def _write_parquet_drafts(warehouse: duckdb.DuckDBPyConnection, settings: Settin
         path = _parquet_path(settings, mart)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.draft")
-        warehouse.execute(f"copy draft.main.{mart} to {_quoted(draft)} (format parquet, compression zstd, compression_level 1)")
+        warehouse.execute(f"copy draft.main.{mart} to {quoted(draft)} (format parquet, compression zstd, compression_level 1)")
         drafts.append((draft, path))
     return drafts
-
-
-def _replace(draft: Path, target: Path) -> None:
-    """Put a finished file in place so that a crash leaves either the old one or the new one."""
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _quoted(value: object) -> str:
-    """Quote a path or text as a SQL literal, for the statements in which nothing can be bound."""
-    return "'" + str(value).replace("'", "''") + "'"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.delivery.files import quoted
 from orchestration.settings import PROJECT_ROOT, Language, Settings
 
 _FAILURE_REASONS = PROJECT_ROOT / "seeds" / "lookups" / "failure_reasons.csv"
@@ -141,12 +142,11 @@ def write_tsv(published: duckdb.DuckDBPyConnection, path: Path, language: Langua
         if day is None
         else f"tsv_rows where _report_date = date '{day:%Y-%m-%d}'"
     )
-    target = "'" + str(path).replace("'", "''") + "'"
     row = published.execute(
         f"""
         copy (
             select {columns} from {rows}
-        ) to {target} (format csv, header true, delimiter '\t', quote '"', escape '"', nullstr '')
+        ) to {quoted(path)} (format csv, header true, delimiter '\t', quote '"', escape '"', nullstr '')
         """
     ).fetchone()
     assert row is not None

@@ -301,13 +301,62 @@ DAMAGED_WEBHOOK_LINES = [
     "not json at all",
 ]
 OTHER_WEBHOOK_LINES = [
-    {"object": "whatsapp_business_account", "entry": [{"id": "102", "time": 1792508400, "changes": [
-        {"field": "message_template_status_update", "value": {"event": "APPROVED", "message_template_id": 594425479261596, "message_template_name": "oferta_relampago", "message_template_language": "pt_BR", "reason": "NONE"}}]}]},
-    {"object": "whatsapp_business_account", "entry": [{"id": "102", "time": 1792508401, "changes": [
-        {"field": "phone_number_quality_update", "value": {"display_phone_number": "551140028922", "event": "UPGRADE", "current_limit": "TIER_100K"}}]}]},
-    {"object": "whatsapp_business_account", "entry": [{"id": "102", "changes": [{"field": "messages", "value": {
-        "messaging_product": "whatsapp", "metadata": {"display_phone_number": "551140028922", "phone_number_id": "108234567890101"},
-        "statuses": [{"id": "wamid.deleted", "status": "deleted", "timestamp": "1792508500", "recipient_id": "5511900000001"}]}}]}]},
+    {
+        "object": "whatsapp_business_account",
+        "entry": [
+            {
+                "id": "102",
+                "time": 1792508400,
+                "changes": [
+                    {
+                        "field": "message_template_status_update",
+                        "value": {
+                            "event": "APPROVED",
+                            "message_template_id": 594425479261596,
+                            "message_template_name": "oferta_relampago",
+                            "message_template_language": "pt_BR",
+                            "reason": "NONE",
+                        },
+                    }
+                ],
+            }
+        ],
+    },
+    {
+        "object": "whatsapp_business_account",
+        "entry": [
+            {
+                "id": "102",
+                "time": 1792508401,
+                "changes": [
+                    {
+                        "field": "phone_number_quality_update",
+                        "value": {"display_phone_number": "551140028922", "event": "UPGRADE", "current_limit": "TIER_100K"},
+                    }
+                ],
+            }
+        ],
+    },
+    {
+        "object": "whatsapp_business_account",
+        "entry": [
+            {
+                "id": "102",
+                "changes": [
+                    {
+                        "field": "messages",
+                        "value": {
+                            "messaging_product": "whatsapp",
+                            "metadata": {"display_phone_number": "551140028922", "phone_number_id": "108234567890101"},
+                            "statuses": [
+                                {"id": "wamid.deleted", "status": "deleted", "timestamp": "1792508500", "recipient_id": "5511900000001"}
+                            ],
+                        },
+                    }
+                ],
+            }
+        ],
+    },
 ]
 
 

@@ -99,13 +99,20 @@ def _body(rnd: random.Random, items: list[dict[str, Any]]) -> dict[str, Any]:
         ((kind, content),) = item.items()
         channel = rnd.choice(CHANNELS[:2])
         metadata = rnd.choice(
-            [{"phone_number_id": channel, "display_phone_number": "5411 4998"}, {"phone_number_id": channel}, {"display_phone_number": "55 11 4002 8922"}]
+            [
+                {"phone_number_id": channel, "display_phone_number": "5411 4998"},
+                {"phone_number_id": channel},
+                {"display_phone_number": "55 11 4002 8922"},
+            ]
         )
         changes.append({"field": "messages", "value": {"metadata": metadata, kind: [content]}})
     if rnd.random() < 0.2:
         changes.append({"field": "account_update", "value": {"event": "VERIFIED_ACCOUNT"}})
     half = rnd.randrange(len(changes) + 1)
-    return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes[:half]}, {"id": "2", "changes": changes[half:]}]}
+    return {
+        "object": "whatsapp_business_account",
+        "entry": [{"id": "1", "changes": changes[:half]}, {"id": "2", "changes": changes[half:]}],
+    }
 
 
 _GOOD = {"message_id": "wamid.bad", "sent_at": START, "channel_id": "c", "contact_id": "5511"}
