@@ -11,15 +11,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestration.delivery.builds import Build, BuildKind
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 
 _SOURCES_OF_THE_MANIFEST = (DBT_PROJECT_DIR, PROJECT_ROOT / "seeds" / "lookups")
 
 
-def build_arguments(settings: Settings, *, full_refresh: bool) -> list[str]:
-    """Return dbt's command line for the production build: models, look-ups and data tests, no unit tests."""
+# Look-ups with their tests, and views: they are what they were as long as the definition is.
+_SAME_AS_BEFORE = ["resource_type:seed", "resource_type:seed+1,resource_type:test", "config.materialized:view"]
+
+
+def build_arguments(settings: Settings, build: Build) -> list[str]:
+    """Return dbt's command line for the production build: models, look-ups and data tests, no unit tests.
+
+    A build upon another one of the same definition leaves out what cannot have changed, a third of the nodes.
+    """
     arguments = ["build", "--exclude-resource-type", "unit_test", *common_arguments(settings)]
-    return [*arguments, "--full-refresh"] if full_refresh else arguments
+    if build.kind is BuildKind.REBUILD:
+        return [*arguments, "--full-refresh"]
+    if build.kind is BuildKind.INCREMENT:
+        return [*arguments, "--exclude", *_SAME_AS_BEFORE]
+    return arguments
 
 
 def parse_arguments(settings: Settings) -> list[str]:

@@ -11,21 +11,27 @@
     {%- set key = arg_dict['unique_key'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
     create or replace temp table rows_before as
-    select {{ columns }}
+    select {{ key }} as row_id, session_start_date, {{ row_fingerprint(columns) }} as fingerprint
     from {{ target }} semi join {{ ref('int_conversations_touched') }} using (channel_id, contact_id);
 
+    create or replace temp table rows_after as
+    select {{ key }} as row_id, session_start_date, {{ row_fingerprint(columns) }} as fingerprint
+    from {{ recomputed }};
+
     create or replace temp table rows_gone as
-    select {{ columns }} from rows_before except select {{ columns }} from {{ recomputed }};
+    select row_id, session_start_date from rows_before anti join rows_after using (row_id, fingerprint);
 
     create or replace temp table rows_come as
-    select {{ columns }} from {{ recomputed }} except select {{ columns }} from rows_before;
+    select row_id, session_start_date from rows_after anti join rows_before using (row_id, fingerprint);
 
     {{ note_changed_days(target, 'select session_start_date from rows_gone union select session_start_date from rows_come') }}
 
-    delete from {{ target }} where {{ key }} in (select {{ key }} from rows_gone);
-    insert into {{ target }} ({{ columns }}) select {{ columns }} from rows_come;
+    delete from {{ target }} where {{ key }} in (select row_id from rows_gone);
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }} from {{ recomputed }} where {{ key }} in (select row_id from rows_come);
 
     drop table rows_before;
+    drop table rows_after;
     drop table rows_gone;
     drop table rows_come;
 {%- endmacro %}

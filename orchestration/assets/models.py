@@ -9,7 +9,7 @@ from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from orchestration.assets.landing import LEDGER_KEY
 from orchestration.dbt import build_arguments, manifest_path, run_dbt
-from orchestration.delivery.builds import finish_build, start_build
+from orchestration.delivery.builds import BuildKind, finish_build, start_build
 from orchestration.resources import WarehouseResource
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
@@ -45,9 +45,9 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
     """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
     with warehouse.open() as connection:
         build = start_build(connection, warehouse.settings)
-    if build.is_rebuild:
+    if build.kind is BuildKind.REBUILD:
         context.log.info("Models, look-ups or variables changed since the last build: rebuilding everything from the raw tables.")
-    events, failure = run_dbt(warehouse.settings, build_arguments(warehouse.settings, full_refresh=build.is_rebuild))
+    events, failure = run_dbt(warehouse.settings, build_arguments(warehouse.settings, build))
     for event in events:
         message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
         yield from message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from pathlib import Path
 
 import duckdb
@@ -25,18 +26,35 @@ _DEFINITION_FOLDERS = (DBT_PROJECT_DIR / "models", DBT_PROJECT_DIR / "macros", P
 _DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
 
 
+class BuildKind(StrEnum):
+    """What a build goes on from: nothing yet, a finished build of the same definition, or one of another."""
+
+    FIRST = "first"
+    INCREMENT = "increment"
+    REBUILD = "rebuild"
+
+
 @dataclass(frozen=True)
-class Build:
-    """One attempt to build the marts. `is_rebuild`: nothing of the last one's meaning can be kept."""
+class FinishedBuild:
+    """A build whose checks have all passed, and which may be published."""
 
     build_id: int
     through_load_id: int
     definition_sha256: str
-    is_rebuild: bool
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build under way."""
+
+    build_id: int
+    through_load_id: int
+    definition_sha256: str
+    kind: BuildKind
 
 
 def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
-    """Open a build. It is a rebuild when models, look-ups or variables changed since the last finished one."""
+    """Open a build; it is a rebuild when models, look-ups or variables changed since the last finished one."""
     definition = definition_sha256(settings)
     previous = connection.execute(
         "select definition_sha256 from raw.builds where finished_at is not null order by build_id desc limit 1"
@@ -55,7 +73,13 @@ def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Bu
         {"now": datetime.now(UTC).replace(tzinfo=None), "definition": definition},
     ).fetchone()
     assert row is not None
-    return Build(row[0], row[1], definition, is_rebuild=previous is not None and previous[0] != definition)
+    return Build(row[0], row[1], definition, _kind_of(previous, definition))
+
+
+def _kind_of(previous: tuple[str] | None, definition: str) -> BuildKind:
+    if previous is None:
+        return BuildKind.FIRST
+    return BuildKind.INCREMENT if previous[0] == definition else BuildKind.REBUILD
 
 
 def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
@@ -66,14 +90,14 @@ def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
     )
 
 
-def last_finished_build(connection: duckdb.DuckDBPyConnection) -> Build | None:
+def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:
     """Return the build that may be published, or None where the latest one did not finish."""
     row = connection.execute(
         "select build_id, through_load_id, definition_sha256, finished_at from raw.builds order by build_id desc limit 1"
     ).fetchone()
     if row is None or row[3] is None:
         return None
-    return Build(row[0], row[1], row[2], is_rebuild=False)
+    return FinishedBuild(*row[:3])
 
 
 def days_changed_since(connection: duckdb.DuckDBPyConnection, mart: str, build_id: int) -> list[date]:

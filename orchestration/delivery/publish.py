@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.delivery.builds import MARTS, Build, days_changed_since
+from orchestration.delivery.builds import MARTS, FinishedBuild, days_changed_since
 from orchestration.delivery.files import put_in_place, quoted
 from orchestration.delivery.masking import mask_fingerprint, prepare_masking, published_columns
 from orchestration.errors import StartsError
@@ -27,7 +27,7 @@ class Publication:
     days_replaced: dict[str, list[date]] | None = None
 
 
-def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Build) -> Publication:
+def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild) -> Publication:
     """Bring the published files up to a finished build; leave every byte alone if nothing changed."""
     target = settings.published_database
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _remove_draft(draft: Path) -> None:
     draft.with_name(draft.name + ".wal").unlink(missing_ok=True)
 
 
-def _published_build_id(target: Path, settings: Settings, build: Build) -> int | None:
+def _published_build_id(target: Path, settings: Settings, build: FinishedBuild) -> int | None:
     """Return the build that the published file shows, or None if it cannot be built upon."""
     if not target.exists():
         return None
@@ -124,7 +124,7 @@ def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart
     warehouse.execute(f"insert into draft.main.{mart} by name select {columns} from marts.{mart} where {on_these_days}")
 
 
-def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Build) -> None:
+def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild) -> None:
     warehouse.execute(
         """
         create or replace table draft.main.publish_info as
