@@ -41,6 +41,7 @@ class FinishedBuild:
     build_id: int
     through_load_id: int
     definition_sha256: str
+    started_at: datetime
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,20 @@ def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
 def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:
     """Return the build that may be published, or None where the latest one did not finish."""
     row = connection.execute(
-        "select build_id, through_load_id, definition_sha256, finished_at from raw.builds order by build_id desc limit 1"
+        "select build_id, through_load_id, definition_sha256, started_at, finished_at from raw.builds order by build_id desc limit 1"
     ).fetchone()
-    if row is None or row[3] is None:
+    if row is None or row[4] is None:
         return None
-    return FinishedBuild(*row[:3])
+    return FinishedBuild(*row[:4])
+
+
+def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: datetime) -> bool:
+    """Say whether a build is one of this warehouse: one made anew counts from 1 again, and must not be taken for the old."""
+    row = connection.execute(
+        "select count(*) from raw.builds where build_id = $build_id and started_at = $started_at",
+        {"build_id": build_id, "started_at": started_at},
+    ).fetchone()
+    return row == (1,)
 
 
 def days_changed_since(connection: duckdb.DuckDBPyConnection, mart: str, build_id: int) -> list[date]:

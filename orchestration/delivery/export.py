@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.delivery.builds import days_changed_since
+from orchestration.delivery.builds import days_changed_since, is_known
 from orchestration.delivery.files import put_in_place, sha256_of
 from orchestration.delivery.selection import ExportSelection
 from orchestration.delivery.tsv import prepare_rows, write_tsv
@@ -35,7 +35,8 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> Dai
     result = DailyExports()
     with duckdb.connect(str(settings.published_database), read_only=True) as published:
         published.execute("set timezone = 'UTC'")
-        build_id, days = _days_to_look_at(warehouse, published, settings, manifest)
+        publication = _publication(published)
+        days = _days_to_look_at(warehouse, published, settings, manifest, publication)
         if days:
             prepare_rows(published, settings, settings.language, "s.session_start_date in (select unnest($days))", {"days": days})
         for day in days:
@@ -43,8 +44,8 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> Dai
         if manifest is None:
             # Without a manifest nothing is known of the files that lie here from before.
             result.removed += _remove_strangers(settings.exports_dir, files)
-    if manifest is None or result.written or result.removed or files != {entry["file"]: entry for entry in manifest["files"]}:
-        _write_manifest(settings, build_id, files)
+    if manifest is None or days:
+        _write_manifest(settings, publication, files)
     result.files = len(files)
     result.rows = sum(entry["rows"] for entry in files.values())
     return result
@@ -85,23 +86,35 @@ def _read_manifest(settings: Settings) -> dict[str, Any] | None:
     return manifest if manifest.get("settings") == _settings_of(settings) else None
 
 
-def _days_to_look_at(
-    warehouse: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection, settings: Settings, manifest: dict[str, Any] | None
-) -> tuple[int, list[date]]:
-    row = published.execute("select build_id, definition_sha256, contacts from publish_info").fetchone()
+def _publication(published: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Return what the daily files are made from, as the manifest keeps it."""
+    row = published.execute("select build_id, build_started_at, definition_sha256, contacts from publish_info").fetchone()
     assert row is not None
-    build_id = int(row[0])
+    return {"build_id": row[0], "build_started_at": row[1].isoformat(), "definition_sha256": row[2], "contacts": row[3]}
+
+
+def _days_to_look_at(
+    warehouse: duckdb.DuckDBPyConnection,
+    published: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    manifest: dict[str, Any] | None,
+    publication: dict[str, Any],
+) -> list[date]:
+    """Return the days that may differ from their files: those changed since the last export, or all of them."""
+    listed = {
+        date.fromisoformat(entry["report_date"]): settings.exports_dir / entry["file"] for entry in (manifest["files"] if manifest else [])
+    }
     exported = manifest["publication"] if manifest else None
-    if exported is None or exported["build_id"] > build_id or [exported["definition_sha256"], exported["contacts"]] != list(row[1:]):
-        days = {
-            day for (day,) in published.execute("select distinct session_start_date from fct_session_starts where is_in_report").fetchall()
-        }
-        known = {date.fromisoformat(entry["report_date"]) for entry in (manifest["files"] if manifest else [])}
-        return build_id, sorted(days | known)
-    changed = set(days_changed_since(warehouse, "fct_session_starts", exported["build_id"]))
-    assert manifest is not None
-    lost = {date.fromisoformat(entry["report_date"]) for entry in manifest["files"] if not (settings.exports_dir / entry["file"]).exists()}
-    return build_id, sorted(changed | lost)
+    if (
+        exported is None
+        or any(exported[part] != publication[part] for part in ("definition_sha256", "contacts"))
+        or not is_known(warehouse, exported["build_id"], datetime.fromisoformat(exported["build_started_at"]))
+    ):
+        days = published.execute("select distinct session_start_date from fct_session_starts where is_in_report").fetchall()
+        return sorted({day for (day,) in days} | set(listed))
+    changed = days_changed_since(warehouse, "fct_session_starts", exported["build_id"])
+    lost = {day for day, path in listed.items() if not path.exists()}
+    return sorted({*changed, *lost})
 
 
 def _export_day(
@@ -148,13 +161,10 @@ def _remove_strangers(folder: Path, files: dict[str, dict[str, Any]]) -> list[st
     return [path.name for path in strangers]
 
 
-def _write_manifest(settings: Settings, build_id: int, files: dict[str, dict[str, Any]]) -> None:
-    with duckdb.connect(str(settings.published_database), read_only=True) as published:
-        row = published.execute("select definition_sha256, contacts from publish_info").fetchone()
-    assert row is not None
+def _write_manifest(settings: Settings, publication: dict[str, Any], files: dict[str, dict[str, Any]]) -> None:
     manifest = {
         "settings": _settings_of(settings),
-        "publication": {"build_id": build_id, "definition_sha256": row[0], "contacts": row[1]},
+        "publication": publication,
         "made_at": _now(),
         "files": [files[name] for name in sorted(files)],
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.delivery.builds import MARTS, FinishedBuild, days_changed_since
+from orchestration.delivery.builds import MARTS, FinishedBuild, days_changed_since, is_known
 from orchestration.delivery.files import put_in_place, quoted
 from orchestration.delivery.masking import mask_fingerprint, prepare_masking, published_columns
 from orchestration.errors import StartsError
@@ -33,7 +33,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.draft")
     _remove_draft(draft)
-    base = _published_build_id(target, settings, build)
+    base = _published_build_id(warehouse, target, settings, build)
     days = None if base is None else {mart: days_changed_since(warehouse, mart, base) for mart in MARTS}
     if days is not None and not any(days.values()) and _parquet_is_complete(settings):
         return Publication(changed=False, rows=_count_rows(warehouse, "marts"))
@@ -69,16 +69,16 @@ def _remove_draft(draft: Path) -> None:
     draft.with_name(draft.name + ".wal").unlink(missing_ok=True)
 
 
-def _published_build_id(target: Path, settings: Settings, build: FinishedBuild) -> int | None:
+def _published_build_id(warehouse: duckdb.DuckDBPyConnection, target: Path, settings: Settings, build: FinishedBuild) -> int | None:
     """Return the build that the published file shows, or None if it cannot be built upon."""
     if not target.exists():
         return None
     try:
         with duckdb.connect(str(target), read_only=True) as published:
-            row = published.execute("select build_id, definition_sha256, contacts from publish_info").fetchone()
+            row = published.execute("select build_id, build_started_at, definition_sha256, contacts from publish_info").fetchone()
     except duckdb.Error:
         return None
-    if row is None or row[1:] != (build.definition_sha256, mask_fingerprint(settings)) or row[0] > build.build_id:
+    if row is None or row[2:] != (build.definition_sha256, mask_fingerprint(settings)) or not is_known(warehouse, *row[:2]):
         return None
     return int(row[0])
 
@@ -131,6 +131,7 @@ def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings
         select
             $published_at::timestamp as published_at,
             $build_id::bigint as build_id,
+            $build_started_at::timestamp as build_started_at,
             $through_load_id::bigint as through_load_id,
             $report_timezone as report_timezone,
             $contacts as contacts,
@@ -139,6 +140,7 @@ def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings
         {
             "published_at": datetime.now(UTC).replace(tzinfo=None),
             "build_id": build.build_id,
+            "build_started_at": build.started_at,
             "through_load_id": build.through_load_id,
             "report_timezone": settings.report_timezone,
             "contacts": mask_fingerprint(settings),

@@ -22,18 +22,17 @@ DAYS = 60
 
 def make_logs(folder: Path, sends: int) -> None:
     """Write `DAYS` days of logs below `full/` and the day after them below `next_day/`."""
-    from tests.data.generate_logs import build, last_day, write_day
+    from tests.data.generate_logs import build, write_day
 
     connection = build(sends * (DAYS + 1) // DAYS, DAYS + 1)
     for feed in ("sends", "webhooks"):
         for day in range(DAYS):
             write_day(connection, feed, day, folder / "full", "zstd")
         write_day(connection, feed, DAYS, folder / "next_day", "zstd")
-    del last_day
 
 
-def run_job(folder: Path) -> dict[str, float]:
-    """Run the job in this process; return the seconds of each step."""
+def run_job(_folder: Path) -> dict[str, float]:
+    """Run the job in this process, on the environment's folders; return the seconds of each step."""
     from dagster import DagsterEventType
 
     from orchestration.definitions import defs
@@ -41,7 +40,6 @@ def run_job(folder: Path) -> dict[str, float]:
     result = defs.resolve_job_def("conversation_starts").execute_in_process(
         run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
     )
-    del folder
     return {
         event.step_key or "": event.step_success_data.duration_ms / 1000
         for event in result.all_events
@@ -81,7 +79,8 @@ def contend(name: str, folder: Path, landing: Path) -> tuple[dict[str, float], f
 
 def compare(folder: Path, sends: int) -> None:
     print(f"making {sends:,} sends in {folder} …", flush=True)
-    make_logs(folder, sends)
+    # In a process of its own, because a child's peak memory is never less than its parent's.
+    subprocess.run([sys.executable, "-m", "tests.benchmarks.compare", "--make", str(sends), "--folder", str(folder)], cwd=ROOT, check=True)
     floor, floor_gb = contend("floor", folder, folder / "full")
     landing = folder / "landing"
     shutil.copytree(folder / "full", landing)
@@ -106,8 +105,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sends", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--contender", choices=CONTENDERS)
+    parser.add_argument("--contender", choices=CONTENDERS, help="run one of them in this process")
+    parser.add_argument("--make", type=int, metavar="SENDS", help="make the logs and nothing else")
     args = parser.parse_args()
+    if args.make:
+        make_logs(args.folder, args.make)
+        return
     if args.contender:
         steps = CONTENDERS[args.contender](args.folder)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -114,6 +114,18 @@ def test_a_new_day_leaves_the_other_days_files_alone(pipeline: Callable[..., Pip
     assert old_file.stat().st_mtime_ns == old_stamp
 
 
+def test_a_warehouse_made_anew_is_not_taken_for_the_old_one(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    old = write_files(run.landing, "sends", "1.jsonl", good_sends(3))
+    assert run.run().success
+    old.unlink()
+    write_files(run.landing, "sends", "2.jsonl", good_sends(1))
+    run.settings.warehouse_path.unlink()
+    assert run.run().success
+    assert len(run.rows("fct_notifications")) == 1
+    assert next(iter(run.tsv_bytes().values())).count(b"\n") == 2
+
+
 def test_too_many_rejected_records_block_publication_until_the_file_is_mended(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     write_files(run.landing, "sends", "1.jsonl", good_sends(30))
