@@ -11,17 +11,22 @@ HOUR = 3600
 START = 1_791_000_000  # 2026-10-03
 
 
-def hostile_records(seed: int, sends: int = 120) -> tuple[list[bytes], list[bytes]]:
-    """Return lines of a send log and of webhooks: few people, few moments, many ties and repetitions."""
+def hostile_records(seed: int, sends: int = 120, more_contacts: int = 0) -> tuple[list[bytes], list[bytes]]:
+    """Return lines of a send log and of webhooks: few people, few moments, many ties and repetitions.
+
+    With `more_contacts` most people appear once or twice, so that a batch leaves most conversations alone
+    and what it changes in them it changes from afar: by a quote, a status, a line's number.
+    """
     rnd = random.Random(seed)
+    contacts = CONTACTS + [f"5521{number:08d}" for number in range(more_contacts)]
     # Times meet at whole multiples of six hours, so that exactly 24 h and exact ties are common.
     moment = lambda: START + rnd.randrange(0, 60) * 6 * HOUR + rnd.choice([0, 0, 0, 0, 1, -1])  # noqa: E731
     send_lines, webhook_lines, ids = [], [], [f"wamid.{i:03d}" for i in range(sends)]
     for i in ids:
         for _ in range(rnd.choice([1, 1, 1, 1, 2])):
-            send_lines.append(json.dumps(_send(rnd, i, moment()), ensure_ascii=rnd.random() < 0.5).encode())
+            send_lines.append(json.dumps(_send(rnd, i, moment(), contacts), ensure_ascii=rnd.random() < 0.5).encode())
     items = [_status(rnd, rnd.choice([*ids, "wamid.elsewhere"]), moment()) for _ in range(sends * 3)]
-    items += [_message(rnd, n, ids, moment()) for n in range(sends // 2)]
+    items += [_message(rnd, n, ids, moment(), contacts) for n in range(sends // 2)]
     rnd.shuffle(items)
     while items:
         taken, items = items[: rnd.choice([1, 1, 2, 4])], items[rnd.choice([1, 1, 2, 4]) :]
@@ -31,12 +36,12 @@ def hostile_records(seed: int, sends: int = 120) -> tuple[list[bytes], list[byte
     return send_lines, webhook_lines
 
 
-def _send(rnd: random.Random, message_id: str, at: int) -> dict[str, Any]:
+def _send(rnd: random.Random, message_id: str, at: int, contacts: list[str]) -> dict[str, Any]:
     record: dict[str, Any] = {
         "message_id": message_id,
         "sent_at": rnd.choice([at, at * 1000, at * 1000 + rnd.choice([0, 1]), str(at), _iso(at), _iso(at, 3), _iso(at, -3)]),
         "channel_id": rnd.choice(CHANNELS),
-        "contact_id": rnd.choice(CONTACTS),
+        "contact_id": rnd.choice(contacts),
         "template_name": rnd.choice(["welcome", "=SUM(A1)", 'say "hi"', '"quoted"', "tab\there", None, None]),
         "template_language": rnd.choice(["pt_BR", None]),
         "notification_name": rnd.choice(["Black\nFriday", "Black Friday", None, None, ""]),
@@ -78,8 +83,8 @@ def _status(rnd: random.Random, message_id: str, at: int) -> dict[str, Any]:
     return {"statuses": status}
 
 
-def _message(rnd: random.Random, number: int, ids: list[str], at: int) -> dict[str, Any]:
-    sender = rnd.choice(CONTACTS)
+def _message(rnd: random.Random, number: int, ids: list[str], at: int, contacts: list[str]) -> dict[str, Any]:
+    sender = rnd.choice(contacts)
     message: dict[str, Any] = {
         "id": f"in.{rnd.choice([number, number, number // 2]):03d}",
         "timestamp": str(at),
