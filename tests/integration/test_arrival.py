@@ -35,3 +35,20 @@ def test_batches_in_any_order_end_like_one_load(pipeline: Callable[..., Pipeline
         assert comparable(in_batches.rows(mart)) == comparable(at_once.rows(mart)), mart
         assert comparable(in_batches.rows(f"marts.{mart}", published=False)) == comparable(at_once.rows(mart)), mart
     assert in_batches.tsv_bytes() == at_once.tsv_bytes()
+
+
+def test_a_send_that_comes_after_the_answer_that_quotes_it_takes_the_answer_back(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    send = b'{"message_id": "%s", "sent_at": 1791000000, "channel_id": "c", "contact_id": "%s", "template_name": "t"}'
+    answer = (
+        b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}, '
+        b'"messages": [{"id": "in.1", "from": "5511900000001", "timestamp": "1791000060", "type": "text", "context": {"id": "wamid.late"}}]}}]}]}'
+    )
+    write_files(run.landing, "sends", "1.jsonl", [send % (b"wamid.early", b"5511900000001")])
+    write_files(run.landing, "webhooks", "1.jsonl", [answer])
+    assert run.run().success
+    assert {row["message_id"]: row["is_replied"] for row in run.rows("fct_notifications")} == {"wamid.early": True}
+
+    write_files(run.landing, "sends", "2.jsonl", [send % (b"wamid.late", b"5511900000002")])
+    assert run.run().success
+    assert {row["message_id"]: row["is_replied"] for row in run.rows("fct_notifications")} == {"wamid.early": False, "wamid.late": True}
