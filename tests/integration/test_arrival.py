@@ -41,8 +41,9 @@ def test_a_send_that_comes_after_the_answer_that_quotes_it_takes_the_answer_back
     run = pipeline()
     send = b'{"message_id": "%s", "sent_at": 1791000000, "channel_id": "c", "contact_id": "%s", "template_name": "t"}'
     answer = (
-        b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}, '
-        b'"messages": [{"id": "in.1", "from": "5511900000001", "timestamp": "1791000060", "type": "text", "context": {"id": "wamid.late"}}]}}]}]}'
+        b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", '
+        b'"value": {"metadata": {"phone_number_id": "c"}, "messages": [{"id": "in.1", "from": "5511900000001", '
+        b'"timestamp": "1791000060", "type": "text", "context": {"id": "wamid.late"}}]}}]}]}'
     )
     write_files(run.landing, "sends", "1.jsonl", [send % (b"wamid.early", b"5511900000001")])
     write_files(run.landing, "webhooks", "1.jsonl", [answer])
