@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 
 from orchestration.delivery.builds import days_changed_since, is_known
-from orchestration.delivery.files import put_in_place, sha256_of
 from orchestration.delivery.selection import ExportSelection
 from orchestration.delivery.tsv import prepare_rows, write_tsv
 from orchestration.errors import StartsError
+from orchestration.files import put_in_place, sha256_of
 from orchestration.settings import Language, Settings
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import duckdb
 
 from orchestration.delivery.builds import MARTS, FinishedBuild, days_changed_since, is_known
-from orchestration.delivery.files import put_in_place, quoted
 from orchestration.delivery.masking import mask_fingerprint, prepare_masking, published_columns
 from orchestration.errors import StartsError
+from orchestration.files import put_in_place, quoted
 from orchestration.settings import Settings
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.delivery.files import quoted
+from orchestration.files import quoted
 from orchestration.settings import PROJECT_ROOT, Language, Settings
 
 _FAILURE_REASONS = PROJECT_ROOT / "seeds" / "lookups" / "failure_reasons.csv"

@@ -4,7 +4,6 @@ A batch of files is one transaction: its rows, its rejected records and its line
 together or not at all, so a kill at any moment costs at most the batch that was under way.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from orchestration.files import sha256_of
 from orchestration.landing.feeds import RAW_SCHEMA_SQL, TIME_MACROS_SQL, Feed
 from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
 from orchestration.landing.zone import LandingFile, LandingZone
@@ -109,7 +109,7 @@ def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
 def _land_files(
     connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[tuple[LandingFile, Path]], load_id: int, report: LandingReport
 ) -> None:
-    hashed = [_NewFile(file, path, _sha256(path)) for file, path in files]
+    hashed = [_NewFile(file, path, sha256_of(path)) for file, path in files]
     known = {
         sha256
         for (sha256,) in connection.execute(
@@ -147,11 +147,6 @@ def _land_files(
     report.records += records
     report.landed += records - rejected
     report.rejected += rejected
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> None:
