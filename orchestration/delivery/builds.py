@@ -57,9 +57,7 @@ class Build:
 def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
     """Open a build; it is a rebuild when models, look-ups or variables changed since the last finished one."""
     definition = definition_sha256(settings)
-    previous = connection.execute(
-        "select definition_sha256 from raw.builds where finished_at is not null order by build_id desc limit 1"
-    ).fetchone()
+    kind = _kind_of_next_build(connection, definition)
     row = connection.execute(
         """
         insert into raw.builds by name
@@ -74,13 +72,26 @@ def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Bu
         {"now": datetime.now(UTC).replace(tzinfo=None), "definition": definition},
     ).fetchone()
     assert row is not None
-    return Build(row[0], row[1], definition, _kind_of(previous, definition))
+    return Build(row[0], row[1], definition, kind)
 
 
-def _kind_of(previous: tuple[str] | None, definition: str) -> BuildKind:
-    if previous is None:
-        return BuildKind.FIRST
-    return BuildKind.INCREMENT if previous[0] == definition else BuildKind.REBUILD
+def _kind_of_next_build(connection: duckdb.DuckDBPyConnection, definition: str) -> BuildKind:
+    """Look at the last finished build and every attempt since: one that failed half way has left its own tables behind."""
+    row = connection.execute(
+        """
+        with attempts as (
+            select * from raw.builds
+            where build_id >= (select coalesce(max(build_id), 0) from raw.builds where finished_at is not null)
+        )
+        select count(finished_at), count(*) filter (definition_sha256 <> $definition) from attempts
+        """,
+        {"definition": definition},
+    ).fetchone()
+    assert row is not None
+    finished, of_another_definition = row
+    if of_another_definition:
+        return BuildKind.REBUILD
+    return BuildKind.INCREMENT if finished else BuildKind.FIRST
 
 
 def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
