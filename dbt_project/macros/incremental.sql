@@ -30,11 +30,3 @@
     where true
     {%- endif -%}
 {%- endmacro %}
-
-{# The same for a mart, which knows a conversation by its channel and contact. #}
-{% macro where_touched_in_mart() -%}
-    {%- if is_incremental() -%}
-    semi join {{ ref('int_conversations_touched') }} using (channel_id, contact_id)
-    {% endif -%}
-    where true
-{%- endmacro %}

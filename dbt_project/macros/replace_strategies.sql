@@ -1,6 +1,6 @@
-{# Incremental strategies of the marts. Both replace whole entities, so that nothing of an old answer
-   stays behind, and write down which report days changed: `changed_report_days` is what the daily
-   marts, the publication and the exports go by.
+{# Incremental strategies of what the marts show. Both replace whole entities, so that nothing of an old
+   answer stays behind. The first also writes down which report days changed: `changed_report_days` is
+   what the daily marts, the publication and the exports go by.
 
    `replace_conversations` leaves rows that came out the same as before untouched: a late read receipt
    re-enters a contact's whole history but changes one day of it. #}
@@ -49,25 +49,25 @@
 
 {% macro create_changed_report_days() -%}
     create schema if not exists intermediate;
-    create table if not exists {{ changed_report_days() }} (mart varchar, report_date date, build_id bigint);
+    create {{ 'or replace table' if flags.FULL_REFRESH else 'table if not exists' }} {{ changed_report_days() }} (model varchar, report_date date, build_id bigint);
 {%- endmacro %}
 
-{% macro note_changed_days(mart, days) -%}
+{% macro note_changed_days(model, days) -%}
     create or replace temp table days_changed as {{ days }};
     delete from {{ changed_report_days() }}
-    where mart = '{{ mart.identifier }}' and report_date in (select session_start_date from days_changed);
+    where model = '{{ model.identifier }}' and report_date in (select session_start_date from days_changed);
     insert into {{ changed_report_days() }}
-    select '{{ mart.identifier }}', session_start_date, (select coalesce(max(build_id), 0) from {{ source('raw', 'builds') }})
+    select '{{ model.identifier }}', session_start_date, (select coalesce(max(build_id), 0) from {{ source('raw', 'builds') }})
     from days_changed;
     drop table days_changed;
 {%- endmacro %}
 
-{# A mart built from nothing has not passed through a strategy: all its days are new. #}
+{# A model built from nothing has not passed through a strategy: all its days are new. #}
 {% macro note_new_days() -%}
     {%- if execute -%}
     {{ note_changed_days(this,
         'select distinct session_start_date from ' ~ this
-        ~ ('' if flags.FULL_REFRESH else ' where session_start_date not in (select report_date from ' ~ changed_report_days() ~ " where mart = '" ~ this.identifier ~ "')")
+        ~ ('' if flags.FULL_REFRESH else ' where session_start_date not in (select report_date from ' ~ changed_report_days() ~ " where model = '" ~ this.identifier ~ "')")
     ) }}
     {%- endif -%}
 {%- endmacro %}
@@ -75,9 +75,7 @@
 {% macro days_changed_since_last_build() -%}
     select report_date
     from {{ changed_report_days() }}
-    where
-        mart = 'fct_session_starts'
-        and build_id > (select coalesce(max(build_id), 0) from {{ source('raw', 'builds') }} where finished_at is not null)
+    where build_id > (select coalesce(max(build_id), 0) from {{ source('raw', 'builds') }} where finished_at is not null)
 {%- endmacro %}
 
 {% macro where_day_changed() -%}

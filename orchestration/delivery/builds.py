@@ -13,15 +13,6 @@ from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 
 MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
 
-# The daily marts change on the days on which the fact that they count changes.
-_CHANGES_WITH = {
-    "fct_session_starts": "fct_session_starts",
-    "fct_notifications": "fct_notifications",
-    "funnel_session_starts": "fct_session_starts",
-    "status_session_starts": "fct_session_starts",
-    "session_starts_daily": "fct_session_starts",
-}
-
 _DEFINITION_FOLDERS = (DBT_PROJECT_DIR / "models", DBT_PROJECT_DIR / "macros", PROJECT_ROOT / "seeds" / "lookups")
 _DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
 
@@ -121,16 +112,11 @@ def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: d
     return row == (1,)
 
 
-def days_changed_since(connection: duckdb.DuckDBPyConnection, mart: str, build_id: int) -> list[date]:
-    """Return the report days on which a mart changed after a build, oldest first."""
+def days_changed_since(connection: duckdb.DuckDBPyConnection, build_id: int) -> list[date]:
+    """Return the report days on which any mart changed after a build, oldest first."""
     rows = connection.execute(
-        """
-        select distinct report_date
-        from intermediate.changed_report_days
-        where mart = $mart and build_id > $build_id
-        order by report_date
-        """,
-        {"mart": _CHANGES_WITH[mart], "build_id": build_id},
+        "select distinct report_date from intermediate.changed_report_days where build_id > $build_id order by report_date",
+        {"build_id": build_id},
     ).fetchall()
     return [day for (day,) in rows]
 

@@ -112,7 +112,7 @@ def _days_to_look_at(
     ):
         days = published.execute("select distinct session_start_date from fct_session_starts where is_in_report").fetchall()
         return sorted({day for (day,) in days} | set(listed))
-    changed = days_changed_since(warehouse, "fct_session_starts", exported["build_id"])
+    changed = days_changed_since(warehouse, exported["build_id"])
     lost = {day for day, path in listed.items() if not path.exists()}
     return sorted({*changed, *lost})
 

@@ -24,7 +24,7 @@ class Publication:
 
     changed: bool
     rows: dict[str, int] = field(default_factory=dict)
-    days_replaced: dict[str, list[date]] | None = None
+    days_replaced: list[date] | None = None
 
 
 def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild) -> Publication:
@@ -34,8 +34,8 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     draft = target.with_name(f".{target.name}.draft")
     _remove_draft(draft)
     base = _published_build_id(warehouse, target, settings, build)
-    days = None if base is None else {mart: days_changed_since(warehouse, mart, base) for mart in MARTS}
-    if days is not None and not any(days.values()) and _parquet_is_complete(settings):
+    days = None if base is None else days_changed_since(warehouse, base)
+    if days == [] and _parquet_is_complete(settings):
         return Publication(changed=False, rows=_count_rows(warehouse, "marts"))
     if days is not None:
         shutil.copyfile(target, draft)
@@ -48,10 +48,10 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
             if days is None:
                 _write_mart(warehouse, settings, mart)
             else:
-                _replace_days(warehouse, settings, mart, days[mart])
+                _replace_days(warehouse, settings, mart, days)
         _write_publish_info(warehouse, settings, build)
         rows = _verify(warehouse)
-        stale = [mart for mart in MARTS if days is None or days[mart] or not _parquet_path(settings, mart).exists()]
+        stale = [mart for mart in MARTS if days != [] or not _parquet_path(settings, mart).exists()]
         drafts = _write_parquet_drafts(warehouse, settings, stale)
     finally:
         warehouse.execute("reset preserve_insertion_order")
@@ -101,7 +101,9 @@ def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: 
     warehouse.execute(f"create or replace table draft.main.{mart} as select {columns} from marts.{mart}")
     comments = warehouse.execute(
         """
-        select 'table', $mart, comment from duckdb_tables()
+        select 'table', table_name, comment
+        from (select table_name, comment, schema_name, database_name from duckdb_tables() union all
+            select view_name, comment, schema_name, database_name from duckdb_views())
         where database_name = current_database() and schema_name = 'marts' and table_name = $mart and comment is not null
         union all
         select 'column', $mart || '.' || column_name, comment from duckdb_columns()

@@ -1,0 +1,63 @@
+-- depends_on: {{ ref('int_conversations_touched') }}
+{{ config(
+    materialized='incremental',
+    unique_key='session_start_id',
+    incremental_strategy='replace_conversations',
+    post_hook="{{ note_new_days() }}"
+) }}
+
+with sends as (
+
+    select * from {{ ref('int_sends_described') }}
+
+),
+
+inbound_starts as (
+
+    select * from {{ ref('int_inbound_starts_described') }}
+
+),
+
+session_messages as (
+
+    select
+        *,
+        {{ report_date('session_started_at') }} as session_start_date,
+        false as is_in_report,
+        'logs' as source
+    from sends
+    where is_session_start and not is_notification
+
+),
+
+user_starts as (
+
+    select
+        *,
+        session_id as session_start_id,
+        {{ report_date('session_started_at') }} as session_start_date,
+        origin in {{ origins_in_report() }} as is_in_report,
+        null as customer_id, null as message_id,
+        null as template_name, null as template_language, null as notification_name,
+        null as sent_at, null as delivered_at, null as read_at, null as replied_at, null as failed_at,
+        false as is_not_sent, false as is_sent, false as is_delivered, false as is_read, null as is_replied,
+        null as last_status, null as failure_code, null as failure_group, null as failure_reason, null as failure_detail,
+        null as agent_groups, null as chat_link,
+        'logs' as source
+    from inbound_starts
+
+),
+
+final as (
+
+    select
+        {{ session_start_columns() | join(',\n        ') }}
+    from session_messages
+    union all
+    select
+        {{ session_start_columns() | join(',\n        ') }}
+    from user_starts
+
+)
+
+select * from final
