@@ -30,10 +30,13 @@ dev: .venv/.synced ## Open the Dagster UI on http://localhost:3000
 test: .venv/.synced ## Run every test
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)
 
-lint: .venv/.synced ## Check style and types
+lint: .venv/.synced ## Check style, types and the rules of the dbt project
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
+	.venv/bin/python -m tests.project.lint_artifacts .lint
+	.venv/bin/dbt-bouncer run --config-file dbt_project/dbt-bouncer.yml
+	STARTS_WAREHOUSE=.lint/warehouse.duckdb .venv/bin/sqlfluff lint dbt_project/models dbt_project/tests/singular
 
 bench: .venv/.synced ## Compare the job with the floor and with pandas on 1M sends
 	.venv/bin/python -m tests.benchmarks.compare
@@ -43,4 +46,4 @@ sample-logs: .venv/.synced ## Make the bundled logs again, byte for byte
 	.venv/bin/python -m tests.data.generate_logs --out seeds/sample_logs --sends 4400 --days 46 --blemishes
 
 clean: ## Remove what runs leave behind, the data folder too
-	rm -rf data .dagster .venv .pytest_cache .ruff_cache
+	rm -rf data .dagster .lint .venv .pytest_cache .ruff_cache

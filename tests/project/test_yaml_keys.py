@@ -1,0 +1,28 @@
+"""dbt's own JSON schemas over our YAML: dbt applies them strictly only for other adapters."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dbt.jsonschemas.jsonschemas import project_schema, resources_schema
+from jsonschema import Draft7Validator
+
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+
+RESOURCE_FILES = sorted([*DBT_PROJECT_DIR.rglob("models/**/*.yml"), *(PROJECT_ROOT / "seeds").rglob("*.yml")])
+
+
+def _complaints(path: Path, schema: dict[str, Any]) -> list[str]:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    errors = Draft7Validator(schema).iter_errors(document)
+    return [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in errors]
+
+
+@pytest.mark.parametrize("path", RESOURCE_FILES, ids=lambda path: path.stem)
+def test_keys_of_models_and_seeds_are_dbts(path: Path) -> None:
+    assert _complaints(path, resources_schema()) == []
+
+
+def test_keys_of_the_project_are_dbts() -> None:
+    assert _complaints(DBT_PROJECT_DIR / "dbt_project.yml", project_schema()) == []
