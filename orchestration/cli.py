@@ -31,7 +31,9 @@ def main() -> int:
         return 2
     result = _run_job()
     if not result.success:
-        reasons = list(dict.fromkeys(_reasons(result))) or ["see the log above"]
+        from orchestration.reasons import reasons_for_failure
+
+        reasons = reasons_for_failure(result.all_events) or ["see the log above"]
         print("\nconversation_starts failed: " + "\n".join(reasons), file=sys.stderr)
         return 1
     print(f"\nconversation_starts finished in {time.monotonic() - started:.0f} s")
@@ -51,24 +53,6 @@ def _run_job() -> "ExecuteInProcessResult":
         return defs.resolve_job_def("conversation_starts").execute_in_process(
             instance=instance, raise_on_error=False, run_config={"loggers": {"console": {"config": {"log_level": "INFO"}}}}
         )
-
-
-def _reasons(result: "ExecuteInProcessResult") -> Iterator[str]:
-    """Yield why a run failed, in the words of the checks and errors that stopped it."""
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.blocking:
-            yield evaluation.description or f"the check {evaluation.check_name} did not pass"
-    for event in result.all_events:
-        data = event.event_specific_data
-        failure = getattr(data, "user_failure_data", None)
-        error = getattr(data, "error", None)
-        if failure is not None and failure.description:
-            yield failure.description
-        elif error is not None:
-            while error.cause is not None:
-                error = error.cause
-            if "AssetCheckFailedError" not in (error.cls_name or ""):
-                yield error.message.strip()
 
 
 def _summary(settings: Settings) -> Iterator[str]:

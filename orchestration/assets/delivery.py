@@ -1,7 +1,18 @@
 """What people get: the published marts and the daily TSVs."""
 
-from dagster import AssetExecutionContext, AssetKey, MaterializeResult, MetadataValue, asset
+from datetime import date
 
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    BackfillPolicy,
+    DailyPartitionsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
+
+from orchestration.assets.freshness import FRESH
 from orchestration.assets.metadata import preview
 from orchestration.delivery.builds import MARTS, last_finished_build
 from orchestration.delivery.export import export_days, export_selection
@@ -11,10 +22,13 @@ from orchestration.errors import StartsError
 from orchestration.resources import WarehouseResource, operator_errors
 from orchestration.settings import Settings
 
+# Earlier than any log: Meta opened the Cloud API in 2022. A partition without rows costs nothing.
+REPORT_DAYS = DailyPartitionsDefinition("2022-01-01", timezone=Settings.from_environment().report_timezone, end_offset=1)
+
 _MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
 
 
-@asset(group_name="publication", deps=_MART_KEYS, kinds={"duckdb", "parquet"})
+@asset(group_name="publication", deps=_MART_KEYS, kinds={"duckdb", "parquet"}, freshness_policy=FRESH)
 def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
     """The marts for BI tools, as one DuckDB file and as Parquet: replaced as a whole, after every check has passed."""
     settings = warehouse.settings
@@ -38,7 +52,7 @@ def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource
         )
 
 
-@asset(group_name="export", deps=[published_marts], kinds={"csv"})
+@asset(group_name="export", deps=[published_marts], kinds={"csv"}, freshness_policy=FRESH)
 def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
     """The report's download: one TSV per report day, rewritten only when its day changed."""
     settings = warehouse.settings
@@ -54,6 +68,22 @@ def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResou
                 "written": MetadataValue.json(exports.written[:100]),
             }
         )
+
+
+@asset(
+    group_name="export",
+    deps=[published_marts],
+    kinds={"csv"},
+    partitions_def=REPORT_DAYS,
+    backfill_policy=BackfillPolicy.single_run(),
+)
+def session_starts_tsv_of_days(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The TSVs of chosen report days, made again from what is published: for a backfill, or a file that was lost."""
+    days = [date.fromisoformat(day) for day in context.partition_keys]
+    with warehouse.open() as connection, operator_errors():
+        exports = export_days(connection, warehouse.settings, days)
+        context.log.info(f"{len(days)} report days looked at, {len(exports.written)} TSVs written: the others were as they should be.")
+        return MaterializeResult(metadata={"days": len(days), "files_written": len(exports.written), "files": exports.files})
 
 
 @asset(group_name="export", deps=[published_marts], kinds={"csv"})

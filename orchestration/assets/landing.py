@@ -16,6 +16,7 @@ from dagster import (
     multi_asset,
 )
 
+from orchestration.assets.freshness import FRESH
 from orchestration.assets.metadata import preview
 from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
@@ -36,7 +37,13 @@ _DESCRIPTIONS = {
 
 def _specs(feed: Feed) -> list[AssetSpec]:
     return [
-        AssetSpec(AssetKey(["raw", table]), group_name=GROUP, description=_DESCRIPTIONS[table], kinds={"duckdb", "json"})
+        AssetSpec(
+            AssetKey(["raw", table]),
+            group_name=GROUP,
+            description=_DESCRIPTIONS[table],
+            kinds={"duckdb", "json"},
+            freshness_policy=FRESH,
+        )
         for table in feed.tables
     ]
 

@@ -7,6 +7,7 @@ from dagster import AssetExecutionContext, AssetSpec, Failure
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
+from orchestration.assets.freshness import FRESH
 from orchestration.assets.landing import LEDGER_KEY
 from orchestration.dbt import build_arguments, manifest_path, run_dbt
 from orchestration.delivery.builds import BuildKind, finish_build, start_build
@@ -26,7 +27,7 @@ class ReportTranslator(DagsterDbtTranslator):
         spec = super().get_asset_spec(manifest, unique_id, project)
         if self.get_resource_props(manifest, unique_id)["resource_type"] == "model" and spec.key.path[0] == "staging":
             spec = spec.merge_attributes(deps=[LEDGER_KEY])
-        return spec
+        return spec.replace_attributes(freshness_policy=FRESH) if spec.key.path[0] == "marts" else spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         if dbt_resource_props["resource_type"] == "seed":

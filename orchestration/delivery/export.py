@@ -1,6 +1,7 @@
 """Export the report as TSV: a file per report day, kept up to date, and any selection on demand."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -26,8 +27,13 @@ class DailyExports:
     rows: int = 0
 
 
-def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> DailyExports:
-    """Rewrite the daily files whose bytes changed since the last export, from the published marts."""
+def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_for: Iterable[date] = ()) -> DailyExports:
+    """Rewrite the daily files whose bytes changed since the last export, from the published marts.
+
+    Days `asked_for` are looked at in any case; a file that already holds the right bytes stays as it is.
+    """
+    if not settings.published_database.exists():
+        raise StartsError(f"Nothing is published yet in {settings.published_dir}. Run the job conversation_starts first.")
     settings.exports_dir.mkdir(parents=True, exist_ok=True)
     _remove_drafts(settings.exports_dir)
     manifest = _read_manifest(settings)
@@ -36,7 +42,7 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> Dai
     with duckdb.connect(str(settings.published_database), read_only=True) as published:
         published.execute("set timezone = 'UTC'")
         publication = _publication(published)
-        days = _days_to_look_at(warehouse, published, settings, manifest, publication)
+        days = sorted({*_days_to_look_at(warehouse, published, settings, manifest, publication), *asked_for})
         if days:
             prepare_rows(published, settings, settings.language, "s.session_start_date in (select unnest($days))", {"days": days})
         for day in days:

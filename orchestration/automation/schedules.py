@@ -1,0 +1,29 @@
+"""Schedules, in the report's time zone."""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from dagster import DefaultScheduleStatus, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, schedule
+
+from orchestration.jobs import conversation_starts, export_days
+from orchestration.settings import Settings
+
+_TIME_ZONE = Settings.from_environment().report_timezone
+
+hourly = ScheduleDefinition(
+    name="hourly",
+    job=conversation_starts,
+    # A quarter past, when the hour's logs have usually been put in place.
+    cron_schedule="15 * * * *",
+    execution_timezone=_TIME_ZONE,
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Land, build, publish and export what is new. The only one that is on from the start.",
+)
+
+
+@schedule(job=export_days, cron_schedule="0 6 * * *", execution_timezone=_TIME_ZONE, default_status=DefaultScheduleStatus.STOPPED)
+def daily_export(context: ScheduleEvaluationContext) -> RunRequest:
+    """Write yesterday's TSV again at six, for those who collect the files on a fixed hour."""
+    now = context.scheduled_execution_time.astimezone(ZoneInfo(_TIME_ZONE))
+    yesterday = f"{now - timedelta(days=1):%Y-%m-%d}"
+    return RunRequest(run_key=yesterday, partition_key=yesterday)
