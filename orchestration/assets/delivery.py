@@ -13,11 +13,12 @@ from dagster import (
 )
 
 from orchestration.assets.freshness import FRESH
-from orchestration.assets.metadata import preview
+from orchestration.assets.metadata import latest_funnel, preview
 from orchestration.delivery.builds import MARTS, last_finished_build
 from orchestration.delivery.export import export_days, export_selection
 from orchestration.delivery.publish import publish
 from orchestration.delivery.selection import ExportSelection
+from orchestration.delivery.tsv import first_rows_sql
 from orchestration.errors import StartsError
 from orchestration.resources import WarehouseResource, operator_errors
 from orchestration.settings import Settings
@@ -42,9 +43,13 @@ def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource
             metadata={
                 "dagster/row_count": publication.rows["fct_session_starts"],
                 "changed": publication.changed,
+                "session_starts_more_than_before": publication.rows_more.get("fct_session_starts", 0),
+                "report_days_replaced": "all" if publication.days_replaced is None else len(publication.days_replaced),
+                "funnel": latest_funnel(connection),
                 "path": MetadataValue.path(str(settings.published_database)),
                 "bytes": settings.published_database.stat().st_size,
                 "rows": MetadataValue.json(publication.rows),
+                "rows_more_than_before": MetadataValue.json(publication.rows_more),
                 "preview": preview(
                     connection, "select * from marts.session_starts_daily order by session_start_date desc, notifications desc limit 10"
                 ),
@@ -64,8 +69,10 @@ def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResou
                 "dagster/row_count": exports.rows,
                 "files": exports.files,
                 "files_written": len(exports.written),
-                "path": MetadataValue.path(str(settings.exports_dir)),
+                "path": MetadataValue.path(str(exports.latest or settings.exports_dir)),
+                "bytes": exports.latest.stat().st_size if exports.latest else 0,
                 "written": MetadataValue.json(exports.written[:100]),
+                "first_rows": preview(connection, first_rows_sql(exports.latest)) if exports.latest else MetadataValue.text("none"),
             }
         )
 

@@ -19,12 +19,13 @@ from orchestration.settings import Language, Settings
 
 @dataclass
 class DailyExports:
-    """The daily files after an export: which ones were written, removed, and how many there are."""
+    """The daily files after an export: which ones were written, removed, how many there are, and the latest day's."""
 
     written: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     files: int = 0
     rows: int = 0
+    latest: Path | None = None
 
 
 def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_for: Iterable[date] = ()) -> DailyExports:
@@ -54,6 +55,7 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
         _write_manifest(settings, publication, files)
     result.files = len(files)
     result.rows = sum(entry["rows"] for entry in files.values())
+    result.latest = settings.exports_dir / max(files) if files else None
     return result
 
 

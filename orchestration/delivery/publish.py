@@ -20,10 +20,11 @@ from orchestration.settings import Settings
 
 @dataclass
 class Publication:
-    """What was published: rows per mart, and the report days that were replaced (None: all of them)."""
+    """What was published: rows per mart, rows more than before, and the report days that were replaced (None: all of them)."""
 
     changed: bool
     rows: dict[str, int] = field(default_factory=dict)
+    rows_more: dict[str, int] = field(default_factory=dict)
     days_replaced: list[date] | None = None
 
 
@@ -36,7 +37,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     base = _published_build_id(warehouse, target, settings, build)
     days = None if base is None else days_changed_since(warehouse, base)
     if days == [] and _parquet_is_complete(settings):
-        return Publication(changed=False, rows=_count_rows(warehouse, "marts"))
+        return Publication(changed=False, rows=_count_rows(warehouse, "marts"), days_replaced=[])
     if days is not None:
         shutil.copyfile(target, draft)
     warehouse.execute(f"attach {quoted(draft)} as draft")
@@ -44,6 +45,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     warehouse.execute("set preserve_insertion_order = false")
     try:
         prepare_masking(warehouse, settings)
+        rows_before = _count_rows(warehouse, "draft.main") if days is not None else dict.fromkeys(MARTS, 0)
         for mart in MARTS:
             if days is None:
                 _write_mart(warehouse, settings, mart)
@@ -60,7 +62,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
         put_in_place(parquet_draft, parquet)
     # Last, because it carries the watermark: a kill before this line has the next run publish all of it again.
     put_in_place(draft, target)
-    return Publication(changed=True, rows=rows, days_replaced=days)
+    return Publication(True, rows, {mart: rows[mart] - rows_before[mart] for mart in MARTS}, days)
 
 
 def _remove_draft(draft: Path) -> None:
