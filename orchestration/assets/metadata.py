@@ -4,7 +4,7 @@ import duckdb
 from dagster import MarkdownMetadataValue, MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 _CELL_CHARACTERS = 80
-_BAR_CHARACTERS = 40
+_BAR_CHARACTERS = 24
 
 # Dagster keeps metadata for as long as it keeps runs, out of reach of an erasure: no person is to be found in it.
 # A wamid is base64 around the contact's number.

@@ -8,7 +8,7 @@ from orchestration.assets.metadata import draw_funnel, preview
 def test_a_funnel_is_a_bar_for_each_stage() -> None:
     lines = draw_funnel("2026-10-01", [("sent", 200), ("delivered", 100), ("read", 50), ("replied", 0)]).splitlines()
     assert lines[0].startswith("| 2026-10-01 |")
-    assert [line.count("█") for line in lines[2:]] == [40, 20, 10, 0]
+    assert [line.count("█") for line in lines[2:]] == [24, 12, 6, 0]
     assert "| 50% |" in lines[3]
 
 
