@@ -3,7 +3,7 @@
 from dagster import AssetSelection, Definitions, define_asset_job, in_process_executor
 
 from orchestration.assets.delivery import published_marts, session_starts_selection_tsv, session_starts_tsv
-from orchestration.assets.landing import land_sends, land_webhooks, landed_files
+from orchestration.assets.landing import land_botmaker, land_sends, land_webhooks, landed_files
 from orchestration.assets.models import models
 from orchestration.resources import WarehouseResource
 
@@ -23,7 +23,16 @@ export_on_demand = define_asset_job(
 )
 
 defs = Definitions(
-    assets=[land_sends, land_webhooks, landed_files, models, published_marts, session_starts_tsv, session_starts_selection_tsv],
+    assets=[
+        land_sends,
+        land_webhooks,
+        land_botmaker,
+        landed_files,
+        models,
+        published_marts,
+        session_starts_tsv,
+        session_starts_selection_tsv,
+    ],
     jobs=[conversation_starts, export_on_demand],
     resources={"warehouse": WarehouseResource()},
     executor=in_process_executor,
