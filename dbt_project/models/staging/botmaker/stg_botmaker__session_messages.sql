@@ -4,12 +4,19 @@ with source as (
 
 ),
 
+compared as (
+
+    select *, {{ comparable_session_id('session_id') }} as comparable_session_id
+    from source
+
+),
+
 renamed as (
 
     select
         -- ids
-        {{ key_hash([comparable_session_id('session_id')]) }} as session_key,
-        {{ key_hash([comparable_session_id('session_id'), 'message_id']) }} as message_key,
+        {{ key_hash(['comparable_session_id']) }} as session_key,
+        {{ key_hash(['comparable_session_id', 'message_id']) }} as message_key,
         message_id,
 
         -- strings
@@ -22,7 +29,7 @@ renamed as (
         -- timestamps
         happened_at
 
-    from source
+    from compared
 
 ),
 
