@@ -17,12 +17,13 @@ from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 _SOURCES_OF_THE_MANIFEST = (DBT_PROJECT_DIR, PROJECT_ROOT / "seeds" / "lookups")
 
 
-# Look-ups with their tests, and views below the marts: they are what they were as long as the definition is.
-_SAME_AS_BEFORE = [
-    "resource_type:seed",
-    "config.materialized:view,path:models/staging",
-    "config.materialized:view,path:models/intermediate",
-]
+# Look-ups with their own tests, and views below the marts: they are what they were as long as the definition is. Each is
+# named itself (`empty`), because dbt would leave out with it every test that reads it, also those of a model that changed.
+_WITHOUT_WHAT_IS_SAME_AS_BEFORE = [
+    "--indirect-selection", "empty",
+    "--exclude", "resource_type:seed", "file:lookups.yml",
+    "config.materialized:view,path:models/staging", "config.materialized:view,path:models/intermediate",
+]  # fmt: skip
 
 
 def build_arguments(settings: Settings, build: Build) -> list[str]:
@@ -34,7 +35,7 @@ def build_arguments(settings: Settings, build: Build) -> list[str]:
     if build.kind is BuildKind.REBUILD:
         return [*arguments, "--full-refresh"]
     if build.kind is BuildKind.INCREMENT:
-        return [*arguments, "--exclude", *_SAME_AS_BEFORE]
+        return [*arguments, *_WITHOUT_WHAT_IS_SAME_AS_BEFORE]
     return arguments
 
 

@@ -1,4 +1,5 @@
-{# Keep the first copy of every message under a total order, whatever came before (contract, section 4.1).
+{# Keep the first copy of every message (or whatever `key` names) under a total order, whatever came before
+   (contract, section 4.1).
 
    Copies of one id that differ in the other columns of `grain` stay as rows with `is_kept` false: when a
    better copy moves an id to another conversation, the one it leaves must be recomputed as well.
@@ -6,7 +7,7 @@
 
    Few ids come twice, so only those are sorted: the rest pass through (on 1M sends 3 times faster
    than a row_number over all). Expects the CTE `new_rows`, and ends in the CTE `final`. #}
-{% macro deduplicate(new_rows, columns, grain, order) %}
+{% macro deduplicate(new_rows, columns, grain, order, key='message_key') %}
 candidates as (
 
     select {{ columns | join(', ') }}, 1 as copies, load_id as last_load_id
@@ -15,16 +16,16 @@ candidates as (
     union all
     select {{ columns | join(', ') }}, copies, last_load_id
     from {{ this }}
-    where message_key in (select new_keys.message_key from {{ new_rows }} as new_keys)
+    where {{ key }} in (select new_keys.{{ key }} from {{ new_rows }} as new_keys)
     {% endif %}
 
 ),
 
 repeated_keys as (
 
-    select message_key
+    select {{ key }}
     from candidates
-    group by message_key
+    group by {{ key }}
     having count(*) > 1
 
 ),
@@ -33,7 +34,7 @@ single_messages as (
 
     select {{ columns | join(', ') }}, copies, last_load_id, true as is_kept
     from candidates
-    where message_key not in (select repeated_keys.message_key from repeated_keys)
+    where {{ key }} not in (select repeated_keys.{{ key }} from repeated_keys)
 
 ),
 
@@ -42,11 +43,11 @@ repeated_messages as (
     select
         {{ columns | join(', ') }},
         cast(sum(copies) over (partition by {{ grain | join(', ') }}) as bigint) as copies,
-        max(last_load_id) over (partition by message_key) as last_load_id,
-        row_number() over (partition by message_key order by {{ order | join(', ') }}) = 1 as is_kept,
+        max(last_load_id) over (partition by {{ key }}) as last_load_id,
+        row_number() over (partition by {{ key }} order by {{ order | join(', ') }}) = 1 as is_kept,
         row_number() over (partition by {{ grain | join(', ') }} order by {{ order | join(', ') }}) as place_in_grain
     from candidates
-    where message_key in (select repeated_keys.message_key from repeated_keys)
+    where {{ key }} in (select repeated_keys.{{ key }} from repeated_keys)
 
 ),
 

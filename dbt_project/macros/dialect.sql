@@ -62,3 +62,16 @@
 {% macro duckdb__row_fingerprint(columns) -%}
     struct_pack(first := hash({{ columns }}), second := hash('second', {{ columns }}))
 {%- endmacro %}
+
+{# The second, in UTC, of a text that is a time in ISO 8601 with an offset; null where there is no such time. #}
+{% macro utc_second(text) -%}
+    {{ return(adapter.dispatch('utc_second')(text)) }}
+{%- endmacro %}
+
+{% macro default__utc_second(text) -%}
+    date_trunc('second', try_to_timestamp({{ text }}))
+{%- endmacro %}
+
+{% macro duckdb__utc_second(text) -%}
+    date_trunc('second', timezone('UTC', try_cast({{ text }} as timestamptz)))
+{%- endmacro %}

@@ -13,6 +13,47 @@
     ('mass_notification', 'whatsapp_template', 'referred_campaign', 'referred_webchat')
 {%- endmacro %}
 
+{# Origins of a session that a push starts, and so a notification. #}
+{% macro origins_of_pushes() -%}
+    ('mass_notification', 'whatsapp_template')
+{%- endmacro %}
+
+{# Contract, section 4.2: flags are cumulative. `send` has the times of its statuses and `is_not_sent`. #}
+{% macro send_flags(send) -%}
+    {{ send }}.replied_at is not null as is_replied,
+        coalesce({{ send }}.read_at, {{ send }}.replied_at) is not null as is_read,
+        coalesce({{ send }}.delivered_at, {{ send }}.read_at, {{ send }}.replied_at) is not null as is_delivered,
+        not {{ send }}.is_not_sent
+        and coalesce({{ send }}.sent_status_at, {{ send }}.delivered_at, {{ send }}.read_at, {{ send }}.replied_at) is not null as is_sent
+{%- endmacro %}
+
+{% macro last_status(send) -%}
+    case
+            when {{ send }}.is_not_sent then 'not_sent'
+            when {{ send }}.is_replied then 'replied'
+            when {{ send }}.is_read then 'read'
+            when {{ send }}.is_delivered then 'delivered'
+            when {{ send }}.is_sent then 'sent'
+            else 'pending'
+        end
+{%- endmacro %}
+
+{# Contract, section 4.8. `reasons` is the seed's row of the send's code, `unknown_reason` the one that speaks for all others. #}
+{% macro failure_in_words(send, reasons, unknown_reason) -%}
+    case when {{ send }}.is_not_sent then coalesce({{ reasons }}.failure_group, 'unknown') end as failure_group,
+        case when {{ send }}.is_not_sent then coalesce({{ reasons }}.label_en, {{ unknown_reason }}.label_en) end as failure_reason
+{%- endmacro %}
+
+{# Contract, section 4.6: Botmaker tells WhatsApp's code as the last digits in parentheses, such as `(131049.0)`. #}
+{% macro failure_code_in(text) -%}
+    nullif(regexp_extract({{ text }}, '(?s)^.*[(]([0-9]+)([.][0-9]+)?[)]', 1), '')
+{%- endmacro %}
+
+{# The earlier of two times of which either may be unknown. #}
+{% macro earliest(one, other) -%}
+    least(coalesce({{ one }}, {{ other }}), coalesce({{ other }}, {{ one }}))
+{%- endmacro %}
+
 {# Contract, section 4.7. #}
 {% macro user_type(is_first_session, customer_created_at, session_started_at) -%}
     case

@@ -3,7 +3,8 @@
    what the daily marts, the publication and the exports go by.
 
    `replace_conversations` leaves rows that came out the same as before untouched: a late read receipt
-   re-enters a contact's whole history but changes one day of it. #}
+   re-enters a contact's whole history but changes one day of it. It goes by the place of a row and not by
+   its key, because two sessions of Botmaker may tell of one message. #}
 
 {% macro get_incremental_replace_conversations_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
@@ -11,24 +12,24 @@
     {%- set key = arg_dict['unique_key'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
     create or replace temp table rows_before as
-    select {{ key }} as row_id, session_start_date, {{ row_fingerprint(columns) }} as fingerprint
+    select rowid as place, {{ key }} as row_id, session_start_date, {{ row_fingerprint(columns) }} as fingerprint
     from {{ target }} semi join {{ ref('int_conversations_touched') }} using (channel_id, contact_id);
 
     create or replace temp table rows_after as
-    select {{ key }} as row_id, session_start_date, {{ row_fingerprint(columns) }} as fingerprint
+    select rowid as place, {{ key }} as row_id, session_start_date, {{ row_fingerprint(columns) }} as fingerprint
     from {{ recomputed }};
 
     create or replace temp table rows_gone as
-    select row_id, session_start_date from rows_before anti join rows_after using (row_id, fingerprint);
+    select place, session_start_date from rows_before anti join rows_after using (row_id, fingerprint);
 
     create or replace temp table rows_come as
-    select row_id, session_start_date from rows_after anti join rows_before using (row_id, fingerprint);
+    select place, session_start_date from rows_after anti join rows_before using (row_id, fingerprint);
 
     {{ note_changed_days(target, 'select session_start_date from rows_gone union select session_start_date from rows_come') }}
 
-    delete from {{ target }} where {{ key }} in (select row_id from rows_gone);
+    delete from {{ target }} where rowid in (select place from rows_gone);
     insert into {{ target }} ({{ columns }})
-    select {{ columns }} from {{ recomputed }} where {{ key }} in (select row_id from rows_come);
+    select {{ columns }} from {{ recomputed }} where rowid in (select place from rows_come);
 
     drop table rows_before;
     drop table rows_after;

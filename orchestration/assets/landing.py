@@ -18,7 +18,7 @@ from dagster import (
 
 from orchestration.assets.freshness import FRESH
 from orchestration.assets.metadata import preview
-from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS, Feed
+from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.quarantine import new_rejections
 from orchestration.landing.zone import LandingZone
@@ -32,6 +32,11 @@ _DESCRIPTIONS = {
     "webhook_statuses": "What WhatsApp said became of each message: sent, delivered, read, played, failed.",
     "webhook_messages": "What people wrote, with the message they quoted and the advertisement that led them here.",
     "webhook_other_kinds": "What WhatsApp posts and the report does not use, counted so that nothing is lost in silence.",
+    "botmaker_sessions": "Botmaker's sessions: who talked on which channel, since when, and what started it.",
+    "botmaker_session_events": "What happened in Botmaker's sessions: notifications sent, delivered, read or failed, and the rest.",
+    "botmaker_session_messages": "Who wrote when in Botmaker's sessions, and with which template; what was written stays in the file.",
+    "botmaker_sent_results": "What became of each customer of a bulk notification sent with Botmaker.",
+    "botmaker_channels": "Botmaker's channels, for their line numbers.",
 }
 
 
@@ -92,10 +97,18 @@ def land_webhooks(context: AssetExecutionContext, warehouse: WarehouseResource) 
     yield from _land(context, warehouse, WEBHOOKS)
 
 
+# One step for the three, because most warehouses have at most some of them and every step takes time.
+@multi_asset(specs=[spec for feed in BOTMAKER_FEEDS for spec in _specs(feed)], name="land_botmaker")
+def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
+    """Land the new pages of `botmaker/sessions/`, `botmaker/sent_results/` and `botmaker/channels/`."""
+    for feed in BOTMAKER_FEEDS:
+        yield from _land(context, warehouse, feed)
+
+
 @asset(
     key=LEDGER_KEY,
     group_name=GROUP,
-    deps=[AssetKey(["raw", table]) for feed in (SENDS, WEBHOOKS) for table in feed.tables],
+    deps=[AssetKey(["raw", table]) for feed in FEEDS for table in feed.tables],
     kinds={"duckdb"},
     check_specs=[
         AssetCheckSpec(

@@ -25,7 +25,8 @@ def _sql(name: str) -> str:
 
 
 RAW_SCHEMA_SQL = _sql("raw_schema.sql")
-TIME_MACROS_SQL = _sql("time_macros.sql")
+MACROS_SQL = _sql("time_macros.sql") + _sql("json_macros.sql")
+_PAGED_RECORDS_SQL = _sql("paged_records.sql")
 
 SENDS = Feed(
     name="sends",
@@ -45,5 +46,33 @@ WEBHOOKS = Feed(
     tables=("webhook_statuses", "webhook_messages", "webhook_other_kinds"),
 )
 
-FEEDS = (SENDS, WEBHOOKS)
+BOTMAKER_SESSIONS = Feed(
+    name="botmaker/sessions",
+    parse_sql=_PAGED_RECORDS_SQL + _sql("parse_botmaker_sessions.sql"),
+    land_sql=_sql("land_botmaker_sessions.sql"),
+    parsed_table="parsed_botmaker_sessions",
+    problems=("session_problem", "event_problem", "message_problem"),
+    tables=("botmaker_sessions", "botmaker_session_events", "botmaker_session_messages"),
+)
+
+BOTMAKER_SENT_RESULTS = Feed(
+    name="botmaker/sent_results",
+    parse_sql=_PAGED_RECORDS_SQL + _sql("parse_botmaker_sent_results.sql"),
+    land_sql=_sql("land_botmaker_sent_results.sql"),
+    parsed_table="parsed_botmaker_sent_results",
+    problems=("problem",),
+    tables=("botmaker_sent_results",),
+)
+
+BOTMAKER_CHANNELS = Feed(
+    name="botmaker/channels",
+    parse_sql=_PAGED_RECORDS_SQL + _sql("parse_botmaker_channels.sql"),
+    land_sql=_sql("land_botmaker_channels.sql"),
+    parsed_table="parsed_botmaker_channels",
+    problems=("problem",),
+    tables=("botmaker_channels",),
+)
+
+BOTMAKER_FEEDS = (BOTMAKER_SESSIONS, BOTMAKER_SENT_RESULTS, BOTMAKER_CHANNELS)
+FEEDS = (SENDS, WEBHOOKS, *BOTMAKER_FEEDS)
 FEED_NAMES = tuple(feed.name for feed in FEEDS)

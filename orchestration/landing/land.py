@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.files import sha256_of
-from orchestration.landing.feeds import RAW_SCHEMA_SQL, TIME_MACROS_SQL, Feed
+from orchestration.landing.feeds import MACROS_SQL, RAW_SCHEMA_SQL, Feed
 from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
 from orchestration.landing.zone import LandingFile, LandingZone
 
@@ -54,7 +54,7 @@ class _DamagedNewFileError(Exception):
 def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed) -> LandingReport:
     """Land what is new in a feed of the zone; the same content, under any name, lands once."""
     connection.execute(RAW_SCHEMA_SQL)
-    connection.execute(TIME_MACROS_SQL)
+    connection.execute(MACROS_SQL)
     report = LandingReport(feed.name)
     load_id = _next_load_id(connection)
     files = zone.files(feed.name)

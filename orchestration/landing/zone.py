@@ -59,7 +59,7 @@ class LandingZone:
             raise StartsError(
                 f"The landing folder {folder} cannot be read ({error.strerror}). Give this user the right to read it."
             ) from error
-        if entries and not any((folder / feed).is_dir() for feed in feeds):
+        if entries and not any((folder / PurePosixPath(feed).parts[0]).is_dir() for feed in feeds):
             raise StartsError(
                 f"The landing folder {folder} holds {', '.join(entries[:5])} but none of {_listed(feeds)}. "
                 "Set STARTS_LANDING to the folder above them."

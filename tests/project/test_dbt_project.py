@@ -7,7 +7,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration.dbt import common_arguments, run_dbt
+from orchestration.dbt import build_arguments, common_arguments, run_dbt
+from orchestration.delivery.builds import Build, BuildKind
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import Settings
 
@@ -78,3 +79,27 @@ def test_layers_read_only_what_they_may(manifest: dict[str, Any], layer: str, ma
             room = manifest["nodes"][parent]["schema"] if kind == "model" else kind
             # The record of builds is no data: it says from where to go on.
             assert room in may_read or parent.endswith("raw.builds"), (model["name"], parent)
+
+
+def _selected(settings: Settings, kind: BuildKind) -> set[str]:
+    from dbt.cli.main import dbtRunner
+
+    _, *arguments = build_arguments(settings, Build(1, 1, "", kind))
+    result = dbtRunner().invoke(["ls", "--output", "json", "--output-keys", "unique_id", "--quiet", *arguments])
+    assert isinstance(result.result, list), result.exception
+    selected = {json.loads(line)["unique_id"] for line in result.result}
+    return {name for name in selected if not name.startswith("source.")}
+
+
+def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(settings: Settings, manifest: dict[str, Any]) -> None:
+    nodes = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] != "operation"}
+    left_out = {
+        name
+        for name, node in nodes.items()
+        if node["resource_type"] == "seed"
+        or (node["config"]["materialized"] == "view" and node["schema"] != "marts")
+        or (node["resource_type"] == "test" and all(parent.startswith("seed.") for parent in node["depends_on"]["nodes"]))
+    }
+    everything = _selected(settings, BuildKind.FIRST)
+    assert everything == set(nodes)
+    assert everything - _selected(settings, BuildKind.INCREMENT) == left_out

@@ -18,6 +18,18 @@ statuses as (
 
 ),
 
+botmaker_sessions as (
+
+    select * from {{ ref('int_botmaker_sessions_deduplicated') }}
+
+),
+
+botmaker_sent_results as (
+
+    select * from {{ ref('int_botmaker_sent_results_merged') }}
+
+),
+
 channels_named as (
 
     select * from {{ ref('int_channels_named') }}
@@ -36,6 +48,15 @@ new_messages as (
 
     select context_key, conversation_key, channel_id, contact_id
     from inbound_messages
+    where last_load_id > {{ built_through }}
+
+),
+
+-- Events and messages come with the session's item, so that its load is theirs as well.
+new_botmaker_sessions as (
+
+    select conversation_key, channel_id, contact_id
+    from botmaker_sessions
     where last_load_id > {{ built_through }}
 
 ),
@@ -69,6 +90,16 @@ messages_touched as (
         or channel_id in (select channel_id from channels_named where numbered_by_load_id > {{ built_through }})
 
 ),
+
+botmaker_sessions_touched as (
+
+    select conversation_key, channel_id, contact_id
+    from botmaker_sessions
+    where
+        session_key in (select session_key from botmaker_sent_results where last_load_id > {{ built_through }})
+        or channel_id in (select channel_id from channels_named where numbered_by_load_id > {{ built_through }})
+
+),
 {% endif %}
 
 conversations as (
@@ -76,11 +107,15 @@ conversations as (
     select conversation_key, channel_id, contact_id from new_sends
     union all
     select conversation_key, channel_id, contact_id from new_messages
+    union all
+    select conversation_key, channel_id, contact_id from new_botmaker_sessions
     {% if built_through > 0 %}
     union all
     select conversation_key, channel_id, contact_id from sends_touched
     union all
     select conversation_key, channel_id, contact_id from messages_touched
+    union all
+    select conversation_key, channel_id, contact_id from botmaker_sessions_touched
     {% endif %}
 
 ),

@@ -22,6 +22,18 @@ inbound_messages as (
 
 ),
 
+botmaker_sessions as (
+
+    select * from {{ ref('stg_botmaker__sessions') }}
+
+),
+
+botmaker_channels as (
+
+    select * from {{ ref('stg_botmaker__channels') }}
+
+),
+
 new_sightings as (
 
     select given_channel_id, given_line_number, load_id from sends {{ loads_not_merged('load_id') }}
@@ -29,6 +41,10 @@ new_sightings as (
     select given_channel_id, given_line_number, load_id from statuses {{ loads_not_merged('load_id') }}
     union all
     select given_channel_id, given_line_number, load_id from inbound_messages {{ loads_not_merged('load_id') }}
+    union all
+    select given_channel_id, null as given_line_number, load_id from botmaker_sessions {{ loads_not_merged('load_id') }}
+    union all
+    select given_channel_id, given_line_number, load_id from botmaker_channels {{ loads_not_merged('load_id') }}
 
 ),
 

@@ -18,6 +18,12 @@ inbound_starts as (
 
 ),
 
+botmaker_starts as (
+
+    select * from {{ ref('int_botmaker_sessions_described') }}
+
+),
+
 session_messages as (
 
     select
@@ -30,21 +36,34 @@ session_messages as (
 
 ),
 
-user_starts as (
+starts_without_send as (
+
+    select
+        session_id, session_started_at, origin, channel_id, channel_name, line_number, contact_id, user_type,
+        null as customer_id, null as chat_link, 'logs' as source
+    from inbound_starts
+    union all
+    select
+        session_id, session_started_at, origin, channel_id, channel_name, line_number, contact_id, user_type,
+        customer_id, chat_link, 'botmaker' as source
+    from botmaker_starts
+
+),
+
+described_starts_without_send as (
 
     select
         *,
         session_id as session_start_id,
         {{ report_date('session_started_at') }} as session_start_date,
         origin in {{ origins_in_report() }} as is_in_report,
-        null as customer_id, null as message_id,
+        null as message_id,
         null as template_name, null as template_language, null as notification_name,
         null as sent_at, null as delivered_at, null as read_at, null as replied_at, null as failed_at,
         false as is_not_sent, false as is_sent, false as is_delivered, false as is_read, null as is_replied,
         null as last_status, null as failure_code, null as failure_group, null as failure_reason, null as failure_detail,
-        null as agent_groups, null as chat_link,
-        'logs' as source
-    from inbound_starts
+        null as agent_groups
+    from starts_without_send
 
 ),
 
@@ -56,7 +75,7 @@ final as (
     union all
     select
         {{ session_start_columns() | join(',\n        ') }}
-    from user_starts
+    from described_starts_without_send
 
 )
 

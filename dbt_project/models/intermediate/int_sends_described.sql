@@ -85,16 +85,7 @@ flagged_sends as (
         sends_in_sessions.is_notification,
         sends_in_sessions.is_session_start,
         sends_in_sessions.is_not_sent,
-        sends_in_sessions.replied_at is not null as is_replied,
-        coalesce(sends_in_sessions.read_at, sends_in_sessions.replied_at) is not null as is_read,
-        coalesce(
-            sends_in_sessions.delivered_at, sends_in_sessions.read_at, sends_in_sessions.replied_at
-        ) is not null as is_delivered,
-        not sends_in_sessions.is_not_sent
-        and coalesce(
-            sends_in_sessions.sent_status_at, sends_in_sessions.delivered_at,
-            sends_in_sessions.read_at, sends_in_sessions.replied_at
-        ) is not null as is_sent,
+        {{ send_flags('sends_in_sessions') }},
         sends_in_sessions.failure_code,
         sends_in_sessions.failure_detail
     from sends_in_sessions
@@ -105,16 +96,8 @@ final as (
 
     select
         flagged_sends.*,
-        case
-            when flagged_sends.is_not_sent then 'not_sent'
-            when flagged_sends.is_replied then 'replied'
-            when flagged_sends.is_read then 'read'
-            when flagged_sends.is_delivered then 'delivered'
-            when flagged_sends.is_sent then 'sent'
-            else 'pending'
-        end as last_status,
-        case when flagged_sends.is_not_sent then coalesce(failure_reasons.failure_group, 'unknown') end as failure_group,
-        case when flagged_sends.is_not_sent then coalesce(failure_reasons.label_en, unknown_reason.label_en) end as failure_reason,
+        {{ last_status('flagged_sends') }} as last_status,
+        {{ failure_in_words('flagged_sends', 'failure_reasons', 'unknown_reason') }},
         {{ origin_of_send('sends.notification_name', 'sends.template_name') }} as origin,
         sends.channel_id,
         channels_named.channel_name,

@@ -11,7 +11,13 @@ with sends as (
 
 ),
 
-notifications as (
+botmaker_notifications as (
+
+    select * from {{ ref('int_botmaker_notifications_described') }}
+
+),
+
+notifications_of_logs as (
 
     select
         *,
@@ -23,12 +29,28 @@ notifications as (
 
 ),
 
+notifications_of_botmaker as (
+
+    select
+        *,
+        {{ report_date('session_started_at') }} as session_start_date,
+        is_session_start as is_in_report,
+        'botmaker' as source
+    from botmaker_notifications
+
+),
+
 final as (
 
     select
         {{ session_start_columns() | join(',\n        ') }},
         is_session_start
-    from notifications
+    from notifications_of_logs
+    union all
+    select
+        {{ session_start_columns() | join(',\n        ') }},
+        is_session_start
+    from notifications_of_botmaker
 
 )
 

@@ -104,6 +104,80 @@ create table if not exists raw.webhook_other_kinds (
     _load_id bigint not null
 );
 
+-- Botmaker's sessions without what people wrote: who, when, what started them and how much is in them.
+create table if not exists raw.botmaker_sessions (
+    session_id varchar not null,
+    created_at timestamp not null,
+    starting_cause varchar,
+    chat_id varchar not null,
+    channel_id varchar not null,
+    contact_id varchar not null,
+    chat_created_at timestamp,
+    is_tester boolean not null,
+    events bigint not null,
+    messages bigint not null,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+create table if not exists raw.botmaker_session_events (
+    session_id varchar not null,
+    name varchar not null,
+    happened_at timestamp not null,
+    message_id varchar,
+    template_name varchar,
+    reason varchar,
+    error varchar,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+create table if not exists raw.botmaker_session_messages (
+    session_id varchar not null,
+    message_id varchar not null,
+    happened_at timestamp not null,
+    sender varchar,
+    template_name varchar,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+create table if not exists raw.botmaker_sent_results (
+    session_id varchar not null,
+    notification_name varchar,
+    sent_at timestamp,
+    delivered_at timestamp,
+    read_at timestamp,
+    answered_at timestamp,
+    error_at timestamp,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+create table if not exists raw.botmaker_channels (
+    channel_id varchar not null,
+    platform varchar,
+    channel_name varchar,
+    line_number varchar,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
 -- One row per attempt to build the marts; `finished_at` is set only when every check has passed.
 create table if not exists raw.builds (
     build_id bigint not null,

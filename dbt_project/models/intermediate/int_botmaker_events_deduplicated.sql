@@ -1,0 +1,54 @@
+{{ config(
+    materialized='incremental',
+    unique_key='message_key',
+    incremental_strategy='delete+insert'
+) }}
+
+with session_events as (
+
+    select * from {{ ref('stg_botmaker__session_events') }}
+
+),
+
+new_events as (
+
+    select * from session_events {{ loads_not_merged('load_id') }}
+
+),
+
+candidates as (
+
+    select
+        session_key, message_key, message_id, event_name, status, happened_at, template_name, failure_detail,
+        1 as copies, load_id as last_load_id
+    from new_events
+    {% if is_incremental() %}
+    union all
+    select
+        session_key, message_key, message_id, event_name, status, happened_at, template_name, failure_detail,
+        copies, last_load_id
+    from {{ this }}
+    where message_key in (select new_events.message_key from new_events)
+    {% endif %}
+
+),
+
+final as (
+
+    select
+        message_key,
+        any_value(session_key) as session_key,
+        any_value(message_id) as message_id,
+        event_name,
+        any_value(status) as status,
+        happened_at,
+        min(template_name) as template_name,
+        min(failure_detail) as failure_detail,
+        cast(sum(copies) as bigint) as copies,
+        max(last_load_id) as last_load_id
+    from candidates
+    group by message_key, event_name, happened_at
+
+)
+
+select * from final

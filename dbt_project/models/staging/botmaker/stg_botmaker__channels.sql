@@ -1,0 +1,27 @@
+with source as (
+
+    select * from {{ source('raw', 'botmaker_channels') }}
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        channel_id as given_channel_id,
+        {{ digits_only('line_number') }} as given_line_number,
+
+        -- numerics
+        _load_id as load_id
+
+    from source
+
+),
+
+final as (
+
+    select * from renamed
+
+)
+
+select * from final

@@ -1,0 +1,70 @@
+-- Contract, section 3, for Botmaker's feeds: sessions, events, messages and sent results kept, their
+-- duplicates, and the events that the report does not use add up to what was landed. A row means that
+-- something was lost or counted twice on its way.
+{{ config(meta={'dagster': {'ref': {'name': 'int_botmaker_sessions_deduplicated'}}}) }}
+
+with landed as (
+
+    select 'sessions' as kind, count(*) as records from {{ source('raw', 'botmaker_sessions') }}
+    union all
+    select 'events' as kind, count(*) as records from {{ source('raw', 'botmaker_session_events') }}
+    union all
+    select 'messages' as kind, count(*) as records from {{ source('raw', 'botmaker_session_messages') }}
+    union all
+    select 'sent results' as kind, count(*) as records from {{ source('raw', 'botmaker_sent_results') }}
+
+),
+
+accounted_for as (
+
+    select
+        'sessions' as kind,
+        count(case when is_kept then 1 end) as kept,
+        coalesce(sum(copies), 0) as copies,
+        0 as unused
+    from {{ ref('int_botmaker_sessions_deduplicated') }}
+    union all
+    select
+        'events' as kind,
+        count(*) as kept,
+        coalesce(sum(copies), 0) as copies,
+        (
+            select count(*)
+            from {{ source('raw', 'botmaker_session_events') }}
+            where
+                message_id is null
+                or name not in (
+                    'notification-sent', 'notification-delivered', 'notification-read',
+                    'notification-error', 'notification-status-error'
+                )
+        ) as unused
+    from {{ ref('int_botmaker_events_deduplicated') }}
+    union all
+    select
+        'messages' as kind,
+        count(*) as kept,
+        coalesce(sum(copies), 0) as copies,
+        0 as unused
+    from {{ ref('int_botmaker_messages_deduplicated') }}
+    union all
+    select
+        'sent results' as kind,
+        count(*) as kept,
+        coalesce(sum(copies), 0) as copies,
+        0 as unused
+    from {{ ref('int_botmaker_sent_results_merged') }}
+
+)
+
+select
+    landed.kind,
+    landed.records,
+    accounted_for.kept,
+    accounted_for.copies - accounted_for.kept as duplicates,
+    accounted_for.unused
+from landed
+inner join accounted_for
+    on landed.kind = accounted_for.kind
+where
+    landed.records <> accounted_for.copies + accounted_for.unused
+    or accounted_for.copies < accounted_for.kept

@@ -1,0 +1,24 @@
+-- DuckDB's parser lets a comma before a closing bracket pass; JSON does not. Texts are taken out first,
+-- because they may hold anything, and only where there is something to look for.
+create or replace temp macro has_stray_comma(text) as (
+    case
+        when regexp_matches(text, ',\s*[}\]]')
+            then regexp_matches(regexp_replace(text, '"(?:[^"\\]|\\.)*"', '""', 'gs'), ',\s*[}\]]')
+        else false
+    end
+);
+
+-- What is wrong with a required text, in the words of the quarantine.
+create or replace temp macro problem_of_text(name, text, kind) as (
+    case
+        when trim(coalesce(text, '')) = '' then name || ': missing'
+        when kind <> 'VARCHAR' then name || ': not a string'
+    end
+);
+
+create or replace temp macro problem_of_time(name, text, kind) as (
+    case
+        when trim(coalesce(text, '')) = '' then null
+        when kind <> 'VARCHAR' or readable_time(iso_time(text)) is null then name || ': not ISO 8601 with an offset'
+    end
+);

@@ -1,0 +1,42 @@
+-- Botmaker's channels, for their line numbers: https://api.botmaker.com/v2.0, `GET /channels`.
+create or replace temp table parsed_botmaker_channels as
+with parsed as (
+    select
+        * exclude (notification_name),
+        md5(record) as line_md5,
+        case when line_problem is null then try(from_json(record, '{
+            "id": "VARCHAR", "platform": "VARCHAR", "name": "VARCHAR", "number": "VARCHAR"
+        }')) end as channel,
+        case when line_problem is null then json_type(record, ['$', '$.id', '$.number']) end as types
+    from paged_records
+),
+
+judged as (
+    select
+        *,
+        case
+            when line_problem is not null then line_problem
+            when types[1] <> 'OBJECT' then 'not a JSON object'
+            else coalesce(
+                problem_of_text('id', channel.id, types[2]),
+                case when types[3] not in ('VARCHAR', 'UBIGINT', 'NULL') then 'number: neither a string nor a whole number' end
+            )
+        end as problem
+    from parsed
+)
+
+select
+    file_index,
+    record_number,
+    line_number,
+    line_md5,
+    problem,
+    -- A page was judged whole, before it fell into records.
+    false as may_have_stray_comma,
+    -- Channels of other kinds carry a secret; it stays in the file.
+    case when problem is not null then regexp_replace(record, '("token"\s*:\s*")(?:[^"\\]|\\.)*"', '\1…"', 'g') end as record,
+    channel.id as channel_id,
+    nullif(channel.platform, '') as platform,
+    nullif(channel.name, '') as channel_name,
+    nullif(channel.number, '') as line_number_of_channel
+from judged;

@@ -1,0 +1,131 @@
+-- The items of Botmaker's sessions, one row per event or message of each, side by side, and at least one:
+-- https://api.botmaker.com/v2.0, `GET /sessions`.
+create or replace temp table parsed_botmaker_sessions as
+with parsed as (
+    select
+        * exclude (notification_name),
+        md5(record) as line_md5,
+        case when line_problem is null then try(from_json(record, '{
+            "id": "VARCHAR", "creationTime": "VARCHAR", "startingCause": "VARCHAR",
+            "chat": {
+                "chat": {"chatId": "VARCHAR", "channelId": "VARCHAR", "contactId": "VARCHAR"},
+                "creationTime": "VARCHAR", "isTester": "VARCHAR"
+            },
+            "events": [{
+                "name": "VARCHAR", "creationTime": "VARCHAR",
+                "info": {"messageId": "VARCHAR", "whatsappTemplate": "VARCHAR", "reason": "VARCHAR", "error": "VARCHAR"}
+            }],
+            "messages": [{
+                "id": "VARCHAR", "creationTime": "VARCHAR", "from": "VARCHAR",
+                "content": {"whatsAppTemplateName": "VARCHAR"}
+            }]
+        }')) end as session,
+        case when line_problem is null then json_type(record, [
+            '$', '$.id', '$.creationTime', '$.chat.chat.chatId', '$.chat.chat.channelId', '$.chat.chat.contactId', '$.events', '$.messages'
+        ]) end as types
+    from paged_records
+),
+
+judged as (
+    select
+        * exclude (session, types),
+        session,
+        readable_time(iso_time(session.creationTime)) as created_at,
+        coalesce(len(session.events), 0) as events,
+        coalesce(len(session.messages), 0) as messages,
+        case
+            when line_problem is not null then line_problem
+            when types[1] <> 'OBJECT' then 'not a JSON object'
+            else coalesce(
+                problem_of_text('id', session.id, types[2]),
+                problem_of_text('creationTime', session.creationTime, types[3]),
+                problem_of_time('creationTime', session.creationTime, types[3]),
+                problem_of_text('chat.chat.chatId', session.chat.chat.chatId, types[4]),
+                problem_of_text('chat.chat.channelId', session.chat.chat.channelId, types[5]),
+                problem_of_text('chat.chat.contactId', session.chat.chat.contactId, types[6]),
+                case when types[7] not in ('ARRAY', 'NULL') then 'events: not a list' end,
+                case when types[8] not in ('ARRAY', 'NULL') then 'messages: not a list' end
+            )
+        end as session_problem
+    from parsed
+),
+
+items as (
+    select
+        * exclude (session),
+        session.id as session_id,
+        nullif(session.startingCause, '') as starting_cause,
+        session.chat.chat.chatId as chat_id,
+        session.chat.chat.channelId as channel_id,
+        session.chat.chat.contactId as contact_id,
+        readable_time(iso_time(session.chat.creationTime)) as chat_created_at,
+        coalesce(lower(session.chat.isTester) = 'true', false) as is_tester,
+        unnest(case when session_problem is null then session.events end) as event,
+        unnest(case when session_problem is null then session.messages end) as message,
+        unnest(range(1, case when session_problem is null then greatest(events, messages, 1) else 1 end + 1)) as place
+    from judged
+),
+
+items_judged as (
+    select
+        *,
+        place <= events and session_problem is null as has_event,
+        place <= messages and session_problem is null as has_message,
+        readable_time(iso_time(event.creationTime)) as event_at,
+        readable_time(iso_time(message.creationTime)) as message_at
+    from items
+),
+
+problems as (
+    select
+        *,
+        case
+            when not has_event then null
+            when trim(coalesce(event.name, '')) = '' then 'events[].name: missing'
+            when left(event.name, 1) in ('{', '[') then 'events[].name: not a string'
+            when event_at is null then 'events[].creationTime: missing or not ISO 8601 with an offset'
+        end as event_problem,
+        case
+            when not has_message then null
+            when trim(coalesce(message.id, '')) = '' then 'messages[].id: missing'
+            when left(message.id, 1) in ('{', '[') then 'messages[].id: not a string'
+            when message_at is null then 'messages[].creationTime: missing or not ISO 8601 with an offset'
+        end as message_problem
+    from items_judged
+)
+
+select
+    file_index,
+    record_number,
+    line_number,
+    line_md5,
+    session_problem,
+    event_problem,
+    message_problem,
+    -- A page was judged whole, before it fell into records.
+    false as may_have_stray_comma,
+    case when coalesce(session_problem, event_problem, message_problem) is not null then record end as record,
+    place = 1 as is_session,
+    has_event,
+    has_message,
+    session_id,
+    created_at,
+    starting_cause,
+    chat_id,
+    channel_id,
+    contact_id,
+    chat_created_at,
+    is_tester,
+    events,
+    messages,
+    event.name as event_name,
+    event_at,
+    nullif(event.info.messageId, '') as event_message_id,
+    nullif(event.info.whatsappTemplate, '') as event_template_name,
+    nullif(event.info.reason, '') as event_reason,
+    nullif(event.info.error, '') as event_error,
+    message.id as message_id,
+    message_at,
+    message."from" as sender,
+    nullif(message.content.whatsAppTemplateName, '') as message_template_name
+from problems;
