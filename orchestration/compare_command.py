@@ -24,10 +24,7 @@ def compare_command(arguments: list[str]) -> int:
     parser.add_argument("--period-to", type=_day, help="last report day, included")
     options = parser.parse_args(arguments)
     try:
-        if options.period_from and options.period_to and options.period_from > options.period_to:
-            raise StartsError(f"The period ends ({options.period_to}) before it starts ({options.period_from}).")
-        settings = Settings.from_environment()
-        comparison = compare_download(settings, options.file, options.period_from, options.period_to)
+        comparison = compare_download(Settings.from_environment(), options.file, options.period_from, options.period_to)
     except StartsError as error:
         print(f"compare could not start: {error}", file=sys.stderr)
         return 2

@@ -300,6 +300,8 @@ def _period(connection: duckdb.DuckDBPyConnection, period_from: date | None, per
         raise UnreadableDownloadError(
             "The file has no row with a time that can be read. Say which period it is of: --period-from, --period-to."
         )
+    if first > last:
+        raise StartsError(f"The period ends ({last}) before it starts ({first}).")
     return first, last
 
 

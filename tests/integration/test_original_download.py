@@ -296,6 +296,8 @@ def test_a_period_of_its_own(sample: Pipeline, exported: bytes, tmp_path: Path) 
     assert narrower.rows_outside > 0
     wider = compare_download(sample.settings, path, date(2026, 10, 4), date(2026, 10, 11))
     assert {cause for cause, _ in causes(wider)} == {Cause.MISSING_THERE}
+    with pytest.raises(StartsError, match="before it starts"):
+        compare_download(sample.settings, path, date(2026, 10, 12))
     path.write_bytes(exported.split(b"\n", 1)[0] + b"\n")
     with pytest.raises(UnreadableDownloadError, match="--period-from"):
         compare_download(sample.settings, path)

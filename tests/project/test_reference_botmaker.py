@@ -1,6 +1,7 @@
 """The reference itself, on small cases of Botmaker that were worked out by hand."""
 
 import json
+import random
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests import reference
 from tests.data.hostile_botmaker import hostile_items
+from tests.pipeline import comparable
 from tests.reference.botmaker import minified, session_key
 
 Compute = Callable[..., reference.Expected]
@@ -222,6 +224,22 @@ def test_days_are_counted_without_statuses(compute: Compute) -> None:
     referred = session(id=f"CHAT4_{at(0)}", startingCause="ReferredCampaign", ids={"contactId": "4"})
     counts = reference.daily(compute(answered, failed, pending, referred).session_starts)
     assert {cell[1]: count for cell, count in counts.items()} == {"whatsapp_template": (3, 3, 1, 1), "referred_campaign": (1, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_order_and_repetition_change_nothing(compute: Compute, seed: int) -> None:
+    def items(records: list[Any]) -> list[dict[str, Any]]:
+        return [record for record in records if isinstance(record, dict)]
+
+    records, rnd = hostile_items(seed), random.Random(seed)
+    sessions, results = items(records.sessions), items(records.results)
+    at_once = compute(*sessions, results=tuple(results))
+    for records_of_feed in (sessions, results):
+        records_of_feed += rnd.sample(records_of_feed, 20)
+        rnd.shuffle(records_of_feed)
+    shuffled = compute(*sessions, results=tuple(results))
+    assert comparable(shuffled.session_starts) == comparable(at_once.session_starts)
+    assert comparable(shuffled.notifications) == comparable(at_once.notifications)
 
 
 def test_pages_are_cut_as_duckdb_cuts_them() -> None:
