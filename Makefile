@@ -11,10 +11,10 @@ export UV_SYSTEM_CERTS := true
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test dev lint bench sample-logs clean
+.PHONY: help run test dev lint bench sample-logs sample-botmaker clean
 
 help: ## Say what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .venv/.synced: pyproject.toml uv.lock
 	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; }
@@ -44,6 +44,10 @@ bench: .venv/.synced ## Compare the job with the floor and with pandas on 1M sen
 sample-logs: .venv/.synced ## Make the bundled logs again, byte for byte
 	rm -rf seeds/sample_logs
 	.venv/bin/python -m tests.data.generate_logs --out seeds/sample_logs --sends 4400 --days 46 --blemishes
+
+sample-botmaker: .venv/.synced ## Make the bundled Botmaker pages again, byte for byte
+	rm -rf seeds/sample_botmaker
+	.venv/bin/python -m tests.data.generate_botmaker --out seeds/sample_botmaker
 
 clean: ## Remove what runs leave behind, the data folder too
 	rm -rf data .dagster .lint .venv .pytest_cache .ruff_cache

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestration.compare_command import compare_command
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run `conversation_starts` once and say what came of it."""
+    if sys.argv[1:2] == ["compare"]:
+        return compare_command(sys.argv[2:])
     started = time.monotonic()
     try:
         settings = Settings.from_environment()

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 
 from orchestration.delivery.builds import days_changed_since, is_known
 from orchestration.delivery.selection import ExportSelection
-from orchestration.delivery.tsv import prepare_rows, write_tsv
+from orchestration.delivery.tsv import Layout, prepare_rows, write_tsv
 from orchestration.errors import StartsError
 from orchestration.files import put_in_place, sha256_of
 from orchestration.settings import Language, Settings
@@ -65,19 +66,26 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
         raise StartsError(f"Nothing is published yet in {settings.published_dir}. Run the job conversation_starts first.")
     folder = settings.exports_dir / "on_demand"
     folder.mkdir(parents=True, exist_ok=True)
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    period = "--".join(day for day in (selection.period_from, selection.period_to) if day) or "all"
-    path = folder / (selection.file_name or f"sessionStartingCauses-{period}-{stamp}.tsv")
+    path = folder / (selection.file_name or _name_of_selection(settings, selection, datetime.now(UTC)))
     draft = path.with_name(f".{path.name}.draft")
-    language = Language(selection.language) if selection.language else settings.language
+    layout = Layout(selection.layout)
+    usual_language = Language.ES if layout is Layout.BOTMAKER else settings.language
+    language = Language(selection.language) if selection.language else usual_language
     condition, values = selection.condition()
     with duckdb.connect(str(settings.published_database), read_only=True) as published:
         published.execute("set timezone = 'UTC'")
         selection.check_known(published)
         prepare_rows(published, settings, language, condition, values)
-        rows = write_tsv(published, draft, language)
+        rows = write_tsv(published, draft, language, layout=layout)
     put_in_place(draft, path)
     return path, rows
+
+
+def _name_of_selection(settings: Settings, selection: ExportSelection, now: datetime) -> str:
+    if selection.layout == Layout.BOTMAKER:
+        return f"sessionStartingCauses-{now.astimezone(ZoneInfo(settings.report_timezone)):%Y.%m.%d-%H.%M}.tsv"
+    period = "--".join(day for day in (selection.period_from, selection.period_to) if day) or "all"
+    return f"sessionStartingCauses-{period}-{now:%Y%m%dT%H%M%S}.tsv"
 
 
 def _settings_of(settings: Settings) -> dict[str, str]:

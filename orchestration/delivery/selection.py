@@ -9,6 +9,7 @@ import duckdb
 from dagster import Config
 from pydantic import Field, field_validator, model_validator
 
+from orchestration.delivery.tsv import Layout
 from orchestration.errors import StartsError
 from orchestration.settings import Language
 
@@ -38,7 +39,15 @@ class ExportSelection(Config):
     lines: list[str] = Field(default=[], description="WhatsApp lines, each by its channel id or its number.")
     templates: list[str] = Field(default=[], description="Names of WhatsApp templates or bulk notifications.")
     user_types: list[str] = Field(default=[], description=f"{' or '.join(UserType)}.")
-    language: str = Field(default="", description=f"Headers and failure reasons in {', '.join(Language)}; empty: as in the daily files.")
+    layout: str = Field(
+        default=Layout.STANDARD.value,
+        description="`standard`: as the daily files. `botmaker`: only the original download's 18 columns, under its Spanish headers.",
+    )
+    language: str = Field(
+        default="",
+        description=f"Headers and failure reasons in {', '.join(Language)}; empty: as in the daily files. "
+        "The headers of the layout `botmaker` are always Spanish, and so are its failure reasons where this is empty.",
+    )
     file_name: str = Field(default="", description="Name of the file below exports/on_demand; empty: made from the period and the time.")
 
     @field_validator("period_from", "period_to")
@@ -64,6 +73,11 @@ class ExportSelection(Config):
     @classmethod
     def _is_language(cls, value: str) -> str:
         return Language(value).value if value else ""
+
+    @field_validator("layout")
+    @classmethod
+    def _is_layout(cls, value: str) -> str:
+        return Layout(value).value
 
     @field_validator("file_name")
     @classmethod

@@ -6,6 +6,7 @@ million rows in one scan.
 
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 
 import duckdb
@@ -13,7 +14,14 @@ import duckdb
 from orchestration.files import quoted
 from orchestration.settings import PROJECT_ROOT, Language, Settings
 
-_FAILURE_REASONS = PROJECT_ROOT / "seeds" / "lookups" / "failure_reasons.csv"
+FAILURE_REASONS = PROJECT_ROOT / "seeds" / "lookups" / "failure_reasons.csv"
+
+
+class Layout(StrEnum):
+    """Which columns a TSV has: ours (`standard`), or only those of the original download, under its own headers (`botmaker`)."""
+
+    STANDARD = "standard"
+    BOTMAKER = "botmaker"
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,9 @@ TSV_COLUMNS = (
     TsvColumn("session_start_id", "ID do início de sessão", "Id de inicio de sesión", _text("session_start_id")),
     TsvColumn("chat_link", "Link da conversa", "Enlace al chat", _text("chat_link")),
 )
+
+# The original download ends here; what follows is ours.
+ORIGINAL_COLUMNS = TSV_COLUMNS[:18]
 
 # A spreadsheet runs a cell that starts with one of these, full-width or after spaces as well, unless
 # the whole cell is a number: then the sign, such as a phone's +, must stay. An apostrophe disarms it.
@@ -126,16 +137,25 @@ def prepare_rows(
         from starts
         order by _report_date, _sent_at nulls last, _session_start_id
         """,
-        {"report_timezone": settings.report_timezone, "failure_reasons": str(_FAILURE_REASONS), **parameters},
+        {"report_timezone": settings.report_timezone, "failure_reasons": str(FAILURE_REASONS), **parameters},
     )
 
 
-def write_tsv(published: duckdb.DuckDBPyConnection, path: Path, language: Language, day: date | None = None) -> int:
+def header_of(layout: Layout, language: Language) -> list[tuple[TsvColumn, str]]:
+    """Return the columns of a layout, each with its header; the original's headers are Spanish whatever the language."""
+    if layout is Layout.BOTMAKER:
+        return [(column, column.es) for column in ORIGINAL_COLUMNS]
+    return [(column, column.header(language)) for column in TSV_COLUMNS]
+
+
+def write_tsv(
+    published: duckdb.DuckDBPyConnection, path: Path, language: Language, day: date | None = None, layout: Layout = Layout.STANDARD
+) -> int:
     """Write the rows of `tsv_rows` (of one report day, or all) to a file; return the number of rows.
 
     Sorted by `sent_at`, then `session_start_id`; what a user started has no `sent_at` and comes last.
     """
-    columns = ", ".join(f'{column.name} as "{column.header(language)}"' for column in TSV_COLUMNS)
+    columns = ", ".join(f'{column.name} as "{header}"' for column, header in header_of(layout, language))
     # A day's rows lie in order; several days are merged into one order by time.
     rows = (
         "tsv_rows order by _sent_at nulls last, _session_start_id"

@@ -1,0 +1,55 @@
+"""Hold a finished run against the reference: facts, daily marts, quarantine, ledger and TSVs."""
+
+import csv
+
+from tests import reference
+from tests.pipeline import Pipeline, comparable
+
+
+def assert_equals_the_reference(run: Pipeline) -> None:
+    """Compare every row and cell that a run has made with what its landing zone should give."""
+    expected = reference.compute(run.landing)
+    assert comparable(run.rows("fct_session_starts")) == comparable(expected.session_starts)
+    assert comparable(run.rows("fct_notifications")) == comparable(expected.notifications)
+    _assert_daily_marts(run, expected)
+    _assert_ledger(run, expected)
+    assert _tsvs(run) == reference.tsv_rows(expected.session_starts)
+
+
+def _assert_daily_marts(run: Pipeline, expected: reference.Expected) -> None:
+    stages = {
+        (*(row[key] for key in reference.KEYS), row["stage_order"], row["stage"]): row["notifications"]
+        for row in run.rows("funnel_session_starts")
+    }
+    assert stages == reference.funnel(expected.session_starts)
+    statuses = {
+        (*(row[key] for key in reference.KEYS), row["last_status"]): row["notifications"] for row in run.rows("status_session_starts")
+    }
+    assert statuses == reference.statuses(expected.session_starts)
+    days = {
+        tuple(row[key] for key in reference.KEYS): tuple(
+            row[count] for count in ("session_starts", "notifications", "replied", "not_replied")
+        )
+        for row in run.rows("session_starts_daily")
+    }
+    assert days == reference.daily(expected.session_starts)
+
+
+def _assert_ledger(run: Pipeline, expected: reference.Expected) -> None:
+    rejected = [(row["file_name"], row["line_number"]) for row in run.rows("raw.rejected_records", published=False)]
+    assert sorted(rejected) == sorted(expected.rejected)
+    ledger = {
+        row["content_sha256"]: (row["records"], row["landed"], row["rejected"], row["status"])
+        for row in run.rows("raw.landed_files", published=False)
+    }
+    assert ledger == expected.ledger
+
+
+def _tsvs(run: Pipeline) -> dict[str, list[list[str]]]:
+    written = {}
+    for path in run.settings.exports_dir.glob("*.tsv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file, delimiter="\t", strict=True)
+        assert header == list(reference.TSV_FIELDS)
+        written[path.stem.removeprefix("sessionStartingCauses-")] = rows
+    return written
