@@ -68,7 +68,7 @@ def test_the_same_again_changes_nothing(pipeline: Callable[..., Pipeline]) -> No
     assert run.run().success
     tsvs = run.tsv_bytes()
     for path in list((run.landing / "botmaker").rglob("*-lines.jsonl")):
-        path.with_name(f"again-{path.name}").write_bytes(path.read_bytes())
+        path.with_name(f"z-again-{path.name}").write_bytes(path.read_bytes())
     assert run.run().success
     assert run.tsv_bytes() == tsvs
     assert_equals_the_reference(run)
