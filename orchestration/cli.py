@@ -1,4 +1,4 @@
-"""The job as a command: what `make run` and a plain cron line call.
+"""The job as a command: what `make run` and a plain cron line call; and fetching from Botmaker.
 
 Exit codes: 0 when all went well, 1 when the job failed, 2 when it could not start.
 """
@@ -6,9 +6,11 @@ Exit codes: 0 when all went well, 1 when the job failed, 2 when it could not sta
 import os
 import sys
 import time
-from collections.abc import Iterator
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from orchestration.botmaker.command import add_period, fetch_command
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
@@ -19,7 +21,28 @@ if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; without a command, run the job. A command line that makes no sense is exit code 2, too."""
+    chosen = _parser().parse_args(arguments)
+    return chosen.command(chosen)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="python -m orchestration", description="Land, build, check, publish, export.")
+    parser.set_defaults(command=_run_command)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    commands.add_parser("run", help="run the job conversation_starts once (the default)")
+    botmaker = commands.add_parser("botmaker", help="fetch from Botmaker").add_subparsers(title="commands", metavar="", required=True)
+    fetch = botmaker.add_parser("fetch", help="fetch into the landing zone, and no more")
+    fetch.set_defaults(command=fetch_command)
+    fetch_and_run = botmaker.add_parser("run", help="fetch, then run the job")
+    fetch_and_run.set_defaults(command=lambda chosen: fetch_command(chosen) or _run_command(chosen))
+    add_period(fetch)
+    add_period(fetch_and_run)
+    return parser
+
+
+def _run_command(_: Namespace) -> int:
     """Run `conversation_starts` once and say what came of it."""
     started = time.monotonic()
     try:
