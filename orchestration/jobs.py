@@ -2,6 +2,7 @@
 
 from dagster import AssetSelection, Backoff, Jitter, RetryPolicy, define_asset_job, in_process_executor
 
+from orchestration.assets.botmaker import GROUP as BOTMAKER
 from orchestration.assets.delivery import session_starts_selection_tsv, session_starts_tsv_of_days
 
 # Two runs that write wait for each other (dagster.yaml) instead of one of them failing at the lock.
@@ -11,11 +12,13 @@ WRITER_TAG = {"conversation_starts/writer": "warehouse"}
 RETRIES = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
 _ON_REQUEST = AssetSelection.assets(session_starts_selection_tsv, session_starts_tsv_of_days)
+_REPORT = AssetSelection.all() - _ON_REQUEST
+_BOTMAKER = AssetSelection.groups(BOTMAKER)
 
 # One process: there is one writer, and every further process would import all of this again (4 to 5 s a step).
 conversation_starts = define_asset_job(
     "conversation_starts",
-    selection=AssetSelection.all() - _ON_REQUEST,
+    selection=_REPORT - _BOTMAKER,
     executor_def=in_process_executor,
     op_retry_policy=RETRIES,
     tags=WRITER_TAG,
@@ -35,4 +38,21 @@ export_on_demand = define_asset_job(
     selection=AssetSelection.assets(session_starts_selection_tsv),
     executor_def=in_process_executor,
     description="Write a TSV of the published report for any of its five filters.",
+)
+
+# A job of its own: without a token, `conversation_starts` works on what lies in the landing zone.
+botmaker_starts = define_asset_job(
+    "botmaker_starts",
+    selection=_REPORT,
+    executor_def=in_process_executor,
+    op_retry_policy=RETRIES,
+    tags=WRITER_TAG,
+    description="Fetch what is new from Botmaker, then all that `conversation_starts` does.",
+)
+
+botmaker_backfill = define_asset_job(
+    "botmaker_backfill",
+    selection=_BOTMAKER,
+    executor_def=in_process_executor,
+    description="Only fetch from Botmaker: a period of the past, or what is new. The next run of the report lands it.",
 )

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from dotenv import dotenv_values
+
 from orchestration.errors import StartsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 SAMPLE_LOGS = PROJECT_ROOT / "seeds" / "sample_logs"
+ENV_FILE = PROJECT_ROOT / ".env"
 
 _URI = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ZONE_NAME = re.compile(r"^[A-Za-z0-9_+/-]{1,64}$")
@@ -99,7 +102,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the `STARTS_*` variables; an empty one counts as unset. Raises `SettingsError`."""
-        env = {name: value for name, value in (environ if environ is not None else os.environ).items() if value.strip()}
+        env = environment() if environ is None else without_empty(environ)
         return cls(
             landing=_landing(env.get("STARTS_LANDING")),
             data=_absolute(env.get("STARTS_DATA", "data")),
@@ -109,6 +112,16 @@ class Settings:
             max_rejected_share=_share("STARTS_MAX_REJECTED_SHARE", env.get("STARTS_MAX_REJECTED_SHARE", "0.05")),
             mask_key=env.get("STARTS_MASK_KEY"),
         )
+
+
+def environment() -> dict[str, str]:
+    """Return what is set in the environment or, where it is silent, in the project's `.env`."""
+    from_file = {name: value for name, value in dotenv_values(ENV_FILE, interpolate=False).items() if value is not None}
+    return without_empty({**from_file, **os.environ})
+
+
+def without_empty(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if value.strip()}
 
 
 def is_uri(location: str) -> bool:

@@ -41,9 +41,12 @@ _DESCRIPTIONS = {
 
 
 def _specs(feed: Feed) -> list[AssetSpec]:
+    # A feed that is fetched has its folder's name as an asset; a job that does not fetch ignores it.
+    fetched_before = [AssetKey(feed.name.split("/"))] if feed in BOTMAKER_FEEDS else []
     return [
         AssetSpec(
             AssetKey(["raw", table]),
+            deps=fetched_before,
             group_name=GROUP,
             description=_DESCRIPTIONS[table],
             kinds={"duckdb", "json"},

@@ -2,7 +2,7 @@
 
 import os
 
-import requests
+import httpx
 from dagster import get_dagster_logger
 
 _TIMEOUT_SECONDS = 10
@@ -21,7 +21,7 @@ def alert_of_failure(job_name: str, run_id: str, reasons: list[str]) -> dict[str
 def send_alert(address: str, alert: dict[str, str]) -> None:
     """Post the alert; an address that does not answer is told in the log and fails nothing else."""
     try:
-        requests.post(address, json=alert, timeout=_TIMEOUT_SECONDS).raise_for_status()
-    except requests.RequestException as error:
+        httpx.post(address, json=alert, timeout=_TIMEOUT_SECONDS).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         # The exception's text holds the address.
         get_dagster_logger().error(f"The alert could not be sent to STARTS_ALERT_URL: {type(error).__name__}")

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from dagster import DefaultScheduleStatus, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, schedule
+from dagster import DefaultScheduleStatus, RunConfig, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, schedule
 
-from orchestration.jobs import conversation_starts, export_days
+from orchestration.assets.botmaker import BotmakerFetchConfig
+from orchestration.jobs import botmaker_starts, conversation_starts, export_days
 from orchestration.settings import Settings
 
 _TIME_ZONE = Settings.from_environment().report_timezone
@@ -27,3 +28,21 @@ def daily_export(context: ScheduleEvaluationContext) -> RunRequest:
     now = context.scheduled_execution_time.astimezone(ZoneInfo(_TIME_ZONE))
     yesterday = f"{now - timedelta(days=1):%Y-%m-%d}"
     return RunRequest(run_key=yesterday, partition_key=yesterday)
+
+
+botmaker_daily = ScheduleDefinition(
+    name="botmaker_daily",
+    job=botmaker_starts,
+    cron_schedule="0 5 * * *",
+    execution_timezone=_TIME_ZONE,
+    description="Fetch and build every morning. Needs BOTMAKER_ACCESS_TOKEN, so it is switched on by hand.",
+)
+
+botmaker_weekly_sweep = ScheduleDefinition(
+    name="botmaker_weekly_sweep",
+    job=botmaker_starts,
+    cron_schedule="0 1 * * 0",
+    execution_timezone=_TIME_ZONE,
+    run_config=RunConfig(ops={"fetch_botmaker": BotmakerFetchConfig(sweep=True)}),
+    description="Read the last 30 days again, in which WhatsApp may still change its mind. Botmaker bills searches beyond 7 days.",
+)

@@ -1,4 +1,4 @@
-"""The landing zone: which files a feed has, in a folder or an object store.
+"""The landing zone: which files a feed has, in a folder or an object store; and how a new one is put there.
 
 fsspec rather than DuckDB's httpfs: it reaches every store (S3, GCS, Azure, and whatever else has a
 driver on PyPI), installs from PyPI alone behind a firewall, and hands over whole files, which the
@@ -16,10 +16,12 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from orchestration.errors import StartsError
-from orchestration.settings import is_uri
+from orchestration.files import put_in_place
+from orchestration.settings import PROJECT_ROOT, is_uri
 
 _DATA_ENDINGS = (".jsonl", ".ndjson", ".json")
 _PACKED_ENDINGS = ("", ".gz", ".zst")
+_BUNDLED = PROJECT_ROOT / "seeds"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,33 @@ class LandingZone:
             raise StartsError(f"The landing zone {self.location}/{feed} cannot be listed: {error}") from error
         return [self._file(path, info) for path, info in sorted(found.items()) if _is_data_file(path, folder)]
 
+    def refuse_bundled_files(self) -> None:
+        """Raise `StartsError` if this zone is part of the project: what is fetched belongs somewhere else."""
+        if isinstance(self._filesystem, LocalFileSystem) and Path(self._root).resolve().is_relative_to(_BUNDLED):
+            raise StartsError(
+                "STARTS_LANDING is not set, or is a folder of the project itself, whose files are samples. "
+                "Set STARTS_LANDING to a folder or bucket of your own; an empty folder will do."
+            )
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file of the zone, as they lie there."""
+        try:
+            return self._filesystem.cat_file(f"{self._root}/{name}")
+        except Exception as error:  # each store's driver has its own
+            raise StartsError(f"{self.location}/{name} cannot be read: {error}") from error
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a whole file into the zone, or none: nobody ever sees half of it."""
+        target = f"{self._root}/{name}"
+        try:
+            if isinstance(self._filesystem, LocalFileSystem):
+                _write_local(Path(target), content)
+            else:
+                # A store shows an object when all of it is there.
+                self._filesystem.pipe_file(target, content)
+        except Exception as error:  # each store's driver has its own
+            raise StartsError(f"{self.location}/{name} cannot be written: {error}. Give this user the right to write there.") from error
+
     def _file(self, path: str, info: dict[str, Any]) -> LandingFile:
         stamp = info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("mtime") or info.get("LastModified") or ""
         name = str(PurePosixPath(path).relative_to(self._root))
@@ -93,6 +122,14 @@ class LandingZone:
             for file, path in zip(files, paths, strict=True):
                 self._filesystem.get_file(file.location, str(path))
             yield paths
+
+
+def _write_local(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, so that `files` leaves it out; a draft that a kill left behind is overwritten by the next one.
+    draft = target.with_name(f".{target.name}.draft")
+    draft.write_bytes(content)
+    put_in_place(draft, target)
 
 
 def _is_data_file(path: str, folder: str) -> bool:

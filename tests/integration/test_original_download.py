@@ -17,7 +17,6 @@ import pytest
 from pydantic import ValidationError
 
 from orchestration.cli import main
-from orchestration.compare_command import compare_command
 from orchestration.delivery.compare import Cause, Comparison, UnreadableDownloadError, compare_download, decoded
 from orchestration.delivery.export import export_selection
 from orchestration.delivery.selection import ExportSelection
@@ -348,22 +347,22 @@ def test_the_command_tells_by_its_exit_code(
     monkeypatch.setenv("STARTS_DATA", str(sample.data))
     path = tmp_path / "week.tsv"
     path.write_bytes(exported)
-    assert compare_command([str(path)]) == 0
+    assert main(["compare", str(path)]) == 0
     assert "compared 2026-10-05 to 2026-10-11" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["orchestration", "compare", str(path), "--period-from", "2026-10-04"])
     assert main() == 1
     assert "missing there: " in capsys.readouterr().out
-    assert compare_command([str(tmp_path / "nowhere.tsv")]) == 2
+    assert main(["compare", str(tmp_path / "nowhere.tsv")]) == 2
     for content in (b"", b"\x00\x01\x02" * 100, b"a,b,c\n1,2,3\n", "Id Usuario;Fecha/tiempo Inicio Sesión\n".encode()):
         path.write_bytes(content)
-        assert compare_command([str(path)]) == 2
+        assert main(["compare", str(path)]) == 2
         assert "no download of this report" in capsys.readouterr().err
     path.write_bytes(exported)
-    assert compare_command([str(path), "--period-from", "2026-10-12", "--period-to", "2026-10-01"]) == 2
+    assert main(["compare", str(path), "--period-from", "2026-10-12", "--period-to", "2026-10-01"]) == 2
     with pytest.raises(SystemExit, match="2"):
-        compare_command([str(path), "--period-from", "tomorrow"])
+        main(["compare", str(path), "--period-from", "tomorrow"])
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "nothing"))
-    assert compare_command([str(path)]) == 2
+    assert main(["compare", str(path)]) == 2
     assert "Nothing is published yet" in capsys.readouterr().err
 
 

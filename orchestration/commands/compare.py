@@ -3,28 +3,30 @@
 Exit codes: 0 when all is equal, 1 when something differs, 2 when there is nothing to compare.
 """
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from orchestration.delivery.compare import Cause, Comparison, compare_download
 from orchestration.errors import StartsError
 from orchestration.settings import Settings
 
 
-def compare_command(arguments: list[str]) -> int:
-    """Compare the file that the arguments name with what is published, and say how they differ."""
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestration compare", description="Compare a TSV downloaded from Botmaker with the published report."
-    )
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("compare", help="compare a TSV downloaded from Botmaker with the published report")
+    parser.set_defaults(command=compare_command)
     parser.add_argument("file", type=Path, help="the TSV, as downloaded")
     parser.add_argument("--period-from", type=_day, help="first report day, such as 2026-10-01; else that of the file's rows")
     parser.add_argument("--period-to", type=_day, help="last report day, included")
-    options = parser.parse_args(arguments)
+
+
+def compare_command(chosen: Namespace) -> int:
+    """Compare the file that was chosen with what is published, and say how they differ."""
     try:
-        comparison = compare_download(Settings.from_environment(), options.file, options.period_from, options.period_to)
+        comparison = compare_download(Settings.from_environment(), chosen.file, chosen.period_from, chosen.period_to)
     except StartsError as error:
         print(f"compare could not start: {error}", file=sys.stderr)
         return 2

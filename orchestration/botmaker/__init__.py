@@ -1,0 +1,1 @@
+"""Botmaker as a source: its API's pages, as they come, into the landing zone."""

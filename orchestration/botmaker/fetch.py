@@ -1,0 +1,340 @@
+"""Fetch Botmaker's answers into the landing zone, going on where the last run stopped.
+
+There is no state but the files: a fetch that a kill cut short is found by their names and finished
+before anything else.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from orchestration.botmaker.client import (
+    CHANNELS,
+    SENT_RESULT,
+    SENT_RESULTS,
+    SESSIONS,
+    WHATSAPP_TEMPLATES,
+    BotmakerClient,
+    BotmakerRefusedError,
+    Clock,
+    Endpoint,
+    Page,
+    read_page,
+)
+from orchestration.botmaker.pages import (
+    CHANNELS_FOLDER,
+    SENT_RESULTS_FOLDER,
+    SENT_RESULTS_LISTS_FOLDER,
+    SESSIONS_FOLDER,
+    WHATSAPP_TEMPLATES_FOLDER,
+    Book,
+    PageStore,
+    folder_name,
+)
+from orchestration.botmaker.settings import BotmakerSettings
+from orchestration.botmaker.windows import (
+    SENT_RESULTS_REACH,
+    Asked,
+    Fetch,
+    Window,
+    api_time,
+    asked_for,
+    needs_long_term_search,
+    planned,
+    split,
+    stamp,
+    whole_second,
+)
+from orchestration.errors import StartsError
+from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.zone import LandingZone
+from orchestration.settings import Settings
+from orchestration.warehouse import prepare_data_folder
+
+_SESSION_PARAMETERS = {
+    "include-open-sessions": "true",
+    "include-messages": "true",
+    "include-events": "true",
+    "timestamp-precision": "milliseconds",
+}
+
+
+@dataclass
+class FetchReport:
+    """What one feed's fetch brought. `bytes` are of bodies, before they are packed."""
+
+    feed: str
+    windows: int = 0
+    pages: int = 0
+    items: int = 0
+    bytes: int = 0
+    requests: int = 0
+    retries: int = 0
+
+    def add(self, page: Page) -> None:
+        self.pages += 1
+        self.items += len(page.items)
+        self.bytes += len(page.body)
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that a fetch needs: whom to ask, where to put it, what day it is, and whom to tell."""
+
+    client: BotmakerClient
+    store: PageStore
+    settings: BotmakerSettings
+    report_timezone: str
+    clock: Clock
+    say: Callable[[str], None]
+
+    @property
+    def now(self) -> datetime:
+        return whole_second(self.clock.now())
+
+
+@contextmanager
+def open_source(
+    settings: Settings,
+    botmaker: BotmakerSettings,
+    *,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+    clock: Clock | None = None,
+) -> Iterator[Source]:
+    """Check the landing zone and hold the right to fetch into it for the time of a `with` block. Raises `StartsError`."""
+    clock = clock or Clock()
+    store = PageStore(LandingZone(settings.landing, (*FEED_NAMES, "botmaker")))
+    with _fetch_lock(settings), BotmakerClient(botmaker, clock=clock, warn=warn) as client:
+        yield Source(client, store, botmaker, settings.report_timezone, clock, say)
+
+
+@contextmanager
+def _fetch_lock(settings: Settings) -> Iterator[None]:
+    """Keep a second fetch from finishing what this one has begun.
+
+    Not the writer's lock: a backfill takes hours at Botmaker's pace, and what it writes can be landed
+    meanwhile, because a page is there whole or not at all.
+    """
+    prepare_data_folder(settings)
+    lock = FileLock(settings.data / ".botmaker.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StartsError(
+            f"Another fetch from Botmaker is under way (its lock is in {settings.data}). Wait for it to finish and run again."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def fetch(source: Source, feed: str, asked: Asked) -> FetchReport:
+    """Fetch one of `FETCHES`. What came before an error stays, and the next fetch goes on from there."""
+    report = FetchReport(feed)
+    requests, retries = source.client.requests, source.client.retries
+    FETCHES[feed](source, asked, report)
+    report.requests, report.retries = source.client.requests - requests, source.client.retries - retries
+    return report
+
+
+def ask(source: Source, period_from: str | None, period_to: str | None, *, sweep: bool) -> Asked:
+    return asked_for(period_from, period_to, sweep=sweep, zone=source.report_timezone, now=source.now)
+
+
+def _fetch_sessions(source: Source, asked: Asked, report: FetchReport) -> None:
+    books = source.store.books(SESSIONS_FOLDER)
+
+    def book_of(fetch: Fetch, window: Window) -> Book:
+        name = f"{SESSIONS_FOLDER}/{fetch.name}/{window.name}"
+        return books.get(name, Book(name))
+
+    known = _fetches(name.removeprefix(f"{SESSIONS_FOLDER}/").rpartition("/")[0] for name in books)
+    for fetch in _planned(source, asked, known, lambda fetch: all(book_of(fetch, window).is_complete for window in split(fetch.period))):
+        windows = split(fetch.period)
+        for number, window in enumerate(windows, 1):
+            book = book_of(fetch, window)
+            if book.is_complete:
+                continue
+            is_long_term = needs_long_term_search(window, source.now)
+            parameters = _period(window) | _SESSION_PARAMETERS | ({"long-term-search": "true"} if is_long_term else {})
+            before = replace(report)
+            _fetch_book(source, SESSIONS, book, parameters, report)
+            report.windows += 1
+            _tell(source, report, before, f"{window} ({number} of {len(windows)}){', by long-term search' if is_long_term else ''}")
+
+
+def _fetch_sent_results(source: Source, asked: Asked, report: FetchReport) -> None:
+    lists = source.store.books(SENT_RESULTS_LISTS_FOLDER)
+    details = source.store.books(SENT_RESULTS_FOLDER)
+
+    def list_of(fetch: Fetch) -> Book:
+        name = f"{SENT_RESULTS_LISTS_FOLDER}/{fetch.name}"
+        return lists.get(name, Book(name))
+
+    def is_finished(fetch: Fetch) -> bool:
+        book = list_of(fetch)
+        return book.is_complete and not _due(source, fetch, source.store.bodies(book), details)
+
+    known = _fetches(name.removeprefix(f"{SENT_RESULTS_LISTS_FOLDER}/") for name in lists)
+    for fetch in _planned(source, asked, known, is_finished):
+        reach = source.now - SENT_RESULTS_REACH
+        window = replace(fetch.period, start=max(fetch.period.start, reach))
+        if window.start > fetch.period.start:
+            source.say(f"sent_results: Botmaker keeps them for three months, so nothing before {api_time(reach)} can be fetched")
+        if window.start >= window.end:
+            continue
+        book = list_of(fetch)
+        if not book.is_complete:
+            before = replace(report)
+            book = _fetch_book(source, SENT_RESULTS, book, _period(window), report)
+            report.windows += 1
+            _tell(source, report, before, f"{window}, the list")
+        due = _due(source, fetch, source.store.bodies(book), details)
+        for number, (identifier, detail) in enumerate(due.items(), 1):
+            before = replace(report)
+            details[detail.name] = _fetch_sent_result(source, identifier, detail, report)
+            _tell(source, report, before, f"{identifier} ({number} of {len(due)})")
+
+
+def _fetch_sent_result(source: Source, identifier: str, book: Book, report: FetchReport) -> Book:
+    try:
+        return _fetch_book(source, SENT_RESULT.of(identifier), book, {}, report)
+    except BotmakerRefusedError as error:
+        if error.status != 404:
+            raise
+        # It was deleted after it was listed; that must not keep the others away.
+        source.say(f"sent_results: {identifier} is gone (HTTP 404)")
+        return book
+
+
+def _due(source: Source, fetch: Fetch, lists: list[bytes], details: Mapping[str, Book]) -> dict[str, Book]:
+    """Say which of the listed notifications to fetch: new ones, and those whose results may still change."""
+    fetched = {name.rpartition("/")[0] for name, book in details.items() if book.is_complete}
+    settled_before = fetch.stamped_at - timedelta(days=source.settings.sweep_days)
+    due: dict[str, Book] = {}
+    for item in (item for body in lists for item in read_page(body, SENT_RESULTS.items).items):
+        identifier = item.get("notificationInstanceId") if isinstance(item, dict) else None
+        if not isinstance(identifier, str) or not identifier:
+            source.say("sent_results: a listed notification has no notificationInstanceId, so its results cannot be fetched")
+            continue
+        folder = f"{SENT_RESULTS_FOLDER}/{folder_name(identifier)}"
+        name = f"{folder}/{stamp(fetch.stamped_at)}"
+        book = details.get(name, Book(name))
+        if not book.is_complete and (folder not in fetched or not _is_settled(item, settled_before)):
+            due[identifier] = book
+    return due
+
+
+def _is_settled(item: dict[str, Any], settled_before: datetime) -> bool:
+    try:
+        ended_at = datetime.fromisoformat(item["end"])
+        return item.get("status") == "COMPLETED" and ended_at < settled_before
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _fetch_channels(source: Source, asked: Asked, report: FetchReport) -> None:
+    _fetch_snapshot(source, CHANNELS, CHANNELS_FOLDER, report, without_tokens)
+
+
+def _fetch_whatsapp_templates(source: Source, asked: Asked, report: FetchReport) -> None:
+    _fetch_snapshot(source, WHATSAPP_TEMPLATES, WHATSAPP_TEMPLATES_FOLDER, report, lambda page: page.body)
+
+
+def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: FetchReport, body_of: Callable[[Page], bytes]) -> None:
+    """Fetch what has no history, and keep it if it says something new."""
+    pages = list(_pages_from(source, endpoint, source.client.first_page(endpoint)))
+    bodies = [body_of(page) for page in pages]
+    books = source.store.books(folder)
+    latest = max((book for book in books.values() if book.is_complete), key=lambda book: book.name, default=None)
+    if not any(page.items for page in pages) or (latest is not None and source.store.bodies(latest) == bodies):
+        source.say(f"{report.feed}: nothing new")
+        return
+    fetched_at = source.now
+    while f"{folder}/{stamp(fetched_at)}" in books:
+        fetched_at += timedelta(seconds=1)
+    book = Book(f"{folder}/{stamp(fetched_at)}")
+    for number, (page, body) in enumerate(zip(pages, bodies, strict=True), 1):
+        source.store.write(book.page_name(number, is_last=number == len(pages)), body)
+        report.add(replace(page, body=body))
+    source.say(f"{report.feed}: {report.items} items")
+
+
+def without_tokens(page: Page) -> bytes:
+    """Write a page anew without the tokens of other services, such as a Telegram bot's."""
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: cleaned(inner) for name, inner in value.items() if not name.lower().endswith("token")}
+        return [cleaned(inner) for inner in value] if isinstance(value, list) else value
+
+    return json.dumps(cleaned(page.content), separators=(",", ":")).encode()
+
+
+def _fetch_book(source: Source, endpoint: Endpoint, book: Book, parameters: Mapping[str, str], report: FetchReport) -> Book:
+    """Fetch the missing pages of an incomplete book, each in the zone before the next is asked for; return it complete."""
+    first = _page_after(source, endpoint, book) if book.pages else None
+    if first is None:
+        book = book.anew() if book.pages else book
+        first = source.client.first_page(endpoint, parameters)
+    for page in _pages_from(source, endpoint, first):
+        book = replace(book, pages=book.pages + 1, is_complete=page.next_page is None)
+        source.store.write(book.newest_page_name, page.body)
+        report.add(page)
+    return book
+
+
+def _page_after(source: Source, endpoint: Endpoint, book: Book) -> Page | None:
+    """Ask for the page after the newest of a book, or return None if Botmaker has forgotten where that was."""
+    newest = read_page(source.store.read(book.newest_page_name), endpoint.items)
+    if newest.next_page is None:
+        return None
+    try:
+        return source.client.next_page(endpoint, newest.next_page)
+    except BotmakerRefusedError as error:
+        source.say(f"{endpoint.path}: the page after {book.newest_page_name} is to be had no more ({error}); beginning that period anew")
+        return None
+
+
+def _pages_from(source: Source, endpoint: Endpoint, page: Page) -> Iterator[Page]:
+    followed: set[str] = set()
+    yield page
+    while page.next_page is not None:
+        if page.next_page in followed:
+            raise StartsError(f"Botmaker's pages of {endpoint.path} go in a circle. Run again later.")
+        followed.add(page.next_page)
+        page = source.client.next_page(endpoint, page.next_page)
+        yield page
+
+
+def _fetches(names: Iterator[str]) -> set[Fetch]:
+    return {fetch for fetch in map(Fetch.from_name, names) if fetch is not None}
+
+
+def _planned(source: Source, asked: Asked, known: set[Fetch], is_finished: Callable[[Fetch], bool]) -> list[Fetch]:
+    return planned(asked, source.settings, zone=source.report_timezone, known=known, is_finished=is_finished, now=source.now)
+
+
+def _period(window: Window) -> dict[str, str]:
+    return {"from": api_time(window.start), "to": api_time(window.end)}
+
+
+def _tell(source: Source, report: FetchReport, before: FetchReport, what: str) -> None:
+    pages, items = report.pages - before.pages, report.items - before.items
+    source.say(f"{report.feed}: {what}: {pages} {'page' if pages == 1 else 'pages'}, {items:,} items")
+
+
+# In this order: what is fetched most, and matters most, comes first.
+FETCHES: dict[str, Callable[[Source, Asked, FetchReport], None]] = {
+    "sessions": _fetch_sessions,
+    "sent_results": _fetch_sent_results,
+    "channels": _fetch_channels,
+    "whatsapp_templates": _fetch_whatsapp_templates,
+}

@@ -1,0 +1,95 @@
+"""Pages in the landing zone: their names, which say all that a later run needs to know.
+
+    botmaker/sessions/<period>/<kind>-<time of the fetch>/<window>/page-00001.json.zst
+    botmaker/sent_results_lists/<period>/<kind>-<time of the fetch>/page-00001.json.zst
+    botmaker/sent_results/<notification instance>/<time of the fetch>/page-00001.json.zst
+    botmaker/channels/<time of the fetch>/page-00001.json.zst, botmaker/whatsapp_templates/…
+
+The folder of the pages that belong together is a *book*. Its last page ends in `.last.json.zst`, so a
+listing tells what is complete, and no page need be read. A book begun anew is called `<book>_2`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from orchestration.errors import StartsError
+from orchestration.landing.zone import LandingZone
+
+SESSIONS_FOLDER = "botmaker/sessions"
+# Beside sent_results/, not in it: that folder is a feed, whose records are customers.
+SENT_RESULTS_LISTS_FOLDER = "botmaker/sent_results_lists"
+SENT_RESULTS_FOLDER = "botmaker/sent_results"
+CHANNELS_FOLDER = "botmaker/channels"
+WHATSAPP_TEMPLATES_FOLDER = "botmaker/whatsapp_templates"
+
+_PAGE = re.compile(r"(?P<book>.+?)(?:_(?P<attempt>\d+))?/page-(?P<number>\d{5,})(?P<last>\.last)?\.json\.zst")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Book:
+    """How far a book has come: its latest attempt, the number of that one's pages, and whether the last one is there."""
+
+    name: str
+    attempt: int = 1
+    pages: int = 0
+    is_complete: bool = False
+
+    def page_name(self, number: int, *, is_last: bool) -> str:
+        folder = self.name if self.attempt == 1 else f"{self.name}_{self.attempt}"
+        return f"{folder}/page-{number:05}{'.last' if is_last else ''}.json.zst"
+
+    @property
+    def newest_page_name(self) -> str:
+        return self.page_name(self.pages, is_last=self.is_complete)
+
+    def anew(self) -> "Book":
+        return Book(self.name, self.attempt + 1)
+
+
+class PageStore:
+    """The books of a landing zone."""
+
+    def __init__(self, zone: LandingZone) -> None:
+        zone.refuse_bundled_files()
+        self._zone = zone
+
+    def books(self, folder: str) -> dict[str, Book]:
+        """List the books below a folder by name."""
+        return books_of(file.name for file in self._zone.files(folder))
+
+    def write(self, name: str, body: bytes) -> None:
+        self._zone.write(name, pa.compress(body, codec="zstd", asbytes=True))
+
+    def read(self, name: str) -> bytes:
+        """Raises `StartsError` where the file cannot be read whole."""
+        packed = self._zone.read(name)
+        try:
+            return pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read()
+        except OSError as error:
+            raise StartsError(f"{name} in the landing zone is damaged ({error}). Remove its folder, and run again.") from error
+
+    def bodies(self, book: Book) -> list[bytes]:
+        """Read the pages of a complete book."""
+        return [self.read(book.page_name(number, is_last=number == book.pages)) for number in range(1, book.pages + 1)]
+
+
+def books_of(names: Iterable[str]) -> dict[str, Book]:
+    books: dict[str, Book] = {}
+    for match in filter(None, map(_PAGE.fullmatch, names)):
+        found = Book(match["book"], int(match["attempt"] or 1), int(match["number"]), match["last"] is not None)
+        known = books.get(found.name)
+        if known is None or (found.attempt, found.is_complete, found.pages) > (known.attempt, known.is_complete, known.pages):
+            books[found.name] = found
+    return books
+
+
+def folder_name(identifier: str) -> str:
+    """Return a name for a folder: the identifier itself, or its hash where it could mean another place."""
+    if _SAFE_NAME.fullmatch(identifier):
+        return identifier
+    return "sha256-" + hashlib.sha256(identifier.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,206 @@
+"""Which periods to fetch: pure functions of what was asked, what was fetched before, and the time.
+
+A *fetch* covers a period; its period is cut into *windows* of at most a day, which are fetched and
+completed one by one.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from orchestration.botmaker.settings import BotmakerSettings
+from orchestration.errors import StartsError
+
+# Older sessions need `long-term-search`, which Botmaker bills.
+LONG_TERM_AFTER = timedelta(days=7)
+# Botmaker's "three months back", whatever months these are.
+SENT_RESULTS_REACH = timedelta(days=88)
+# A fetch that was resumed and ends this close to now leaves the rest to the next one.
+_NEARLY_NOW = timedelta(hours=1)
+_SWEEP_IS_DUE_AFTER = timedelta(days=7)
+
+# No colons: not every file system takes them.
+_STAMP = "%Y-%m-%dT%H%M%SZ"
+_STAMP_PATTERN = r"\d{4}-\d\d-\d\dT\d{6}Z"
+_WINDOW_NAME = re.compile(rf"({_STAMP_PATTERN})--({_STAMP_PATTERN})")
+_FETCH_NAME = re.compile(rf"({_STAMP_PATTERN}--{_STAMP_PATTERN})/([a-z]+)-({_STAMP_PATTERN})")
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """From `start` to `end`, both in UTC and at whole seconds."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def name(self) -> str:
+        return f"{stamp(self.start)}--{stamp(self.end)}"
+
+    @classmethod
+    def from_name(cls, name: str) -> "Window | None":
+        match = _WINDOW_NAME.fullmatch(name)
+        return cls(_from_stamp(match[1]), _from_stamp(match[2])) if match else None
+
+    def __str__(self) -> str:
+        return f"{api_time(self.start)} to {api_time(self.end)}"
+
+
+class Kind(StrEnum):
+    INCREMENTAL = "incremental"
+    SWEEP = "sweep"
+    BACKFILL = "backfill"
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """One fetch of a period; its name is a folder, from which it can be read back."""
+
+    kind: Kind
+    period: Window
+    stamped_at: datetime
+
+    @property
+    def name(self) -> str:
+        return f"{self.period.name}/{self.kind}-{stamp(self.stamped_at)}"
+
+    @classmethod
+    def from_name(cls, name: str) -> "Fetch | None":
+        match = _FETCH_NAME.fullmatch(name)
+        period = Window.from_name(match[1]) if match else None
+        if match is None or period is None or match[2] not in set(Kind):
+            return None
+        return cls(Kind(match[2]), period, _from_stamp(match[3]))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants fetched; a backfill names its period, the others follow from what is there."""
+
+    kind: Kind = Kind.INCREMENTAL
+    period: Window | None = None
+    is_up_to_now: bool = False
+
+
+def split(period: Window) -> list[Window]:
+    """Cut at UTC midnights: a day that is read again gives the same pages, which land once."""
+    windows, start = [], period.start
+    while start < period.end:
+        midnight = datetime(start.year, start.month, start.day, tzinfo=UTC) + timedelta(days=1)
+        end = min(midnight, period.end)
+        windows.append(Window(start, end))
+        start = end
+    return windows
+
+
+def needs_long_term_search(window: Window, now: datetime) -> bool:
+    return window.start < now - LONG_TERM_AFTER
+
+
+def asked_for(period_from: str | None, period_to: str | None, *, sweep: bool, zone: str, now: datetime) -> Asked:
+    """Turn what an operator wrote into what to fetch. Raises `StartsError`.
+
+    A day is a day of the report, both ends included, so that a backfill of October fills the report's October.
+    """
+    if sweep and (period_from or period_to):
+        raise StartsError("A sweep has its period already (BOTMAKER_SWEEP_DAYS): leave out the period, or the sweep.")
+    if sweep:
+        return Asked(Kind.SWEEP)
+    if not period_from:
+        if period_to:
+            raise StartsError(f"The period ends at {period_to} but has no start: say from when, too.")
+        return Asked()
+    start = _moment(period_from, zone)
+    end = _moment(period_to, zone, is_end=True) if period_to else now
+    if start >= min(end, now):
+        raise StartsError(
+            f"The period from {period_from} to {period_to or 'now'} holds nothing: it must start before it ends, and before now."
+        )
+    return Asked(Kind.BACKFILL, Window(start, min(end, now)), is_up_to_now=end >= now)
+
+
+def planned(
+    asked: Asked, settings: BotmakerSettings, *, zone: str, known: Collection[Fetch], is_finished: Callable[[Fetch], bool], now: datetime
+) -> list[Fetch]:
+    """Say what to fetch: first what was left unfinished, as it was; then what is new since. Raises `StartsError`."""
+    last = max((fetch for fetch in known if _is_like(fetch, asked)), key=lambda fetch: fetch.stamped_at, default=None)
+    stamped_at = now
+    while any(fetch.stamped_at == stamped_at for fetch in known):
+        stamped_at += timedelta(seconds=1)
+    fresh = Fetch(asked.kind, _fresh_period(asked, settings, zone, known, now), stamped_at)
+    if last is None or is_finished(last):
+        return [fresh]
+    if asked.kind is Kind.SWEEP:
+        return [last] if now - last.period.end < _SWEEP_IS_DUE_AFTER else [fresh]
+    if fresh.period.end - last.period.end < _NEARLY_NOW:
+        return [last]
+    if asked.kind is Kind.BACKFILL:
+        fresh = replace(fresh, period=replace(fresh.period, start=last.period.end))
+    return [last, fresh]
+
+
+def _is_like(fetch: Fetch, asked: Asked) -> bool:
+    if fetch.kind is not asked.kind:
+        return False
+    if asked.period is None:
+        return True
+    same_end = fetch.period.end <= asked.period.end if asked.is_up_to_now else fetch.period.end == asked.period.end
+    return fetch.period.start == asked.period.start and same_end
+
+
+def _fresh_period(asked: Asked, settings: BotmakerSettings, zone: str, known: Iterable[Fetch], now: datetime) -> Window:
+    if asked.period is not None:
+        return asked.period
+    if asked.kind is Kind.SWEEP:
+        return Window(now - timedelta(days=settings.sweep_days), now)
+    periods = [fetch.period for fetch in known if fetch.kind is Kind.INCREMENTAL]
+    if not periods:
+        return Window(_first_start(settings, zone, now), now)
+    earliest, latest_end = min(period.start for period in periods), max(period.end for period in periods)
+    return Window(max(earliest, latest_end - timedelta(days=settings.overlap_days)), now)
+
+
+def _first_start(settings: BotmakerSettings, zone: str, now: datetime) -> datetime:
+    if settings.start is not None:
+        start = _midnight(settings.start, zone)
+        if start >= now:
+            raise StartsError(f"BOTMAKER_START is {settings.start}, which is still to come: write the first day to fetch.")
+        return start
+    # The first midnight within seven days, not exactly seven days: while the first page is asked for, time goes on.
+    return datetime(now.year, now.month, now.day, tzinfo=UTC) - LONG_TERM_AFTER + timedelta(days=1)
+
+
+def stamp(moment: datetime) -> str:
+    return moment.strftime(_STAMP)
+
+
+def api_time(moment: datetime) -> str:
+    """Write a time the only way Botmaker takes it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def whole_second(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _from_stamp(text: str) -> datetime:
+    return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
+
+
+def _moment(text: str, zone: str, *, is_end: bool = False) -> datetime:
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            return _midnight(date.fromisoformat(text) + timedelta(days=is_end), zone)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise StartsError(f"{text!r} is neither a day such as 2026-10-01 nor a time in UTC such as 2026-10-01T12:00:00Z.")
+    return whole_second(moment)
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)

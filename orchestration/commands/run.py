@@ -1,0 +1,86 @@
+"""`python -m orchestration [run]`: the job once, in this process; what `make run` and a plain cron line call.
+
+Exit codes: 0 when all went well, 1 when the job failed, 2 when it could not start.
+"""
+
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestration.errors import StartsError
+from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.zone import LandingZone
+from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.warehouse import open_warehouse, prepare_data_folder
+
+if TYPE_CHECKING:
+    from dagster import ExecuteInProcessResult
+
+
+def run_command(_: Namespace) -> int:
+    """Run `conversation_starts` once and say what came of it."""
+    started = time.monotonic()
+    try:
+        settings = Settings.from_environment()
+        prepare_data_folder(settings)
+        LandingZone(settings.landing, FEED_NAMES)
+    except StartsError as error:
+        print(f"conversation_starts could not start: {error}", file=sys.stderr)
+        return 2
+    result = _run_job()
+    if not result.success:
+        from orchestration.reasons import reasons_for_failure
+
+        reasons = reasons_for_failure(result.all_events) or ["see the log above"]
+        print("\nconversation_starts failed: " + "\n".join(reasons), file=sys.stderr)
+        return 1
+    print(f"\nconversation_starts finished in {time.monotonic() - started:.0f} s")
+    for line in _summary(settings):
+        print(f"  {line}")
+    return 0
+
+
+def _run_job() -> "ExecuteInProcessResult":
+    os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
+    # Imported late: Dagster takes seconds to load, and a wrong setting should be told at once.
+    from dagster import DagsterInstance
+
+    from orchestration.definitions import defs
+
+    with DagsterInstance.get() as instance:
+        return defs.resolve_job_def("conversation_starts").execute_in_process(
+            instance=instance, raise_on_error=False, run_config={"loggers": {"console": {"config": {"log_level": "INFO"}}}}
+        )
+
+
+def _summary(settings: Settings) -> Iterator[str]:
+    with open_warehouse(settings) as warehouse:
+        ledger = warehouse.execute(
+            """
+            select
+                feed,
+                count(*) filter (status = 'landed') as files_landed,
+                count(*) filter (status = 'set_aside') as files_set_aside,
+                sum(records)::bigint as records,
+                sum(rejected)::bigint as rejected
+            from raw.landed_files
+            group by feed
+            order by feed
+            """
+        ).fetchall()
+        for feed, landed, set_aside, records, rejected in ledger:
+            yield f"landed     {feed}: {records:,} records in {landed:,} files; {rejected:,} records rejected, {set_aside} files set aside"
+        row = warehouse.execute(
+            """
+            select count(*), count(distinct contact_id), count(*) filter (is_not_sent), count(*) filter (is_sent),
+                count(*) filter (is_delivered), count(*) filter (is_read), count(*) filter (is_replied)
+            from marts.fct_session_starts where is_in_report
+            """
+        ).fetchone()
+        assert row is not None
+        yield "report     {:,} starts by {:,} users: {:,} not sent, {:,} sent, {:,} delivered, {:,} read, {:,} answered".format(*row)
+    yield f"published  {settings.published_database}"
+    yield f"exported   {len(list(settings.exports_dir.glob('*.tsv')))} daily TSVs in {settings.exports_dir}"
