@@ -93,6 +93,11 @@ def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
     )
 
 
+def disown_builds(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the next build start from the raw tables, and what is published and exported be written anew after it."""
+    connection.execute("update raw.builds set definition_sha256 = '', started_at = started_at - interval 1 microsecond")
+
+
 def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:
     """Return the build that may be published, or None where the latest one did not finish."""
     row = connection.execute(

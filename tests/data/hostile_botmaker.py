@@ -57,7 +57,7 @@ def hostile_items(seed: int, sessions: int = 60, more_contacts: int = 0) -> Host
         result_items += [_result(rnd, told["id"], at) for _ in range(rnd.choice([0, 0, 0, 1, 1, 2]))]
     result_items += [_result(rnd, f"CHAT9_{_iso(rnd, START + n)}", START + n) for n in range(3)]
     session_items += BAD_SESSIONS
-    result_items += BAD_RESULTS
+    result_items += RESULTS_WITHOUT_SESSION + BAD_RESULTS
     rnd.shuffle(session_items)
     rnd.shuffle(result_items)
     return HostileRecords(session_items, result_items, [dict(channel) for channel in CHANNEL_ITEMS])
@@ -220,10 +220,14 @@ BAD_SESSIONS: list[Item] = [
     {**_GOOD, "events": {"name": "notification-sent"}},
     {**_GOOD, "messages": "none"},
 ]
+# People who were not reached, and so have no session: they land and mean nothing.
+RESULTS_WITHOUT_SESSION: list[Item] = [
+    {"customerId": "CHAT1", "status": {"sent": "2026-10-03T00:00:00Z"}},
+    {"sessionId": None, "contactId": "5511900000001", "status": {"error": "2026-10-03T01:02:03Z"}},
+]
 BAD_RESULTS: list[Item] = [
     b"oops",
     b"[",
-    {"customerId": "CHAT1", "status": {"sent": "2026-10-03T00:00:00Z"}},
     {"sessionId": None, "status": {}},
     {"sessionId": 7},
     {"sessionId": "CHAT1_2026-10-03T01:02:03Z", "status": {"sent": "soon"}},

@@ -40,7 +40,7 @@ from orchestration.botmaker.pages import Book, books_of, folder_name
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.botmaker.windows import Asked, Fetch, Kind, Window, asked_for, needs_long_term_search, planned, split
 from orchestration.errors import StartsError
-from orchestration.landing.feeds import FEED_NAMES, SENDS
+from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, SENDS
 from orchestration.landing.land import land_feed
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import PROJECT_ROOT, SAMPLE_LOGS, Settings, SettingsError
@@ -1065,8 +1065,8 @@ def test_the_jobs_hold_what_their_names_say_and_no_schedule_starts_by_itself() -
         schedule = defs.resolve_schedule_def(name)
         assert schedule.default_status is DefaultScheduleStatus.STOPPED
         assert (schedule.job_name, schedule.execution_timezone) == ("botmaker_starts", ZONE)
-    landed = _specs(replace(SENDS, name="botmaker/sessions"))
-    assert [dep.asset_key.to_user_string() for spec in landed for dep in spec.deps] == ["botmaker/sessions"]
+    for feed in BOTMAKER_FEEDS:
+        assert {dep.asset_key.to_user_string() for spec in _specs(feed) for dep in spec.deps} == {feed.name}
     assert all(not list(spec.deps) for spec in _specs(SENDS))
 
 

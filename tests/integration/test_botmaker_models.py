@@ -446,6 +446,7 @@ def test_a_bad_event_or_message_leaves_its_neighbours(
     ("feed", "item", "reason"),
     [
         ("sent_results", {"status": {}}, "sessionId: missing"),
+        ("sent_results", {"sessionId": " ", "status": {}}, "sessionId: missing"),
         ("sent_results", {"sessionId": 7}, "sessionId: not a string"),
         ("sent_results", {"sessionId": "s", "status": "sent"}, "status: not an object"),
         ("sent_results", {"sessionId": "s", "status": {"read": "yes"}}, "status.read: not ISO 8601 with an offset"),

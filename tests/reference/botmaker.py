@@ -78,7 +78,8 @@ def read(landing: Zone, lines: Lines, expected: Expected) -> dict[Key, Session]:
     for item in _items(landing, "botmaker/sent_results", expected, ("items", "customers")):
         try:
             key, result = _result(item)
-            results[key].append(result)
+            if key is not None:
+                results[key].append(result)
         except RejectedError:
             item.reject()
     for key, session in sessions.items():
@@ -175,14 +176,22 @@ def _take_session(item: _Item, sessions: dict[Key, Session]) -> None:
         raise RejectedError("part of an item")
 
 
-def _result(item: _Item) -> tuple[Key, dict[str, Any]]:
+def _result(item: _Item) -> tuple[Key | None, dict[str, Any]]:
+    """Return the session that a sent result names, if any, and what it says."""
     record = item.record()
     status = record.get("status") or {}
     times = {name: _iso(status[name]) if status.get(name) is not None else None for name in RESULT_TIMES}
     page = item.page.get("notification") or {}
     own = record.get("notification") or {}
     name = page.get("notificationName") or record.get("notificationName") or own.get("notificationName") or None
-    return session_key(_text(record, "sessionId")), {**times, "name": name}
+    session_id = record.get("sessionId")
+    if not isinstance(session_id, str | None):
+        raise RejectedError("sessionId")
+    if not (session_id or "").strip():
+        if record.get("customerId") is None and record.get("contactId") is None:
+            raise RejectedError("sessionId")
+        return None, {}
+    return session_key(str(session_id)), {**times, "name": name}
 
 
 def _object(record: dict[str, Any], name: str) -> dict[str, Any]:

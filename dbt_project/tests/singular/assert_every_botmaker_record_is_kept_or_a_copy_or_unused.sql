@@ -51,7 +51,7 @@ accounted_for as (
         'sent results' as kind,
         count(*) as kept,
         coalesce(sum(copies), 0) as copies,
-        0 as unused
+        (select count(*) from {{ source('raw', 'botmaker_sent_results') }} where session_id is null) as unused
     from {{ ref('int_botmaker_sent_results_merged') }}
 
 )

@@ -1,5 +1,6 @@
 -- What became of each customer of a bulk notification, one row each: https://api.botmaker.com/v2.0,
--- `GET /notifications/sent-results/{notificationInstanceId}`. A page names the notification once for all.
+-- `GET /notifications/sent-results/{notificationInstanceId}`. A page names the notification once for all. Every field
+-- is optional there: whoever was not reached may have no session, which is no reason to stop a report.
 create or replace temp table parsed_botmaker_sent_results as
 with parsed as (
     select
@@ -7,7 +8,7 @@ with parsed as (
         notification_name as page_notification_name,
         md5(record) as line_md5,
         case when line_problem is null then try(from_json(record, '{
-            "sessionId": "VARCHAR", "notificationName": "VARCHAR", "notification": {"notificationName": "VARCHAR"},
+            "sessionId": "VARCHAR", "customerId": "VARCHAR", "contactId": "VARCHAR", "notificationName": "VARCHAR", "notification": {"notificationName": "VARCHAR"},
             "status": {"sent": "VARCHAR", "delivered": "VARCHAR", "read": "VARCHAR", "answered": "VARCHAR", "error": "VARCHAR"}
         }')) end as result,
         case when line_problem is null then json_type(record, [
@@ -24,7 +25,10 @@ judged as (
             when types[1] <> 'OBJECT' then 'not a JSON object'
             when types[3] not in ('OBJECT', 'NULL') then 'status: not an object'
             else coalesce(
-                problem_of_text('sessionId', result.sessionId, types[2]),
+                case
+                    when types[2] not in ('VARCHAR', 'NULL') then 'sessionId: not a string'
+                    when coalesce(nullif(trim(result.sessionId), ''), result.customerId, result.contactId) is null then 'sessionId: missing'
+                end,
                 problem_of_time('status.sent', result.status.sent, types[4]),
                 problem_of_time('status.delivered', result.status.delivered, types[5]),
                 problem_of_time('status.read', result.status.read, types[6]),
@@ -44,7 +48,7 @@ select
     -- A page was judged whole, before it fell into records.
     false as may_have_stray_comma,
     case when problem is not null then record end as record,
-    result.sessionId as session_id,
+    nullif(trim(result.sessionId), '') as session_id,
     coalesce(
         nullif(result.notificationName, ''), nullif(result.notification.notificationName, ''), nullif(page_notification_name, '')
     ) as notification_name,

@@ -29,7 +29,10 @@ renamed as (
 
 final as (
 
-    select * from renamed
+    -- Whoever was not reached may have no session.
+    select *
+    from renamed
+    where session_key is not null
 
 )
 
