@@ -308,8 +308,10 @@ def test_what_comes_later_changes_what_was_said(pipeline: Callable[..., Pipeline
     }
     assert {row["session_id"] for row in run.rows("fct_notifications")} == {"1_2026-10-01T10:00:00.500Z", "2_2026-10-02T10:00:00Z"}
 
-    # The second session gets its sent result, and the channel its number.
+    # A sent result comes alone, then the channel's number.
     put(run.landing, "sent_results/2.json", compact(result("2_2026-10-02T10:00:00Z", read="02 11:00:00")))
+    assert run.run().success
+    assert starts()["2"] == ("2", "mass_notification", "read", "returning", "None")
     put(run.landing, "channels/1.json", compact({"items": [{"id": "boti-1", "number": 5411}]}))
     assert run.run().success
     assert starts() == {
