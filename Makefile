@@ -11,7 +11,7 @@ export UV_SYSTEM_CERTS := true
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test dev lint bench sample-logs sample-botmaker clean
+.PHONY: help run test superset-test dev lint bench sample-logs sample-botmaker clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,6 +29,10 @@ dev: .venv/.synced ## Open the Dagster UI on http://localhost:3000
 
 test: .venv/.synced ## Run every test
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)
+
+superset-test: .venv/.synced ## Test the dashboard in a real Superset: give SUPERSET_PYTHON=/path/to/python or STARTS_TEST_SUPERSET=1
+	@test -n "$(SUPERSET_PYTHON)$(STARTS_TEST_SUPERSET)" || { echo "Set SUPERSET_PYTHON to the Python of an environment with Superset, or STARTS_TEST_SUPERSET=1 to have one made."; exit 2; }
+	.venv/bin/python -m pytest tests/bi $(PYTEST_FLAGS)
 
 lint: .venv/.synced ## Check style, types and the rules of the dbt project
 	.venv/bin/ruff check .

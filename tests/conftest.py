@@ -8,7 +8,7 @@ import pytest
 
 from tests.pipeline import Pipeline
 
-for name in [name for name in os.environ if name.startswith(("STARTS_", "BOTMAKER_"))]:
+for name in [name for name in os.environ if name.startswith(("STARTS_", "BOTMAKER_")) and not name.startswith("STARTS_TEST_")]:
     del os.environ[name]
 
 

@@ -1,0 +1,155 @@
+"""Import the dashboard of this folder into a running Superset, over its REST API.
+
+    SUPERSET_USERNAME=… SUPERSET_PASSWORD=… python bi/superset/import_dashboard.py [published file]
+
+Database, datasets, charts and dashboard are made, or overwritten where they were imported before. Needs the
+standard library only, so any Python will do.
+"""
+
+import argparse
+import io
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import Any
+
+BUNDLE = Path(__file__).resolve().parent
+BUNDLE_FOLDERS = ("databases", "datasets", "charts", "dashboards")
+PLACEHOLDER = "duckdb:///PUBLISHED_FILE"
+FIRST_CHART = "Session starts"
+DASHBOARD_SLUG = "conversation-starts"
+TIMEOUT_SECONDS = 120
+
+
+class ImportFailedError(Exception):
+    """Superset, or what it was given, does not allow the import; the message says why."""
+
+
+class SupersetClient:
+    """The few calls of Superset's REST API that an import needs."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        self._headers = {"Referer": self.url, "Accept": "application/json"}
+
+    def log_in(self, username: str, password: str, provider: str) -> None:
+        """Take the tokens that every later call carries."""
+        answer = self.call("/api/v1/security/login", {"username": username, "password": password, "provider": provider, "refresh": False})
+        self._headers["Authorization"] = f"Bearer {answer['access_token']}"
+        self._headers["X-CSRFToken"] = self.call("/api/v1/security/csrf_token/")["result"]
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Get, or post a body as JSON."""
+        if body is None:
+            return self._send(urllib.request.Request(self.url + path))
+        headers = {"Content-Type": "application/json"}
+        return self._send(urllib.request.Request(self.url + path, data=json.dumps(body).encode(), headers=headers))
+
+    def upload(self, path: str, name: str, file_name: str, content: bytes) -> dict[str, Any]:
+        """Post one file as a form does."""
+        boundary = os.urandom(16).hex()
+        disposition = f'Content-Disposition: form-data; name="{name}"; filename="{file_name}"'
+        head = f"--{boundary}\r\n{disposition}\r\nContent-Type: application/zip\r\n\r\n"
+        body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return self._send(urllib.request.Request(self.url + path, data=body, headers=headers))
+
+    def _send(self, request: urllib.request.Request) -> dict[str, Any]:
+        for name, value in self._headers.items():
+            request.add_header(name, value)
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise ImportFailedError(
+                f"Superset answered {error.code} to {urllib.parse.urlsplit(request.full_url).path}: {_reason(error)}"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise ImportFailedError(f"no Superset answers at {self.url}: {error}") from error
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    text = error.read().decode(errors="replace")
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return text[:500]
+    return json.dumps(answer.get("errors") or answer.get("message") or answer)[:2000]
+
+
+def pack(published_file: str) -> bytes:
+    """Return the bundle as the zip that Superset takes, its connection pointing at the published file."""
+    if not published_file.startswith("/") or "?" in published_file:
+        raise ImportFailedError(f"the published file needs an absolute path without a question mark, not {published_file}")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in [BUNDLE / "metadata.yaml", *(file for folder in BUNDLE_FOLDERS for file in sorted((BUNDLE / folder).rglob("*.yaml")))]:
+            text = file.read_text(encoding="utf-8")
+            if file.parent.name == "databases":
+                # A JSON string is YAML too, whatever characters the path has.
+                text = text.replace(PLACEHOLDER, json.dumps(f"duckdb:///{published_file}"))
+            archive.writestr(f"bundle/{file.relative_to(BUNDLE).as_posix()}", text)
+    return content.getvalue()
+
+
+def import_dashboard(client: SupersetClient, published_file: str) -> str:
+    """Import the bundle, have Superset read the published file, and return the first number that it shows."""
+    client.upload("/api/v1/assets/import/", "bundle", "bundle.zip", pack(published_file))
+    charts = client.call(f"/api/v1/dashboard/{DASHBOARD_SLUG}/charts")["result"]
+    chart_id = next(chart["id"] for chart in charts if chart["slice_name"] == FIRST_CHART)
+    rows = client.call(f"/api/v1/chart/{chart_id}/data/")["result"][0]["data"]
+    return f"{next(iter(rows[0].values())):,}"
+
+
+def _arguments() -> argparse.Namespace:
+    data = Path(os.environ.get("STARTS_DATA") or "data")
+    parser = argparse.ArgumentParser(
+        description="Import the conversation starts dashboard into a running Superset.",
+        epilog="SUPERSET_USERNAME and SUPERSET_PASSWORD say who imports (an admin); SUPERSET_PROVIDER is db unless you use ldap.",
+    )
+    parser.add_argument("published_file", nargs="?", default=str(data / "published" / "conversation_starts.duckdb"))
+    parser.add_argument(
+        "--url", default=os.environ.get("SUPERSET_URL", "http://127.0.0.1:8088"), help="default: SUPERSET_URL, else %(default)s"
+    )
+    parser.add_argument("--elsewhere", action="store_true", help="the path is one on Superset's machine, not on this one")
+    return parser.parse_args()
+
+
+def _published_file(arguments: argparse.Namespace) -> str:
+    if arguments.elsewhere:
+        return arguments.published_file
+    path = Path(arguments.published_file).resolve()
+    if not path.is_file():
+        raise ImportFailedError(f"there is no {path}; run `make run` first, or say where the published file is")
+    return str(path)
+
+
+def main() -> int:
+    """Import, and say where to look."""
+    arguments = _arguments()
+    try:
+        username, password = os.environ["SUPERSET_USERNAME"], os.environ["SUPERSET_PASSWORD"]
+    except KeyError as missing:
+        print(f"Set {missing.args[0]} in the environment.", file=sys.stderr)
+        return 2
+    client = SupersetClient(arguments.url)
+    try:
+        published_file = _published_file(arguments)
+        client.log_in(username, password, os.environ.get("SUPERSET_PROVIDER", "db"))
+        starts = import_dashboard(client, published_file)
+    except ImportFailedError as error:
+        print(f"Not imported: {error}", file=sys.stderr)
+        return 1
+    print(f"Imported. Superset reads {starts} session starts: {client.url}/superset/dashboard/{DASHBOARD_SLUG}/")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,381 @@
+"""The Superset dashboard: its files agree with the marts, and in a real Superset it shows the marts' numbers.
+
+The second half needs a Superset: SUPERSET_PYTHON names the Python of an environment that has one, or
+STARTS_TEST_SUPERSET=1 has one made (a minute or two, from PyPI).
+"""
+
+import gzip
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from bi.superset.import_dashboard import BUNDLE, DASHBOARD_SLUG, PLACEHOLDER, ImportFailedError, SupersetClient, pack
+from orchestration.settings import SAMPLE_LOGS
+from tests.bi.report_in_sql import EXPECTED, WORDS, expected_rows
+from tests.bi.superset_server import SupersetServer, install_superset, running_superset
+from tests.pipeline import Pipeline
+
+BUNDLE_FILES = sorted(BUNDLE.rglob("*.yaml"))
+# The dashboard's filters, as its filter bar sends them, and the same in SQL.
+FILTERS = {
+    "nothing": ([], None, "true"),
+    "period": ([], "2026-10-05 : 2026-10-12", "session_start_date between date '2026-10-05' and date '2026-10-11'"),
+    "origin": ([("session_started_by", ["WhatsApp template"])], None, "origin = 'whatsapp_template'"),
+    "line": ([("whatsapp_line", ["+541152780101", "+56224978800"])], None, "line_number in ('541152780101', '56224978800')"),
+    "template": ([("template_name", ["oferta_relampago"])], None, "template_name = 'oferta_relampago'"),
+    "user type": ([("user_kind", ["New"])], None, "user_type = 'new'"),
+    "all five": (
+        [
+            ("session_started_by", ["Mass notification"]),
+            ("whatsapp_line", ["+551140028922"]),
+            ("template_name", ["oferta_relampago"]),
+            ("user_kind", ["Returning"]),
+        ],
+        "2026-10-05 : 2026-11-01",
+        "session_start_date between date '2026-10-05' and date '2026-10-31' and origin = 'mass_notification' "
+        "and line_number = '551140028922' and template_name = 'oferta_relampago' and user_type = 'returning'",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The bundled logs, in a landing zone to which a test can add, run once."""
+    folder = tmp_path_factory.mktemp("bi")
+    shutil.copytree(SAMPLE_LOGS, folder / "landing")
+    pipeline = Pipeline(folder / "landing", folder / "data", {})
+    assert pipeline.run().success
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def published(bundled: Pipeline) -> Path:
+    return bundled.settings.published_database
+
+
+@cache
+def load(folder: str) -> list[dict[str, Any]]:
+    return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((BUNDLE / folder).rglob("*.yaml"))]
+
+
+def datasets() -> dict[str, dict[str, Any]]:
+    return {dataset["uuid"]: dataset for dataset in load("datasets")}
+
+
+def dashboard() -> dict[str, Any]:
+    (only,) = load("dashboards")
+    return only
+
+
+def columns_of(dataset: dict[str, Any]) -> set[str]:
+    return {column["column_name"] for column in dataset["columns"]}
+
+
+def metrics_of(dataset: dict[str, Any]) -> set[str]:
+    return {metric["metric_name"] for metric in dataset["metrics"]}
+
+
+def charts_by_name() -> dict[str, dict[str, Any]]:
+    return {chart["slice_name"]: chart for chart in load("charts")}
+
+
+def test_every_file_is_part_of_one_bundle() -> None:
+    assert {file.relative_to(BUNDLE).parts[0] for file in BUNDLE_FILES} == {
+        "metadata.yaml",
+        "databases",
+        "datasets",
+        "charts",
+        "dashboards",
+    }
+    (database,) = load("databases")
+    parts = [database, *load("datasets"), *load("charts"), dashboard()]
+    assert len({part["uuid"] for part in parts}) == len(parts) == len(BUNDLE_FILES) - 1
+    assert {dataset["database_uuid"] for dataset in load("datasets")} == {database["uuid"]}
+    assert {chart["dataset_uuid"] for chart in load("charts")} <= set(datasets())
+
+
+def test_the_connection_is_a_placeholder_that_only_reads() -> None:
+    (database,) = load("databases")
+    assert database["sqlalchemy_uri"] == PLACEHOLDER
+    assert database["extra"]["engine_params"]["connect_args"] == {"read_only": True}
+    assert not any(database[right] for right in ("allow_dml", "allow_ctas", "allow_cvas", "allow_csv_upload"))
+
+
+def test_no_file_holds_a_machine_path_or_a_secret() -> None:
+    for file in [*BUNDLE_FILES, BUNDLE / "import_dashboard.py"]:
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"(?<![\w.])/(home|tmp|root|Users|work|srv|var|opt|mnt)/|\b[A-Z]:\\", text), file
+        assert file.suffix == ".py" or not re.search(r"(?i)passw|secret|token|encrypted", text), file
+
+
+def test_the_dashboard_holds_every_chart_once() -> None:
+    placed = [part["meta"] for part in dashboard()["position"].values() if isinstance(part, dict) and part["type"] == "CHART"]
+    charts = charts_by_name()
+    assert sorted(meta["uuid"] for meta in placed) == sorted(chart["uuid"] for chart in charts.values())
+    assert all(charts[meta["sliceName"]]["uuid"] == meta["uuid"] for meta in placed)
+    assert len({meta["chartId"] for meta in placed}) == len(placed)
+    assert set(charts) == set(EXPECTED), "every chart has its SQL in report_in_sql.py"
+
+
+def test_the_layout_hangs_together() -> None:
+    position = dashboard()["position"]
+    parts = {name: part for name, part in position.items() if isinstance(part, dict)}
+    children = [child for part in parts.values() for child in part.get("children", [])]
+    assert sorted(children) == sorted(set(parts) - {"ROOT_ID", "HEADER_ID"})
+    for name, part in parts.items():
+        assert part["id"] == name
+        if part["type"] == "ROW":
+            assert sum(parts[child]["meta"]["width"] for child in part["children"]) == 12, name
+
+
+def test_every_filter_reaches_every_chart() -> None:
+    filters = dashboard()["metadata"]["native_filter_configuration"]
+    assert [each["name"] for each in filters] == ["Period", "Started by", "Line", "Template", "User type"]
+    assert filters[0]["filterType"] == "filter_time"
+    for each in filters[1:]:
+        ((column, dataset),) = [(target["column"]["name"], target["datasetUuid"]) for target in each["targets"]]
+        assert column in columns_of(datasets()[dataset])
+        assert each["scope"] == {"rootPath": ["ROOT_ID"], "excluded": []}
+        for chart in load("charts"):
+            assert column in columns_of(datasets()[chart["dataset_uuid"]]), (each["name"], chart["slice_name"])
+    for chart in load("charts"):
+        periods = [part for part in chart["params"]["adhoc_filters"] if part["operator"] == "TEMPORAL_RANGE"]
+        assert [part["subject"] for part in periods] == ["session_start_date"], chart["slice_name"]
+
+
+def named(params: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the columns and metrics that a chart's settings name."""
+    columns = {*params.get("groupby", []), *params.get("all_columns", []), *filter(None, [params.get("x_axis")])}
+    columns |= {part["subject"] for part in params["adhoc_filters"]} | {json.loads(order)[0] for order in params.get("order_by_cols", [])}
+    metrics = {*params.get("metrics", []), *params.get("percent_metrics", [])}
+    return columns, metrics | set(filter(None, [params.get("metric"), params.get("timeseries_limit_metric")]))
+
+
+def asked(query: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the columns and metrics that a chart's stored query names."""
+    columns = {column if isinstance(column, str) else column["sqlExpression"] for column in query["columns"]}
+    ordered = {name for name, _ in query.get("orderby", [])}
+    columns |= {part["col"] for part in query["filters"]} | {name for name in ordered if not query.get("metrics")}
+    return columns, {*query.get("metrics", []), *(ordered if query.get("metrics") else ())}
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_a_chart_names_what_its_dataset_has(name: str) -> None:
+    chart = charts_by_name()[name]
+    dataset = datasets()[chart["dataset_uuid"]]
+    columns, metrics = named(chart["params"])
+    assert columns <= columns_of(dataset)
+    assert metrics <= metrics_of(dataset)
+    assert chart["params"]["viz_type"] == chart["viz_type"]
+    for query in json.loads(chart["query_context"])["queries"]:
+        assert asked(query) == (columns, metrics), "the stored query is the one that the chart's settings make"
+        stored = {(part["col"], part["op"], part.get("val")) for part in query["filters"]}
+        assert stored == {(part["subject"], part["operator"], part.get("comparator")) for part in chart["params"]["adhoc_filters"]}
+
+
+def test_datasets_show_the_published_marts_and_describe_them_alike(published: Path) -> None:
+    with duckdb.connect(str(published), read_only=True) as connection:
+        for dataset in load("datasets"):
+            mart = "fct_session_starts" if dataset["sql"] else dataset["table_name"]
+            stored = connection.execute(
+                "select column_name, data_type, comment from duckdb_columns() where schema_name = 'main' and table_name = $mart",
+                {"mart": mart},
+            ).fetchall()
+            shown = {column["column_name"]: (column["type"], column["description"]) for column in dataset["columns"]}
+            assert stored
+            assert {name: shown.get(name) for name, _, _ in stored} == {name: (type_, comment) for name, type_, comment in stored}, mart
+            assert all(description for _, description in shown.values())
+            assert all(metric["description"] and metric["verbose_name"] for metric in dataset["metrics"])
+
+
+def test_every_column_and_metric_can_be_computed(published: Path) -> None:
+    with duckdb.connect(str(published), read_only=True) as connection:
+        for dataset in load("datasets"):
+            source = f"({dataset['sql']})" if dataset["sql"] else f"{dataset['schema']}.{dataset['table_name']}"
+            columns = ", ".join(
+                f'{column["expression"] or column["column_name"]} as "{column["column_name"]}"' for column in dataset["columns"]
+            )
+            shown = connection.execute(f"select {columns} from {source}")
+            kinds = {name: str(kind) for name, kind, *_ in shown.description or []}
+            assert set(kinds) == columns_of(dataset)
+            metrics = ", ".join(f'{metric["expression"]} as "{metric["metric_name"]}"' for metric in dataset["metrics"])
+            row = connection.execute(f"select {metrics} from {source}").fetchone()
+            assert row is not None
+            assert None not in row
+            nothing = connection.execute(f"select {metrics} from {source} where false").fetchone()
+            assert nothing is not None, "no metric fails where a filter leaves nothing"
+
+
+def test_codes_and_colours_have_their_words(published: Path) -> None:
+    with duckdb.connect(str(published), read_only=True) as connection:
+        for dataset in load("datasets"):
+            expressions = {column["column_name"]: column["expression"] for column in dataset["columns"]}
+            for code, label in (("origin", "session_started_by"), ("last_status", "status"), ("user_type", "user_kind")):
+                for value, word in WORDS[code].items() if label in expressions else ():
+                    row = connection.execute(f"select {expressions[label]} from (select $value as {code})", {"value": value}).fetchone()
+                    assert row == (word,), (dataset["table_name"], value)
+    colours = dashboard()["metadata"]["label_colors"]
+    assert {*WORDS["last_status"].values(), *WORDS["user_type"].values(), "Not answered"} == set(colours)
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        (
+            "https://inbox.example.com/c?a=1&b=2",
+            '<a href="https://inbox.example.com/c?a=1&amp;b=2" target="_blank" rel="noopener">Open chat</a>',
+        ),
+        ("javascript:alert(1)", None),
+        ('https://example.com/"onclick="alert(1)', None),
+        ("https://example.com/'><script>", None),
+        ("https://example.com/\nhttps://other", None),
+        (None, None),
+    ],
+)
+def test_only_web_addresses_become_links(link: str | None, shown: str | None) -> None:
+    (chat,) = [column["expression"] for dataset in load("datasets") for column in dataset["columns"] if column["column_name"] == "chat"]
+    assert duckdb.execute(f"select {chat} from (select $link::varchar as chat_link)", {"link": link}).fetchone() == (shown,)
+
+
+@pytest.mark.parametrize("path", ["/data/published/conversation_starts.duckdb", '/with space/it\'s "quoted": #1/ação.duckdb'])
+def test_the_packed_bundle_points_at_the_file(path: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(pack(path))) as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert {name.removeprefix("bundle/") for name in texts} == {file.relative_to(BUNDLE).as_posix() for file in BUNDLE_FILES}
+    (database,) = [yaml.safe_load(text) for name, text in texts.items() if "/databases/" in name]
+    assert database["sqlalchemy_uri"] == f"duckdb:///{path}"
+    assert PLACEHOLDER not in "".join(texts.values())
+
+
+@pytest.mark.parametrize("path", ["relative.duckdb", "/what?.duckdb"])
+def test_a_path_that_a_connection_cannot_hold_is_refused(path: str) -> None:
+    with pytest.raises(ImportFailedError, match="absolute path"):
+        pack(path)
+
+
+# --- in a real Superset
+
+
+@pytest.fixture(scope="module")
+def superset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupersetServer]:
+    given = os.environ.get("SUPERSET_PYTHON")
+    if not given and os.environ.get("STARTS_TEST_SUPERSET") != "1":
+        pytest.skip("needs a Superset: set SUPERSET_PYTHON to the Python of its environment, or STARTS_TEST_SUPERSET=1 to have one made")
+    python = Path(given).absolute() if given else install_superset(tmp_path_factory.mktemp("superset-environment") / "venv")
+    with running_superset(python, tmp_path_factory.mktemp("superset")) as server:
+        yield server
+
+
+def run_import(server: SupersetServer, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    settings = {"SUPERSET_URL": server.url, "SUPERSET_USERNAME": server.username, "SUPERSET_PASSWORD": server.password}
+    return subprocess.run(
+        [sys.executable, str(BUNDLE / "import_dashboard.py"), *arguments], env=settings | environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def imported(superset: SupersetServer, published: Path) -> SupersetClient:
+    """The dashboard, imported twice: the second time overwrites the first, which had a file that is not there."""
+    elsewhere = run_import(superset, "/nowhere/conversation_starts.duckdb", "--elsewhere")
+    assert elsewhere.returncode == 1
+    done = run_import(superset, str(published))
+    assert done.returncode == 0, done.stderr
+    assert f"/superset/dashboard/{DASHBOARD_SLUG}/" in done.stdout
+    assert superset.password not in elsewhere.stderr + done.stdout + done.stderr
+    return superset.client()
+
+
+def shown_rows(client: SupersetClient, chart: str, selected: list[tuple[str, list[str]]], period: str | None) -> list[tuple[Any, ...]]:
+    """Return what a chart shows under the dashboard's filters, asked for as the dashboard does."""
+    charts = client.call(f"/api/v1/dashboard/{DASHBOARD_SLUG}/charts")["result"]
+    (chart_id,) = [each["id"] for each in charts if each["slice_name"] == chart]
+    context = json.loads(client.call(f"/api/v1/chart/{chart_id}")["result"]["query_context"])
+    query = context["queries"][0]
+    query["filters"] += [{"col": column, "op": "IN", "val": values} for column, values in selected]
+    query |= {"time_range": period} if period else {}
+    # A page of the detail is not enough to compare.
+    query |= {"row_limit": 50000} if "row_offset" in query else {}
+    (result, *_) = client.call("/api/v1/chart/data", context | {"queries": [query]})["result"]
+    assert not result["rejected_filters"]
+    times = {name for name, kind in zip(result["colnames"], result["coltypes"], strict=True) if kind == 2}
+    rows = [{name: in_time(value) if name in times else value for name, value in row.items()} for row in result["data"]]
+    return [tuple(row.values()) for row in (unpivoted(rows) if chart == "Sends by day and last status" else rows)]
+
+
+def in_time(milliseconds: float | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None)
+
+
+def unpivoted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Turn a row a day into a row a bar's part, which is how the SQL has it."""
+    return [
+        {"day": row["session_start_date"], "status": status, "sends": sends}
+        for row in rows
+        for status, sends in row.items()
+        if status != "session_start_date" and sends is not None
+    ]
+
+
+def comparable(rows: list[tuple[Any, ...]]) -> list[tuple[str, ...]]:
+    """Order rows, with times as milliseconds, which is what Superset hands out, and shares as far as floats go."""
+    return sorted(tuple(_comparable(value) for value in row) for row in rows)
+
+
+def _comparable(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    return f"{value:.9f}" if isinstance(value, (int, float)) else repr(value)
+
+
+@pytest.mark.parametrize("chart", sorted(EXPECTED))
+@pytest.mark.parametrize("filtered_by", FILTERS)
+def test_superset_shows_the_numbers_of_the_marts(imported: SupersetClient, published: Path, chart: str, filtered_by: str) -> None:
+    selected, period, predicate = FILTERS[filtered_by]
+    expected = expected_rows(published, chart, predicate)
+    assert expected
+    assert comparable(shown_rows(imported, chart, selected, period)) == comparable(expected)
+
+
+def test_charts_are_in_order(imported: SupersetClient) -> None:
+    statuses = [row[0] for row in shown_rows(imported, "Last statuses in numbers", [], None)]
+    assert statuses == [word for word in WORDS["last_status"].values() if word in statuses]
+    assert [row[0] for row in shown_rows(imported, "Funnel of sends that went out", [], None)] == ["Sent", "Delivered", "Read", "Answered"]
+    for chart, place in (("Session starts in detail", 0), ("Last sends by template or notification", -1), ("Reasons of failure", 2)):
+        values = [row[place] for row in shown_rows(imported, chart, [], None)]
+        assert values == sorted(values, reverse=True), chart
+
+
+def test_the_import_says_what_went_wrong(superset: SupersetServer, published: Path) -> None:
+    refused = run_import(superset, str(published), SUPERSET_PASSWORD="not-the-password")
+    assert refused.returncode == 1
+    assert "401" in refused.stderr
+    assert "not-the-password" not in refused.stdout + refused.stderr
+    missing = run_import(superset, str(published.with_name("missing.duckdb")))
+    assert missing.returncode == 1
+    assert "make run" in missing.stderr
+
+
+def test_new_numbers_appear_without_a_restart(imported: SupersetClient, bundled: Pipeline, published: Path) -> None:
+    (before,) = shown_rows(imported, "Session starts", [], None)
+    send = {"message_id": "wamid.bi", "sent_at": "2026-11-20T12:00:00Z", "channel_id": "108234567890101", "contact_id": "5511900000009"}
+    with gzip.open(bundled.landing / "sends" / "later.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write(json.dumps(send | {"template_name": "pedido_enviado"}) + "\n")
+    assert bundled.run().success
+    assert shown_rows(imported, "Session starts", [], None) == [(before[0] + 1,)]
+    for chart in EXPECTED:
+        assert comparable(shown_rows(imported, chart, [], None)) == comparable(expected_rows(published, chart, "true")), chart
+    assert "Pending" in [row[0] for row in shown_rows(imported, "Sends by last status", [], None)]
