@@ -81,18 +81,19 @@ def files_that_hold(folder: Path, contact: str) -> list[Path]:
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, contact: str) -> None:
-    connection.execute("create temp table erased_contact as select $contact::varchar as contact", {"contact": contact})
+    # A variable, because a lambda may not look into a table.
+    connection.execute("set variable erased_contact = $contact", {"contact": contact})
     connection.execute(
         r"""
         create temp macro is_contact(given) as case
             when regexp_full_match(given, '[+0-9 ().-]*[0-9][+0-9 ().-]*') then regexp_replace(given, '[^0-9]', '', 'g')
             else given
-        end = (select contact from erased_contact);
+        end = getvariable('erased_contact');
         create temp macro holds_contact(text) as
-            contains(text, (select contact from erased_contact))
+            contains(text, getvariable('erased_contact'))
             or list_bool_or(list_transform(
                 regexp_extract_all(text, 'wamid\.([A-Za-z0-9+/=]+)', 1),
-                lambda id: coalesce(contains(cast(try(from_base64(id)) as varchar), (select contact from erased_contact)), false)
+                lambda id: coalesce(contains(cast(try(from_base64(id)) as varchar), getvariable('erased_contact')), false)
             ));
         create temp table ids_of_contact as
         select message_id as id from old.raw.sends where is_contact(contact_id)
