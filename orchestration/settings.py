@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -58,12 +59,17 @@ class Settings:
     language: Language = Language.EN
     contacts: Contacts = Contacts.PLAIN
     max_rejected_share: float = 0.05
+    retention_days: int | None = None
     mask_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check_zone(self.report_timezone)
         if not 0 <= self.max_rejected_share <= 1:
             raise SettingsError(f"STARTS_MAX_REJECTED_SHARE is {self.max_rejected_share}: write a share from 0 to 1, such as 0.05.")
+        if self.retention_days is not None and self.retention_days < 1:
+            raise SettingsError(
+                f"STARTS_RETENTION_DAYS is {self.retention_days}: write how many days to keep, such as 400, or leave it out."
+            )
         if self.contacts is Contacts.MASKED and not self.mask_key:
             raise SettingsError(
                 "STARTS_CONTACTS is 'masked' but STARTS_MASK_KEY is empty: set it to a secret of your own, "
@@ -99,6 +105,12 @@ class Settings:
     def dbt_vars(self) -> dict[str, str]:
         return {"report_timezone": self.report_timezone}
 
+    def first_day_kept(self, now: datetime) -> date:
+        """Return the first report day whose exports are kept."""
+        if self.retention_days is None:
+            return date.min
+        return now.astimezone(ZoneInfo(self.report_timezone)).date() - timedelta(days=self.retention_days)
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the `STARTS_*` variables; an empty one counts as unset. Raises `SettingsError`."""
@@ -110,6 +122,7 @@ class Settings:
             language=_choice(Language, "STARTS_LANGUAGE", env.get("STARTS_LANGUAGE", "en")),
             contacts=_choice(Contacts, "STARTS_CONTACTS", env.get("STARTS_CONTACTS", "plain")),
             max_rejected_share=_share("STARTS_MAX_REJECTED_SHARE", env.get("STARTS_MAX_REJECTED_SHARE", "0.05")),
+            retention_days=_days("STARTS_RETENTION_DAYS", env.get("STARTS_RETENTION_DAYS")),
             mask_key=env.get("STARTS_MASK_KEY"),
         )
 
@@ -154,6 +167,13 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
         return kind(value)
     except ValueError:
         raise SettingsError(f"{name} is {value!r}: write one of {', '.join(kind)}.") from None
+
+
+def _days(name: str, value: str | None) -> int | None:
+    try:
+        return int(value) if value is not None else None
+    except ValueError:
+        raise SettingsError(f"{name} is {value!r}: write a whole number of days, such as 400, or leave it out.") from None
 
 
 def _share(name: str, value: str) -> float:

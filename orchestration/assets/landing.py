@@ -1,6 +1,7 @@
 """Raw assets: the landing zone's files as typed, append-only tables."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import duckdb
 from dagster import (
@@ -20,7 +21,7 @@ from orchestration.assets.freshness import FRESH
 from orchestration.assets.metadata import preview
 from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
-from orchestration.landing.quarantine import new_rejections
+from orchestration.landing.quarantine import forget_old_payloads, new_rejections
 from orchestration.landing.zone import LandingZone
 from orchestration.resources import WarehouseResource
 
@@ -128,6 +129,7 @@ def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) 
 def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
     """The ledger: one row per file content, with its counts; and whether what was rejected is little enough to go on."""
     with warehouse.open() as connection:
+        forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
         rejections = new_rejections(connection)
         limit = warehouse.settings.max_rejected_share
         unbalanced = connection.execute(

@@ -44,7 +44,13 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
     with duckdb.connect(str(settings.published_database), read_only=True) as published:
         published.execute("set timezone = 'UTC'")
         publication = _publication(published)
-        days = sorted({*_days_to_look_at(warehouse, published, settings, manifest, publication), *asked_for})
+        first_day = settings.first_day_kept(datetime.now(UTC))
+        days = [
+            day
+            for day in sorted({*_days_to_look_at(warehouse, published, settings, manifest, publication), *asked_for})
+            if day >= first_day
+        ]
+        result.removed += _remove_expired(settings.exports_dir, files, first_day)
         if days:
             prepare_rows(published, settings, settings.language, "s.session_start_date in (select unnest($days))", {"days": days})
         for day in days:
@@ -52,7 +58,7 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
         if manifest is None:
             # Without a manifest nothing is known of the files that lie here from before.
             result.removed += _remove_strangers(settings.exports_dir, files)
-    if manifest is None or days:
+    if manifest is None or days or result.removed:
         _write_manifest(settings, publication, files)
     result.files = len(files)
     result.rows = sum(entry["rows"] for entry in files.values())
@@ -168,6 +174,18 @@ def _export_day(
 def _remove_drafts(folder: Path) -> None:
     for draft in folder.glob(".*.draft"):
         draft.unlink()
+
+
+def _remove_expired(folder: Path, files: dict[str, dict[str, Any]], first_day: date) -> list[str]:
+    """Remove the daily files, and the exports on demand made, before the first day that is kept."""
+    expired = [name for name, entry in files.items() if date.fromisoformat(entry["report_date"]) < first_day]
+    for name in expired:
+        (folder / name).unlink(missing_ok=True)
+        del files[name]
+    on_demand = [path for path in folder.glob("on_demand/*.tsv") if date.fromtimestamp(path.stat().st_mtime) < first_day]
+    for path in on_demand:
+        path.unlink()
+    return [*expired, *(path.name for path in on_demand)]
 
 
 def _remove_strangers(folder: Path, files: dict[str, dict[str, Any]]) -> list[str]:

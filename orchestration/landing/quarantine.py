@@ -1,6 +1,7 @@
 """Whether what was rejected is little enough to publish the rest (contract, section 3)."""
 
 from dataclasses import dataclass
+from datetime import date
 
 import duckdb
 
@@ -27,6 +28,15 @@ class Rejections:
             f"so nothing is published. Most of them: {worst}. Look at raw.rejected_records, mend or remove the files and run again, "
             "or raise STARTS_MAX_REJECTED_SHARE if this is to be expected."
         )
+
+
+def forget_old_payloads(connection: duckdb.DuckDBPyConnection, first_day: date) -> int:
+    """Clear the text of records rejected before a day, and return of how many; that they were rejected stays known."""
+    row = connection.execute(
+        "update raw.rejected_records set record = null where record is not null and landed_at < $first_day", {"first_day": first_day}
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 _NEW_FILES = """

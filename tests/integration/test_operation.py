@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +20,7 @@ from orchestration.delivery.selection import ExportSelection
 from orchestration.landing.feeds import SENDS
 from orchestration.operation.erasure import comparable, files_that_hold
 from orchestration.settings import PROJECT_ROOT
+from orchestration.warehouse import open_warehouse
 from tests.pipeline import Pipeline
 from tests.pipeline import comparable as rows_comparable
 
@@ -185,3 +188,38 @@ def test_there_may_be_nothing_to_replay(tmp_path: Path, capsys: pytest.CaptureFi
     assert made.run().success
     assert _command(made, "replay") == 0
     assert "No file in the landing zone has rejected records" in capsys.readouterr().out
+
+
+def test_exports_and_rejected_texts_are_kept_for_so_many_days(tmp_path: Path) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
+    today = datetime.now(ZoneInfo("America/Sao_Paulo"))
+    for number, age in enumerate((0, 9, 10, 11)):
+        sent_at = f"{today - timedelta(days=age):%Y-%m-%dT12:00:00-03:00}"
+        _put(made, f"sends/{number}.jsonl", _send(f"551198765000{number}", number) | {"sent_at": sent_at})
+    _put(made, "sends/bad.jsonl", "not json")
+    assert made.run().success
+    assert len(made.tsv_bytes()) == 4
+    with open_warehouse(made.settings) as warehouse:
+        warehouse.execute("update raw.rejected_records set landed_at = landed_at - interval 11 day")
+    old = made.settings.exports_dir / "on_demand" / "old.tsv"
+    old.parent.mkdir()
+    old.touch()
+    os.utime(old, (0, 0))
+
+    made.environment["STARTS_RETENTION_DAYS"] = "10"
+    assert made.run().success
+
+    assert sorted(made.tsv_bytes()) == sorted(f"sessionStartingCauses-{today - timedelta(days=age):%Y-%m-%d}.tsv" for age in (0, 9, 10))
+    assert not old.exists()
+    (rejected,) = made.rows("raw.rejected_records", published=False)
+    assert (rejected["reason"], rejected["record"]) == ("not JSON", None)
+    assert len(made.rows("fct_notifications")) == 4
+    assert _command(made, "rebuild") == 0
+    assert len(made.tsv_bytes()) == 3
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "ten"])
+def test_a_retention_that_makes_no_sense_is_refused(tmp_path: Path, days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "landing").mkdir()
+    assert _command(Pipeline(tmp_path / "landing", tmp_path / "data", {"STARTS_RETENTION_DAYS": days}), "run") == 2
+    assert "STARTS_RETENTION_DAYS" in capsys.readouterr().err
