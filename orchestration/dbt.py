@@ -14,7 +14,8 @@ from typing import Any
 from orchestration.delivery.builds import Build, BuildKind
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 
-_SOURCES_OF_THE_MANIFEST = (DBT_PROJECT_DIR, PROJECT_ROOT / "seeds" / "lookups")
+_SOURCES_OF_THE_MANIFEST = (*(DBT_PROJECT_DIR / name for name in ("models", "macros", "tests")), PROJECT_ROOT / "seeds" / "lookups")
+_SETTINGS_OF_DBT = (DBT_PROJECT_DIR / "dbt_project.yml", DBT_PROJECT_DIR / "profiles.yml")
 
 
 # Look-ups with their tests, and views below the marts: they are what they were as long as the definition is.
@@ -22,6 +23,7 @@ _SAME_AS_BEFORE = [
     "resource_type:seed",
     "config.materialized:view,path:models/staging",
     "config.materialized:view,path:models/intermediate",
+    "config.materialized:view,path:models/metrics",
 ]
 
 
@@ -64,7 +66,8 @@ def manifest_path(settings: Settings) -> Path:
 
 def _last_change() -> float:
     """Return when the project last changed; a folder's own time tells of files that went away."""
-    return max(path.stat().st_mtime for root in _SOURCES_OF_THE_MANIFEST for path in (root, *root.rglob("*")))
+    paths = [*_SETTINGS_OF_DBT, *(path for root in _SOURCES_OF_THE_MANIFEST for path in (root, *root.rglob("*")))]
+    return max(path.stat().st_mtime for path in paths)
 
 
 class DbtError(Exception):

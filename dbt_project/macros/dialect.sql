@@ -62,3 +62,16 @@
 {% macro duckdb__row_fingerprint(columns) -%}
     struct_pack(first := hash({{ columns }}), second := hash('second', {{ columns }}))
 {%- endmacro %}
+
+{# A row for each day from the first up to, not including, the last. #}
+{% macro day_series(first_day, last_day) -%}
+    {{ return(adapter.dispatch('day_series')(first_day, last_day)) }}
+{%- endmacro %}
+
+{% macro default__day_series(first_day, last_day) -%}
+    explode(sequence(date '{{ first_day }}', date '{{ last_day }}' - interval 1 day, interval 1 day))
+{%- endmacro %}
+
+{% macro duckdb__day_series(first_day, last_day) -%}
+    unnest(range(date '{{ first_day }}', date '{{ last_day }}', interval 1 day))
+{%- endmacro %}
