@@ -5,11 +5,12 @@ from dagster import AssetExecutionContext, AssetKey, MaterializeResult, Metadata
 from orchestration.assets.metadata import preview
 from orchestration.delivery.builds import MARTS, last_finished_build
 from orchestration.delivery.export import export_days, export_selection
+from orchestration.delivery.postgres import publish_to_postgres
 from orchestration.delivery.publish import publish
 from orchestration.delivery.selection import ExportSelection
 from orchestration.errors import StartsError
 from orchestration.resources import WarehouseResource, operator_errors
-from orchestration.settings import Settings
+from orchestration.settings import PostgresSettings, Settings
 
 _MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
 
@@ -36,6 +37,25 @@ def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource
                 ),
             }
         )
+
+
+@asset(group_name="publication", deps=[published_marts], kinds={"postgres"})
+def postgres_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The published marts in a PostgreSQL database, replaced in one transaction: part of the job where STARTS_POSTGRES_URL is set."""
+    with operator_errors():
+        target = PostgresSettings.from_environment()
+        with warehouse.open() as connection:
+            publication = publish_to_postgres(connection, warehouse.settings, target)
+    context.log.info("Published." if publication.changed else "Nothing changed: the tables stay as they are.")
+    return MaterializeResult(
+        metadata={
+            "dagster/row_count": publication.rows["fct_session_starts"],
+            "changed": publication.changed,
+            "schema": target.schema,
+            "days_replaced": "all" if publication.days_replaced is None else len(publication.days_replaced),
+            "rows": MetadataValue.json(publication.rows),
+        }
+    )
 
 
 @asset(group_name="export", deps=[published_marts], kinds={"csv"})
