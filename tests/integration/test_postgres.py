@@ -54,7 +54,13 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> list[Settings]:
     run.environment = {"STARTS_MAX_REJECTED_SHARE": "1"}
     assert run.run().success
     shutil.copytree(run.data, folder / "first")
-    late = {"message_id": "late", "sent_at": 1791500000, "channel_id": "c\u0000", "contact_id": "5511977770000", "template_name": "é🌵'"}
+    late = {
+        "message_id": "late",
+        "sent_at": 1791500000,
+        "channel_id": "c\u0000",
+        "contact_id": "5511977770000",
+        "template_name": "é🌵'" * 9999,
+    }
     write_files(run.landing, "sends", "2.jsonl", [json.dumps(late).encode()])
     assert run.run().success
     return [Settings(data=folder / "first"), Settings(data=run.data)]
