@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from orchestration.commands import compare, fetch, operate
+from orchestration.commands import compare, fetch, metrics, operate
 from orchestration.commands.run import run_command
 
 
@@ -20,5 +20,6 @@ def _parser() -> ArgumentParser:
     commands.add_parser("run", help="run the job conversation_starts once (the default)")
     fetch.add_to(commands)
     compare.add_to(commands)
+    metrics.add_to(commands)
     operate.add_to(commands)
     return parser

@@ -14,7 +14,8 @@ from typing import Any
 from orchestration.delivery.builds import Build, BuildKind
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 
-_SOURCES_OF_THE_MANIFEST = (DBT_PROJECT_DIR, PROJECT_ROOT / "seeds" / "lookups")
+_SOURCES_OF_THE_MANIFEST = (*(DBT_PROJECT_DIR / name for name in ("models", "macros", "tests")), PROJECT_ROOT / "seeds" / "lookups")
+_SETTINGS_OF_DBT = (DBT_PROJECT_DIR / "dbt_project.yml", DBT_PROJECT_DIR / "profiles.yml")
 
 
 # Look-ups with their own tests, and views below the marts: they are what they were as long as the definition is. Each is
@@ -23,6 +24,7 @@ _WITHOUT_WHAT_IS_SAME_AS_BEFORE = [
     "--indirect-selection", "empty",
     "--exclude", "resource_type:seed", "file:lookups.yml",
     "config.materialized:view,path:models/staging", "config.materialized:view,path:models/intermediate",
+    "config.materialized:view,path:models/metrics",
 ]  # fmt: skip
 
 
@@ -65,7 +67,8 @@ def manifest_path(settings: Settings) -> Path:
 
 def _last_change() -> float:
     """Return when the project last changed; a folder's own time tells of files that went away."""
-    return max(path.stat().st_mtime for root in _SOURCES_OF_THE_MANIFEST for path in (root, *root.rglob("*")))
+    paths = [*_SETTINGS_OF_DBT, *(path for root in _SOURCES_OF_THE_MANIFEST for path in (root, *root.rglob("*")))]
+    return max(path.stat().st_mtime for path in paths)
 
 
 class DbtError(Exception):

@@ -3,7 +3,8 @@
 from dagster import AssetSelection, Backoff, Jitter, RetryPolicy, define_asset_job, in_process_executor
 
 from orchestration.assets.botmaker import GROUP as BOTMAKER
-from orchestration.assets.delivery import session_starts_selection_tsv, session_starts_tsv_of_days
+from orchestration.assets.delivery import postgres_marts, session_starts_selection_tsv, session_starts_tsv_of_days
+from orchestration.settings import publishes_to_postgres
 
 # Two runs that write wait for each other (dagster.yaml) instead of one of them failing at the lock.
 WRITER_TAG = {"conversation_starts/writer": "warehouse"}
@@ -12,7 +13,8 @@ WRITER_TAG = {"conversation_starts/writer": "warehouse"}
 RETRIES = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
 _ON_REQUEST = AssetSelection.assets(session_starts_selection_tsv, session_starts_tsv_of_days)
-_REPORT = AssetSelection.all() - _ON_REQUEST
+_POSTGRES = AssetSelection.assets(postgres_marts)
+_REPORT = AssetSelection.all() - _ON_REQUEST if publishes_to_postgres() else AssetSelection.all() - _ON_REQUEST - _POSTGRES
 _BOTMAKER = AssetSelection.groups(BOTMAKER)
 
 # One process: there is one writer, and every further process would import all of this again (4 to 5 s a step).
@@ -38,6 +40,15 @@ export_on_demand = define_asset_job(
     selection=AssetSelection.assets(session_starts_selection_tsv),
     executor_def=in_process_executor,
     description="Write a TSV of the published report for any of its five filters.",
+)
+
+publish_to_postgres = define_asset_job(
+    "publish_to_postgres",
+    selection=_POSTGRES,
+    executor_def=in_process_executor,
+    op_retry_policy=RETRIES,
+    tags=WRITER_TAG,
+    description="Bring the PostgreSQL database of STARTS_POSTGRES_URL up to what is published.",
 )
 
 # A job of its own: without a token, `conversation_starts` works on what lies in the landing zone.

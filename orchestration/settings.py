@@ -26,6 +26,12 @@ ENV_FILE = PROJECT_ROOT / ".env"
 
 _URI = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ZONE_NAME = re.compile(r"^[A-Za-z0-9_+/-]{1,64}$")
+# Strict, because half of a password with an unescaped `/` or `@` would pass for a host, and hosts are shown.
+_POSTGRES_URL = re.compile(
+    r"postgres(?:ql)?://(?:[^:@/?#]+(?::[^:@/?#]*)?@)?(?P<host>[A-Za-z0-9.,_:\[\]-]*)/(?P<database>[^@/?#]*)(?:\?[^@#]*)?"
+)
+_POSTGRES_PORT = re.compile(r"^(?:(?:\[[0-9A-Fa-f:]+\]|[^:\[\],]*)(?::\d+)?(?:,|$))*$")
+_IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -127,6 +133,49 @@ class Settings:
         )
 
 
+@dataclass(frozen=True)
+class PostgresSettings:
+    """Where the marts are published in PostgreSQL, and who may read them there.
+
+    `url` holds a password: it is left out of the representation, and no message quotes it.
+    """
+
+    url: str = field(repr=False)
+    schema: str = "conversation_starts"
+    reader: str | None = None
+
+    def __post_init__(self) -> None:
+        match = _POSTGRES_URL.fullmatch(self.url)
+        if match is None or not _POSTGRES_PORT.fullmatch(match["host"]):
+            raise SettingsError(
+                "STARTS_POSTGRES_URL is no URL like postgresql://user:password@host:5432/database. "
+                "Write characters such as @ : / ? # in the password as %40 %3A %2F %3F %23."
+            )
+        _check_identifier("STARTS_POSTGRES_SCHEMA", self.schema)
+        if self.reader is not None:
+            _check_identifier("STARTS_POSTGRES_READER", self.reader)
+
+    @property
+    def place(self) -> str:
+        """Name the server and the database, for messages."""
+        match = _POSTGRES_URL.fullmatch(self.url)
+        assert match is not None
+        return f"{match['host'] or 'the local server'}/{match['database']}"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "PostgresSettings":
+        """Read the `STARTS_POSTGRES_*` variables. Raises `SettingsError`."""
+        env = without_empty(environ) if environ is not None else environment()
+        if "STARTS_POSTGRES_URL" not in env:
+            raise SettingsError("STARTS_POSTGRES_URL is not set: write postgresql://user:password@host:5432/database.")
+        return cls(env["STARTS_POSTGRES_URL"].strip(), env.get("STARTS_POSTGRES_SCHEMA", cls.schema), env.get("STARTS_POSTGRES_READER"))
+
+
+def publishes_to_postgres() -> bool:
+    """Say whether the job `conversation_starts` ends in a PostgreSQL database, too."""
+    return "STARTS_POSTGRES_URL" in environment()
+
+
 def environment() -> dict[str, str]:
     """Return what is set in the environment or, where it is silent, in the project's `.env`."""
     from_file = {name: value for name, value in dotenv_values(ENV_FILE, interpolate=False).items() if value is not None}
@@ -160,6 +209,11 @@ def _check_zone(name: str) -> None:
         ZoneInfo(name)
     except (OSError, ValueError) as error:
         raise SettingsError(message) from error
+
+
+def _check_identifier(name: str, value: str) -> None:
+    if not _IDENTIFIER.fullmatch(value):
+        raise SettingsError(f"{name} is {value!r}: write lower-case letters, digits and '_', such as conversation_starts.")
 
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:

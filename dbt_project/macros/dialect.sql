@@ -75,3 +75,16 @@
 {% macro duckdb__utc_second(text) -%}
     date_trunc('second', timezone('UTC', try_cast({{ text }} as timestamptz)))
 {%- endmacro %}
+
+{# A row for each day from the first up to, not including, the last. #}
+{% macro day_series(first_day, last_day) -%}
+    {{ return(adapter.dispatch('day_series')(first_day, last_day)) }}
+{%- endmacro %}
+
+{% macro default__day_series(first_day, last_day) -%}
+    explode(sequence(date '{{ first_day }}', date '{{ last_day }}' - interval 1 day, interval 1 day))
+{%- endmacro %}
+
+{% macro duckdb__day_series(first_day, last_day) -%}
+    unnest(range(date '{{ first_day }}', date '{{ last_day }}', interval 1 day))
+{%- endmacro %}

@@ -1,4 +1,9 @@
-{# Schemas carry the names of the contract (section 7) in every target, without the target's prefix. #}
+{# Schemas carry the names of the contract (section 7) in every target, without the target's prefix. In the
+   published file, which dbt only reads, the marts are in one schema. #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {{ custom_schema_name | trim if custom_schema_name is not none else target.schema }}
+    {%- if custom_schema_name is none or target.name == 'published' -%}
+        {{ target.schema }}
+    {%- else -%}
+        {{ custom_schema_name | trim }}
+    {%- endif -%}
 {%- endmacro %}

@@ -16,12 +16,13 @@ from orchestration.assets.freshness import FRESH
 from orchestration.assets.metadata import latest_funnel, preview
 from orchestration.delivery.builds import MARTS, last_finished_build
 from orchestration.delivery.export import export_days, export_selection
+from orchestration.delivery.postgres import publish_to_postgres
 from orchestration.delivery.publish import publish
 from orchestration.delivery.selection import ExportSelection
 from orchestration.delivery.tsv import first_rows_sql
 from orchestration.errors import StartsError
 from orchestration.resources import WarehouseResource, operator_errors
-from orchestration.settings import Settings
+from orchestration.settings import PostgresSettings, Settings
 
 # Earlier than any log: Meta opened the Cloud API in 2022. A partition without rows costs nothing.
 REPORT_DAYS = DailyPartitionsDefinition("2022-01-01", timezone=Settings.from_environment().report_timezone, end_offset=1)
@@ -55,6 +56,25 @@ def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource
                 ),
             }
         )
+
+
+@asset(group_name="publication", deps=[published_marts], kinds={"postgres"})
+def postgres_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The published marts in a PostgreSQL database, replaced in one transaction: part of the job where STARTS_POSTGRES_URL is set."""
+    with operator_errors():
+        target = PostgresSettings.from_environment()
+        with warehouse.open() as connection:
+            publication = publish_to_postgres(connection, warehouse.settings, target)
+    context.log.info("Published." if publication.changed else "Nothing changed: the tables stay as they are.")
+    return MaterializeResult(
+        metadata={
+            "dagster/row_count": publication.rows["fct_session_starts"],
+            "changed": publication.changed,
+            "schema": target.schema,
+            "days_replaced": "all" if publication.days_replaced is None else len(publication.days_replaced),
+            "rows": MetadataValue.json(publication.rows),
+        }
+    )
 
 
 @asset(group_name="export", deps=[published_marts], kinds={"csv"}, freshness_policy=FRESH)

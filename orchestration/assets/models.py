@@ -30,7 +30,8 @@ class ReportTranslator(DagsterDbtTranslator):
         return spec.replace_attributes(freshness_policy=FRESH) if spec.key.path[0] == "marts" else spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        if dbt_resource_props["resource_type"] == "seed":
+        # The calendar that metrics are asked by is a look-up, too.
+        if dbt_resource_props["resource_type"] == "seed" or dbt_resource_props["fqn"][1] == "metrics":
             return "lookups"
         if dbt_resource_props["resource_type"] == "source":
             return "landing"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
-from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings, publishes_to_postgres
 from orchestration.warehouse import open_warehouse, prepare_data_folder
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def run_command(_: Namespace) -> int:
     started = time.monotonic()
     try:
         settings = Settings.from_environment()
+        if publishes_to_postgres():
+            PostgresSettings.from_environment()
         prepare_data_folder(settings)
         LandingZone(settings.landing, FEED_NAMES)
     except StartsError as error:
@@ -83,4 +85,7 @@ def _summary(settings: Settings) -> Iterator[str]:
         assert row is not None
         yield "report     {:,} starts by {:,} users: {:,} not sent, {:,} sent, {:,} delivered, {:,} read, {:,} answered".format(*row)
     yield f"published  {settings.published_database}"
+    if publishes_to_postgres():
+        postgres = PostgresSettings.from_environment()
+        yield f"published  PostgreSQL at {postgres.place}, schema {postgres.schema}"
     yield f"exported   {len(list(settings.exports_dir.glob('*.tsv')))} daily TSVs in {settings.exports_dir}"

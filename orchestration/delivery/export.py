@@ -45,11 +45,8 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
         published.execute("set timezone = 'UTC'")
         publication = _publication(published)
         first_day = settings.first_day_kept(datetime.now(UTC))
-        days = [
-            day
-            for day in sorted({*_days_to_look_at(warehouse, published, settings, manifest, publication), *asked_for})
-            if day >= first_day
-        ]
+        to_look_at = {*_days_to_look_at(warehouse, published, settings, manifest, publication), *asked_for}
+        days = sorted(day for day in to_look_at if day >= first_day)
         result.removed += _remove_expired(settings.exports_dir, files, first_day)
         if days:
             prepare_rows(published, settings, settings.language, "s.session_start_date in (select unnest($days))", {"days": days})

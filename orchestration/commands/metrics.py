@@ -1,0 +1,73 @@
+"""Ask the metrics of the published report: `python -m orchestration metrics query --metrics answer_rate`.
+
+MetricFlow's own command line, told where the published file is. The working file stays the writer's.
+"""
+
+import os
+import sys
+from argparse import REMAINDER, Namespace
+from collections.abc import Mapping
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from orchestration.errors import StartsError
+from orchestration.settings import DBT_PROJECT_DIR, Settings
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("metrics", help="ask the metrics, by MetricFlow's own commands")
+    parser.set_defaults(command=metrics_command)
+    parser.add_argument("arguments", nargs=REMAINDER, help="such as: list metrics; query --metrics sends --group-by metric_time")
+
+
+def metrics_command(chosen: Namespace) -> int:
+    """Run an `mf` command; exits as it does, or returns 2 when it could not start."""
+    try:
+        settings = Settings.from_environment()
+        check_ready(settings)
+    except StartsError as error:
+        print(f"metrics could not start: {error}", file=sys.stderr)
+        return 2
+    os.environ.update(environment(settings))
+    _write_semantic_manifest()
+    _leave_out_update_check()
+    from dbt_metricflow.cli.main import cli  # pyright: ignore[reportMissingImports]
+
+    cli.main(chosen.arguments, prog_name="mf")
+    return 0
+
+
+def check_ready(settings: Settings) -> None:
+    """Raise `StartsError` where MetricFlow is not installed or nothing is published."""
+    if find_spec("dbt_metricflow") is None:
+        raise StartsError("MetricFlow is not installed: run .venv/bin/uv sync --inexact --extra metrics.")
+    if not settings.published_database.exists():
+        raise StartsError(f"There is no {settings.published_database} yet: run the job first.")
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """Return what dbt and MetricFlow must know; paths are absolute, so that `--csv` means the caller's folder."""
+    return {
+        "STARTS_DBT_TARGET": "published",
+        "STARTS_PUBLISHED": str(settings.published_database),
+        "DBT_PROJECT_DIR": str(DBT_PROJECT_DIR),
+        "DBT_PROFILES_DIR": str(DBT_PROJECT_DIR),
+        "DBT_LOG_PATH": str(DBT_PROJECT_DIR / "logs"),
+    }
+
+
+def _write_semantic_manifest() -> None:
+    """Parse the project into `dbt_project/target`, the only place in which MetricFlow looks."""
+    from dbt.cli.main import dbtRunner
+
+    result = dbtRunner().invoke(["--quiet", "parse"])
+    if not result.success:
+        sys.exit(f"The dbt project cannot be parsed: {result.exception}")
+
+
+def _leave_out_update_check() -> None:
+    """MetricFlow asks PyPI at every call for a version that our pin forbids, and unpickles the answer from a shared folder."""
+    stub = ModuleType("update_checker")
+    stub.UpdateChecker = type("UpdateChecker", (), {"check": lambda *_: None})  # type: ignore[attr-defined]
+    sys.modules["update_checker"] = stub

@@ -1,0 +1,345 @@
+"""The marts in PostgreSQL: a server of the test's own, two states of one warehouse, and everything that can go wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from orchestration.delivery import postgres
+from orchestration.delivery.builds import MARTS
+from orchestration.delivery.postgres import TABLES, publish_to_postgres
+from orchestration.delivery.publish import Publication
+from orchestration.errors import StartsError
+from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings
+from orchestration.warehouse import open_warehouse
+from tests.data.hostile_logs import hostile_records, write_files
+from tests.pipeline import Pipeline, comparable, query
+from tests.postgres import PASSWORD, Server, running_server, server_programs
+
+PROGRAMS = server_programs()
+pytestmark = [
+    pytest.mark.skipif(PROGRAMS is None, reason="No PostgreSQL server is installed: apt-get install postgresql"),
+    pytest.mark.skipif(
+        find_spec("adbc_driver_postgresql") is None, reason="The driver for PostgreSQL is not installed: uv sync --inexact --extra postgres"
+    ),
+]
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    assert PROGRAMS is not None
+    with running_server(PROGRAMS) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> list[Settings]:
+    """One warehouse after its first run, and after a second one that changed few days."""
+    folder = tmp_path_factory.mktemp("states")
+    run = Pipeline(folder / "landing", folder / "data", {})
+    sends, webhooks = hostile_records(7, more_contacts=60)
+    write_files(run.landing, "sends", "1.jsonl", sends)
+    write_files(run.landing, "webhooks", "1.jsonl", webhooks)
+    run.environment = {"STARTS_MAX_REJECTED_SHARE": "1"}
+    assert run.run().success
+    shutil.copytree(run.data, folder / "first")
+    late = {
+        "message_id": "late",
+        "sent_at": 1791500000,
+        "channel_id": "c\u0000",
+        "contact_id": "5511977770000",
+        "template_name": "é🌵'" * 9999,
+    }
+    write_files(run.landing, "sends", "2.jsonl", [json.dumps(late).encode()])
+    assert run.run().success
+    return [Settings(data=folder / "first"), Settings(data=run.data)]
+
+
+@pytest.fixture
+def database(server: Server) -> str:
+    name = f"bi_{next(_numbers)}"
+    server.execute("postgres", f"create database {name}")
+    return name
+
+
+def published(settings: Settings, target: PostgresSettings) -> Publication:
+    with open_warehouse(settings) as warehouse:
+        return publish_to_postgres(warehouse, settings, target)
+
+
+def rows(server: Server, database: str, table: str, schema: str = "conversation_starts") -> list[dict[str, Any]]:
+    names = [name for (name,) in server.rows(database, f"""
+        select cast(column_name as text) from information_schema.columns
+        where table_schema = '{schema}' and table_name = '{table}' order by ordinal_position
+    """)]  # fmt: skip
+    return [dict(zip(names, row, strict=True)) for row in server.rows(database, f"select * from {schema}.{table}")]
+
+
+def expected(settings: Settings, table: str) -> list[tuple[tuple[str, str], ...]]:
+    kept = query(settings.published_database, f"select * from {table}")
+    return comparable([{key: value.replace("\0", " ") if isinstance(value, str) else value for key, value in row.items()} for row in kept])
+
+
+def is_state(server: Server, database: str, settings: Settings) -> bool:
+    return all(comparable(rows(server, database, table)) == expected(settings, table) for table in TABLES)
+
+
+def versions(server: Server, database: str, table: str) -> dict[str, set[str]]:
+    """Return which transactions wrote the rows of each report day."""
+    found: dict[str, set[str]] = {}
+    for day, transaction in server.rows(
+        database, f"select cast(session_start_date as text), cast(xmin as text) from conversation_starts.{table}"
+    ):
+        found.setdefault(day, set()).add(transaction)
+    return found
+
+
+def test_a_full_publication_is_the_published_marts(server: Server, database: str, states: list[Settings]) -> None:
+    publication = published(states[1], PostgresSettings(server.url(database)))
+    assert publication.changed
+    assert publication.days_replaced is None
+    assert is_state(server, database, states[1])
+    assert publication.rows == {mart: len(rows(server, database, mart)) for mart in MARTS}
+    without_comment = server.rows(database, """
+        select cast(c.relname as text), cast(a.attname as text) from pg_class as c
+        join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0
+        where c.relnamespace = 'conversation_starts'::regnamespace and c.relkind = 'r' and c.relname <> 'publish_info'
+            and (col_description(c.oid, a.attnum) is null or obj_description(c.oid) is null)
+    """)  # fmt: skip
+    assert without_comment == []
+    keys = server.rows(
+        database,
+        """
+        select cast(conrelid::regclass as text) from pg_constraint
+        where contype = 'p' and connamespace = 'conversation_starts'::regnamespace order by 1
+        """,
+    )
+    assert keys == [("conversation_starts.fct_notifications",), ("conversation_starts.fct_session_starts",)]
+
+
+def test_a_second_publication_with_nothing_new_changes_nothing(server: Server, database: str, states: list[Settings]) -> None:
+    target = PostgresSettings(server.url(database))
+    published(states[0], target)
+    before = {table: server.rows(database, f"select cast(xmin as text) from conversation_starts.{table}") for table in TABLES}
+    again = published(states[0], target)
+    assert not again.changed
+    assert before == {table: server.rows(database, f"select cast(xmin as text) from conversation_starts.{table}") for table in TABLES}
+
+
+def test_only_changed_days_are_rewritten(server: Server, database: str, states: list[Settings]) -> None:
+    target = PostgresSettings(server.url(database))
+    published(states[0], target)
+    before = {mart: versions(server, database, mart) for mart in MARTS}
+    publication = published(states[1], target)
+    assert publication.days_replaced == [date(2026, 10, 8)]
+    assert is_state(server, database, states[1])
+    for mart in MARTS:
+        after = versions(server, database, mart)
+        assert {day for day in after if after[day] != before[mart].get(day)} == {"2026-10-08"}, mart
+        assert len(after) > 5
+
+
+@pytest.mark.parametrize("why", ["another warehouse", "another definition", "an older publication", "a table with another shape"])
+def test_what_cannot_be_built_upon_is_replaced_whole(server: Server, database: str, states: list[Settings], why: str) -> None:
+    target = PostgresSettings(server.url(database))
+    published(states[0] if why != "an older publication" else states[1], target)
+    changes = {
+        "another warehouse": "update conversation_starts.publish_info set build_started_at = build_started_at - interval '1 second'",
+        "another definition": "update conversation_starts.publish_info set definition_sha256 = 'x'",
+        "a table with another shape": "alter table conversation_starts.fct_session_starts drop column source",
+    }
+    if why in changes:
+        server.execute(database, changes[why])
+    wanted = states[0] if why == "an older publication" else states[1]
+    assert published(wanted, target).days_replaced is None
+    assert is_state(server, database, wanted)
+
+
+def test_a_failure_in_the_middle_leaves_the_old_state(server: Server, database: str, states: list[Settings]) -> None:
+    target = PostgresSettings(server.url(database))
+    published(states[0], target)
+    server.execute(
+        database, "alter table conversation_starts.session_starts_daily add constraint no_more check (notifications < 0) not valid"
+    )
+    with pytest.raises(StartsError, match=r"violates check constraint.*tables are as they were"):
+        published(states[1], target)
+    assert is_state(server, database, states[0])
+    server.execute(database, "alter table conversation_starts.session_starts_daily drop constraint no_more")
+    assert published(states[1], target).changed
+    assert is_state(server, database, states[1])
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_reader_never_sees_a_mix(server: Server, database: str, states: list[Settings], whole: bool) -> None:
+    from adbc_driver_postgresql import dbapi
+
+    target = PostgresSettings(server.url(database))
+    published(states[0], target)
+    if whole:
+        server.execute(database, "update conversation_starts.publish_info set definition_sha256 = 'x'")
+    seen = []
+
+    def look(cursor: Any) -> list[tuple[Any, ...]]:
+        counts = " union all ".join(
+            f"select '{table}', count(*), max(cast(t as text)) from conversation_starts.{table} as t" for table in TABLES
+        )
+        cursor.execute(f"select * from ({counts}) as counts order by 1")
+        return cursor.fetchall()
+
+    verify = postgres._Copy._verify
+
+    def look_before_commit(copy: Any) -> dict[str, int]:
+        done = verify(copy)
+        with dbapi.connect(server.url(database), autocommit=True) as other, other.cursor() as cursor:
+            seen.append(look(cursor))
+        return done
+
+    with dbapi.connect(server.url(database)) as reader, reader.cursor() as cursor:
+        cursor.execute("set transaction isolation level repeatable read")
+        old = look(cursor)
+        with patch.object(postgres._Copy, "_verify", look_before_commit):
+            published(states[1], target)
+        assert seen == [old]
+        assert look(cursor) == old
+        reader.commit()
+        assert look(cursor) != old
+    assert is_state(server, database, states[1])
+
+
+def test_the_reader_reads_and_does_not_write(server: Server, database: str, states: list[Settings]) -> None:
+    from adbc_driver_postgresql import dbapi
+
+    server.execute(database, "drop role if exists bi_reader", "create role bi_reader login password 'reader'")
+    published(states[0], PostgresSettings(server.url(database)))
+    # A role that is named later is let in although nothing else changed.
+    assert not published(states[0], PostgresSettings(server.url(database), reader="bi_reader")).changed
+    as_reader = {"user": "bi_reader", "password": "reader"}
+    for table in TABLES:
+        assert server.rows(database, f"select count(*) from conversation_starts.{table}", **as_reader)[0][0] > 0
+        for statement in ("delete from {0}", "update {0} set build_id = 0", "truncate {0}", "drop table {0}", "create table {0}_2 (a int)"):
+            with pytest.raises(dbapi.Error, match=r"permission denied|must be owner|does not exist"):
+                server.execute(database, statement.format(f"conversation_starts.{table}"), **as_reader)
+    # Tables made anew are readable, too.
+    server.execute(database, "alter table conversation_starts.fct_session_starts drop column source")
+    published(states[1], PostgresSettings(server.url(database), reader="bi_reader"))
+    assert server.rows(database, "select count(source) from conversation_starts.fct_session_starts", **as_reader)[0][0] > 0
+    server.execute(database, "drop owned by bi_reader", "drop role bi_reader")
+
+
+def test_what_the_operator_can_mend_is_told(server: Server, database: str, states: list[Settings]) -> None:
+    server.execute(
+        database,
+        "drop role if exists nobody",
+        "create role nobody login password 'nothing'",
+        "create schema theirs",
+        "create table theirs.fct_session_starts (a int)",
+    )
+    weak = server.url(database, user="nobody", password="nothing")
+    for target, message in [
+        (PostgresSettings(server.url(database, password="wrong")), "the user or the password is wrong"),
+        (PostgresSettings("postgresql://postgres:secret@127.0.0.1:1/bi"), "nobody listens there"),
+        (PostgresSettings(server.url("nowhere")), "no such database"),
+        (PostgresSettings(weak), r"permission denied for database.*right to create"),
+        (PostgresSettings(server.url(database), reader="missing"), r'role "missing" does not exist.*STARTS_POSTGRES_READER'),
+        (PostgresSettings(server.url(database), schema="theirs"), r"no publication made \(fct_session_starts\)"),
+    ]:
+        with pytest.raises(StartsError, match=message) as caught:
+            published(states[0], target)
+        assert caught.value.__cause__ is None
+    with patch.object(postgres, "find_spec", return_value=None), pytest.raises(StartsError, match="--extra postgres"):
+        published(states[0], PostgresSettings(server.url(database)))
+    assert server.rows(database, "select 1 from pg_namespace where nspname = 'conversation_starts'") == []
+
+
+def test_a_view_on_a_table_that_must_go_is_named(server: Server, database: str, states: list[Settings]) -> None:
+    target = PostgresSettings(server.url(database))
+    published(states[0], target)
+    server.execute(
+        database,
+        "alter table conversation_starts.fct_session_starts add column more int",
+        "create view public.theirs as select origin from conversation_starts.fct_session_starts",
+    )
+    with pytest.raises(StartsError, match=r"other objects depend on it.*Drop what depends"):
+        published(states[1], target)
+    assert len(rows(server, database, "fct_session_starts")) == len(query(states[0].published_database, "select * from fct_session_starts"))
+
+
+def test_two_publications_at_once_do_not_meet(server: Server, database: str, states: list[Settings]) -> None:
+    from adbc_driver_postgresql import dbapi
+
+    target = PostgresSettings(server.url(database))
+    with dbapi.connect(server.url(database)) as other, other.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(hashtext('conversation_starts conversation_starts'))")
+        cursor.fetchall()
+        with pytest.raises(StartsError, match="Another publication"):
+            published(states[0], target)
+
+
+def test_the_password_appears_nowhere(
+    server: Server, database: str, states: list[Settings], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Through Dagster, with a run that succeeds and runs that fail: not in a log, an event, the metadata or what is stored."""
+    from dagster import DagsterInstance
+
+    from orchestration.definitions import defs
+
+    job = defs.resolve_job_def("publish_to_postgres")
+    told = []
+    for url, success in [
+        (server.url(database), True),
+        (server.url(database, password=PASSWORD + "-wrong"), False),
+        (f"postgresql://postgres:{PASSWORD}@127.0.0.1:1/bi", False),
+        (f"postgresql://postgres:{PASSWORD}/half@127.0.0.1:1/bi", False),
+    ]:
+        environment = {"STARTS_DATA": str(states[0].data), "STARTS_POSTGRES_URL": url}
+        with patch.dict(os.environ, environment), DagsterInstance.local_temp(str(tmp_path)) as instance:
+            result = job.execute_in_process(instance=instance, raise_on_error=False)
+            assert result.success is success
+            told += [repr(event) + str(event.event_specific_data) for event in result.all_events]
+            told += [entry.to_json() for entry in instance.all_logs(result.run_id)]
+    output = capfd.readouterr()
+    assert "cannot be reached" in output.err
+    for text in (output.out, output.err, *told, repr(PostgresSettings(server.url(database)))):
+        assert PASSWORD not in text
+    for path in [*tmp_path.rglob("*"), *states[0].data.rglob("*")]:
+        assert path.is_dir() or PASSWORD.encode() not in path.read_bytes(), path
+
+
+def test_a_run_with_a_url_ends_in_postgres(server: Server, database: str, states: list[Settings]) -> None:
+    command = [sys.executable, "-m", "orchestration"]
+    environment = os.environ | {
+        "STARTS_LANDING": str(states[1].data.parent / "landing"),
+        "STARTS_DATA": str(states[1].data),
+        "STARTS_POSTGRES_URL": server.url(database),
+        "STARTS_MAX_REJECTED_SHARE": "1",
+        "DAGSTER_HOME": str(PROJECT_ROOT),
+    }
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "published  PostgreSQL at 127.0.0.1:" in done.stdout
+    assert is_state(server, database, states[1])
+    environment["STARTS_POSTGRES_URL"] = f"postgresql://postgres:{PASSWORD}/half@127.0.0.1/bi"
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "STARTS_POSTGRES_URL is no URL" in done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_the_job_publishes_to_postgres_only_where_a_url_is_set(states: list[Settings]) -> None:
+    from orchestration.definitions import defs
+
+    assert not any("postgres" in name for name in defs.resolve_job_def("conversation_starts").graph.node_dict)
+    with patch.dict(os.environ, {"STARTS_DATA": str(states[0].data)}):
+        result = defs.resolve_job_def("publish_to_postgres").execute_in_process(raise_on_error=False)
+    assert not result.success
