@@ -21,12 +21,12 @@
     {{ return(0) }}
 {%- endmacro %}
 
-{# Keeps the touched conversations; keeps all when there is nothing to build upon. #}
-{% macro where_touched() -%}
+{# The conversation is a touched one; every one is when there is nothing to build upon. #}
+{% macro is_touched() -%}
     {%- set touched = ref('int_conversations_touched') -%}
     {%- if built_through_load_id() > 0 -%}
-    where conversation_key in (select touched.conversation_key from {{ touched }} as touched)
+    conversation_key in (select touched.conversation_key from {{ touched }} as touched)
     {%- else -%}
-    where true
+    true
     {%- endif -%}
 {%- endmacro %}

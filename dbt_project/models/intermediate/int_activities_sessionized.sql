@@ -35,7 +35,8 @@ moments as (
         happened_at as activity_at,
         cast(null as timestamp) as notification_at
     from inbound_messages
-    {{ where_touched() }}
+    where
+        {{ is_touched() }}
         and is_kept
 
 ),
@@ -84,10 +85,11 @@ final as (
         activity_at is not null as is_activity,
         is_attempted_start,
         latest_notification_at,
-        case when not is_attempted_start then
-            max(starts_session_at) over (
-                partition by conversation_key order by happened_at range between unbounded preceding and current row
-            )
+        case
+            when not is_attempted_start
+                then max(starts_session_at) over (
+                    partition by conversation_key order by happened_at range between unbounded preceding and current row
+                )
         end as session_started_at,
         min(starts_session_at) over (partition by conversation_key) as first_session_started_at
     from moments_judged

@@ -65,7 +65,9 @@ final as (
         channels_named.line_number,
         sessions_started.contact_id,
         sessions_started.customer_id,
-        {{ user_type('sessions_started.is_first_session', 'sessions_started.customer_created_at', 'sessions_started.session_started_at') }} as user_type,
+        {{ user_type(
+            'sessions_started.is_first_session', 'sessions_started.customer_created_at', 'sessions_started.session_started_at'
+        ) }} as user_type,
         flagged_notifications.message_id,
         flagged_notifications.template_name,
         null as template_language,

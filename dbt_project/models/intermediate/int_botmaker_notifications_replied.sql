@@ -22,12 +22,10 @@ messages_answering as (
     inner join session_messages
         on notifications.session_key = session_messages.session_key
         and session_messages.sender = 'user'
-        and session_messages.happened_at >= notifications.notification_at
-        and (
-            session_messages.happened_at < notifications.next_notification_at
-            or notifications.next_notification_at is null
-        )
-    where not notifications.is_not_sent
+        and notifications.notification_at <= session_messages.happened_at
+    where
+        not notifications.is_not_sent
+        and (notifications.next_notification_at is null or session_messages.happened_at < notifications.next_notification_at)
 
 ),
 

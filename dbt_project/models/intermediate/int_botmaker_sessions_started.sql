@@ -20,11 +20,10 @@ touched_sessions as (
 
     select *
     from sessions
-    {{ where_touched() }}
+    where
+        {{ is_touched() }}
         and is_kept
-        {% if not var('include_testers') %}
-        and not is_tester
-        {% endif %}
+        and {{ 'true' if var('include_testers') else 'not is_tester' }}
 
 ),
 

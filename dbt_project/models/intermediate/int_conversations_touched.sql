@@ -1,5 +1,7 @@
 {% set built_through = built_through_load_id() %}
 
+-- Some of these are read only where there is a build to go on from.
+-- noqa: disable=ST03
 with sends as (
 
     select * from {{ ref('int_sends_deduplicated') }}

@@ -56,7 +56,7 @@ sightings as (
         min(load_id) as first_load_id,
         max(load_id) as last_load_id
     from new_sightings
-    group by 1, 2
+    group by coalesce(given_channel_id, ''), coalesce(given_line_number, '')
     {% if is_incremental() %}
     union all
     select given_channel_id, given_line_number, first_load_id, last_load_id from {{ this }}

@@ -34,7 +34,8 @@ touched_messages as (
 
     select message_key, context_key, message_type
     from inbound_messages
-    {{ where_touched() }}
+    where
+        {{ is_touched() }}
         and is_kept
 
 ),

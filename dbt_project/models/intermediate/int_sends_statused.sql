@@ -26,7 +26,8 @@ touched_sends as (
 
     select message_key, message_id, conversation_key, sent_at, is_notification, has_error, error_code, error_detail
     from sends
-    {{ where_touched() }}
+    where
+        {{ is_touched() }}
         and is_kept
 
 ),

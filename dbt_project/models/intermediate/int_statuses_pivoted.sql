@@ -54,7 +54,7 @@ merged_statuses as (
     from pivoted_statuses
     group by message_key
     {% else %}
-    select * from pivoted_statuses
+    select * from pivoted_statuses -- noqa: LT02
     {% endif %}
 
 ),

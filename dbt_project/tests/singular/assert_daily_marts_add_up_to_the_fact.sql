@@ -45,7 +45,9 @@ funnel as (
 )
 
 select
-    coalesce(fact.session_start_date, daily.session_start_date, by_status.session_start_date, funnel.session_start_date) as session_start_date,
+    coalesce(
+        fact.session_start_date, daily.session_start_date, by_status.session_start_date, funnel.session_start_date
+    ) as session_start_date,
     fact.notifications,
     daily.notifications as daily_notifications,
     by_status.notifications as status_notifications,

@@ -30,10 +30,10 @@ accounted_for as (
         coalesce(sum(copies), 0) as copies,
         (
             select count(*)
-            from {{ source('raw', 'botmaker_session_events') }}
+            from {{ source('raw', 'botmaker_session_events') }} as events
             where
-                message_id is null
-                or name not in (
+                events.message_id is null
+                or events.name not in (
                     'notification-sent', 'notification-delivered', 'notification-read',
                     'notification-error', 'notification-status-error'
                 )
@@ -51,7 +51,7 @@ accounted_for as (
         'sent results' as kind,
         count(*) as kept,
         coalesce(sum(copies), 0) as copies,
-        (select count(*) from {{ source('raw', 'botmaker_sent_results') }} where session_id is null) as unused
+        (select count(*) from {{ source('raw', 'botmaker_sent_results') }} as results where results.session_id is null) as unused
     from {{ ref('int_botmaker_sent_results_merged') }}
 
 )

@@ -20,6 +20,14 @@ starting_notifications as (
 
 )
 
-(select * from session_starts except select * from starting_notifications)
-union all
-(select * from starting_notifications except select * from session_starts)
+select
+    coalesce(session_starts.session_start_date, starting_notifications.session_start_date) as session_start_date,
+    session_starts.sends,
+    starting_notifications.sends as sends_of_notifications
+from session_starts
+full outer join starting_notifications
+    on session_starts.session_start_date = starting_notifications.session_start_date
+    and session_starts.origin = starting_notifications.origin
+    and session_starts.user_type = starting_notifications.user_type
+    and session_starts.last_status = starting_notifications.last_status
+where session_starts.sends is distinct from starting_notifications.sends
