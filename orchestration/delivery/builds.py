@@ -45,6 +45,15 @@ class Build:
     kind: BuildKind
 
 
+def build_that_still_holds(connection: duckdb.DuckDBPyConnection, settings: Settings) -> FinishedBuild | None:
+    """Return the last build if it finished, nothing has landed since, and it was of today's definition."""
+    build = last_finished_build(connection)
+    if build is None or build.definition_sha256 != definition_sha256(settings):
+        return None
+    row = connection.execute("select coalesce(max(load_id), 0) from raw.landed_files").fetchone()
+    return build if row == (build.through_load_id,) else None
+
+
 def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
     """Open a build; it is a rebuild when models, look-ups or variables changed since the last finished one."""
     definition = definition_sha256(settings)

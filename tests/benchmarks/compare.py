@@ -33,6 +33,9 @@ def make_logs(folder: Path, sends: int) -> None:
 
 def run_job(_folder: Path) -> dict[str, float]:
     """Run the job in this process, on the environment's folders; return the seconds of each step."""
+    # dbt is imported when it is first run; imports are start-up here, as for the others.
+    import dbt.adapters.duckdb
+    import dbt.cli.main  # noqa: F401
     from dagster import DagsterEventType
 
     from orchestration.definitions import defs

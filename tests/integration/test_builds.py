@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from orchestration.delivery import builds
-from orchestration.delivery.builds import BuildKind, finish_build, start_build
+from orchestration.delivery.builds import BuildKind, build_that_still_holds, finish_build, start_build
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import Settings
 
@@ -35,3 +35,30 @@ def test_a_build_goes_on_only_from_tables_of_its_own_definition(
                 finish_build(connection, attempt)
         monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
         assert start_build(connection, Settings()).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("attempts", "landed_since", "holds"),
+    [
+        ([], False, False),
+        ([("a", True)], False, True),
+        ([("a", True)], True, False),
+        ([("b", True)], False, False),
+        ([("a", True), ("a", False)], False, False),
+        ([("a", False), ("a", True)], False, True),
+    ],
+)
+def test_a_build_holds_until_something_lands_or_its_definition_changes(
+    monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], landed_since: bool, holds: bool
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(RAW_SCHEMA_SQL)
+        for definition, finishes in attempts:
+            monkeypatch.setattr(builds, "definition_sha256", lambda _settings, definition=definition: definition)
+            attempt = start_build(connection, Settings())
+            if finishes:
+                finish_build(connection, attempt)
+        if landed_since:
+            connection.execute("insert into raw.landed_files values ('sends', 'a', 'x', 1, 1, 1, 0, 'landed', null, now(), 1)")
+        monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
+        assert (build_that_still_holds(connection, Settings()) is not None) is holds
