@@ -11,7 +11,7 @@ export UV_SYSTEM_CERTS := true
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test superset-test dev lint bench sample-logs sample-botmaker clean
+.PHONY: help run test superset-test dev lint docs bench sample-logs sample-botmaker clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,11 @@ lint: .venv/.synced ## Check style, types and the rules of the dbt project
 	.venv/bin/python -m tests.project.lint_artifacts .lint
 	.venv/bin/dbt-bouncer run --config-file dbt_project/dbt-bouncer.yml
 	STARTS_WAREHOUSE=.lint/warehouse.duckdb .venv/bin/sqlfluff lint dbt_project/models dbt_project/tests/singular
+
+docs: .venv/.synced ## Build the documentation of every model and column, after a run
+	STARTS_WAREHOUSE=$(or $(STARTS_DATA),$(CURDIR)/data)/warehouse.duckdb .venv/bin/dbt --quiet docs generate --static \
+		--project-dir dbt_project --profiles-dir dbt_project
+	@echo "dbt_project/target/static_index.html"
 
 bench: .venv/.synced ## Compare the job with the floor and with pandas on 1M sends
 	.venv/bin/python -m tests.benchmarks.compare
