@@ -33,7 +33,8 @@ def build_arguments(settings: Settings, build: Build) -> list[str]:
 
     A build upon another one of the same definition leaves out what cannot have changed, a third of the nodes.
     """
-    arguments = ["build", "--exclude-resource-type", "unit_test", *common_arguments(settings)]
+    # Nobody reads what dbt would write of its results: they are told as it runs.
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--no-write-json", *common_arguments(settings)]
     if build.kind is BuildKind.REBUILD:
         return [*arguments, "--full-refresh"]
     if build.kind is BuildKind.INCREMENT:
