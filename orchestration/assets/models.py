@@ -1,5 +1,6 @@
 """The dbt models as assets and their data tests as asset checks."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, Failure,
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
+from orchestration.assets.checks import explain_failure
 from orchestration.assets.freshness import FRESH
 from orchestration.assets.landing import LEDGER_KEY
 from orchestration.dbt import build_arguments, manifest_path, run_dbt
@@ -57,11 +59,17 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
     events, failure = run_dbt(warehouse.settings, build_arguments(warehouse.settings, build))
     for event in events:
         message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
-        yield from message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context)
+        for result in message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
+            yield _explained(result, event) if isinstance(result, AssetCheckResult) and not result.passed else result
     if failure is not None:
         raise Failure(description=f"The models or their checks failed, so nothing is published:\n{failure}", allow_retries=False)
     with warehouse.open() as connection:
         finish_build(connection, build)
+
+
+def _explained(result: AssetCheckResult, event: Mapping[str, Any]) -> AssetCheckResult:
+    test = json.loads(_MANIFEST.read_text(encoding="utf-8"))["nodes"][event["data"]["node_info"]["unique_id"]]
+    return result._replace(description=explain_failure(test, int(event["data"].get("num_failures", 0))))
 
 
 def _as_before(context: AssetExecutionContext, build: FinishedBuild) -> Iterator[MaterializeResult | AssetCheckResult]:

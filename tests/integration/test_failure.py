@@ -176,6 +176,7 @@ def test_a_failed_check_blocks_publication(pipeline: Callable[..., Pipeline]) ->
     write_files(run.landing, "webhooks", "1.jsonl", [body])
     result = run_command(run)
     assert result.returncode == 1
+    assert "Rows of fct_session_starts that share their `session_start_id` with another row: 1" in result.stderr
     assert "unique_fct_session_starts_session_start_id" in result.stderr
     assert published_bytes(run) == before
 

@@ -2,6 +2,7 @@
 
 import duckdb
 
+from orchestration.assets.checks import explain_failure
 from orchestration.assets.metadata import draw_funnel, preview
 
 
@@ -21,3 +22,15 @@ def test_a_preview_leaves_out_who_it_was() -> None:
         table = preview(connection, "select '5511900000001' as contact_id, 'wamid.NTUxMTk' as message_id, 'welcome' as template_name")
     assert [column.name for column in table.schema.columns] == ["template_name"]
     assert [record.data for record in table.records] == [{"template_name": "welcome"}]
+
+
+def test_a_failed_test_of_a_column_is_told_in_a_sentence() -> None:
+    test = {"name": "unique_a_id", "test_metadata": {"name": "unique"}, "column_name": "id", "attached_node": "model.p.a"}
+    assert explain_failure(test, 2) == "Rows of a that share their `id` with another row: 2 (unique_a_id)."
+    assert explain_failure({**test, "test_metadata": {"name": "new"}}, 1) == "Rows of a that break the rule `new`: 1 (unique_a_id)."
+
+
+def test_a_failed_singular_test_is_told_in_its_own_words() -> None:
+    sql = "-- Sums hold. A row\n-- is a day on which they do not.\nselect 1\n-- not this"
+    told = explain_failure({"name": "assert_sums", "test_metadata": None, "raw_code": sql}, 1000)
+    assert told == "Rows found by assert_sums: 1,000. Sums hold. A row is a day on which they do not."
