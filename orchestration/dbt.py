@@ -4,6 +4,7 @@ A warm `dbtRunner` saves the three seconds that `dbt --version` and a cold start
 it goes down with the run that a kill ends: no orphan keeps writing to the warehouse.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -58,18 +59,22 @@ def common_arguments(settings: Settings) -> list[str]:
 
 
 def manifest_path(settings: Settings) -> Path:
-    """Return the manifest's path, after parsing the project if the manifest is missing or older than it."""
+    """Return the manifest's path, after parsing the project if the manifest is missing or of other files than today's."""
     path = settings.dbt_target_dir / "manifest.json"
-    if not path.exists() or path.stat().st_mtime < _last_change():
+    made_from = settings.dbt_target_dir / "manifest_made_from"
+    project = _project_fingerprint()
+    if not path.exists() or not made_from.exists() or made_from.read_text(encoding="utf-8") != project:
         settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
         _invoke(settings, parse_arguments(settings), [])
+        made_from.write_text(project, encoding="utf-8")
     return path
 
 
-def _last_change() -> float:
-    """Return when the project last changed; a folder's own time tells of files that went away."""
-    paths = [*_SETTINGS_OF_DBT, *(path for root in _SOURCES_OF_THE_MANIFEST for path in (root, *root.rglob("*")))]
-    return max(path.stat().st_mtime for path in paths)
+def _project_fingerprint() -> str:
+    """Hash the project's files by place, size and time: a checkout of another version may be older than the manifest."""
+    paths = [*_SETTINGS_OF_DBT, *(path for root in _SOURCES_OF_THE_MANIFEST for path in root.rglob("*") if path.is_file())]
+    stamps = sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+    return hashlib.sha256(repr(stamps).encode()).hexdigest()
 
 
 class DbtError(Exception):

@@ -7,10 +7,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration.dbt import build_arguments, common_arguments, run_dbt
+from orchestration.dbt import build_arguments, common_arguments, manifest_path, run_dbt
 from orchestration.delivery.builds import Build, BuildKind
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
-from orchestration.settings import Settings
+from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +103,15 @@ def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(se
     everything = _selected(settings, BuildKind.FIRST)
     assert everything == set(nodes)
     assert everything - _selected(settings, BuildKind.INCREMENT) == left_out
+
+
+def test_a_manifest_of_other_files_is_made_anew_even_if_they_are_older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(data=tmp_path)
+    manifest = manifest_path(settings)
+    of_today = manifest.read_text(encoding="utf-8")
+    made_at = manifest.stat().st_mtime_ns
+    assert manifest_path(settings).stat().st_mtime_ns == made_at
+    # As an earlier version of the project has left it.
+    manifest.write_text("{}", encoding="utf-8")
+    monkeypatch.setattr("orchestration.dbt._SETTINGS_OF_DBT", (DBT_PROJECT_DIR / "dbt_project.yml",))
+    assert json.loads(manifest_path(settings).read_text(encoding="utf-8"))["nodes"].keys() == json.loads(of_today)["nodes"].keys()
