@@ -103,8 +103,14 @@ def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
 
 
 def disown_builds(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the next build start from the raw tables, and what is published and exported be written anew after it."""
-    connection.execute("update raw.builds set definition_sha256 = '', started_at = started_at - interval 1 microsecond")
+    """Make the next build start from the raw tables, and what is published and exported be written anew after it.
+
+    It is complete through nothing then, so that whether too much was rejected is asked of all files together:
+    those that a replay reads again would never pass on their own.
+    """
+    connection.execute(
+        "update raw.builds set definition_sha256 = '', through_load_id = 0, started_at = started_at - interval 1 microsecond"
+    )
 
 
 def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:

@@ -182,6 +182,15 @@ def test_replaying_takes_in_what_a_newer_version_can_read(tmp_path: Path) -> Non
     assert made.rows("raw.rejected_records", published=False) == []
 
 
+def test_replayed_files_are_not_held_to_the_limit_on_their_own(tmp_path: Path) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
+    _put(made, "sends/1.jsonl", *(_send(f"55119876{number:05}", 1) for number in range(40)))
+    _put(made, "sends/2.jsonl", "not json")
+    assert made.run().success
+    assert _command(made, "replay") == 0
+    assert len(made.rows("fct_notifications")) == 40
+
+
 def test_there_may_be_nothing_to_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
     _put(made, "sends/1.jsonl", _send(OTHER, 1))
