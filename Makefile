@@ -25,7 +25,7 @@ run: .venv/.synced ## Land, build, check, publish and export once
 	@.venv/bin/python -m orchestration
 
 dev: .venv/.synced ## Open the Dagster UI on http://localhost:3000
-	.venv/bin/dagster dev -m orchestration.definitions
+	.venv/bin/dg dev
 
 test: .venv/.synced ## Run every test
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)
