@@ -30,7 +30,8 @@ _TYPES = {
     "BIGINT": "bigint",
     "DOUBLE": "double precision",
 }
-_PRIMARY_KEYS = {"fct_session_starts": "session_start_id", "fct_notifications": "message_id"}
+# Two sessions of Botmaker may tell of one message.
+_PRIMARY_KEYS = {"fct_session_starts": "session_start_id", "fct_notifications": "session_start_id, message_id"}
 # The day serves the report's period and the replacement of days; the contact, a look-up of one person. Names of templates
 # have no index: they come in any length, and a tree takes no more than 2,700 bytes.
 _INDEXES = {mart: ["(session_start_date)"] for mart in MARTS} | {

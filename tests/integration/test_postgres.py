@@ -51,6 +51,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> list[Settings]:
     sends, webhooks = hostile_records(7, more_contacts=60)
     write_files(run.landing, "sends", "1.jsonl", sends)
     write_files(run.landing, "webhooks", "1.jsonl", webhooks)
+    write_files(run.landing, "botmaker/sessions", "1.jsonl", [_session_telling_of_one_message(hour) for hour in (10, 20)])
     run.environment = {"STARTS_MAX_REJECTED_SHARE": "1"}
     assert run.run().success
     shutil.copytree(run.data, folder / "first")
@@ -64,6 +65,18 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> list[Settings]:
     write_files(run.landing, "sends", "2.jsonl", [json.dumps(late).encode()])
     assert run.run().success
     return [Settings(data=folder / "first"), Settings(data=run.data)]
+
+
+def _session_telling_of_one_message(hour: int) -> bytes:
+    at = f"2026-10-05T{hour}:00:00Z"
+    session = {
+        "id": f"CHAT_{at}",
+        "creationTime": at,
+        "startingCause": "WhatsAppTemplate",
+        "chat": {"chat": {"chatId": "CHAT", "channelId": "line", "contactId": "5511977770001"}},
+        "events": [{"name": "notification-sent", "creationTime": at, "info": {"messageId": "M", "whatsappTemplate": "welcome"}}],
+    }
+    return json.dumps(session).encode()
 
 
 @pytest.fixture
