@@ -1091,6 +1091,15 @@ def test_a_backfill_in_dagster_counts_what_it_did(tmp_path: Path) -> None:
     assert sessions["bytes"] > 0
 
 
+def test_one_run_of_the_job_fetches_lands_and_publishes(tmp_path: Path) -> None:
+    with botmaker_server(page_size=2) as server:
+        recent(server, 3)
+        with patch.dict(os.environ, environment(server, tmp_path)):
+            assert job("botmaker_starts").success
+    with duckdb.connect(str(tmp_path / "data" / "published" / "conversation_starts.duckdb"), read_only=True) as published:
+        assert published.execute("select source, count(*) from fct_session_starts group by source").fetchall() == [("botmaker", 3)]
+
+
 def test_the_token_is_nowhere_in_what_a_run_leaves_behind(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
