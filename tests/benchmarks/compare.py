@@ -73,7 +73,8 @@ CONTENDERS = {"job": run_job, "floor": run_floor, "pandas": run_pandas}
 
 def contend(name: str, folder: Path, landing: Path) -> tuple[dict[str, float], float]:
     """Run a contender in a process of its own; return its steps' seconds and its peak memory in GB."""
-    environment = {**os.environ, "STARTS_LANDING": str(landing), "STARTS_DATA": str(folder / "data")}
+    folders = {"STARTS_LANDING": landing, "STARTS_DATA": folder / "data", "DAGSTER_HOME": folder}
+    environment = {**os.environ, **{name: str(path) for name, path in folders.items()}}
     command = [sys.executable, "-m", "tests.benchmarks.compare", "--contender", name, "--folder", str(folder)]
     output = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
     answer = json.loads(output.splitlines()[-1])
