@@ -1,10 +1,12 @@
 """Export the report as TSV: a file per report day, kept up to date, and any selection on demand."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import local
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +14,7 @@ import duckdb
 
 from orchestration.delivery.builds import days_changed_since, is_known
 from orchestration.delivery.selection import ExportSelection
-from orchestration.delivery.tsv import Layout, prepare_rows, write_tsv
+from orchestration.delivery.tsv import Layout, prepare_cells, write_tsv
 from orchestration.errors import StartsError
 from orchestration.files import put_in_place, sha256_of
 from orchestration.settings import Language, Settings
@@ -48,10 +50,8 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
         to_look_at = {*_days_to_look_at(warehouse, published, settings, manifest, publication), *asked_for}
         days = sorted(day for day in to_look_at if day >= first_day)
         result.removed += _remove_expired(settings.exports_dir, files, first_day)
-        if days:
-            prepare_rows(published, settings, settings.language, "s.session_start_date in (select unnest($days))", {"days": days})
-        for day in days:
-            _export_day(published, settings, day, files, result)
+        for day, rows in _write_drafts(published, settings, days):
+            _put_day_in_place(settings, day, rows, files, result)
         if manifest is None:
             # Without a manifest nothing is known of the files that lie here from before.
             result.removed += _remove_strangers(settings.exports_dir, files)
@@ -76,10 +76,9 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
     language = Language(selection.language) if selection.language else usual_language
     condition, values = selection.condition()
     with duckdb.connect(str(settings.published_database), read_only=True) as published:
-        published.execute("set timezone = 'UTC'")
         selection.check_known(published)
-        prepare_rows(published, settings, language, condition, values)
-        rows = write_tsv(published, draft, language, layout=layout)
+        prepare_cells(published)
+        rows = write_tsv(published, draft, settings, condition, values, language, layout)
     put_in_place(draft, path)
     return path, rows
 
@@ -136,13 +135,38 @@ def _days_to_look_at(
     return sorted({*changed, *lost})
 
 
-def _export_day(
-    published: duckdb.DuckDBPyConnection, settings: Settings, day: date, files: dict[str, dict[str, Any]], result: DailyExports
-) -> None:
-    name = f"sessionStartingCauses-{day:%Y-%m-%d}.tsv"
-    path = settings.exports_dir / name
-    draft = path.with_name(f".{name}.draft")
-    rows = write_tsv(published, draft, settings.language, day)
+def _write_drafts(published: duckdb.DuckDBPyConnection, settings: Settings, days: list[date]) -> Iterator[tuple[date, int]]:
+    """Write each day's draft, as many at a time as DuckDB has threads; yield (day, number of rows).
+
+    A day is one row group of DuckDB or two, which it writes with one thread: on 2 cores, two at a time
+    took 2.5 s for a million rows in 62 days, one at a time 3.4 s.
+    """
+    threads = published.execute("select current_setting('threads')::integer").fetchone()
+    assert threads is not None
+    own = local()
+
+    def open_cursor() -> None:
+        own.cursor = published.cursor()
+        prepare_cells(own.cursor)
+
+    def write_draft(day: date) -> int:
+        return write_tsv(own.cursor, _draft_of(settings, day), settings, "s.session_start_date = $day", {"day": day}, settings.language)
+
+    with ThreadPoolExecutor(threads[0], initializer=open_cursor) as pool:
+        yield from zip(days, pool.map(write_draft, days), strict=True)
+
+
+def _draft_of(settings: Settings, day: date) -> Path:
+    return settings.exports_dir / f".{_file_name(day)}.draft"
+
+
+def _file_name(day: date) -> str:
+    return f"sessionStartingCauses-{day:%Y-%m-%d}.tsv"
+
+
+def _put_day_in_place(settings: Settings, day: date, rows: int, files: dict[str, dict[str, Any]], result: DailyExports) -> None:
+    name = _file_name(day)
+    path, draft = settings.exports_dir / name, _draft_of(settings, day)
     if rows == 0:
         draft.unlink()
         path.unlink(missing_ok=True)

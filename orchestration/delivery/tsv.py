@@ -5,7 +5,6 @@ million rows in one scan.
 """
 
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from pathlib import Path
 
@@ -101,43 +100,13 @@ end;
 """
 
 
-def prepare_rows(
-    published: duckdb.DuckDBPyConnection, settings: Settings, language: Language, where: str, parameters: dict[str, object]
-) -> None:
-    """Collect the report rows that fulfil `where`, with their cells written, in the temporary table `tsv_rows`.
-
-    By report day and then in the order of the file, so that a day is one stretch of the table: sorted
-    once for all days, sixty files of a million rows take a third of the time.
-    `where` is one of this package's own conditions; its values are bound through `parameters`.
-    """
+def prepare_cells(published: duckdb.DuckDBPyConnection) -> None:
+    """Make known to a connection what `write_tsv` asks for: how a cell is written, and what the failure codes are called."""
+    published.execute("set timezone = 'UTC'")
     published.execute(_CELL_MACROS)
-    cells = ",\n        ".join(f"{column.sql} as {column.name}" for column in TSV_COLUMNS)
     published.execute(
-        f"""
-        create or replace temp table tsv_rows as
-        with reasons as (
-            select failure_code, label_{language.value} as label
-            from read_csv($failure_reasons, header = true, all_varchar = true)
-        ),
-        starts as (
-            select
-                s.*,
-                case when s.is_not_sent then coalesce(
-                    (select label from reasons where reasons.failure_code = s.failure_code),
-                    (select label from reasons where reasons.failure_code = 'unknown')
-                ) end as translated_reason
-            from fct_session_starts as s
-            where s.is_in_report and {where}
-        )
-        select
-        session_start_date as _report_date,
-        sent_at as _sent_at,
-        session_start_id as _session_start_id,
-        {cells}
-        from starts
-        order by _report_date, _sent_at nulls last, _session_start_id
-        """,
-        {"report_timezone": settings.report_timezone, "failure_reasons": str(FAILURE_REASONS), **parameters},
+        "create or replace temp table failure_labels as from read_csv($file, header = true, all_varchar = true)",
+        {"file": str(FAILURE_REASONS)},
     )
 
 
@@ -149,25 +118,40 @@ def header_of(layout: Layout, language: Language) -> list[tuple[TsvColumn, str]]
 
 
 def write_tsv(
-    published: duckdb.DuckDBPyConnection, path: Path, language: Language, day: date | None = None, layout: Layout = Layout.STANDARD
+    published: duckdb.DuckDBPyConnection,
+    path: Path,
+    settings: Settings,
+    where: str,
+    parameters: dict[str, object],
+    language: Language,
+    layout: Layout = Layout.STANDARD,
 ) -> int:
-    """Write the rows of `tsv_rows` (of one report day, or all) to a file; return the number of rows.
+    """Write the report rows that fulfil `where` to a file; return the number of rows.
 
     Sorted by `sent_at`, then `session_start_id`; what a user started has no `sent_at` and comes last.
+    `where` is one of this package's own conditions on a session start `s`; its values are bound through `parameters`.
     """
-    columns = ", ".join(f'{column.name} as "{header}"' for column, header in header_of(layout, language))
-    # A day's rows lie in order; several days are merged into one order by time.
-    rows = (
-        "tsv_rows order by _sent_at nulls last, _session_start_id"
-        if day is None
-        else f"tsv_rows where _report_date = date '{day:%Y-%m-%d}'"
-    )
+    columns = ",\n                ".join(f'{column.sql} as "{header}"' for column, header in header_of(layout, language))
     row = published.execute(
         f"""
         copy (
-            select {columns} from {rows}
+            with starts as (
+                select
+                    s.*,
+                    case when s.is_not_sent then coalesce(
+                        (select label_{language.value} from failure_labels as l where l.failure_code = s.failure_code),
+                        (select label_{language.value} from failure_labels as l where l.failure_code = 'unknown')
+                    ) end as translated_reason
+                from fct_session_starts as s
+                where s.is_in_report and {where}
+            )
+            select
+                {columns}
+            from starts
+            order by starts.sent_at nulls last, starts.session_start_id
         ) to {quoted(path)} (format csv, header true, delimiter '\t', quote '"', escape '"', nullstr '')
-        """
+        """,
+        {"report_timezone": settings.report_timezone, **parameters},
     ).fetchone()
     assert row is not None
     return int(row[0])
