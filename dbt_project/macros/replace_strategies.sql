@@ -45,7 +45,7 @@
 {%- endmacro %}
 
 {% macro changed_report_days() -%}
-    {{ return(api.Relation.create(database=target.database, schema='intermediate', identifier='changed_report_days')) }}
+    {{ return(api.Relation.create(database=source('raw', 'builds').database, schema='intermediate', identifier='changed_report_days')) }}
 {%- endmacro %}
 
 {% macro create_changed_report_days() -%}
