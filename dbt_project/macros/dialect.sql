@@ -1,16 +1,21 @@
 {# Everything in which engines differ. Models call these and are otherwise the same SQL on DuckDB and Spark. #}
 
-{# A 128-bit key of some columns: a third of the memory of grouping and joining by the ids themselves. #}
+{# A 128-bit key of some columns, null where one of them is: a third of the memory of grouping and joining by the
+   ids themselves. The length of each column but the last keeps `a|b` and `c` apart from `a` and `b|c`. #}
 {% macro key_hash(columns) -%}
-    {{ return(adapter.dispatch('key_hash')(columns)) }}
+    {%- set parts = [] -%}
+    {%- for column in columns[:-1] -%}
+        {%- do parts.extend(["cast(length(" ~ column ~ ") as " ~ dbt.type_string() ~ ")", column]) -%}
+    {%- endfor -%}
+    {{ return(adapter.dispatch('hash_of_text')((parts + columns[-1:]) | join(" || '|' || "))) }}
 {%- endmacro %}
 
-{% macro default__key_hash(columns) -%}
-    md5(concat_ws('|', {{ columns | join(', ') }}))
+{% macro default__hash_of_text(text) -%}
+    md5({{ text }})
 {%- endmacro %}
 
-{% macro duckdb__key_hash(columns) -%}
-    md5_number({{ columns | join(" || '|' || ") }})
+{% macro duckdb__hash_of_text(text) -%}
+    md5_number({{ text }})
 {%- endmacro %}
 
 {# The day of a UTC time stamp in the report's zone. #}

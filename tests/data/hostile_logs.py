@@ -5,8 +5,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-CHANNELS = ["108234567890101", "lab-line-7", "+55 11 4002-8922"]
-CONTACTS = ["5511900000001", "+55 11 90000-0001", "5511900000002", "US.13490001", "541150000003"]
+# The last channel and contacts are two conversations that read the same when written one after the other.
+CHANNELS = ["108234567890101", "lab-line-7", "+55 11 4002-8922", "lab-line-7|US.1"]
+CONTACTS = ["5511900000001", "+55 11 90000-0001", "5511900000002", "US.13490001", "541150000003", "US.2", "US.1|US.2"]
 HOUR = 3600
 START = 1_791_000_000  # 2026-10-03
 
