@@ -44,10 +44,22 @@ repeated_messages as (
         {{ columns | join(', ') }},
         cast(sum(copies) over (partition by {{ grain | join(', ') }}) as bigint) as copies,
         max(last_load_id) over (partition by {{ key }}) as last_load_id,
-        row_number() over (partition by {{ key }} order by {{ order | join(', ') }}) = 1 as is_kept,
         row_number() over (partition by {{ grain | join(', ') }} order by {{ order | join(', ') }}) as place_in_grain
     from candidates
     where {{ key }} in (select repeated_keys.{{ key }} from repeated_keys)
+
+),
+
+-- Chosen among what is left: equal copies tie, and two windows over all of them may each choose another one.
+ranked_messages as (
+
+    select
+        {{ columns | join(', ') }},
+        copies,
+        last_load_id,
+        row_number() over (partition by {{ key }} order by {{ order | join(', ') }}) = 1 as is_kept
+    from repeated_messages
+    where place_in_grain = 1
 
 ),
 
@@ -55,7 +67,7 @@ final as (
 
     select {{ columns | join(', ') }}, cast(copies as bigint) as copies, last_load_id, is_kept from single_messages
     union all
-    select {{ columns | join(', ') }}, copies, last_load_id, is_kept from repeated_messages where place_in_grain = 1
+    select {{ columns | join(', ') }}, copies, last_load_id, is_kept from ranked_messages
 
 )
 {% endmacro %}
