@@ -41,7 +41,8 @@ def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline]
     """As many as this, because an engine that sorts a few rows twice happens to put equal ones in the same order twice."""
     rnd = random.Random(7)
     sends = [
-        b'{"message_id": "wamid.%d", "sent_at": %d, "channel_id": "c", "contact_id": "5511%08d", "template_name": "t"}' % (n, 1791000000 + n, n)
+        b'{"message_id": "wamid.%d", "sent_at": %d, "channel_id": "c", "contact_id": "5511%08d", "template_name": "t"}'
+        % (n, 1791000000 + n, n)
         for n in range(600)
     ]
     webhooks = [
