@@ -108,6 +108,7 @@ class Lines:
         channel_id = self._identify(given or "", number)
         if number:
             self._seen[channel_id].add(number)
+            self._seen[given or ""].add(number)
         return channel_id
 
     def _identify(self, given: str, number: str) -> str:

@@ -10,13 +10,22 @@ channels as (
 
 ),
 
+-- A number that the seed gives to another channel was seen for the channel it came with all the same.
+sightings as (
+
+    select channel_id, given_line_number, first_load_id from lines_identified
+    union all
+    select given_channel_id as channel_id, given_line_number, first_load_id from lines_identified
+
+),
+
 line_numbers_seen as (
 
     select
         channel_id,
         given_line_number as line_number,
         min(first_load_id) as first_load_id
-    from lines_identified
+    from sightings
     where given_line_number <> ''
     group by channel_id, given_line_number
 
