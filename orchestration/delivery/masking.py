@@ -17,11 +17,12 @@ _HASH_DIGITS = 16
 # A wamid is base64 around the contact's own number, so a masked row must not carry one as it is.
 _MASKED_EXPRESSIONS = {
     "contact_id": "masked_contact(contact_id)",
+    "customer_id": "replace(customer_id, contact_id, masked_contact(contact_id))",
     "session_start_id": "masked_id(session_start_id, contact_id)",
     "session_id": "masked_id(session_id, contact_id)",
     "message_id": "masked_id(message_id, contact_id)",
     "chat_link": "replace(chat_link, contact_id, masked_contact(contact_id))",
-    "failure_detail": "replace(failure_detail, contact_id, masked_contact(contact_id))",
+    "failure_detail": "masked_text(failure_detail, contact_id)",
 }
 
 _MACROS = f"""
@@ -33,6 +34,13 @@ create or replace temp macro masked_contact(contact) as keyed_hash(contact) || '
 create or replace temp macro masked_id(id, contact) as case
     when contains(cast(try(from_base64(substr(id, 7))) as varchar), contact) then 'wamid.' || keyed_hash(id)
     else replace(id, contact, masked_contact(contact))
+end;
+create or replace temp macro number_in_groups(digits) as
+    left(digits, 1) || regexp_replace(substr(digits, 2), '(.)', '[^0-9]{{0,2}}\\1', 'g');
+create or replace temp macro masked_text(text, contact) as case
+    -- In words a number is often written in groups, with a space, a hyphen or brackets between its digits.
+    when regexp_full_match(contact, '[0-9]+') then regexp_replace(text, number_in_groups(contact), masked_contact(contact), 'g')
+    else replace(text, contact, masked_contact(contact))
 end;
 """
 

@@ -150,13 +150,20 @@ def test_masked_contacts_leave_no_number_behind(pipeline: Callable[..., Pipeline
     contact, key = "5511987654321", "a secret"
     wamid = "wamid.HBgNNTUxMTk4NzY1NDMyMRUCABEYEjI0NjVGNEVCQUQ3MjIzMkIyNQA="  # holds the number in base64
     run = pipeline(STARTS_CONTACTS="masked", STARTS_MASK_KEY=key)
-    write_files(run.landing, "sends", "1.jsonl", [send(message_id=wamid, contact_id=f"+{contact}", chat_link=f"https://wa.me/{contact}")])
+    leaks = {
+        "chat_link": f"https://wa.me/{contact}",
+        "customer_id": f"chat-{contact}",
+        "error": {"code": 131026, "details": f"Blocked for +55 (11) 98765-4321; {contact}."},
+    }
+    write_files(run.landing, "sends", "1.jsonl", [send(message_id=wamid, contact_id=f"+{contact}", **leaks)])
     assert run.run().success
     masked = hmac.new(key.encode(), contact.encode(), hashlib.sha256).hexdigest()[:16] + "-4321"
     (row,) = run.rows("fct_session_starts")
     assert row["contact_id"] == masked
     assert row["chat_link"] == f"https://wa.me/{masked}"
-    assert row["message_id"] == row["session_id"] == row["session_start_id"] != wamid
+    assert row["customer_id"] == f"chat-{masked}"
+    assert row["failure_detail"] == f"Blocked for +{masked}; {masked}."
+    assert row["message_id"] == row["session_start_id"] != wamid
     for path in [*run.settings.published_dir.rglob("*"), *run.settings.exports_dir.rglob("*")]:
         if path.is_file():
             content = path.read_bytes()
