@@ -115,6 +115,10 @@ def test_hostile_text_stays_in_its_cell(pipeline: Callable[..., Pipeline]) -> No
         assert not starts_like_formula or cell.removeprefix("+").replace(",", "").replace("-", "").isdigit(), repr(text)
     assert cells[f"m{texts.index('+1'):03d}"] == "+1"
     assert cells[f"m{texts.index('=1+1'):03d}"] == "'=1+1"
+    # Nothing is quoted that needs no quotes, for those who cut lines at tabs.
+    quoted = [cell for line in lines for cell in line.split("\t") if cell[:1] == '"']
+    assert quoted
+    assert all('""' in cell[1:-1] for cell in quoted)
     assert pd.read_csv(path, sep="\t").shape == (len(texts), 24)
 
 
