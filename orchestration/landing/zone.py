@@ -39,12 +39,17 @@ class LandingZone:
 
     def __init__(self, location: str, feeds: tuple[str, ...]) -> None:
         self.location = location
+        if location.startswith(("http://", "https://")):
+            # fsspec would look for links in the page, find none, and the zone would seem empty.
+            raise StartsError(
+                f"STARTS_LANDING is {location}: a web address has no list of files. Give a folder or a bucket, such as s3://…."
+            )
         try:
             self._filesystem, self._root = fsspec.core.url_to_fs(location)
         except (ImportError, ValueError) as error:
             raise StartsError(
                 f"STARTS_LANDING is {location}, and there is no driver for it here ({error}). "
-                "Install one: `uv sync --extra s3`, `--extra gcs` or `--extra azure`."
+                "Install one: `.venv/bin/uv sync --inexact --extra s3`, `--extra gcs` or `--extra azure`."
             ) from error
         self._check(feeds)
 

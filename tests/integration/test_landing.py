@@ -85,6 +85,38 @@ def test_the_same_content_lands_once_under_any_name_and_a_changed_file_again(con
     assert connection.execute("select count(*) from raw.sends").fetchone() == (3,)
 
 
+def test_blank_lines_are_no_records_but_count_as_lines(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    report = land(connection, tmp_path, "sends/a.jsonl", b"  \n\t\r\n\r\n" + b" " * 20 + b"\n \t" + lines(RECORD) + b"  ")
+    assert (report.records, report.rejected) == (1, 0)
+    assert connection.execute("select _line_number from raw.sends").fetchall() == [(5,)]
+
+
+def test_a_bad_byte_in_an_array_rejects_the_element_it_is_in(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    bad = json.dumps(RECORD).encode().replace(b"wamid.1", b"wamid.\xff")
+    report = land(connection, tmp_path, "sends/a.json", b"[" + json.dumps(RECORD).encode() + b",\n" + bad + b"]")
+    assert (report.landed, report.rejected) == (1, 1)
+    ((line_number, reason, record),) = connection.execute("select line_number, reason, record from raw.rejected_records").fetchall()
+    assert (line_number, reason, "wamid.\\xff" in record) == (2, "not UTF-8", True)
+
+
+@pytest.mark.parametrize("names", [("a.jsonl.gz", "b.jsonl"), ("b.jsonl.gz", "a.jsonl")])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_content_that_its_name_kept_from_landing_lands_under_another(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, names: tuple[str, str], together: bool
+) -> None:
+    misnamed, well_named = names
+    if together:
+        (tmp_path / "sends").mkdir()
+        (tmp_path / "sends" / misnamed).write_bytes(lines(RECORD))
+    else:
+        assert land(connection, tmp_path, f"sends/{misnamed}", lines(RECORD)).files_set_aside
+    assert land(connection, tmp_path, f"sends/{well_named}", lines(RECORD)).files_set_aside == []
+    assert connection.execute("select message_id from raw.sends").fetchall() == [("wamid.1",)]
+    assert connection.execute("select file_name, status, records from raw.landed_files").fetchall() == [
+        (f"sends/{well_named}", "landed", 1)
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -95,6 +127,7 @@ def test_the_same_content_lands_once_under_any_name_and_a_changed_file_again(con
         ({"sent_at": 1e15}, "sent_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
         ({"sent_at": -1}, "sent_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
         ({"sent_at": "0000-01-01T00:00:00Z"}, "sent_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
+        ({"sent_at": "2026-10-01T10:00:00+99:00"}, "sent_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
         ({"sent_at": "9999-12-31T23:59:59-03:00"}, "sent_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
         ({"sent_at": [1]}, "sent_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
         ({"template_name": 5}, "template_name: not a string"),
@@ -208,6 +241,11 @@ def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], tm
 def test_a_scheme_without_a_driver_says_what_to_install() -> None:
     with pytest.raises(StartsError, match="--extra gcs"):
         LandingZone("gs://bucket/logs", FEED_NAMES)
+
+
+def test_a_web_address_is_no_landing_zone() -> None:
+    with pytest.raises(StartsError, match="a web address has no list of files"):
+        LandingZone("https://example.com/logs", ("sends",))
 
 
 def test_a_line_longer_than_a_chunk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
