@@ -32,12 +32,23 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     """Bring the published files up to a finished build; leave every byte alone if nothing changed."""
     target = settings.published_database
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.draft")
-    _remove_draft(draft)
     base = _published_build_id(warehouse, target, settings, build)
     days = None if base is None else days_changed_since(warehouse, base)
     if days == [] and _parquet_is_complete(settings):
         return Publication(changed=False, rows=_count_rows(warehouse, "marts"), days_replaced=[])
+    try:
+        return _publish_days(warehouse, settings, build, days)
+    except duckdb.Error:
+        if days is None:
+            raise
+        # What lies there is damaged somewhere inside: nothing of it is worth building upon.
+        return _publish_days(warehouse, settings, build, None)
+
+
+def _publish_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, days: list[date] | None) -> Publication:
+    target = settings.published_database
+    draft = _draft_of(target)
+    _remove_draft(draft)
     if days is not None:
         shutil.copyfile(target, draft)
     warehouse.execute(f"attach {quoted(draft)} as draft")
@@ -63,6 +74,10 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     # Last, because it carries the watermark: a kill before this line has the next run publish all of it again.
     put_in_place(draft, target)
     return Publication(True, rows, {mart: rows[mart] - rows_before[mart] for mart in MARTS}, days)
+
+
+def _draft_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.draft")
 
 
 def _remove_draft(draft: Path) -> None:
