@@ -137,7 +137,7 @@ def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
             select f.file_name, f.records, f.landed, f.rejected, count(r.line_number) as in_quarantine
             from raw.landed_files as f
             left join raw.rejected_records as r on f.feed = r.feed and f.content_sha256 = r.content_sha256
-            group by all
+            group by f.feed, f.content_sha256, f.file_name, f.records, f.landed, f.rejected
             having f.records <> f.landed + f.rejected or f.rejected <> in_quarantine
             """
         ).fetchall()

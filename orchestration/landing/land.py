@@ -110,29 +110,38 @@ def _land_files(
     connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[tuple[LandingFile, Path]], load_id: int, report: LandingReport
 ) -> None:
     hashed = [_NewFile(file, path, sha256_of(path)) for file, path in files]
-    known = {
-        sha256
-        for (sha256,) in connection.execute(
-            "select content_sha256 from raw.landed_files where feed = $feed and content_sha256 in (select unnest($hashes))",
+    in_ledger = dict(
+        connection.execute(
+            "select content_sha256, status from raw.landed_files where feed = $feed and content_sha256 in (select unnest($hashes))",
             {"feed": feed.name, "hashes": [new.sha256 for new in hashed]},
         ).fetchall()
-    }
-    first_by_content = {new.sha256: new for new in reversed(hashed) if new.sha256 not in known}
-    to_land = sorted(first_by_content.values(), key=lambda new: new.file.name)
-    report.files_known += len(hashed) - len(to_land)
-    set_aside: list[_DamagedNewFileError] = []
+    )
+    # What was set aside gets another chance under another name: its ending says how a file is packed.
+    names_by_content: dict[str, list[_NewFile]] = {}
+    for new in sorted(hashed, key=lambda new: new.file.name):
+        if in_ledger.get(new.sha256) != "landed":
+            names_by_content.setdefault(new.sha256, []).append(new)
+    report.files_known += len(hashed) - len(names_by_content)
+    to_land = {sha256: names.pop(0) for sha256, names in names_by_content.items()}
+    set_aside: dict[str, _DamagedNewFileError] = {}
     while True:
         try:
-            _parse_batch(connection, feed, to_land)
+            _parse_batch(connection, feed, list(to_land.values()))
             break
         except _DamagedNewFileError as damaged:
-            set_aside.append(damaged)
-            to_land = [new for new in to_land if new is not damaged.new_file]
+            sha256 = damaged.new_file.sha256
+            set_aside.setdefault(sha256, damaged)
+            del to_land[sha256]
+            if names_by_content[sha256]:
+                to_land[sha256] = names_by_content[sha256].pop(0)
+    set_aside = {sha256: damaged for sha256, damaged in set_aside.items() if sha256 not in to_land}
     # Parsed outside the transaction: DuckDB scans committed rows with every thread, its own uncommitted ones with one.
     connection.execute("begin")
     try:
-        records, rejected = _write_batch(connection, feed, to_land, load_id)
-        for damaged in set_aside:
+        records, rejected = _write_batch(connection, feed, list(to_land.values()), load_id)
+        for sha256, damaged in set_aside.items():
+            if sha256 in in_ledger:
+                continue
             _register_files(connection, [damaged.new_file])
             connection.execute("delete from file_counts")
             _write_ledger(connection, feed, load_id, "set_aside", damaged.reason)
@@ -143,7 +152,7 @@ def _land_files(
         raise
     connection.execute(f"drop table if exists {feed.parsed_table}")
     report.files_landed += len(to_land)
-    report.files_set_aside += [f"{damaged.new_file.file.name}: {damaged.reason}" for damaged in set_aside]
+    report.files_set_aside += [f"{damaged.new_file.file.name}: {damaged.reason}" for damaged in set_aside.values()]
     report.records += records
     report.landed += records - rejected
     report.rejected += rejected
@@ -165,6 +174,10 @@ def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[
 def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile], load_id: int) -> tuple[int, int]:
     """Write the parsed rows, the rejected records and the ledger; return (records, rejected)."""
     _register_files(connection, files)
+    connection.execute(
+        "delete from raw.landed_files where feed = $feed and content_sha256 in (select content_sha256 from batch_files)",
+        {"feed": feed.name},
+    )
     landed_at = datetime.now(UTC).replace(tzinfo=None)
     for statement in connection.extract_statements(feed.land_sql):
         connection.execute(statement, {"landed_at": landed_at, "load_id": load_id})

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from orchestration.settings import PROJECT_ROOT
 from tests.data.hostile_logs import hostile_records, write_files
-from tests.pipeline import Pipeline, comparable
+from tests.pipeline import Pipeline, comparable, query
 
 GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
 
@@ -142,6 +142,36 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_mended(pi
     bad.unlink()
     assert run.run().success
     assert len(run.rows("fct_notifications")) == 40
+
+
+def test_a_file_that_comes_again_as_bad_as_before_is_judged_by_what_it_holds_now(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    for mend in (b"garbage", b"other garbage"):
+        write_files(run.landing, "sends", "1.jsonl", [*good_sends(30), mend])
+        assert run.run().success
+    ledger = run.rows("raw.landed_files", published=False)
+    assert [(row["records"], row["rejected"]) for row in ledger] == [(31, 1), (31, 1)]
+
+
+def test_a_published_file_that_is_damaged_inside_is_written_anew(pipeline: Callable[..., Pipeline]) -> None:
+    run, untouched = pipeline("damaged"), pipeline("untouched")
+    for each in (run, untouched):
+        write_files(each.landing, "sends", "1.jsonl", good_sends(3000))
+    assert run.run().success
+    path = run.settings.published_database
+    (block,) = query(path, "select max(block_id) as id from pragma_storage_info('fct_notifications') where column_name = 'message_id'")
+    with path.open("r+b") as file:
+        # Three headers of 4 KiB and then the blocks, each with a checksum that DuckDB compares when it reads it.
+        file.seek(3 * 4096 + block["id"] * 262_144 + 1000)
+        file.write(b"x" * 1000)
+    # Another day, so that the damaged rows would be kept as they are.
+    next_day = [line.replace(b"wamid.", b"next.").replace(b"1791000000", b"1791259200") for line in good_sends(3)]
+    for each in (run, untouched):
+        write_files(each.landing, "sends", "2.jsonl", next_day)
+        assert each.run().success
+    for mart in ("fct_session_starts", "fct_notifications", "funnel_session_starts"):
+        assert comparable(run.rows(mart)) == comparable(untouched.rows(mart))
+    assert run.tsv_bytes() == untouched.tsv_bytes()
 
 
 def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(pipeline: Callable[..., Pipeline]) -> None:
