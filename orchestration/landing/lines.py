@@ -17,6 +17,7 @@ import pyarrow as pa
 CHUNK_BYTES = 16 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NEWLINE, _CARRIAGE_RETURN = 10, 13
+_SPACES = [ord(" "), ord("\t"), _CARRIAGE_RETURN]
 # Arrow's string views hold strings up to this length inside the view itself.
 _INLINE_BYTES = 12
 _WHITESPACE = re.compile(r"[ \t\r\n]*")
@@ -98,6 +99,9 @@ def _line_batch(chunk: bytes, file_index: int, first_line: int) -> pa.RecordBatc
     numbers = np.arange(first_line, first_line + len(ends), dtype=np.int64)
     ends = ends - ((ends > starts) & (bytes_[ends - 1] == _CARRIAGE_RETURN))
     is_record = ends > starts
+    # Hardly a record starts with a space: only such lines are looked at whole.
+    for line in np.flatnonzero(is_record & np.isin(bytes_[starts.clip(max=len(bytes_) - 1)], _SPACES)):
+        is_record[line] = bool(chunk[starts[line] : ends[line]].strip(b" \t\r"))
     if not is_record.all():
         starts, ends, numbers = starts[is_record], ends[is_record], numbers[is_record]
     if not _is_utf8(chunk):
@@ -135,15 +139,22 @@ def _string_views(chunk: bytes, bytes_: np.ndarray, starts: np.ndarray, ends: np
 
 def _checked_batch(chunk: bytes, starts: np.ndarray, ends: np.ndarray, numbers: np.ndarray, file_index: int) -> pa.RecordBatch:
     """Take a chunk with bytes that are not UTF-8 line by line, so that its good lines still land."""
-    lines, undecodable = [], []
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    lines, undecodable = _decoded([chunk[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
+    return _batch(lines, undecodable, numbers, file_index)
+
+
+def _decoded(records: list[bytes]) -> tuple[pa.Array, pa.Array]:
+    """Return the columns `line` and `undecodable` of `LINES_SCHEMA`: each record is in one of the two."""
+    lines: list[str | None] = []
+    undecodable: list[str | None] = []
+    for record in records:
         try:
-            lines.append(chunk[start:end].decode())
+            lines.append(record.decode())
             undecodable.append(None)
         except UnicodeDecodeError:
             lines.append(None)
-            undecodable.append(chunk[start:end].decode(errors="backslashreplace"))
-    return _batch(pa.array(lines, pa.string_view()), pa.array(undecodable, pa.string()), numbers, file_index)
+            undecodable.append(record.decode(errors="backslashreplace"))
+    return pa.array(lines, pa.string_view()), pa.array(undecodable, pa.string())
 
 
 def _batch(
@@ -166,8 +177,8 @@ def _read_document(path: Path, file_name: str) -> str | None:
     is_document = stripped.startswith(b"[") or (stripped.startswith(b"{") and not _is_json(stripped.split(b"\n", 1)[0]))
     if not is_document:
         return None
-    text = (start + b"".join(chunks)).decode(errors="backslashreplace")
-    if stripped.startswith(b"{") and any(_is_json(line.encode()) for line in text.split("\n")):
+    text = (start + b"".join(chunks)).decode(errors="surrogateescape")
+    if stripped.startswith(b"{") and any(_is_json(line.encode(errors="surrogateescape")) for line in text.split("\n")):
         # A whole record on a line of its own: these are JSON lines, and only the first one is bad.
         return None
     return text
@@ -184,9 +195,9 @@ def _document_batches(document: str, file_index: int) -> Iterator[pa.RecordBatch
     numbered = list(_elements(document))
     if numbered:
         numbers, elements = zip(*numbered, strict=True)
-        nothing_undecodable = pa.nulls(len(elements), pa.string())
+        lines, undecodable = _decoded([element.encode(errors="surrogateescape") for element in elements])
         line_numbers, record_numbers = np.array(numbers, dtype=np.int64), np.arange(1, len(numbers) + 1)
-        yield _batch(pa.array(elements, pa.string_view()), nothing_undecodable, line_numbers, file_index, record_numbers)
+        yield _batch(lines, undecodable, line_numbers, file_index, record_numbers)
 
 
 def _elements(document: str) -> Iterator[tuple[int, str]]:

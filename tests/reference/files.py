@@ -77,7 +77,7 @@ def _unpacked(path: Path) -> bytes:
 
 def _lines(text: bytes) -> list[tuple[int, bytes]]:
     lines = [(number, line.removesuffix(b"\r")) for number, line in enumerate(text.split(b"\n"), 1)]
-    return [(number, line) for number, line in lines if line]
+    return [(number, line) for number, line in lines if line.strip(b" \t\r")]
 
 
 def _document(text: bytes) -> list[tuple[int, bytes]] | None:

@@ -22,10 +22,10 @@ create or replace temp macro unix_time(text) as (
 
 create or replace temp macro iso_time(text) as (
     case
-        when regexp_full_match(text, '\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)')
+        when regexp_full_match(text, '\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-](0\d|1\d|2[0-3])(:?[0-5]\d)?)')
             then try_cast(text as timestamptz) at time zone 'UTC'
         -- The rarer spellings: no seconds, a comma, no separators, lower case.
-        when regexp_full_match(text, '(?i)\d{4}-?\d{2}-?\d{2}[T ]\d{2}:?\d{2}(:?\d{2}([.,]\d+)?)? ?(Z|[+-]\d{2}(:?\d{2})?)')
+        when regexp_full_match(text, '(?i)\d{4}-?\d{2}-?\d{2}[T ]\d{2}:?\d{2}(:?\d{2}([.,]\d+)?)? ?(Z|[+-](0\d|1\d|2[0-3])(:?[0-5]\d)?)')
             then try_cast(
                 regexp_extract(text, '^\d{4}') || '-'
                 || regexp_extract(text, '^\d{4}-?(\d{2})', 1) || '-'
