@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 
 from orchestration.errors import StartsError
 
@@ -177,9 +178,36 @@ def publishes_to_postgres() -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Return what is set in the environment or, where it is silent, in the project's `.env`."""
-    from_file = {name: value for name, value in dotenv_values(ENV_FILE, interpolate=False).items() if value is not None}
-    return without_empty({**from_file, **os.environ})
+    """Return what is set in the environment or, where it is silent, in the project's `.env`. Raises `SettingsError`."""
+    return without_empty({**_env_file(), **os.environ})
+
+
+def _env_file() -> dict[str, str]:
+    """Read `.env`; a line that python-dotenv would skip is an error, told without what it holds: that may be a secret."""
+    try:
+        text = ENV_FILE.read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError):
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{ENV_FILE} cannot be read ({error.strerror}). Give this user the right to read it.") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{ENV_FILE}, line {line}, is not UTF-8: save the file in that encoding.") from None
+    values = {}
+    for binding in parse_stream(StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise SettingsError(
+                f"{ENV_FILE}, line {_line_of(binding)}, cannot be read: write NAME=value, and close every quote that is opened."
+            )
+        if binding.key is not None and binding.value is not None:
+            values[binding.key] = binding.value
+    return values
+
+
+def _line_of(binding: Binding) -> int:
+    # The parser counts the blank lines above to the binding.
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def without_empty(environ: Mapping[str, str]) -> dict[str, str]:
