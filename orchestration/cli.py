@@ -1,15 +1,22 @@
 """The command line: `python -m orchestration [command]`."""
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import suppress
 
 from orchestration.commands import compare, fetch, metrics, operate
 from orchestration.commands.run import run_command
+from orchestration.settings import SettingsError, warnings_of_unknown_names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; without a command, run the job. A command line that makes no sense is exit code 2, too."""
     chosen = _parser().parse_args(arguments)
+    # A `.env` that cannot be read is told by the command, as any other wrong setting.
+    with suppress(SettingsError):
+        for warning in warnings_of_unknown_names():
+            print(f"warning: {warning}", file=sys.stderr)
     return chosen.command(chosen)
 
 

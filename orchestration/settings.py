@@ -6,9 +6,10 @@ doubt it. Names and defaults: the contract, section 7; the README lists them for
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cached_property
 from io import StringIO
@@ -34,6 +35,14 @@ _POSTGRES_URL = re.compile(
 _POSTGRES_PORT = re.compile(r"^(?:(?:\[[0-9A-Fa-f:]+\]|[^:\[\],]*)(?::\d+)?(?:,|$))*$")
 _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
+
+# Every variable that the project reads, here or elsewhere, to tell one that is misspelt.
+KNOWN_NAMES = (
+    *("STARTS_LANDING", "STARTS_DATA", "STARTS_REPORT_TIMEZONE", "STARTS_LANGUAGE", "STARTS_CONTACTS", "STARTS_MASK_KEY"),
+    *("STARTS_MAX_REJECTED_SHARE", "STARTS_RETENTION_DAYS", "STARTS_ALERT_URL"),
+    *("STARTS_POSTGRES_URL", "STARTS_POSTGRES_SCHEMA", "STARTS_POSTGRES_READER"),
+    *("STARTS_WAREHOUSE", "STARTS_PUBLISHED", "STARTS_DBT_TARGET", "STARTS_TEST_SUPERSET"),
+)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -180,6 +189,15 @@ def publishes_to_postgres() -> bool:
 def environment() -> dict[str, str]:
     """Return what is set in the environment or, where it is silent, in the project's `.env`. Raises `SettingsError`."""
     return without_empty({**_env_file(), **os.environ})
+
+
+def warnings_of_unknown_names() -> Iterator[str]:
+    """Say which `STARTS_*` variables are set that nothing reads, each with the name that may be meant. Raises `SettingsError`."""
+    for name in sorted(environment()):
+        if name.startswith("STARTS_") and name not in KNOWN_NAMES:
+            # They all begin alike, which makes them look closer than they are.
+            meant = get_close_matches(name, KNOWN_NAMES, n=1, cutoff=0.8)
+            yield f"{name} is set, but nothing reads it." + (f" Did you mean {meant[0]}?" if meant else "")
 
 
 def _env_file() -> dict[str, str]:

@@ -1,11 +1,12 @@
 """What the environment and `.env` may say: checked before anything is opened, told in a sentence."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from orchestration.cli import main
-from orchestration.settings import Settings, SettingsError, environment
+from orchestration.settings import DBT_PROJECT_DIR, KNOWN_NAMES, PROJECT_ROOT, Settings, SettingsError, environment
 
 
 @pytest.fixture
@@ -47,3 +48,36 @@ def test_a_damaged_line_of_an_env_file_is_named_and_not_quoted(
     assert f"{env_file}, line 5, " in said
     assert "secret" not in said
     assert not (tmp_path / "data").exists()
+
+
+def test_every_name_that_is_read_is_known() -> None:
+    paths = [DBT_PROJECT_DIR / "profiles.yml", PROJECT_ROOT / "README.md", PROJECT_ROOT / "Makefile"]
+    paths += [
+        path for folder in ("orchestration", "bi", "deploy", "tests") for path in (PROJECT_ROOT / folder).rglob("*.*") if path.is_file()
+    ]
+    # The list itself proves nothing, and what is misspelt stands here.
+    not_asked = {Path(__file__), PROJECT_ROOT / "orchestration" / "settings.py"}
+    names = {
+        name
+        for path in paths
+        if path not in not_asked
+        for name in re.findall(r"STARTS_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8", errors="ignore"))
+    }
+    assert names == set(KNOWN_NAMES)
+
+
+def test_a_misspelt_name_is_told_once_and_its_value_is_not(
+    env_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARTS_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("STARTS_LANGAGE", "secret")
+    monkeypatch.setenv("STARTS_ALERT_URL", "secret")
+    monkeypatch.setenv("STARTS_EMPTY", "")
+    env_file.write_text("STARTS_XYZ=secret\nLANGAGE=secret\n")
+    assert main(["compare", "nowhere.tsv"]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[:-1] == [
+        "warning: STARTS_LANGAGE is set, but nothing reads it. Did you mean STARTS_LANGUAGE?",
+        "warning: STARTS_XYZ is set, but nothing reads it.",
+    ]
+    assert "secret" not in said
