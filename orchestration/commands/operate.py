@@ -10,7 +10,7 @@ from typing import Any
 from orchestration.commands.run import run_command
 from orchestration.delivery.builds import disown_builds
 from orchestration.errors import StartsError
-from orchestration.operation.erasure import comparable, erase_contact, files_that_hold
+from orchestration.operation.erasure import check_contact, comparable, erase_contact, files_that_hold
 from orchestration.operation.replay import forget_files_with_rejections
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, writer_lock
@@ -52,6 +52,7 @@ def replay_command(chosen: Namespace) -> int:
 
 def erase_command(chosen: Namespace) -> int:
     try:
+        check_contact(chosen.contact)
         settings = Settings.from_environment()
         with writer_lock(settings):
             erasure = erase_contact(settings, chosen.contact)

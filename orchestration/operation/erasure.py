@@ -33,6 +33,9 @@ _ROWS_OF_CONTACT = {
 
 _ERASED = "(erased)"
 
+# Less is a slip of the hand, and stands within ids and texts that are somebody else's.
+_SHORTEST_CONTACT = 5
+
 
 @dataclass(frozen=True)
 class Erasure:
@@ -66,6 +69,12 @@ def erase_contact(settings: Settings, contact: str) -> Erasure:
         connection.execute("detach old")
     put_in_place(draft, settings.warehouse_path)
     return Erasure(rows, files, _remove_exports(settings, comparable(contact)))
+
+
+def check_contact(contact: str) -> None:
+    """Raise `StartsError` for what cannot be a contact's whole number or user id."""
+    if len(comparable(contact).strip()) < _SHORTEST_CONTACT:
+        raise StartsError(f"{contact!r} is too short for a contact: write the whole number or user id, such as 5511987654321.")
 
 
 def comparable(contact: str) -> str:

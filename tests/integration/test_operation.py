@@ -145,6 +145,14 @@ def test_nobody_is_erased_where_there_is_no_warehouse(tmp_path: Path, capsys: py
     assert "There is no warehouse" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("contact", ["", "a", "      ", "+1 (23) 4"])
+def test_too_short_a_contact_is_refused_before_anything_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], contact: str) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
+    assert _command(made, "erase", contact) == 2
+    assert f"{contact!r} is too short for a contact" in capsys.readouterr().err
+    assert not made.data.exists()
+
+
 def test_contacts_are_compared_as_the_contract_does() -> None:
     assert comparable("+55 (11) 98765-0001") == ERASED
     assert comparable("US.1349") == "US.1349"
