@@ -35,6 +35,23 @@ def writer_lock(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def writer_lock_where_landed(settings: Settings) -> Iterator[None]:
+    """Hold the writer's lock on a warehouse in which a run has landed; else raise `StartsError` and leave no file behind."""
+    nothing_landed = StartsError(
+        "Nothing has landed yet: run the job first. "
+        f"If it has run with another data folder than {settings.data}, set STARTS_DATA to that one."
+    )
+    if not settings.warehouse_path.exists():
+        raise nothing_landed
+    with writer_lock(settings):
+        with open_warehouse(settings) as connection:
+            tables = connection.execute("from duckdb_tables() where schema_name = 'raw' and table_name = 'landed_files'").fetchall()
+        if not tables:
+            raise nothing_landed
+        yield
+
+
 def prepare_data_folder(settings: Settings) -> None:
     """Create the data folder and prove that it can be written to. Raises `StartsError`."""
     probe = settings.data / f".write-test-{time.time_ns()}"

@@ -13,7 +13,7 @@ from orchestration.errors import StartsError
 from orchestration.operation.erasure import check_contact, comparable, erase_contact, files_that_hold
 from orchestration.operation.replay import forget_files_with_rejections
 from orchestration.settings import Settings
-from orchestration.warehouse import open_warehouse, writer_lock
+from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
 
 def add_to(commands: Any) -> None:
@@ -29,7 +29,7 @@ def add_to(commands: Any) -> None:
 def rebuild_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
-        with writer_lock(settings), open_warehouse(settings) as warehouse:
+        with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
             disown_builds(warehouse)
     except StartsError as error:
         return _could_not_start("rebuild", error)
@@ -39,7 +39,7 @@ def rebuild_command(chosen: Namespace) -> int:
 def replay_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
-        with writer_lock(settings), open_warehouse(settings) as warehouse:
+        with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
             replay = forget_files_with_rejections(warehouse)
     except StartsError as error:
         return _could_not_start("replay", error)
@@ -54,7 +54,7 @@ def erase_command(chosen: Namespace) -> int:
     try:
         check_contact(chosen.contact)
         settings = Settings.from_environment()
-        with writer_lock(settings):
+        with writer_lock_where_landed(settings):
             erasure = erase_contact(settings, chosen.contact)
     except StartsError as error:
         return _could_not_start("erase", error)

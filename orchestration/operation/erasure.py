@@ -49,11 +49,9 @@ class Erasure:
 def erase_contact(settings: Settings, contact: str) -> Erasure:
     """Write the warehouse anew without a contact; the job has to run afterwards, and makes everything else anew.
 
-    The caller holds the writer's lock. Until the new file takes the old one's place nothing has changed; a
-    crash after it is mended by the next run. Raises `StartsError` where there is no warehouse.
+    The caller holds the writer's lock of a warehouse in which something has landed. Until the new file takes the
+    old one's place nothing has changed; a crash after it is mended by the next run.
     """
-    if not settings.warehouse_path.exists():
-        raise StartsError(f"There is no warehouse in {settings.data}. Set STARTS_DATA to the folder of the one you mean.")
     draft = settings.warehouse_path.with_name(".warehouse.duckdb.draft")
     draft.unlink(missing_ok=True)
     with duckdb.connect() as connection:

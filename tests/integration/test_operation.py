@@ -139,10 +139,18 @@ def test_a_day_that_held_only_the_erased_contact_loses_its_tsv(run: Pipeline) ->
     assert "sessionStartingCauses-2026-10-08.tsv" not in run.tsv_bytes()
 
 
-def test_nobody_is_erased_where_there_is_no_warehouse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    nowhere = Pipeline(tmp_path / "landing", tmp_path / "data", {})
-    assert _command(nowhere, "erase", ERASED) == 2
-    assert "There is no warehouse" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [("erase", ERASED), ("replay",), ("rebuild",)])
+def test_before_the_first_run_there_is_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
+    assert _command(made, *command) == 2
+    assert "Nothing has landed yet: run the job first." in capsys.readouterr().err
+    assert not made.data.exists()
+    # As a run that was killed at once leaves it.
+    made.data.mkdir()
+    with open_warehouse(made.settings):
+        pass
+    assert _command(made, *command) == 2
+    assert "Nothing has landed yet: run the job first." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("contact", ["", "a", "      ", "+1 (23) 4"])
