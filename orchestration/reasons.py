@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from dagster import AssetCheckEvaluation, DagsterEvent
+from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType, Failure
+from dagster_shared.error import SerializableErrorInfo
+
+_FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
 def reasons_for_failure(events: Iterable[DagsterEvent]) -> list[str]:
@@ -21,8 +24,30 @@ def _reasons(events: Iterable[DagsterEvent]) -> Iterator[str]:
         elif failure is not None and failure.description:
             yield failure.description
         elif error is not None:
-            while error.cause is not None:
-                error = error.cause
+            chain = _chain(error)
+            foreseen = next((link for link in chain if link.cls_name == Failure.__name__), None)
+            if foreseen is not None:
+                # The class's name stands before the sentence.
+                yield foreseen.message.partition(": ")[2].strip()
             # What stopped the run is the check, and it has spoken.
-            if "AssetCheckFailedError" not in (error.cls_name or ""):
-                yield error.message.strip()
+            elif chain[-1].cls_name != _FAILED_CHECK:
+                yield chain[-1].message.strip()
+
+
+def tracebacks_of_surprises(events: Iterable[DagsterEvent]) -> list[str]:
+    """Return the traceback of every error that is no `Failure` and no check, once, although the step and the run both tell it."""
+    tracebacks: dict[str, str] = {}
+    for event in events:
+        error = getattr(event.event_specific_data, "error", None)
+        # An error of a step that was tried again and failed for good comes up once more.
+        if error is None or event.event_type is DagsterEventType.STEP_UP_FOR_RETRY:
+            continue
+        chain = _chain(error)
+        if not any(link.cls_name in (Failure.__name__, _FAILED_CHECK) for link in chain):
+            tracebacks.setdefault(chain[-1].message, getattr(event.event_specific_data, "error_display_string", error.to_string()))
+    return list(tracebacks.values())
+
+
+def _chain(error: SerializableErrorInfo) -> list[SerializableErrorInfo]:
+    """Return an error and what it was raised from, down to the first cause."""
+    return [error, *(_chain(error.cause) if error.cause is not None else [])]

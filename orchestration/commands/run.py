@@ -3,9 +3,11 @@
 Exit codes: 0 when all went well, 1 when the job failed, 2 when it could not start.
 """
 
+import logging
 import os
 import sys
 import time
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings, pub
 from orchestration.warehouse import open_warehouse, prepare_data_folder
 
 if TYPE_CHECKING:
-    from dagster import ExecuteInProcessResult
+    from dagster import ExecuteInProcessResult, LoggerDefinition
 
 
 def run_command(_: Namespace) -> int:
@@ -34,8 +36,10 @@ def run_command(_: Namespace) -> int:
         return 2
     result = _run_job()
     if not result.success:
-        from orchestration.reasons import reasons_for_failure
+        from orchestration.reasons import reasons_for_failure, tracebacks_of_surprises
 
+        for traceback in tracebacks_of_surprises(result.all_events):
+            print(f"\n{traceback}", file=sys.stderr)
         reasons = reasons_for_failure(result.all_events) or ["see the log above"]
         print("\nconversation_starts failed: " + "\n".join(reasons), file=sys.stderr)
         return 1
@@ -48,14 +52,26 @@ def run_command(_: Namespace) -> int:
 def _run_job() -> "ExecuteInProcessResult":
     os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
     # Imported late: Dagster takes seconds to load, and a wrong setting should be told at once.
-    from dagster import DagsterInstance
+    from dagster import BetaWarning, DagsterInstance
 
+    warnings.simplefilter("ignore", BetaWarning)
     from orchestration.definitions import defs
 
+    job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console_without_errors()})
     with DagsterInstance.get() as instance:
-        return defs.resolve_job_def("conversation_starts").execute_in_process(
-            instance=instance, raise_on_error=False, run_config={"loggers": {"console": {"config": {"log_level": "INFO"}}}}
-        )
+        return job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
+
+
+def _console_without_errors() -> "LoggerDefinition":
+    """Return Dagster's console without its stack traces: what failed is told after the run, once and in words."""
+    from dagster import InitLoggerContext, LoggerDefinition, colored_console_logger
+
+    def made(context: InitLoggerContext) -> logging.Logger:
+        console = colored_console_logger.logger_fn(context)
+        console.addFilter(lambda record: record.levelno < logging.ERROR)
+        return console
+
+    return LoggerDefinition(made, config_schema=colored_console_logger.config_schema)
 
 
 def _summary(settings: Settings) -> Iterator[str]:

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from orchestration.cli import main
 from orchestration.settings import PROJECT_ROOT
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable, query
 
 GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
+REMEDY = "Wait for it to finish and run again, or set STARTS_DATA to another folder. Nothing was changed."
 
 
 def run_command(pipeline: Pipeline) -> subprocess.CompletedProcess[str]:
@@ -85,8 +87,27 @@ def test_a_second_run_at_the_same_time_changes_nothing(pipeline: Callable[..., P
     with FileLock(run.settings.lock_path):
         result = run_command(run)
     assert result.returncode == 1
-    assert "Another run is writing to" in result.stderr
+    assert result.stderr.endswith(f"\nconversation_starts failed: Another run is writing to {run.data}. {REMEDY}\n")
+    assert result.stderr.count("Another run") == 1
+    assert "Stack Trace" not in result.stderr
     assert published_bytes(run) == before
+
+
+def test_a_surprise_shows_its_traceback_once(
+    pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = pipeline()
+    for name, value in (("STARTS_LANDING", run.landing), ("STARTS_DATA", run.data), ("DAGSTER_HOME", tmp_path)):
+        monkeypatch.setenv(name, str(value))
+
+    def surprise(*_: object) -> None:
+        raise RuntimeError("the moon is full")
+
+    monkeypatch.setattr("orchestration.resources.writer_lock", surprise)
+    assert main([]) == 1
+    said = capfd.readouterr().err
+    assert said.count("in surprise") == 1
+    assert said.endswith("conversation_starts failed: RuntimeError: the moon is full\n")
 
 
 def test_nothing_new_changes_no_byte(pipeline: Callable[..., Pipeline]) -> None:
@@ -137,6 +158,7 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_mended(pi
         assert result.returncode == 1
         assert "1 of 11 new records were rejected (9.1%, the limit is 5.0%)" in result.stderr
         assert "sends/2.jsonl" in result.stderr
+        assert "Stack Trace" not in result.stderr
     assert published_bytes(run) == before
 
     bad.unlink()
