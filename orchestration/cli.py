@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 
-from orchestration.commands import compare, fetch, metrics, operate
+from orchestration.commands import compare, export, fetch, metrics, operate
 from orchestration.commands.run import run_command
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
@@ -26,6 +26,7 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="")
     commands.add_parser("run", help="run the job conversation_starts once (the default)")
     fetch.add_to(commands)
+    export.add_to(commands)
     compare.add_to(commands)
     metrics.add_to(commands)
     operate.add_to(commands)

@@ -52,32 +52,30 @@ class ExportSelection(Config):
 
     @field_validator("period_from", "period_to")
     @classmethod
-    def _is_day(cls, value: str) -> str:
-        if value and not _DAY.fullmatch(value):
+    def _are_days(cls, value: str) -> str:
+        if value and not _is_day(value):
             raise ValueError(f"{value!r} is no day: write it like 2026-10-01")
-        if value:
-            date.fromisoformat(value)
         return value
 
     @field_validator("origins")
     @classmethod
     def _are_origins(cls, values: list[str]) -> list[str]:
-        return [Origin(value).value for value in values]
+        return [_one_of(Origin, value) for value in values]
 
     @field_validator("user_types")
     @classmethod
     def _are_user_types(cls, values: list[str]) -> list[str]:
-        return [UserType(value).value for value in values]
+        return [_one_of(UserType, value) for value in values]
 
     @field_validator("language")
     @classmethod
     def _is_language(cls, value: str) -> str:
-        return Language(value).value if value else ""
+        return _one_of(Language, value) if value else ""
 
     @field_validator("layout")
     @classmethod
     def _is_layout(cls, value: str) -> str:
-        return Layout(value).value
+        return _one_of(Layout, value)
 
     @field_validator("file_name")
     @classmethod
@@ -131,6 +129,19 @@ class ExportSelection(Config):
                 raise StartsError(
                     f"There is no template or notification {template!r} in the report. Known: {', '.join(sorted(templates))}."
                 )
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DAY.fullmatch(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _one_of(kind: type[StrEnum], value: str) -> str:
+    if value not in list(kind):
+        raise ValueError(f"{value!r} is none of {', '.join(kind)}")
+    return value
 
 
 def _values(published: duckdb.DuckDBPyConnection, query: str) -> set[str]:

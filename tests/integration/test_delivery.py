@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from orchestration.cli import main
 from orchestration.delivery.builds import MARTS
 from orchestration.delivery.export import export_selection
 from orchestration.delivery.selection import ExportSelection
@@ -242,6 +243,57 @@ def test_an_export_on_demand_holds_what_its_filters_say(sample: Pipeline, select
 def test_a_wrong_filter_is_refused(selection: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ExportSelection(**selection)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["--origins", "whatsapp_templates"],
+            "--origins: 'whatsapp_templates' is none of mass_notification, whatsapp_template, referred_c",
+        ),
+        (["--user-types", "old"], "--user-types: 'old' is none of new, returning."),
+        (["--layout", "x"], "--layout: 'x' is none of standard, botmaker."),
+        (["--language", "fr"], "--language: 'fr' is none of en, pt, es."),
+        (["--from", "2026-13-01"], "--from: '2026-13-01' is no day: write it like 2026-10-01."),
+        (["--from", "2026-10-02", "--to", "2026-10-01"], "export could not start: the period ends (2026-10-01) before it starts"),
+        (["--lines", "nobody"], "There is no line 'nobody' in the report."),
+    ],
+)
+def test_the_command_export_says_which_values_there_are(
+    sample: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    monkeypatch.setenv("STARTS_DATA", str(sample.data))
+    assert main(["export", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+
+
+def test_the_command_export_writes_what_the_same_selection_does(
+    sample: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARTS_DATA", str(sample.data))
+    asked = {
+        "period_from": ["--from", "2026-10-05"],
+        "period_to": ["--to", "2026-10-20"],
+        "origins": ["--origins", "mass_notification", "whatsapp_template"],
+        "user_types": ["--user-types", "new"],
+        "lines": ["--lines", "+54 11 5278-0101"],
+        "templates": ["--templates", "oferta_relampago", "Primavera 2026"],
+        "language": ["--language", "pt"],
+        "layout": ["--layout", "standard"],
+        "file_name": ["--file-name", "command.tsv"],
+    }
+    assert set(asked) == set(ExportSelection.model_fields)
+    assert main(["export", *(word for words in asked.values() for word in words)]) == 0
+    selection = {
+        field: words[1:] if field in {"origins", "user_types", "lines", "templates"} else words[1] for field, words in asked.items()
+    }
+    path, rows = export_selection(sample.settings, ExportSelection(**{**selection, "file_name": "same.tsv"}))
+    assert capsys.readouterr().out == f"{rows} rows in {path.with_name('command.tsv')}\n"
+    assert rows > 0
+    assert path.with_name("command.tsv").read_bytes() == path.read_bytes()
 
 
 def test_an_unknown_line_or_template_is_named(sample: Pipeline) -> None:
