@@ -135,7 +135,7 @@ def compare_download(settings: Settings, path: Path, period_from: date | None = 
     """Compare a downloaded TSV with the published report, for a period or for that of the file's own rows.
 
     Raises `UnreadableDownloadError` for a file that cannot be read, and `StartsError` where there is nothing
-    to compare it with: nothing published, or contacts that were masked.
+    to compare it with: nothing published, no row on either side, or contacts that were masked.
     """
     download = _read_download(path)
     if not settings.published_database.exists():
@@ -157,6 +157,10 @@ def compare_download(settings: Settings, path: Path, period_from: date | None = 
         _collect_ours(connection, period, time_zone)
         _pair(connection, download)
         _count(connection, download, settings.language, comparison)
+    if not comparison.rows_there and not comparison.rows_here:
+        raise StartsError(
+            f"Neither the file nor what is published has a row from {period[0]} to {period[1]}: name a period that has landed."
+        )
     return comparison
 
 

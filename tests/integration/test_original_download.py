@@ -359,6 +359,9 @@ def test_the_command_tells_by_its_exit_code(
         assert "no download of this report" in capsys.readouterr().err
     path.write_bytes(exported)
     assert main(["compare", str(path), "--period-from", "2026-10-12", "--period-to", "2026-10-01"]) == 2
+    capsys.readouterr()
+    assert main(["compare", str(path), "--period-from", "2020-01-01", "--period-to", "2020-01-31"]) == 2
+    assert "Neither the file nor what is published has a row from 2020-01-01 to 2020-01-31" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["compare", str(path), "--period-from", "tomorrow"])
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "nothing"))
