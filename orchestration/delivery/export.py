@@ -96,12 +96,26 @@ def _settings_of(settings: Settings) -> dict[str, str]:
 
 
 def _read_manifest(settings: Settings) -> dict[str, Any] | None:
-    """Return the manifest, or None where there is none that describes files of these settings."""
+    """Return the manifest, or None where there is none of ours that describes files of these settings."""
     try:
         manifest = json.loads(_manifest_path(settings).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return manifest if manifest.get("settings") == _settings_of(settings) else None
+    return manifest if _is_whole(manifest) and manifest["settings"] == _settings_of(settings) else None
+
+
+def _is_whole(manifest: Any) -> bool:
+    """Say whether a manifest has all that is read of it: the file lies where other tools write, too."""
+    return (
+        _has(manifest, "settings", "publication", "files")
+        and _has(manifest["publication"], "build_id", "build_started_at", "definition_sha256", "contacts")
+        and isinstance(manifest["files"], list)
+        and all(_has(entry, "file", "report_date", "rows", "sha256") for entry in manifest["files"])
+    )
+
+
+def _has(value: Any, *keys: str) -> bool:
+    return isinstance(value, dict) and all(key in value for key in keys)
 
 
 def _publication(published: duckdb.DuckDBPyConnection) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 
 from orchestration.cli import main
 from orchestration.delivery.builds import MARTS
-from orchestration.delivery.export import export_selection
+from orchestration.delivery.export import export_days, export_selection
 from orchestration.delivery.selection import ExportSelection
 from orchestration.delivery.tsv import TSV_COLUMNS
 from orchestration.errors import StartsError
 from orchestration.settings import SAMPLE_LOGS
+from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import write_files
 from tests.pipeline import Pipeline, comparable, query
 
@@ -149,6 +150,26 @@ def test_another_language_or_zone_rewrites_what_is_there(pipeline: Callable[...,
     assert list(run.tsv_bytes()) == ["sessionStartingCauses-2026-10-05.tsv"]
     assert b"2026-10-05 10:30:00" in run.tsv_bytes()["sessionStartingCauses-2026-10-05.tsv"]
     assert [str(row["session_start_date"]) for row in run.rows("session_starts_daily")] == ["2026-10-05"]
+
+
+def test_a_manifest_that_is_not_ours_is_written_anew(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    write_files(run.landing, "sends", "1.jsonl", [send()])
+    assert run.run().success
+    path, tsvs = run.settings.exports_dir / "manifest.json", run.tsv_bytes()
+    ours = json.loads(path.read_text())
+
+    def without_times(manifest: dict[str, Any]) -> dict[str, Any]:
+        return manifest | {"made_at": None, "files": [entry | {"made_at": None} for entry in manifest["files"]]}
+
+    foreign: list[Any] = [[], None, {}, ours | {"publication": {}}, ours | {"publication": None}, ours | {"files": {}}]
+    foreign += [ours | {"files": [{"file": "x.tsv"}]}, ours | {"files": ["x.tsv"]}]
+    for content in foreign:
+        path.write_text(json.dumps(content))
+        with open_warehouse(run.settings) as warehouse:
+            export_days(warehouse, run.settings)
+        assert without_times(json.loads(path.read_text())) == without_times(ours)
+        assert run.tsv_bytes() == tsvs
 
 
 def test_masked_contacts_leave_no_number_behind(pipeline: Callable[..., Pipeline]) -> None:
