@@ -33,6 +33,8 @@ _POSTGRES_URL = re.compile(
     r"postgres(?:ql)?://(?:[^:@/?#]+(?::[^:@/?#]*)?@)?(?P<host>[A-Za-z0-9.,_:\[\]-]*)/(?P<database>[^@/?#]*)(?:\?[^@#]*)?"
 )
 _POSTGRES_PORT = re.compile(r"^(?:(?:\[[0-9A-Fa-f:]+\]|[^:\[\],]*)(?::\d+)?(?:,|$))*$")
+# A hundred years: a calendar ends, and with it the reckoning of the first day that is kept.
+_MOST_RETENTION_DAYS = 36_500
 _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
 
@@ -82,9 +84,10 @@ class Settings:
         _check_zone(self.report_timezone)
         if not 0 <= self.max_rejected_share <= 1:
             raise SettingsError(f"STARTS_MAX_REJECTED_SHARE is {self.max_rejected_share}: write a share from 0 to 1, such as 0.05.")
-        if self.retention_days is not None and self.retention_days < 1:
+        if self.retention_days is not None and not 1 <= self.retention_days <= _MOST_RETENTION_DAYS:
             raise SettingsError(
-                f"STARTS_RETENTION_DAYS is {self.retention_days}: write how many days to keep, such as 400, or leave it out."
+                f"STARTS_RETENTION_DAYS is {self.retention_days}: write how many days to keep, from 1 to {_MOST_RETENTION_DAYS}, "
+                "or leave it out to keep all."
             )
         if self.contacts is Contacts.MASKED and not self.mask_key:
             raise SettingsError(

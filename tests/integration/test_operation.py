@@ -243,7 +243,7 @@ def test_exports_and_rejected_texts_are_kept_for_so_many_days(tmp_path: Path) ->
     assert len(made.tsv_bytes()) == 3
 
 
-@pytest.mark.parametrize("days", ["0", "-1", "ten"])
+@pytest.mark.parametrize("days", ["0", "-1", "ten", "36501", "99999999999"])
 def test_a_retention_that_makes_no_sense_is_refused(tmp_path: Path, days: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "landing").mkdir()
     assert _command(Pipeline(tmp_path / "landing", tmp_path / "data", {"STARTS_RETENTION_DAYS": days}), "run") == 2
