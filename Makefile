@@ -43,9 +43,7 @@ lint: .venv/.synced ## Check style, types and the rules of the dbt project
 	STARTS_WAREHOUSE=.lint/warehouse.duckdb .venv/bin/sqlfluff lint dbt_project/models dbt_project/tests/singular
 
 docs: .venv/.synced ## Build the documentation of every model and column, after a run
-	STARTS_WAREHOUSE=$(or $(STARTS_DATA),$(CURDIR)/data)/warehouse.duckdb .venv/bin/dbt --quiet docs generate --static \
-		--project-dir dbt_project --profiles-dir dbt_project
-	@echo "dbt_project/target/static_index.html"
+	@.venv/bin/python -m orchestration docs
 
 bench: .venv/.synced ## Compare the job with the floor and with pandas on 1M sends
 	.venv/bin/python -m tests.benchmarks.compare

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 
-from orchestration.commands import compare, export, fetch, metrics, operate
+from orchestration.commands import compare, docs, export, fetch, metrics, operate
 from orchestration.commands.run import run_command
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
@@ -30,4 +30,5 @@ def _parser() -> ArgumentParser:
     compare.add_to(commands)
     metrics.add_to(commands)
     operate.add_to(commands)
+    docs.add_to(commands)
     return parser

@@ -100,7 +100,7 @@ def _invoke(settings: Settings, arguments: list[str], events: list[dict[str, Any
         if event.info.name in {"LogModelResult", "LogSeedResult", "LogTestResult", "LogSnapshotResult"}:
             events.append(MessageToDict(event, preserving_proto_field_name=True))
 
-    with _warehouse_in_environment(settings):
+    with warehouse_in_environment(settings):
         result = dbtRunner(callbacks=[remember]).invoke(arguments)
     # dbt-duckdb keeps the file open until the process ends, and with it every other process out.
     DuckDBConnectionManager.close_all_connections()
@@ -118,7 +118,7 @@ def _failures(result: Any) -> Iterator[str]:
 
 
 @contextmanager
-def _warehouse_in_environment(settings: Settings) -> Iterator[None]:
+def warehouse_in_environment(settings: Settings) -> Iterator[None]:
     """Let the dbt profile and the Dagster resource mean the same file."""
     before = os.environ.get("STARTS_WAREHOUSE")
     os.environ["STARTS_WAREHOUSE"] = str(settings.warehouse_path)

@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -248,3 +250,22 @@ def test_a_retention_that_makes_no_sense_is_refused(tmp_path: Path, days: str, c
     (tmp_path / "landing").mkdir()
     assert _command(Pipeline(tmp_path / "landing", tmp_path / "data", {"STARTS_RETENTION_DAYS": days}), "run") == 2
     assert "STARTS_RETENTION_DAYS" in capsys.readouterr().err
+
+
+def test_docs_are_built_from_a_folder_with_any_name(tmp_path: Path) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / 'it\'s "ours" $HOME', {})
+    _put(made, "sends/1.jsonl", _send(OTHER, 1))
+
+    def docs() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "STARTS_DATA": str(made.data)}
+        command = [sys.executable, "-m", "orchestration", "docs"]
+        return subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+    too_early = docs()
+    assert (too_early.returncode, made.data.exists()) == (2, False)
+    assert "yet: run `make run` first." in too_early.stderr
+    assert made.run().success
+    built = docs()
+    assert built.returncode == 0, built.stdout
+    catalog = json.loads(Path(built.stdout.strip()).with_name("catalog.json").read_text())
+    assert "model.conversation_starts.fct_session_starts" in catalog["nodes"]
