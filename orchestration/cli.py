@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="python -m orchestration", description="Land, build, check, publish, export.")
     parser.set_defaults(command=run_command)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("run", help="run the job conversation_starts once (the default)")
     fetch.add_to(commands)
     export.add_to(commands)

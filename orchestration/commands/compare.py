@@ -4,7 +4,7 @@ Exit codes: 0 when all is equal, 1 when something differs, 2 when there is nothi
 """
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -36,7 +36,10 @@ def compare_command(chosen: Namespace) -> int:
 
 
 def _day(text: str) -> date:
-    return date.fromisoformat(text)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no day: write it like 2026-10-01") from None
 
 
 def _told(comparison: Comparison) -> Iterator[str]:

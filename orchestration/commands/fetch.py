@@ -13,7 +13,9 @@ from orchestration.settings import Settings
 
 
 def add_to(commands: Any) -> None:
-    botmaker = commands.add_parser("botmaker", help="fetch from Botmaker").add_subparsers(title="commands", metavar="", required=True)
+    botmaker = commands.add_parser("botmaker", help="fetch from Botmaker").add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
     fetch_only = botmaker.add_parser("fetch", help="fetch into the landing zone, and no more")
     fetch_only.set_defaults(command=fetch_command)
     fetch_and_run = botmaker.add_parser("run", help="fetch, then run the job")

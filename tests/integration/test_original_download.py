@@ -363,7 +363,8 @@ def test_the_command_tells_by_its_exit_code(
     assert main(["compare", str(path), "--period-from", "2020-01-01", "--period-to", "2020-01-31"]) == 2
     assert "Neither the file nor what is published has a row from 2020-01-01 to 2020-01-31" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
-        main(["compare", str(path), "--period-from", "tomorrow"])
+        main(["compare", str(path), "--period-from", "2026-13-01"])
+    assert "--period-from: '2026-13-01' is no day: write it like 2026-10-01" in capsys.readouterr().err
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "nothing"))
     assert main(["compare", str(path)]) == 2
     assert "Nothing is published yet" in capsys.readouterr().err
