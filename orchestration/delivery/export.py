@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -36,14 +37,12 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
 
     Days `asked_for` are looked at in any case; a file that already holds the right bytes stays as it is.
     """
-    if not settings.published_database.exists():
-        raise StartsError(f"Nothing is published yet in {settings.published_dir}. Run the job conversation_starts first.")
     settings.exports_dir.mkdir(parents=True, exist_ok=True)
     _remove_drafts(settings.exports_dir)
     manifest = _read_manifest(settings)
     files: dict[str, dict[str, Any]] = {entry["file"]: entry for entry in manifest.get("files", [])} if manifest else {}
     result = DailyExports()
-    with duckdb.connect(str(settings.published_database), read_only=True) as published:
+    with _published(settings) as published:
         published.execute("set timezone = 'UTC'")
         publication = _publication(published)
         first_day = settings.first_day_kept(datetime.now(UTC))
@@ -65,8 +64,6 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
 
 def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Path, int]:
     """Write the selected rows of the published report to one TSV; return its path and number of rows."""
-    if not settings.published_database.exists():
-        raise StartsError(f"Nothing is published yet in {settings.published_dir}. Run the job conversation_starts first.")
     folder = settings.exports_dir / "on_demand"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (selection.file_name or _name_of_selection(settings, selection, datetime.now(UTC)))
@@ -75,12 +72,27 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
     usual_language = Language.ES if layout is Layout.BOTMAKER else settings.language
     language = Language(selection.language) if selection.language else usual_language
     condition, values = selection.condition()
-    with duckdb.connect(str(settings.published_database), read_only=True) as published:
+    with _published(settings) as published:
         selection.check_known(published)
         prepare_cells(published)
         rows = write_tsv(published, draft, settings, condition, values, language, layout)
     put_in_place(draft, path)
     return path, rows
+
+
+@contextmanager
+def _published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the published file to read it. Raises `StartsError` where there is none, or what is read of it is damaged."""
+    path = settings.published_database
+    if not path.exists():
+        raise StartsError(f"Nothing is published yet in {settings.published_dir}. Run the job conversation_starts first.")
+    try:
+        with duckdb.connect(str(path), read_only=True) as published:
+            yield published
+    except duckdb.IOException as error:
+        if "corrupt" not in str(error).lower():
+            raise
+        raise StartsError(f"{path} is damaged ({error}). Delete it and run the job again: it is written anew.") from error
 
 
 def _name_of_selection(settings: Settings, selection: ExportSelection, now: datetime) -> str:

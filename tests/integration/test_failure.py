@@ -38,6 +38,18 @@ def published_bytes(pipeline: Pipeline) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def damage_inside(pipeline: Pipeline) -> None:
+    """Overwrite published ids: the file still opens, and fails where they are read."""
+    path = pipeline.settings.published_database
+    ids = "select max(block_id) as block from pragma_storage_info('{}') where column_name = 'session_start_id'"
+    blocks = [query(path, ids.format(mart))[0]["block"] for mart in ("fct_session_starts", "fct_notifications")]
+    with path.open("r+b") as file:
+        for block in blocks:
+            # Three headers of 4 KiB and then the blocks, each with a checksum that DuckDB compares when it reads it.
+            file.seek(3 * 4096 + block * 262_144 + 1000)
+            file.write(b"x" * 1000)
+
+
 def test_a_missing_landing_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
     run = pipeline()
     run.landing = tmp_path / "nowhere"
@@ -180,12 +192,7 @@ def test_a_published_file_that_is_damaged_inside_is_written_anew(pipeline: Calla
     for each in (run, untouched):
         write_files(each.landing, "sends", "1.jsonl", good_sends(3000))
     assert run.run().success
-    path = run.settings.published_database
-    (block,) = query(path, "select max(block_id) as id from pragma_storage_info('fct_notifications') where column_name = 'message_id'")
-    with path.open("r+b") as file:
-        # Three headers of 4 KiB and then the blocks, each with a checksum that DuckDB compares when it reads it.
-        file.seek(3 * 4096 + block["id"] * 262_144 + 1000)
-        file.write(b"x" * 1000)
+    damage_inside(run)
     # Another day, so that the damaged rows would be kept as they are.
     next_day = [line.replace(b"wamid.", b"next.").replace(b"1791000000", b"1791259200") for line in good_sends(3)]
     for each in (run, untouched):
@@ -194,6 +201,22 @@ def test_a_published_file_that_is_damaged_inside_is_written_anew(pipeline: Calla
     for mart in ("fct_session_starts", "fct_notifications", "funnel_session_starts"):
         assert comparable(run.rows(mart)) == comparable(untouched.rows(mart))
     assert run.tsv_bytes() == untouched.tsv_bytes()
+
+
+def test_an_export_of_a_damaged_published_file_says_what_to_do(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(3000))
+    assert run.run().success
+    damage_inside(run)
+    for tsv in run.settings.exports_dir.glob("*.tsv"):
+        tsv.unlink()
+    result = run_command(run)
+    assert result.returncode == 1
+    assert "conversation_starts.duckdb is damaged" in result.stderr
+    assert "Delete it and run the job again" in result.stderr
+    run.settings.published_database.unlink()
+    assert run_command(run).returncode == 0
+    assert len(run.tsv_bytes()) == 1
 
 
 def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(pipeline: Callable[..., Pipeline]) -> None:
