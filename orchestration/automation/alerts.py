@@ -1,16 +1,16 @@
 """What a failed run says, and to whom."""
 
-import os
-
 import httpx
 from dagster import get_dagster_logger
+
+from orchestration.settings import environment
 
 _TIMEOUT_SECONDS = 10
 
 
 def alert_address() -> str | None:
     """Return STARTS_ALERT_URL; it may hold a chat's secret, so it is never logged."""
-    return os.environ.get("STARTS_ALERT_URL") or None
+    return environment().get("STARTS_ALERT_URL")
 
 
 def alert_of_failure(job_name: str, run_id: str, reasons: list[str]) -> dict[str, str]:

@@ -136,10 +136,12 @@ def _fail(pipeline: Pipeline, instance: DagsterInstance) -> Any:
 
 
 def test_a_failed_run_tells_the_chat_why(
-    pipeline: Pipeline, instance: DagsterInstance, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, instance: DagsterInstance, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     address, handler = chat
-    monkeypatch.setenv("STARTS_ALERT_URL", address)
+    # From `.env`, as every variable may be.
+    (tmp_path / ".env").write_text(f"STARTS_ALERT_URL={address}\n")
+    monkeypatch.setattr("orchestration.settings.ENV_FILE", tmp_path / ".env")
     tell_of_failures(_fail(pipeline, instance))
     (message,) = handler.heard
     assert "conversation_starts failed" in message["text"]
