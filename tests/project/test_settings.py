@@ -53,7 +53,10 @@ def test_a_damaged_line_of_an_env_file_is_named_and_not_quoted(
 def test_every_name_that_is_read_is_known() -> None:
     paths = [DBT_PROJECT_DIR / "profiles.yml", PROJECT_ROOT / "README.md", PROJECT_ROOT / "Makefile"]
     paths += [
-        path for folder in ("orchestration", "bi", "deploy", "tests") for path in (PROJECT_ROOT / folder).rglob("*.*") if path.is_file()
+        path
+        for folder in ("orchestration", "bi", "deploy", "tests")
+        for path in (PROJECT_ROOT / folder).rglob("*.*")
+        if path.is_file() and "__pycache__" not in path.parts
     ]
     # The list itself proves nothing, and what is misspelt stands here.
     not_asked = {Path(__file__), PROJECT_ROOT / "orchestration" / "settings.py"}
