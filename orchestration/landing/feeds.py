@@ -42,7 +42,7 @@ WEBHOOKS = Feed(
     parse_sql=_sql("parse_webhooks.sql"),
     land_sql=_sql("land_webhooks.sql"),
     parsed_table="parsed_items",
-    problems=("body_problem", "status_problem", "message_problem"),
+    problems=("body_problem", "neighbour_problem", "status_problem", "message_problem"),
     tables=("webhook_statuses", "webhook_messages", "webhook_other_kinds"),
 )
 

@@ -209,6 +209,37 @@ def test_a_body_lands_item_by_item_and_counts_what_the_report_does_not_use(conne
     assert connection.execute("select reason from raw.rejected_records").fetchall() == [("statuses[].status: missing",)]
 
 
+STATUS = {"id": "s1", "status": "sent", "timestamp": "1790859600"}
+MESSAGE = {"id": "m1", "type": "text", "timestamp": "1790859600", "from": "5511900000001"}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "landed"),
+    [
+        ({"statuses": "none", "messages": [MESSAGE]}, "statuses: not a list", ["m1"]),
+        ({"statuses": [STATUS], "messages": {"0": MESSAGE}}, "messages: not a list", ["s1"]),
+        ({"statuses": ["sent", STATUS]}, "statuses[].id: missing", ["s1"]),
+        ({"statuses": [STATUS, STATUS | {"id": {}}]}, "statuses[].id: not a string", ["s1"]),
+        ({"statuses": [STATUS, STATUS | {"status": ["read"]}]}, "statuses[].status: not a string", ["s1"]),
+        ({"messages": [MESSAGE, MESSAGE | {"id": []}]}, "messages[].id: not a string", ["m1"]),
+        ({"messages": [MESSAGE, MESSAGE | {"type": {}}]}, "messages[].type: not a string", ["m1"]),
+        ({"messages": [MESSAGE, MESSAGE | {"from": [1]}]}, "messages[].from: not a string", ["m1"]),
+        ({"messages": [MESSAGE, MESSAGE | {"context": {"id": {}}}]}, "messages[].context.id: not a string", ["m1"]),
+        ({"messages": [MESSAGE], "metadata": {"phone_number_id": {}}}, "metadata.phone_number_id: not a string", []),
+        ({"statuses": [STATUS], "metadata": {"phone_number_id": {}}}, "metadata.phone_number_id: not a string", []),
+    ],
+)
+def test_a_wrong_type_in_a_body_rejects_it_and_its_good_items_land(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, value: dict[str, object], reason: str, landed: list[str]
+) -> None:
+    body = {"entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}} | value}]}]}
+    land(connection, tmp_path, "webhooks/a.jsonl", lines(body))
+    items = connection.execute("select message_id from raw.webhook_statuses union all select message_id from raw.webhook_messages")
+    assert [message_id for (message_id,) in items.fetchall()] == landed
+    assert connection.execute("select reason, record from raw.rejected_records").fetchall() == [(reason, json.dumps(body))]
+    assert connection.execute("select count(*) from raw.webhook_other_kinds").fetchone() == (0,)
+
+
 def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 

@@ -22,3 +22,11 @@ create or replace temp macro problem_of_time(name, text, kind) as (
         when kind <> 'VARCHAR' or readable_time(iso_time(text)) is null then name || ': not ISO 8601 with an offset'
     end
 );
+
+-- Whether what was read as a text is an object or a list.
+create or replace temp macro is_nested(text) as left(text, 1) in ('{', '[');
+
+-- Whether something at a path is neither null nor of the type.
+create or replace temp macro has_other_types(text, path, type) as (
+    len(list_filter(json_type(text, path), lambda t: t not in (type, 'NULL'))) > 0
+);
