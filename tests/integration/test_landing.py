@@ -232,7 +232,7 @@ MESSAGE = {"id": "m1", "type": "text", "timestamp": "1790859600", "from": "55119
 def test_a_wrong_type_in_a_body_rejects_it_and_its_good_items_land(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, value: dict[str, object], reason: str, landed: list[str]
 ) -> None:
-    body = {"entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}} | value}]}]}
+    body: dict[str, object] = {"entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}} | value}]}]}
     land(connection, tmp_path, "webhooks/a.jsonl", lines(body))
     items = connection.execute("select message_id from raw.webhook_statuses union all select message_id from raw.webhook_messages")
     assert [message_id for (message_id,) in items.fetchall()] == landed
