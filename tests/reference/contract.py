@@ -114,7 +114,7 @@ class Lines:
     def _identify(self, given: str, number: str) -> str:
         if given in self.known:
             return given
-        return self._by_number.get(re.sub(r"\D", "", given)) or self._by_number.get(number) or given or number
+        return self._by_number.get(identifier(given)) or self._by_number.get(number) or given or number
 
     def describe(self, channel_id: str) -> dict[str, Any]:
         """Return the columns of a line, once every record has been seen."""

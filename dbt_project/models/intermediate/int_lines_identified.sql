@@ -37,7 +37,7 @@ final as (
     left join channels
         on lines_seen.given_channel_id = channels.channel_id
     left join channels_by_line as by_given_id
-        on {{ digits_only('lines_seen.given_channel_id') }} = by_given_id.line_number
+        on {{ comparable_identifier('lines_seen.given_channel_id') }} = by_given_id.line_number
     left join channels_by_line as by_given_line
         on lines_seen.given_line_number = by_given_line.line_number
 
