@@ -150,6 +150,11 @@ def _retold(rnd: random.Random, told: dict[str, Any], at: float) -> dict[str, An
             item[name] = None
             if rnd.random() < 0.5:
                 del item[name]
+    for message in item.get("messages") or []:
+        if rnd.random() < 0.1:
+            message["creationTime"] = _iso(rnd, _moment(rnd, at))
+        if rnd.random() < 0.1 and message["content"]:
+            message["content"].pop("whatsAppTemplateName", None)
     if not item["id"].startswith("odd"):
         chat_id = item["id"].rpartition("_")[0]
         # The same session, whatever the precision of the time in its id.

@@ -12,20 +12,29 @@ session_messages as (
 
 ),
 
+-- Copies of one message may differ in their time.
+user_messages as (
+
+    select message_key, any_value(session_key) as session_key, min(happened_at) as happened_at
+    from session_messages
+    where sender = 'user' and session_key in (select notifications.session_key from notifications)
+    group by message_key
+
+),
+
 -- Of notifications at the same time the next one's time leaves room for an answer only to the last.
 messages_answering as (
 
     select
         notifications.message_key,
-        session_messages.happened_at as answered_at
+        user_messages.happened_at as answered_at
     from notifications
-    inner join session_messages
-        on notifications.session_key = session_messages.session_key
-        and session_messages.sender = 'user'
-        and notifications.notification_at <= session_messages.happened_at
+    inner join user_messages
+        on notifications.session_key = user_messages.session_key
+        and notifications.notification_at <= user_messages.happened_at
     where
         not notifications.is_not_sent
-        and (notifications.next_notification_at is null or session_messages.happened_at < notifications.next_notification_at)
+        and (notifications.next_notification_at is null or user_messages.happened_at < notifications.next_notification_at)
 
 ),
 

@@ -30,11 +30,18 @@ notification_events as (
 
 ),
 
+-- Copies of one message may differ in their time, and the earliest may lack the template.
 bot_messages as (
 
-    select message_key, session_key, message_id, template_name, happened_at
+    select
+        message_key,
+        any_value(session_key) as session_key,
+        any_value(message_id) as message_id,
+        min_by(template_name, case when template_name is not null then happened_at end) as template_name,
+        min(happened_at) as happened_at
     from session_messages
     where sender = 'bot' and session_key in (select sessions_started.session_key from sessions_started)
+    group by message_key
 
 ),
 
