@@ -5,8 +5,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-# The last channel and contacts are two conversations that read the same when written one after the other.
-CHANNELS = ["108234567890101", "lab-line-7", "+55 11 4002-8922", "lab-line-7|US.1"]
+# The last but one only looks like the number of a line. The last channel and contacts are two conversations that read the
+# same when written one after the other.
+CHANNELS = ["108234567890101", "lab-line-7", "+55 11 4002-8922", "lab-webchat-551140028922", "lab-line-7|US.1"]
 CONTACTS = ["5511900000001", "+55 11 90000-0001", "5511900000002", "US.13490001", "541150000003", "US.2", "US.1|US.2"]
 HOUR = 3600
 START = 1_791_000_000  # 2026-10-03
@@ -48,13 +49,15 @@ def _send(rnd: random.Random, message_id: str, at: int, contacts: list[str]) -> 
         "notification_name": rnd.choice(["Black\nFriday", "Black Friday", None, None, ""]),
         "line_number": rnd.choice(["+54 11 5000", "5411-4999", None]),
         "customer_id": rnd.choice(["C-1", "-2+3", None]),
-        "agent_groups": rnd.choice(["Sales", "@ops", "\u2028both\u0085lines", None]),
+        "agent_groups": rnd.choice(["Sales", "@ops", "\u2028both\u0085lines", ["Sales", "Support"], [], "", None]),
         "chat_link": rnd.choice(["https://example.com/c/1", None]),
     }
     if rnd.random() < 0.5:
         record["customer_created_at"] = _iso(at - rnd.choice([0, 60, 61, 9 * HOUR]))
     if rnd.random() < 0.15:
-        record["error"] = rnd.choice([{"code": 131026, "title": "Undeliverable", "details": "no\tWhatsApp"}, {"code": "777"}, {}])
+        record["error"] = rnd.choice(
+            [{"code": 131026, "title": "Undeliverable", "details": "no\tWhatsApp"}, {"code": "777"}, {"code": "", "title": "No code"}, {}]
+        )
     return record
 
 
@@ -77,6 +80,7 @@ def _status(rnd: random.Random, message_id: str, at: int) -> dict[str, Any]:
             [
                 [{"code": 131049, "title": "Held back", "message": "held", "error_data": {"details": "healthy ecosystem"}}],
                 [{"code": 999999, "title": "New"}],
+                [{"code": "", "title": "No code"}],
                 [{"code": 130472, "title": "Experiment", "message": "+experiment"}],
                 [],
             ]

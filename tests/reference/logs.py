@@ -41,18 +41,20 @@ def parse_send(line: bytes) -> dict[str, Any]:
     if not isinstance(error, dict | None):
         raise RejectedError("error")
     created = record.get("customer_created_at")
+    groups = record.get("agent_groups")
     return {
         **{
             name: record.get(name) or None
-            for name in ("template_name", "template_language", "notification_name", "customer_id", "agent_groups", "chat_link")
+            for name in ("template_name", "template_language", "notification_name", "customer_id", "chat_link")
         },
+        "agent_groups": (", ".join(groups) if isinstance(groups, list) else groups) or None,
         "message_id": record["message_id"],
         "at": parse_time(record.get("sent_at")),
         "channel_id": record["channel_id"],
         "contact_id": identifier(record["contact_id"]),
         "line": re.sub(r"\D", "", str(record.get("line_number") or "")),
         "created": parse_time(created) if created else None,
-        "error": None if error is None else (text_of(error.get("code")), error.get("details") or error.get("title") or None),
+        "error": None if error is None else (text_of(error.get("code")) or None, error.get("details") or error.get("title") or None),
         "md5": hashlib.md5(line).hexdigest(),
     }
 
@@ -81,7 +83,7 @@ def parse_webhook(line: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any
                             "id": str(item["id"]),
                             "status": item["status"],
                             "at": parse_time(item.get("timestamp")),
-                            "code": text_of(error.get("code")),
+                            "code": text_of(error.get("code")) or None,
                             "detail": detail,
                             "md5": digest,
                             "channel_id": metadata.get("phone_number_id"),
@@ -292,7 +294,7 @@ def _send_row(send: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
 def _inbound_row(session: dict[str, Any], zone: ZoneInfo, lines: Lines) -> dict[str, Any]:
     record = session["record"]
     origin = "organic"
-    if record["referral"] and lines.known.get(record["channel_id"], {}).get("platform") == "webchat":
+    if record["referral"] is not None and lines.known.get(record["channel_id"], {}).get("platform") == "webchat":
         origin = "referred_webchat"
     elif record["referral"] and record["referral"].get("source_type") in ("ad", "post"):
         origin = "referred_campaign"

@@ -39,7 +39,7 @@ new_messages as (
     new_rows='new_messages',
     columns=columns,
     grain=['message_key', 'conversation_key', 'context_key'],
-    order=['happened_at', 'line_md5', 'message_type', 'referral_source_type', 'context_key', 'conversation_key']
+    order=['happened_at', 'line_md5', 'message_type', 'has_referral desc', 'referral_source_type', 'context_key', 'conversation_key']
 ) }}
 
 select * from final

@@ -1,9 +1,10 @@
 -- DuckDB's parser lets a comma before a closing bracket pass; JSON does not. Texts are taken out first,
 -- because they may hold anything, and only where there is something to look for.
+create or replace temp macro may_have_stray_comma(text) as regexp_matches(text, ',\s*[}\]]');
+
 create or replace temp macro has_stray_comma(text) as (
     case
-        when regexp_matches(text, ',\s*[}\]]')
-            then regexp_matches(regexp_replace(text, '"(?:[^"\\]|\\.)*"', '""', 'gs'), ',\s*[}\]]')
+        when may_have_stray_comma(text) then may_have_stray_comma(regexp_replace(text, '"(?:[^"\\]|\\.)*"', '""', 'gs'))
         else false
     end
 );

@@ -82,13 +82,13 @@ problems as (
         case
             when not has_event then null
             when trim(coalesce(event.name, '')) = '' then 'events[].name: missing'
-            when left(event.name, 1) in ('{', '[') then 'events[].name: not a string'
+            when is_nested(event.name) then 'events[].name: not a string'
             when event_at is null then 'events[].creationTime: missing or not ISO 8601 with an offset'
         end as event_problem,
         case
             when not has_message then null
             when trim(coalesce(message.id, '')) = '' then 'messages[].id: missing'
-            when left(message.id, 1) in ('{', '[') then 'messages[].id: not a string'
+            when is_nested(message.id) then 'messages[].id: not a string'
             when message_at is null then 'messages[].creationTime: missing or not ISO 8601 with an offset'
         end as message_problem
     from items_judged

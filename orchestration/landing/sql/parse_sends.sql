@@ -8,8 +8,7 @@ with parsed as (
         md5(coalesce(line, undecodable)) as line_md5,
         coalesce(line, undecodable) as line,
         undecodable is not null as is_undecodable,
-        -- DuckDB's parser lets a comma before a closing bracket pass; JSON does not.
-        regexp_matches(line, ',\s*[}\]]') as may_have_stray_comma,
+        may_have_stray_comma(line) as may_have_stray_comma,
         try(from_json(line, '{
             "message_id": "VARCHAR", "sent_at": "VARCHAR", "channel_id": "VARCHAR", "contact_id": "VARCHAR",
             "template_name": "VARCHAR", "template_language": "VARCHAR", "notification_name": "VARCHAR",
@@ -81,10 +80,13 @@ select
     nullif(send.line_number, '') as line_number_of_channel,
     nullif(send.customer_id, '') as customer_id,
     customer_created_at,
-    case
-        when types[11] = 'ARRAY' then array_to_string(from_json(send.agent_groups, '["VARCHAR"]'), ', ')
-        else nullif(send.agent_groups, '')
-    end as agent_groups,
+    nullif(
+        case
+            when types[11] = 'ARRAY' then array_to_string(from_json(send.agent_groups, '["VARCHAR"]'), ', ')
+            else send.agent_groups
+        end,
+        ''
+    ) as agent_groups,
     nullif(send.chat_link, '') as chat_link,
     coalesce(types[13] = 'OBJECT', false) as has_error,
     send.error.code as error_code,

@@ -10,7 +10,7 @@ with bodies as (
         md5(coalesce(line, undecodable)) as line_md5,
         coalesce(line, undecodable) as line,
         undecodable is not null as is_undecodable,
-        regexp_matches(line, ',\s*[}\]]') as may_have_stray_comma,
+        may_have_stray_comma(line) as may_have_stray_comma,
         try(from_json(line, '{"entry": [{"changes": [{"field": "VARCHAR", "value": {
             "metadata": {"phone_number_id": "VARCHAR", "display_phone_number": "VARCHAR"},
             "contacts": [{"wa_id": "VARCHAR", "user_id": "VARCHAR"}],
@@ -23,7 +23,7 @@ with bodies as (
                 "id": "VARCHAR", "type": "VARCHAR", "timestamp": "VARCHAR",
                 "from": "VARCHAR", "from_user_id": "VARCHAR", "user_id": "VARCHAR",
                 "context": {"id": "VARCHAR"},
-                "referral": {"source_type": "VARCHAR", "source_id": "VARCHAR", "source_url": "VARCHAR", "ctwa_clid": "VARCHAR"}
+                "referral": {"source_type": "VARCHAR", "source_id": "VARCHAR"}
             }]
         }}]}]}')) as body
     from lines
@@ -91,9 +91,7 @@ named as (
             nullif(only_contact.wa_id, ''), nullif(only_contact.user_id, '')
         ) as sender_id,
         nullif(message.context.id, '') as context_message_id,
-        coalesce(
-            message.referral.source_type, message.referral.source_id, message.referral.source_url, message.referral.ctwa_clid
-        ) is not null as has_referral,
+        message.referral is not null as has_referral,
         message.referral.source_type as referral_source_type,
         message.referral.source_id as referral_source_id
     from items

@@ -1,4 +1,4 @@
--- A time of the send log or of a webhook as naive UTC: ISO 8601 with an offset, or Unix seconds or
+-- A time of any feed as naive UTC: ISO 8601 with an offset, or Unix seconds or
 -- milliseconds. Anything else is null. Unix seconds reach 1e11 in the year 5138 and milliseconds
 -- passed it in 1973, so the size tells them apart; beyond 1e14 or below 0 it is neither.
 create or replace temp macro whole_unix_time(number) as (

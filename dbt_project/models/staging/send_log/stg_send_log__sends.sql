@@ -21,7 +21,7 @@ renamed as (
         notification_name,
         agent_groups,
         chat_link,
-        error_code,
+        nullif(error_code, '') as error_code,
         coalesce(nullif(error_details, ''), nullif(error_title, '')) as error_detail,
         _line_md5 as line_md5,
 

@@ -14,7 +14,7 @@ renamed as (
 
         -- strings
         status,
-        error_code,
+        nullif(error_code, '') as error_code,
         coalesce(nullif(error_details, ''), nullif(error_message, ''), nullif(error_title, '')) as error_detail,
         _line_md5 as line_md5,
 
