@@ -8,13 +8,7 @@ with activities as (
 
 inbound_messages as (
 
-    select * from {{ ref('int_inbound_messages_deduplicated') }}
-
-),
-
-inbound_message_types as (
-
-    select * from {{ ref('inbound_message_types') }}
+    select * from {{ ref('int_inbound_messages_judged') }}
 
 ),
 
@@ -32,11 +26,9 @@ sends_statused as (
 
 touched_messages as (
 
-    select message_key, context_key, message_type
+    select message_key, context_key, is_answer
     from inbound_messages
-    where
-        {{ is_touched() }}
-        and is_kept
+    where {{ is_touched() }}
 
 ),
 
@@ -58,12 +50,10 @@ unquoting_answers as (
     from activities
     inner join touched_messages
         on activities.message_key = touched_messages.message_key
-    left join inbound_message_types
-        on touched_messages.message_type = inbound_message_types.message_type
     where
         not activities.is_send
         and activities.happened_at <= activities.latest_notification_at + {{ window }}
-        and coalesce(inbound_message_types.is_answer, true)
+        and touched_messages.is_answer
         and activities.message_key not in (select known_quotes.message_key from known_quotes)
     group by activities.conversation_key, activities.latest_notification_at
 

@@ -12,13 +12,7 @@ statuses as (
 
 inbound_messages as (
 
-    select * from {{ ref('int_inbound_messages_deduplicated') }}
-
-),
-
-inbound_message_types as (
-
-    select * from {{ ref('inbound_message_types') }}
+    select * from {{ ref('int_inbound_messages_judged') }}
 
 ),
 
@@ -35,15 +29,11 @@ touched_sends as (
 quoted_sends as (
 
     select
-        inbound_messages.context_key as message_key,
-        min(case when coalesce(inbound_message_types.is_answer, true) then inbound_messages.happened_at end) as quoted_at
+        context_key as message_key,
+        min(case when is_answer then happened_at end) as quoted_at
     from inbound_messages
-    left join inbound_message_types
-        on inbound_messages.message_type = inbound_message_types.message_type
-    where
-        inbound_messages.is_kept
-        and inbound_messages.context_key in (select touched_sends.message_key from touched_sends)
-    group by inbound_messages.context_key
+    where context_key in (select touched_sends.message_key from touched_sends)
+    group by context_key
 
 ),
 
@@ -53,10 +43,7 @@ joined_sends as (
         touched_sends.*,
         statuses.sent_status_at,
         statuses.delivered_at,
-        least(
-            coalesce(statuses.read_status_at, statuses.played_status_at),
-            coalesce(statuses.played_status_at, statuses.read_status_at)
-        ) as read_at,
+        {{ earliest('statuses.read_status_at', 'statuses.played_status_at') }} as read_at,
         statuses.failed_at,
         statuses.failure_code as failed_code,
         statuses.failure_detail as failed_detail,
