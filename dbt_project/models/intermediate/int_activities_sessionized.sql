@@ -74,7 +74,7 @@ moments_judged as (
 
 ),
 
-final as (
+moments_in_sessions as (
 
     select
         message_key,
@@ -93,6 +93,23 @@ final as (
         end as session_started_at,
         min(starts_session_at) over (partition by conversation_key) as first_session_started_at
     from moments_judged
+
+),
+
+final as (
+
+    select
+        message_key,
+        message_id,
+        conversation_key,
+        is_send,
+        happened_at,
+        is_activity,
+        is_attempted_start,
+        latest_notification_at,
+        session_started_at,
+        coalesce(first_session_started_at >= coalesce(session_started_at, happened_at), true) as is_first_session
+    from moments_in_sessions
     -- The window leaves rows in the order of their hash. Sorted by time here, where they are narrow, they pass
     -- it on to the marts, whose days then lie together: a day is replaced and exported in a third of the time.
     order by happened_at

@@ -48,7 +48,7 @@ sends_in_sessions as (
         sends_statused.*,
         sends_replied.replied_at,
         activities.is_attempted_start,
-        activities.first_session_started_at,
+        activities.is_first_session,
         sessions_started.session_id,
         coalesce(sessions_started.session_started_at, sends_statused.sent_at) as session_started_at,
         coalesce(sessions_started.session_id = sends_statused.message_id and sessions_started.is_started_by_send, false)
@@ -79,9 +79,7 @@ flagged_sends as (
         sends_in_sessions.replied_at,
         sends_in_sessions.failed_at,
         sends_in_sessions.session_started_at,
-        coalesce(
-            sends_in_sessions.first_session_started_at >= sends_in_sessions.session_started_at, true
-        ) as is_first_session,
+        sends_in_sessions.is_first_session,
         sends_in_sessions.is_notification,
         sends_in_sessions.is_session_start,
         sends_in_sessions.is_not_sent,

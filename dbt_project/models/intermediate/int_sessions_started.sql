@@ -11,7 +11,7 @@ starting_activities as (
         conversation_key,
         session_started_at,
         min(case when is_send then 's' else 'i' end || message_id) as kind_and_message_id,
-        min(first_session_started_at) as first_session_started_at
+        any_value(is_first_session) as is_first_session
     from activities
     where is_activity and happened_at = session_started_at
     group by conversation_key, session_started_at
@@ -25,7 +25,7 @@ final as (
         conversation_key,
         session_started_at,
         substr(kind_and_message_id, 1, 1) = 's' as is_started_by_send,
-        session_started_at = first_session_started_at as is_first_session
+        is_first_session
     from starting_activities
 
 )
