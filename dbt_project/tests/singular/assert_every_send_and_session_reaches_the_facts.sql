@@ -1,0 +1,33 @@
+-- What was kept of the feeds is in the marts: each notification of the logs in `fct_notifications`, each session of
+-- Botmaker's in `fct_session_starts`. A row means that a join or an increment lost some, or made some twice.
+{{ config(meta={'dagster': {'ref': {'name': 'fct_session_starts'}}}) }}
+
+with kept as (
+
+    select 'notifications of the logs' as kind, count(*) as records
+    from {{ ref('int_sends_deduplicated') }}
+    where is_kept and is_notification
+    union all
+    select 'sessions of Botmaker' as kind, count(*) as records
+    from {{ ref('int_botmaker_sessions_deduplicated') }}
+    where is_kept {{ '' if var('include_testers') else 'and not is_tester' }}
+
+),
+
+published as (
+
+    select 'notifications of the logs' as kind, count(*) as records
+    from {{ ref('fct_notifications') }}
+    where source = 'logs'
+    union all
+    select 'sessions of Botmaker' as kind, count(*) as records
+    from {{ ref('fct_session_starts') }}
+    where source = 'botmaker'
+
+)
+
+select kept.kind, kept.records as records_kept, published.records as records_in_the_marts
+from kept
+inner join published
+    on kept.kind = published.kind
+where kept.records <> published.records
