@@ -1,4 +1,4 @@
-{# Keep the first copy of every message (or whatever `key` names) under a total order, whatever came before
+{# Keep the first copy of every message (or of what `key` names) under a total order, whatever came before
    (contract, section 4.1).
 
    Copies of one id that differ in the other columns of `grain` stay as rows with `is_kept` false: when a
@@ -6,7 +6,7 @@
    `copies` counts the raw rows behind a row; `last_load_id` is the last load that touched the id.
 
    Few ids come twice, so only those are sorted: the rest pass through (on 1M sends 3 times faster
-   than a row_number over all). Expects the CTE `new_rows`, and ends in the CTE `final`. #}
+   than a row_number over all). Expects a CTE, named by `new_rows`, and ends in the CTE `final`. #}
 {% macro deduplicate(new_rows, columns, grain, order, key='message_key') %}
 candidates as (
 
@@ -30,7 +30,7 @@ repeated_keys as (
 
 ),
 
-single_messages as (
+single_rows as (
 
     select {{ columns | join(', ') }}, copies, last_load_id, true as is_kept
     from candidates
@@ -38,7 +38,7 @@ single_messages as (
 
 ),
 
-repeated_messages as (
+repeated_rows as (
 
     select
         {{ columns | join(', ') }},
@@ -51,23 +51,23 @@ repeated_messages as (
 ),
 
 -- Chosen among what is left: equal copies tie, and two windows over all of them may each choose another one.
-ranked_messages as (
+ranked_rows as (
 
     select
         {{ columns | join(', ') }},
         copies,
         last_load_id,
         row_number() over (partition by {{ key }} order by {{ order | join(', ') }}) = 1 as is_kept
-    from repeated_messages
+    from repeated_rows
     where place_in_grain = 1
 
 ),
 
 final as (
 
-    select {{ columns | join(', ') }}, cast(copies as bigint) as copies, last_load_id, is_kept from single_messages
+    select {{ columns | join(', ') }}, cast(copies as bigint) as copies, last_load_id, is_kept from single_rows
     union all
-    select {{ columns | join(', ') }}, copies, last_load_id, is_kept from ranked_messages
+    select {{ columns | join(', ') }}, copies, last_load_id, is_kept from ranked_rows
 
 )
 {% endmacro %}

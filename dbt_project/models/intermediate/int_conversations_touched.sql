@@ -72,13 +72,19 @@ sends_with_news as (
 
 ),
 
+channels_renumbered as (
+
+    select channel_id from channels_named where numbered_by_load_id > {{ built_through }}
+
+),
+
 sends_touched as (
 
     select conversation_key, channel_id, contact_id
     from sends
     where
         message_key in (select sends_with_news.message_key from sends_with_news)
-        or channel_id in (select channel_id from channels_named where numbered_by_load_id > {{ built_through }})
+        or channel_id in (select channels_renumbered.channel_id from channels_renumbered)
 
 ),
 
@@ -89,7 +95,7 @@ messages_touched as (
     where
         -- A send that was not known when it was quoted now takes the answer from another one.
         context_key in (select new_sends.message_key from new_sends)
-        or channel_id in (select channel_id from channels_named where numbered_by_load_id > {{ built_through }})
+        or channel_id in (select channels_renumbered.channel_id from channels_renumbered)
 
 ),
 
@@ -99,7 +105,7 @@ botmaker_sessions_touched as (
     from botmaker_sessions
     where
         session_key in (select session_key from botmaker_sent_results where last_load_id > {{ built_through }})
-        or channel_id in (select channel_id from channels_named where numbered_by_load_id > {{ built_through }})
+        or channel_id in (select channels_renumbered.channel_id from channels_renumbered)
 
 ),
 {% endif %}
