@@ -10,6 +10,8 @@ from typing import Any
 from orchestration.commands.run import run_command
 from orchestration.delivery.builds import disown_builds
 from orchestration.errors import StartsError
+from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.zone import LandingZone
 from orchestration.operation.erasure import check_contact, comparable, erase_contact, files_that_hold
 from orchestration.operation.replay import forget_files_with_rejections
 from orchestration.settings import Settings
@@ -40,13 +42,13 @@ def replay_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
         with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
-            replay = forget_files_with_rejections(warehouse)
+            files = forget_files_with_rejections(warehouse, LandingZone(settings.landing, FEED_NAMES))
     except StartsError as error:
         return _could_not_start("replay", error)
-    if not replay.files:
+    if not files:
         print("No file in the landing zone has rejected records.")
         return 0
-    print(f"To be read again: {', '.join(replay.files)}")
+    print(f"To be read again: {', '.join(files)}")
     return run_command(chosen)
 
 

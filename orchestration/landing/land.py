@@ -58,7 +58,8 @@ def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Fe
     report = LandingReport(feed.name)
     load_id = _next_load_id(connection)
     files = zone.files(feed.name)
-    unread = _files_to_read(connection, feed, files)
+    known = still_known(connection, feed, files)
+    unread = [file for file in files if file.name not in known]
     report.files_known = len(files) - len(unread)
     # Rows keep the order of arrival by load and file, which is all that zone maps need.
     connection.execute("set preserve_insertion_order = false")
@@ -75,8 +76,8 @@ def _next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0])
 
 
-def _files_to_read(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[LandingFile]) -> list[LandingFile]:
-    """Forget names that are gone, and return the files that are new or changed since the last look."""
+def still_known(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[LandingFile]) -> set[str]:
+    """Forget the names that are gone from a feed's listing, and return those that are as they were at the last look."""
     listing = pa.table(
         {"file_name": [file.name for file in files], "version": [file.version for file in files]},
         schema=pa.schema([("file_name", pa.string()), ("version", pa.string())]),
@@ -89,8 +90,7 @@ def _files_to_read(connection: duckdb.DuckDBPyConnection, feed: Feed, files: lis
     )
     known = connection.execute("select file_name from raw.landing_listing where feed = $feed", {"feed": feed.name}).fetchall()
     connection.unregister("listing")
-    known_names = {name for (name,) in known}
-    return [file for file in files if file.name not in known_names]
+    return {name for (name,) in known}
 
 
 def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:

@@ -26,12 +26,17 @@ _ROWS_OF_CONTACT = {
     "webhook_messages": "is_contact(sender_id)",
     "webhook_statuses": "is_contact(recipient_id) or message_id in (select id from ids_of_contact) or holds_contact(message_id)",
     "botmaker_sessions": "is_contact(contact_id)",
-    "botmaker_session_events": "session_id in (select id from ids_of_contact)",
-    "botmaker_session_messages": "session_id in (select id from ids_of_contact)",
-    "botmaker_sent_results": "session_id in (select id from ids_of_contact)",
+    "botmaker_session_events": "comparable_session_id(session_id) in (select id from ids_of_contact)",
+    "botmaker_session_messages": "comparable_session_id(session_id) in (select id from ids_of_contact)",
+    "botmaker_sent_results": "comparable_session_id(session_id) in (select id from ids_of_contact)",
 }
 
 _ERASED = "(erased)"
+
+_DIGITS_WITH_COUNTRY = 10
+
+# Of a number with three characters between any two of its digits, or of a user id.
+_LONGEST_SPELLING = 1024
 
 # Less is a slip of the hand, and stands within ids and texts that are somebody else's.
 _SHORTEST_CONTACT = 5
@@ -43,14 +48,13 @@ class Erasure:
 
     rows: dict[str, int]
     landing_files: list[str]
-    exports_removed: list[Path]
 
 
 def erase_contact(settings: Settings, contact: str) -> Erasure:
     """Write the warehouse anew without a contact; the job has to run afterwards, and makes everything else anew.
 
     The caller holds the writer's lock of a warehouse in which something has landed. Until the new file takes the
-    old one's place nothing has changed; a crash after it is mended by the next run.
+    old one's place only exports on demand that name the contact are gone; a crash after it is mended by the next run.
     """
     draft = settings.warehouse_path.with_name(".warehouse.duckdb.draft")
     draft.unlink(missing_ok=True)
@@ -65,8 +69,9 @@ def erase_contact(settings: Settings, contact: str) -> Erasure:
         connection.execute("use memory")
         connection.execute("detach new")
         connection.execute("detach old")
+    _remove_exports(settings, comparable(contact))
     put_in_place(draft, settings.warehouse_path)
-    return Erasure(rows, files, _remove_exports(settings, comparable(contact)))
+    return Erasure(rows, files)
 
 
 def check_contact(contact: str) -> None:
@@ -81,15 +86,27 @@ def comparable(contact: str) -> str:
 
 
 def files_that_hold(folder: Path, contact: str) -> list[Path]:
-    """Return the files below a folder in which the contact still stands, readable or in a wamid."""
+    """Return the files below a folder in which the contact still stands, readable or in a wamid.
+
+    What a file holds compressed is not found: those of the marts are made anew from the rows of everybody else.
+    """
     # base64 has three spellings of a text, by where it begins.
-    needles = [contact.encode(), *_base64_spellings(contact.encode())]
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds_any(path, needles)]
+    spellings = [spelling_of(contact), *(re.escape(spelling.decode()) for spelling in _base64_spellings(contact.encode()))]
+    pattern = re.compile("|".join(spellings).encode())
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, pattern)]
+
+
+def spelling_of(contact: str) -> str:
+    """Return a regular expression, for Python and for DuckDB, of a contact as people write it: a whole number also in groups."""
+    # A short one in groups would be found in every other time of day.
+    is_whole_number = contact.isdecimal() and len(contact) >= _DIGITS_WITH_COUNTRY
+    return "[^0-9]{0,3}".join(contact) if is_whole_number else re.escape(contact)
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, contact: str) -> None:
-    # A variable, because a lambda may not look into a table.
+    # Variables, because a lambda may not look into a table.
     connection.execute("set variable erased_contact = $contact", {"contact": contact})
+    connection.execute("set variable erased_spelling = $spelling", {"spelling": spelling_of(contact)})
     connection.execute(
         r"""
         create temp macro is_contact(given) as case
@@ -97,17 +114,23 @@ def _prepare(connection: duckdb.DuckDBPyConnection, contact: str) -> None:
             else given
         end = getvariable('erased_contact');
         create temp macro holds_contact(text) as
-            contains(text, getvariable('erased_contact'))
+            regexp_matches(text, getvariable('erased_spelling'))
             or list_bool_or(list_transform(
                 regexp_extract_all(text, 'wamid\.([A-Za-z0-9+/=]+)', 1),
                 lambda id: coalesce(contains(cast(try(from_base64(id)) as varchar), getvariable('erased_contact')), false)
             ));
+        -- The same session, whatever the time's precision (contract, section 4.6), as the models compare it.
+        create temp macro comparable_session_id(id) as coalesce(
+            regexp_extract(id, '^(.+)_([^_]+)$', 1) || '|'
+            || date_trunc('second', try_cast(regexp_extract(id, '^(.+)_([^_]+)$', 2) as timestamptz))::varchar,
+            id
+        );
         create temp table ids_of_contact as
         select message_id as id from old.raw.sends where is_contact(contact_id)
         union
         select message_id from old.raw.webhook_messages where is_contact(sender_id)
         union
-        select session_id from old.raw.botmaker_sessions where is_contact(contact_id);
+        select comparable_session_id(session_id) from old.raw.botmaker_sessions where is_contact(contact_id);
         """
     )
 
@@ -143,12 +166,10 @@ def _copy_others(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"insert into new.raw.{table} by name select {redacted} from old.raw.{table} {condition}")
 
 
-def _remove_exports(settings: Settings, contact: str) -> list[Path]:
+def _remove_exports(settings: Settings, contact: str) -> None:
     """Remove the exports on demand that hold the contact; the daily ones are made anew by the job."""
-    stale = files_that_hold(settings.exports_dir / "on_demand", contact)
-    for path in stale:
+    for path in files_that_hold(settings.exports_dir / "on_demand", contact):
         path.unlink()
-    return stale
 
 
 def _base64_spellings(text: bytes) -> list[bytes]:
@@ -160,13 +181,12 @@ def _base64_spellings(text: bytes) -> list[bytes]:
     return spellings
 
 
-def _holds_any(path: Path, needles: list[bytes]) -> bool:
-    longest = max(map(len, needles))
+def _holds(path: Path, pattern: re.Pattern[bytes]) -> bool:
     with path.open("rb") as file:
         tail = b""
         while piece := file.read(1 << 24):
             window = tail + piece
-            if any(needle in window for needle in needles):
+            if pattern.search(window):
                 return True
-            tail = window[-longest:]
+            tail = window[-_LONGEST_SPELLING:]
     return False

@@ -3,28 +3,23 @@
 A mended file is a new content and lands by itself. This is for files that were right all along.
 """
 
-from dataclasses import dataclass
-
 import duckdb
 
 from orchestration.delivery.builds import disown_builds
 from orchestration.landing.feeds import FEEDS
+from orchestration.landing.land import still_known
+from orchestration.landing.zone import LandingZone
 
 
-@dataclass(frozen=True)
-class Replay:
-    """The files that the next run reads again, by name."""
-
-    files: list[str]
-
-
-def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection) -> Replay:
-    """Take back every content of which a record was rejected and which still lies in the landing zone.
+def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
+    """Take back every content of which a record was rejected and which lies in the landing zone now; return its files' names.
 
     One transaction; what other contents gave stays. The next run reads these files as new ones.
     """
     connection.execute("begin")
     try:
+        for feed in FEEDS:
+            still_known(connection, feed, zone.files(feed.name))
         files = _forget(connection)
         if files:
             # State models have counted the rows that are gone.
@@ -33,7 +28,7 @@ def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection) -> Repla
     except BaseException:
         connection.execute("rollback")
         raise
-    return Replay(files)
+    return files
 
 
 def _forget(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -44,7 +39,7 @@ def _forget(connection: duckdb.DuckDBPyConnection) -> list[str]:
         from raw.landed_files
         where
             rejected > 0
-            and content_sha256 in (select content_sha256 from raw.landing_listing)
+            and (feed, content_sha256) in (select (feed, content_sha256) from raw.landing_listing)
         """
     )
     for table in [table for feed in FEEDS for table in feed.tables]:
