@@ -35,6 +35,18 @@ class Pipeline:
                 raise_on_error=False, run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
             )
 
+    def materialize(self, *assets: str) -> Any:
+        """Materialise some assets alone, as from the UI, and return Dagster's result, failed or not."""
+        from dagster import AssetSelection, Definitions, define_asset_job
+
+        from orchestration.definitions import defs
+
+        chosen = Definitions.merge(defs, Definitions(jobs=[define_asset_job("chosen", selection=AssetSelection.assets(*assets))]))
+        with patch.dict(os.environ, self._environment()):
+            return chosen.resolve_job_def("chosen").execute_in_process(
+                raise_on_error=False, run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+            )
+
     def rows(self, table: str, *, published: bool = True) -> list[dict[str, Any]]:
         """Return a table's rows as dictionaries, in no particular order."""
         path = self.settings.published_database if published else self.settings.warehouse_path

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, Failure, MaterializeResult
+from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, Failure, MaterializeResult, Output
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
@@ -13,6 +13,7 @@ from orchestration.assets.freshness import FRESH
 from orchestration.assets.landing import LEDGER_KEY
 from orchestration.dbt import build_arguments, manifest_path, run_dbt
 from orchestration.delivery.builds import BuildKind, FinishedBuild, build_that_still_holds, finish_build, start_build
+from orchestration.landing.quarantine import refuse_too_many_rejections
 from orchestration.resources import WarehouseResource
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
@@ -53,6 +54,8 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
             context.log.info("Nothing has landed since the last build: the marts and their checks are what they were.")
             yield from _as_before(context, still_holds)
             return
+        # The ledger's check says the same, but whoever materialises the models alone passes it by.
+        refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
         build = start_build(connection, warehouse.settings)
     if build.kind is BuildKind.REBUILD:
         context.log.info("Models, look-ups or variables changed since the last build: rebuilding everything from the raw tables.")
@@ -60,7 +63,11 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
     for event in events:
         message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
         for result in message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
-            yield _explained(result, event) if isinstance(result, AssetCheckResult) and not result.passed else result
+            if isinstance(result, AssetCheckResult):
+                yield result if result.passed else _explained(result, event)
+            # dbt builds everything; Dagster hears of what was chosen in its UI alone.
+            elif isinstance(result, Output) and result.output_name in context.selected_output_names:
+                yield result
     if failure is not None:
         raise Failure(description=f"The models or their checks failed, so nothing is published:\n{failure}", allow_retries=False)
     if build.kind is BuildKind.INCREMENT:

@@ -13,7 +13,8 @@ from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 
 MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
 
-_DEFINITION_FOLDERS = (DBT_PROJECT_DIR / "models", DBT_PROJECT_DIR / "macros", PROJECT_ROOT / "seeds" / "lookups")
+# Tests as well: a check that is new has passed on nothing yet.
+_DEFINITION_FOLDERS = (*(DBT_PROJECT_DIR / name for name in ("models", "macros", "tests")), PROJECT_ROOT / "seeds" / "lookups")
 _DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
 
 
@@ -55,7 +56,7 @@ def build_that_still_holds(connection: duckdb.DuckDBPyConnection, settings: Sett
 
 
 def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
-    """Open a build; it is a rebuild when models, look-ups or variables changed since the last finished one."""
+    """Open a build; it is a rebuild when models, checks, look-ups or variables changed since the last finished one."""
     definition = definition_sha256(settings)
     kind = _kind_of_next_build(connection, definition)
     row = connection.execute(

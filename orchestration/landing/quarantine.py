@@ -5,6 +5,8 @@ from datetime import date
 
 import duckdb
 
+from orchestration.errors import StartsError
+
 
 @dataclass(frozen=True)
 class Rejections:
@@ -28,6 +30,13 @@ class Rejections:
             f"so nothing is published. Most of them: {worst}. Look at raw.rejected_records, mend or remove the files and run again, "
             "or raise STARTS_MAX_REJECTED_SHARE if this is to be expected."
         )
+
+
+def refuse_too_many_rejections(connection: duckdb.DuckDBPyConnection, limit: float) -> None:
+    """Raise `StartsError` if more than a share of the new records could not be read: nothing is built from the rest."""
+    rejections = new_rejections(connection)
+    if rejections.share > limit:
+        raise StartsError(rejections.explain(limit))
 
 
 def forget_old_payloads(connection: duckdb.DuckDBPyConnection, first_day: date) -> int:

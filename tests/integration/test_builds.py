@@ -1,16 +1,21 @@
 """What a build may go on from, and what it tells."""
 
 import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import duckdb
 import pytest
+from dagster import AssetKey
 
 from orchestration.delivery import builds
 from orchestration.delivery.builds import BuildKind, build_that_still_holds, finish_build, start_build
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
-from orchestration.settings import Settings
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from tests.pipeline import Pipeline
+
+SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
 
 
 @pytest.mark.parametrize(
@@ -71,9 +76,8 @@ def test_a_build_holds_until_something_lands_or_its_definition_changes(
 def test_every_run_tells_of_every_check(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     (run.landing / "sends").mkdir(parents=True)
-    first = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
     told = []
-    for number, new in enumerate(([first], [first | {"message_id": "b", "contact_id": "5511900000002"}], [])):
+    for number, new in enumerate(([SEND], [SEND | {"message_id": "b", "contact_id": "5511900000002"}], [])):
         if new:
             (run.landing / "sends" / f"{number}.json").write_text(json.dumps(new))
         result = run.run()
@@ -84,3 +88,38 @@ def test_every_run_tells_of_every_check(pipeline: Callable[..., Pipeline]) -> No
     rebuild, increment, nothing_new = told
     assert rebuild == increment == nothing_new
     assert len(rebuild) == len(set(rebuild))
+
+
+def test_one_model_can_be_materialised_and_the_build_is_whole(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    (run.landing / "sends").mkdir(parents=True)
+    (run.landing / "sends" / "1.json").write_text(json.dumps(SEND))
+    assert run.materialize("raw/sends", "raw/landed_files").success
+    one = AssetKey(["marts", "funnel_session_starts"])
+    result = run.materialize(one.to_user_string())
+    assert result.success
+    assert {event.asset_key for event in result.get_asset_materialization_events()} == {one}
+    assert run.materialize("published_marts").success
+    assert len(run.rows("fct_notifications")) == 1
+
+
+def test_models_materialised_alone_are_held_to_the_share_of_rejected_records(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    (run.landing / "sends").mkdir(parents=True)
+    (run.landing / "sends" / "1.jsonl").write_text(json.dumps(SEND) + "\nnot json\n")
+    assert not run.run().success
+    result = run.materialize("marts/funnel_session_starts")
+    assert not result.success
+    assert "1 of 2 new records were rejected" in str(result.all_events)
+    assert not run.materialize("published_marts").success
+
+
+def test_a_new_check_is_no_check_that_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(DBT_PROJECT_DIR, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "logs"))
+    monkeypatch.setattr(builds, "PROJECT_ROOT", tmp_path)
+    folders = [tmp_path / folder.relative_to(PROJECT_ROOT) for folder in builds._DEFINITION_FOLDERS]
+    monkeypatch.setattr(builds, "_DEFINITION_FOLDERS", folders)
+    monkeypatch.setattr(builds, "DBT_PROJECT_DIR", tmp_path / "dbt_project")
+    before = builds.definition_sha256(Settings())
+    (tmp_path / "dbt_project" / "tests" / "singular" / "assert_more.sql").write_text("select 1 where false")
+    assert builds.definition_sha256(Settings()) != before
