@@ -146,9 +146,14 @@ def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
             metadata={
                 "new_records": rejections.records,
                 "new_records_rejected": rejections.rejected,
-                "preview": preview(connection, "select * from raw.landed_files order by load_id desc, file_name limit 10"),
+                "preview": preview(
+                    connection,
+                    "select * rename (reason as set_aside_because) from raw.landed_files order by load_id desc, file_name limit 10",
+                ),
                 "rejected": preview(
-                    connection, "select * from raw.rejected_records order by landed_at desc, file_name, line_number limit 10"
+                    connection,
+                    "select * rename (reason as rejected_because) from raw.rejected_records "
+                    "order by landed_at desc, file_name, line_number limit 10",
                 ),
             },
             check_results=[

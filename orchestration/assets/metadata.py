@@ -6,29 +6,32 @@ from dagster import MarkdownMetadataValue, MetadataValue, TableColumn, TableMeta
 _CELL_CHARACTERS = 80
 _BAR_CHARACTERS = 24
 
-# Dagster keeps metadata for as long as it keeps runs, out of reach of an erasure: no person is to be found in it.
-# A wamid is base64 around the contact's number.
-_PERSONAL_COLUMNS = {
-    "answered_message_id",
-    "chat_id",
-    "chat_link",
-    "contact_id",
-    "context_message_id",
-    "customer_id",
-    "message_id",
-    "recipient_id",
-    "record",
-    "sender_id",
-    "session_id",
-    "session_start_id",
+# Dagster keeps metadata for as long as it keeps runs, out of reach of an erasure, so no person is to be found in it. These
+# columns name none; ids and links do, also those of messages (a wamid is base64 around the contact's number), and what
+# WhatsApp says of a failure may.
+_SHOWN_COLUMNS = {
+    # files and records
+    *("feed", "file_name", "line_number", "records", "landed", "rejected", "status", "set_aside_because", "rejected_because", "landed_at"),
+    *("_file_name", "_line_number", "_landed_at", "_load_id"),
+    # lines
+    *("channel_id", "channel_name", "phone_number_id", "display_phone_number", "platform"),
+    # sends and what became of them
+    *("template_name", "template_language", "notification_name", "template_or_notification_name", "agent_groups"),
+    *("sent_at", "delivered_at", "read_at", "replied_at", "answered_at", "failed_at", "error_at", "happened_at", "created_at"),
+    *("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied", "last_status", "has_error"),
+    *("error_code", "failure_code", "failure_group", "failure_reason"),
+    # messages and sessions
+    *("kind", "message_type", "has_referral", "referral_source_type", "name", "sender", "starting_cause", "events", "messages"),
+    *("session_started_at", "session_start_date", "origin", "user_type", "is_new_user", "is_tester"),
+    *("session_starts", "notifications", "replied", "not_replied"),
 }
 
 
 def preview(connection: duckdb.DuckDBPyConnection, query: str) -> TableMetadataValue:
-    """Show the rows of one of this package's own queries, without what names a person; long values are cut."""
+    """Show the rows of one of this package's own queries, without what may name a person; long values are cut."""
     result = connection.execute(query)
     columns = [description[0] for description in result.description or []]
-    shown = [column for column in columns if column not in _PERSONAL_COLUMNS]
+    shown = [column for column in columns if column in _SHOWN_COLUMNS]
     records = [
         TableRecord({name: _cell(value) for name, value in zip(columns, row, strict=True) if name in shown}) for row in result.fetchall()
     ]

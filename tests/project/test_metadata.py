@@ -1,9 +1,13 @@
 """What the Dagster UI shows: readable, and without anybody's number."""
 
+import re
+
 import duckdb
 
 from orchestration.assets.checks import explain_failure
 from orchestration.assets.metadata import draw_funnel, preview
+from orchestration.delivery.tsv import TSV_COLUMNS
+from orchestration.landing.feeds import RAW_SCHEMA_SQL
 
 
 def test_a_funnel_is_a_bar_for_each_stage() -> None:
@@ -22,6 +26,20 @@ def test_a_preview_leaves_out_who_it_was() -> None:
         table = preview(connection, "select '5511900000001' as contact_id, 'wamid.NTUxMTk' as message_id, 'welcome' as template_name")
     assert [column.name for column in table.schema.columns] == ["template_name"]
     assert [record.data for record in table.records] == [{"template_name": "welcome"}]
+
+
+def test_a_preview_of_any_raw_table_or_tsv_leaves_out_who_it_was() -> None:
+    personal = re.compile("contact|customer|recipient|sender_id|chat_id|chat_link|message_id|session_id|session_start_id|record$")
+    # What somebody else says of a failure may name the number.
+    told = re.compile("error_(title|message|details)|failure_detail|^error$|^reason$")
+    with duckdb.connect() as connection:
+        connection.execute(RAW_SCHEMA_SQL)
+        tables = [name for (name,) in connection.execute("select table_name from duckdb_tables() where schema_name = 'raw'").fetchall()]
+        shown = {column.name for table in tables for column in preview(connection, f"select * from raw.{table}").schema.columns}
+        tsv = ", ".join(f"'x' as {column.name}" for column in TSV_COLUMNS)
+        shown |= {column.name for column in preview(connection, f"select {tsv}").schema.columns}
+    assert {"sent_at", "channel_id", "template_name", "_file_name", "last_status"} <= shown
+    assert [name for name in sorted(shown) if personal.search(name) or told.search(name)] == []
 
 
 def test_a_failed_test_of_a_column_is_told_in_a_sentence() -> None:
