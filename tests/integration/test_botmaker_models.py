@@ -374,7 +374,7 @@ def test_pages_land_however_they_are_packed(
 
 def test_what_people_wrote_and_tokens_stay_in_the_files(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     put_all(tmp_path)
-    put(tmp_path, "channels/2.json", compact({"items": [{"platform": "telegram", "token": "secret"}]}))
+    put(tmp_path, "channels/2.json", compact({"items": [{"platform": "telegram", "token": "secret", "inner": {"accessToken": "secret"}}]}))
     land(connection, tmp_path)
     for (table,) in connection.execute("select table_name from duckdb_tables() where schema_name = 'raw'").fetchall():
         text = str(connection.execute(f"select * from raw.{table}").fetchall())

@@ -34,7 +34,7 @@ select
     -- A page was judged whole, before it fell into records.
     false as may_have_stray_comma,
     -- Channels of other kinds carry a secret; it stays in the file.
-    case when problem is not null then regexp_replace(record, '("token"\s*:\s*")(?:[^"\\]|\\.)*"', '\1…"', 'g') end as record,
+    case when problem is not null then regexp_replace(record, '("[^"]*token"\s*:\s*")(?:[^"\\]|\\.)*"', '\1…"', 'gi') end as record,
     channel.id as channel_id,
     nullif(channel.platform, '') as platform,
     nullif(channel.name, '') as channel_name,
