@@ -19,8 +19,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from orchestration.delivery.published import open_published
 from orchestration.delivery.tsv import FAILURE_REASONS, ORIGINAL_COLUMNS, TSV_COLUMNS
 from orchestration.errors import StartsError
+from orchestration.files import quoted
 from orchestration.settings import Contacts, Language, Settings
 
 EXAMPLES = 3
@@ -138,12 +140,9 @@ def compare_download(settings: Settings, path: Path, period_from: date | None = 
     to compare it with: nothing published, no row on either side, or contacts that were masked.
     """
     download = _read_download(path)
-    if not settings.published_database.exists():
-        raise StartsError(f"Nothing is published yet in {settings.published_dir}. Run the job conversation_starts first.")
-    with duckdb.connect(str(settings.published_database), read_only=True) as connection:
-        connection.execute("set timezone = 'UTC'")
+    with open_published(settings) as connection:
         time_zone = _time_zone_of_plain_contacts(connection)
-        connection.execute(_MACROS.replace("$report_timezone", f"'{time_zone}'"))
+        connection.execute(_MACROS.replace("$report_timezone", quoted(time_zone)))
         _collect_theirs(connection, download)
         period = _period(connection, period_from, period_to)
         comparison = Comparison(

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 from threading import local
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from orchestration.delivery.builds import days_changed_since, is_known
+from orchestration.delivery.published import open_published
 from orchestration.delivery.selection import ExportSelection
 from orchestration.delivery.tsv import Layout, prepare_cells, write_tsv
-from orchestration.errors import StartsError
 from orchestration.files import put_in_place, sha256_of
 from orchestration.settings import Language, Settings
 
@@ -42,20 +42,21 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
     manifest = _read_manifest(settings)
     files: dict[str, dict[str, Any]] = {entry["file"]: entry for entry in manifest.get("files", [])} if manifest else {}
     result = DailyExports()
-    with _published(settings) as published:
-        published.execute("set timezone = 'UTC'")
+    with open_published(settings) as published:
         publication = _publication(published)
         first_day = settings.first_day_kept(datetime.now(UTC))
         to_look_at = {*_days_to_look_at(warehouse, published, settings, manifest, publication), *asked_for}
+        if manifest is not None:
+            to_look_at |= _days_kept_again(published, first_day, date.fromisoformat(manifest["first_day"]))
         days = sorted(day for day in to_look_at if day >= first_day)
-        result.removed += _remove_expired(settings.exports_dir, files, first_day)
+        result.removed += _remove_expired(settings, files, first_day)
         for day, rows in _write_drafts(published, settings, days):
             _put_day_in_place(settings, day, rows, files, result)
         if manifest is None:
             # Without a manifest nothing is known of the files that lie here from before.
             result.removed += _remove_strangers(settings.exports_dir, files)
-    if manifest is None or days or result.removed:
-        _write_manifest(settings, publication, files)
+    if manifest is None or days or result.removed or manifest["first_day"] != first_day.isoformat():
+        _write_manifest(settings, publication, first_day, files)
     result.files = len(files)
     result.rows = sum(entry["rows"] for entry in files.values())
     result.latest = settings.exports_dir / max(files) if files else None
@@ -67,32 +68,18 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
     folder = settings.exports_dir / "on_demand"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (selection.file_name or _name_of_selection(settings, selection, datetime.now(UTC)))
-    draft = path.with_name(f".{path.name}.draft")
+    # Its own, because two may write a file of one name at a time; the later one stays.
+    draft = path.with_name(f".{path.name}.{token_hex(8)}.draft")
     layout = Layout(selection.layout)
     usual_language = Language.ES if layout is Layout.BOTMAKER else settings.language
     language = Language(selection.language) if selection.language else usual_language
     condition, values = selection.condition()
-    with _published(settings) as published:
+    with open_published(settings) as published:
         selection.check_known(published)
         prepare_cells(published)
         rows = write_tsv(published, draft, settings, condition, values, language, layout)
     put_in_place(draft, path)
     return path, rows
-
-
-@contextmanager
-def _published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the published file to read it. Raises `StartsError` where there is none, or what is read of it is damaged."""
-    path = settings.published_database
-    if not path.exists():
-        raise StartsError(f"Nothing is published yet in {settings.published_dir}. Run the job conversation_starts first.")
-    try:
-        with duckdb.connect(str(path), read_only=True) as published:
-            yield published
-    except duckdb.IOException as error:
-        if "corrupt" not in str(error).lower():
-            raise
-        raise StartsError(f"{path} is damaged ({error}). Delete it and run the job again: it is written anew.") from error
 
 
 def _name_of_selection(settings: Settings, selection: ExportSelection, now: datetime) -> str:
@@ -119,7 +106,7 @@ def _read_manifest(settings: Settings) -> dict[str, Any] | None:
 def _is_whole(manifest: Any) -> bool:
     """Say whether a manifest has all that is read of it: the file lies where other tools write, too."""
     return (
-        _has(manifest, "settings", "publication", "files")
+        _has(manifest, "settings", "publication", "first_day", "files")
         and _has(manifest["publication"], "build_id", "build_started_at", "definition_sha256", "contacts")
         and isinstance(manifest["files"], list)
         and all(_has(entry, "file", "report_date", "rows", "sha256") for entry in manifest["files"])
@@ -159,6 +146,16 @@ def _days_to_look_at(
     changed = days_changed_since(warehouse, exported["build_id"])
     lost = {day for day, path in listed.items() if not path.exists()}
     return sorted({*changed, *lost})
+
+
+def _days_kept_again(published: duckdb.DuckDBPyConnection, first_day: date, first_day_before: date) -> set[date]:
+    """Return the report days whose files were removed, or never written, under a shorter retention."""
+    days = published.execute(
+        "select distinct session_start_date from fct_session_starts "
+        "where is_in_report and session_start_date >= $first_day and session_start_date < $first_day_before",
+        {"first_day": first_day, "first_day_before": first_day_before},
+    ).fetchall()
+    return {day for (day,) in days}
 
 
 def _write_drafts(published: duckdb.DuckDBPyConnection, settings: Settings, days: list[date]) -> Iterator[tuple[date, int]]:
@@ -223,14 +220,21 @@ def _remove_drafts(folder: Path) -> None:
         draft.unlink()
 
 
-def _remove_expired(folder: Path, files: dict[str, dict[str, Any]], first_day: date) -> list[str]:
-    """Remove the daily files, and the exports on demand made, before the first day that is kept."""
+def _remove_expired(settings: Settings, files: dict[str, dict[str, Any]], first_day: date) -> list[str]:
+    """Remove the daily files, and the exports on demand made, before the first day that is kept; drafts that a kill left, too."""
+    folder, zone = settings.exports_dir, ZoneInfo(settings.report_timezone)
+
+    def made_on(path: Path) -> date:
+        return datetime.fromtimestamp(path.stat().st_mtime, zone).date()
+
     expired = [name for name, entry in files.items() if date.fromisoformat(entry["report_date"]) < first_day]
     for name in expired:
         (folder / name).unlink(missing_ok=True)
         del files[name]
-    on_demand = [path for path in folder.glob("on_demand/*.tsv") if date.fromtimestamp(path.stat().st_mtime) < first_day]
-    for path in on_demand:
+    on_demand = [path for path in folder.glob("on_demand/*.tsv") if made_on(path) < first_day]
+    yesterday = datetime.now(zone).date() - timedelta(days=1)
+    abandoned = [path for path in folder.glob("on_demand/.*.draft") if made_on(path) < yesterday]
+    for path in [*on_demand, *abandoned]:
         path.unlink()
     return [*expired, *(path.name for path in on_demand)]
 
@@ -242,10 +246,11 @@ def _remove_strangers(folder: Path, files: dict[str, dict[str, Any]]) -> list[st
     return [path.name for path in strangers]
 
 
-def _write_manifest(settings: Settings, publication: dict[str, Any], files: dict[str, dict[str, Any]]) -> None:
+def _write_manifest(settings: Settings, publication: dict[str, Any], first_day: date, files: dict[str, dict[str, Any]]) -> None:
     manifest = {
         "settings": _settings_of(settings),
         "publication": publication,
+        "first_day": first_day.isoformat(),
         "made_at": _now(),
         "files": [files[name] for name in sorted(files)],
     }

@@ -15,6 +15,7 @@ import duckdb
 
 from orchestration.delivery.builds import MARTS, days_changed_since, is_known
 from orchestration.delivery.publish import Publication
+from orchestration.delivery.published import open_published
 from orchestration.errors import StartsError
 from orchestration.files import quoted
 from orchestration.settings import PostgresSettings, Settings
@@ -67,9 +68,7 @@ _ADVICE = {
 
 def publish_to_postgres(warehouse: duckdb.DuckDBPyConnection, settings: Settings, target: PostgresSettings) -> Publication:
     """Bring the database up to the published file; leave every row alone if nothing changed."""
-    if not settings.published_database.exists():
-        raise StartsError(f"There is no {settings.published_database} yet, so there is nothing to copy: run the whole job first.")
-    with duckdb.connect(str(settings.published_database), read_only=True) as published, _connection(target) as database:
+    with open_published(settings) as published, _connection(target) as database:
         return _Copy(warehouse, published, database, target).run()
 
 

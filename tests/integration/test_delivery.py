@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -50,7 +51,7 @@ def send(**fields: Any) -> bytes:
 def test_the_bundled_logs_tell_a_whole_story(sample: Pipeline) -> None:
     starts = pd.DataFrame(sample.rows("fct_session_starts"))
     assert set(starts["origin"]) == {"mass_notification", "whatsapp_template", "referred_campaign", "organic"}
-    assert set(starts["last_status"].dropna()) == {"not_sent", "pending", "sent", "delivered", "read", "replied"} - {"pending"}
+    assert set(starts["last_status"].dropna()) == {"not_sent", "sent", "delivered", "read", "replied"}
     assert len(set(starts["template_name"].dropna())) == 12
     assert len(set(starts["notification_name"].dropna())) == 4
     assert len(set(starts["channel_id"])) == 3
@@ -336,6 +337,15 @@ def test_the_job_export_on_demand_takes_its_filters_from_the_run_config(sample: 
         assert defs.resolve_job_def("export_on_demand").execute_in_process(run_config=config).success
     frame = pd.read_csv(sample.settings.exports_dir / "on_demand" / "from_job.tsv", sep="\t")
     assert set(frame["Origen"]) == {"mass_notification"}
+
+
+def test_exports_of_one_name_at_a_time_are_each_whole(sample: Pipeline) -> None:
+    selection = ExportSelection(file_name="same.tsv")
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda _: export_selection(sample.settings, selection), range(8)))
+    (path,) = {path for path, _ in written}
+    assert {rows for _, rows in written} == {len(pd.read_csv(path, sep="\t"))}
+    assert list(path.parent.glob(".*")) == []
 
 
 def test_a_reader_that_holds_the_old_file_does_not_stop_the_next_publication(pipeline: Callable[..., Pipeline]) -> None:

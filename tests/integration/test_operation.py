@@ -263,6 +263,20 @@ def test_exports_and_rejected_texts_are_kept_for_so_many_days(tmp_path: Path) ->
     assert len(made.tsv_bytes()) == 3
 
 
+def test_what_a_longer_retention_keeps_comes_back(tmp_path: Path) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
+    _put(made, "sends/1.jsonl", *(_send(OTHER, number) for number in (1, 4, 7)))
+    assert made.run().success
+    before = made.tsv_bytes()
+    assert len(before) == 3
+    made.environment["STARTS_RETENTION_DAYS"] = "1"
+    assert made.run().success
+    assert made.tsv_bytes() == {}
+    made.environment["STARTS_RETENTION_DAYS"] = "36500"
+    assert made.run().success
+    assert made.tsv_bytes() == before
+
+
 @pytest.mark.parametrize("days", ["0", "-1", "ten", "36501", "99999999999"])
 def test_a_retention_that_makes_no_sense_is_refused(tmp_path: Path, days: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "landing").mkdir()
