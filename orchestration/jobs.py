@@ -9,6 +9,9 @@ from orchestration.settings import publishes_to_postgres
 # Two runs that write wait for each other (dagster.yaml) instead of one of them failing at the lock.
 WRITER_TAG = {"conversation_starts/writer": "warehouse"}
 
+# Other runs are given up after the time in dagster.yaml; Botmaker allows three pages of a notification's results a minute.
+AS_LONG_AS_IT_TAKES = {"dagster/max_runtime": "0"}
+
 # An object store or a network share that is away for a moment. What the operator must mend is not tried again.
 RETRIES = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
@@ -65,5 +68,6 @@ botmaker_backfill = define_asset_job(
     "botmaker_backfill",
     selection=_BOTMAKER,
     executor_def=in_process_executor,
+    tags=AS_LONG_AS_IT_TAKES,
     description="Only fetch from Botmaker: a period of the past, or what is new. The next run of the report lands it.",
 )

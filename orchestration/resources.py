@@ -1,7 +1,7 @@
 """The warehouse as a Dagster resource: settings from the environment, and the one writer's lock."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import duckdb
 from dagster import ConfigurableResource, Failure, InitResourceContext
@@ -13,9 +13,14 @@ from orchestration.warehouse import open_warehouse, writer_lock
 
 
 class WarehouseResource(ConfigurableResource):
-    """Holds the writer's lock for as long as a run lives; opens the file only while an asset works."""
+    """Opens the warehouse while an asset works; from the first time on it holds the writer's lock until the run ends.
+
+    Not from the start, because a run that fetches from Botmaker first may take hours before it writes.
+    """
 
     _settings: Settings = PrivateAttr()
+    _until_run_ends: ExitStack = PrivateAttr()
+    _is_locked: bool = PrivateAttr(default=False)
 
     @property
     def settings(self) -> Settings:
@@ -25,17 +30,19 @@ class WarehouseResource(ConfigurableResource):
     def yield_for_execution(self, context: InitResourceContext) -> Generator["WarehouseResource", None, None]:
         with operator_errors():
             self._settings = Settings.from_environment()
-            lock = writer_lock(self._settings)
-            lock.__enter__()
-        try:
+        self._is_locked = False
+        with ExitStack() as self._until_run_ends:
             yield self
-        finally:
-            lock.__exit__(None, None, None)
 
     @contextmanager
     def open(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
-        with operator_errors(), open_warehouse(self._settings) as connection:
-            yield connection
+        """Open the file; what the operator can mend becomes a failure that says how, also inside the `with` block."""
+        with operator_errors():
+            if not self._is_locked:
+                self._until_run_ends.enter_context(writer_lock(self._settings))
+                self._is_locked = True
+            with open_warehouse(self._settings) as connection:
+                yield connection
 
 
 @contextmanager

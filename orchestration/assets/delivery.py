@@ -34,7 +34,7 @@ _MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
 def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
     """The marts for BI tools, as one DuckDB file and as Parquet: replaced as a whole, after every check has passed."""
     settings = warehouse.settings
-    with warehouse.open() as connection, operator_errors():
+    with warehouse.open() as connection:
         build = last_finished_build(connection)
         if build is None:
             raise StartsError("The last build did not pass its checks, so there is nothing to publish. Run the whole job.")
@@ -61,10 +61,9 @@ def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource
 @asset(group_name="publication", deps=[published_marts], kinds={"postgres"})
 def postgres_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
     """The published marts in a PostgreSQL database, replaced in one transaction: part of the job where STARTS_POSTGRES_URL is set."""
-    with operator_errors():
+    with warehouse.open() as connection:
         target = PostgresSettings.from_environment()
-        with warehouse.open() as connection:
-            publication = publish_to_postgres(connection, warehouse.settings, target)
+        publication = publish_to_postgres(connection, warehouse.settings, target)
     context.log.info("Published." if publication.changed else "Nothing changed: the tables stay as they are.")
     return MaterializeResult(
         metadata={
@@ -81,7 +80,7 @@ def postgres_marts(context: AssetExecutionContext, warehouse: WarehouseResource)
 def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
     """The report's download: one TSV per report day, rewritten only when its day changed."""
     settings = warehouse.settings
-    with warehouse.open() as connection, operator_errors():
+    with warehouse.open() as connection:
         exports = export_days(connection, settings)
         context.log.info(f"{len(exports.written)} daily TSVs written, {len(exports.removed)} removed, {exports.files} in all.")
         return MaterializeResult(
@@ -107,7 +106,7 @@ def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResou
 def session_starts_tsv_of_days(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
     """The TSVs of chosen report days, made again from what is published: for a backfill, or a file that was lost."""
     days = [date.fromisoformat(day) for day in context.partition_keys]
-    with warehouse.open() as connection, operator_errors():
+    with warehouse.open() as connection:
         exports = export_days(connection, warehouse.settings, days)
         context.log.info(f"{len(days)} report days looked at, {len(exports.written)} TSVs written: the others were as they should be.")
         return MaterializeResult(metadata={"days": len(days), "files_written": len(exports.written), "files": exports.files})

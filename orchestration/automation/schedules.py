@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from dagster import DefaultScheduleStatus, RunConfig, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, schedule
 
 from orchestration.assets.botmaker import BotmakerFetchConfig
-from orchestration.jobs import botmaker_starts, conversation_starts, export_days
+from orchestration.jobs import botmaker_backfill, botmaker_starts, conversation_starts, export_days
 from orchestration.settings import Settings
 
 _TIME_ZONE = Settings.from_environment().report_timezone
@@ -40,7 +40,8 @@ botmaker_daily = ScheduleDefinition(
 
 botmaker_weekly_sweep = ScheduleDefinition(
     name="botmaker_weekly_sweep",
-    job=botmaker_starts,
+    # Fetches only: it may take hours, and the hourly job lands its pages meanwhile.
+    job=botmaker_backfill,
     cron_schedule="0 1 * * 0",
     execution_timezone=_TIME_ZONE,
     run_config=RunConfig(ops={"fetch_botmaker": BotmakerFetchConfig(sweep=True)}),

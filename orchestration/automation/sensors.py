@@ -38,7 +38,8 @@ def new_files(context: SensorEvaluationContext) -> RunRequest | SkipReason:
         # The cursor stays, so the files are noticed again when that run is over: it may have listed the zone before they came.
         return SkipReason("A run is under way.")
     context.update_cursor(seen)
-    return RunRequest(run_key=seen)
+    # No run key: Dagster asks for each only once, and a zone may come to look as it did before.
+    return RunRequest()
 
 
 def listing_fingerprint(settings: Settings) -> str:

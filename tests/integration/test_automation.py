@@ -17,6 +17,7 @@ from dagster import (
     DefaultSensorStatus,
     RunRequest,
     SkipReason,
+    build_init_resource_context,
     build_run_status_sensor_context,
     build_schedule_context,
     build_sensor_context,
@@ -25,6 +26,10 @@ from dagster import (
 from orchestration.automation.schedules import daily_export
 from orchestration.automation.sensors import new_files, tell_of_failures
 from orchestration.definitions import defs
+from orchestration.errors import StartsError
+from orchestration.jobs import WRITER_TAG
+from orchestration.resources import WarehouseResource
+from orchestration.warehouse import writer_lock
 from tests.pipeline import Pipeline
 
 SEND = {"message_id": "wamid.1", "sent_at": "2026-10-01T12:00:00Z", "channel_id": "1", "contact_id": "5511900000001", "template_name": "t"}
@@ -55,12 +60,39 @@ def test_everything_is_off_but_the_hourly_schedule() -> None:
     assert set(sensors.values()) == {DefaultSensorStatus.STOPPED}
 
 
+def test_fetching_from_botmaker_keeps_nobody_from_writing(pipeline: Pipeline) -> None:
+    made = WarehouseResource()
+    with made.yield_for_execution(build_init_resource_context()):
+        with writer_lock(pipeline.settings):
+            pass
+        with made.open(), pytest.raises(StartsError, match="Another run is writing"), writer_lock(pipeline.settings):
+            pass
+        with pytest.raises(StartsError, match="Another run is writing"), writer_lock(pipeline.settings):
+            pass
+    with writer_lock(pipeline.settings):
+        pass
+    sweep = defs.get_repository_def().get_schedule_def("botmaker_weekly_sweep")
+    assert sweep.job_name == "botmaker_backfill"
+    assert WRITER_TAG.items().isdisjoint(defs.resolve_job_def("botmaker_backfill").run_tags.items())
+
+
 def test_new_files_start_one_run(pipeline: Pipeline, instance: DagsterInstance) -> None:
     context = build_sensor_context(instance=instance)
     assert isinstance(new_files(context), RunRequest)
     assert isinstance(new_files(context), SkipReason)
     (pipeline.landing / "sends" / "b.jsonl").write_text(json.dumps({**SEND, "message_id": "wamid.2"}) + "\n")
     assert isinstance(new_files(context), RunRequest)
+
+
+def test_a_zone_that_looks_again_as_it_did_before_starts_a_run(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    context, bad = build_sensor_context(instance=instance), pipeline.landing / "sends" / "bad.jsonl"
+    requests = [new_files(context)]
+    bad.write_text("not json\n")
+    requests.append(new_files(context))
+    bad.unlink()
+    requests.append(new_files(context))
+    # Dagster starts no second run for a key that it knows.
+    assert [request.run_key for request in requests if isinstance(request, RunRequest)] == [None, None, None]
 
 
 def test_files_that_come_during_a_run_start_the_next_one(pipeline: Pipeline, instance: DagsterInstance) -> None:
