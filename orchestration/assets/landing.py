@@ -21,7 +21,7 @@ from orchestration.assets.freshness import FRESH
 from orchestration.assets.metadata import preview
 from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
-from orchestration.landing.quarantine import forget_old_payloads, new_rejections
+from orchestration.landing.quarantine import forget_old_payloads, new_rejections, unbalanced_files
 from orchestration.landing.zone import LandingZone
 from orchestration.resources import WarehouseResource
 
@@ -132,15 +132,7 @@ def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
         forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
         rejections = new_rejections(connection)
         limit = warehouse.settings.max_rejected_share
-        unbalanced = connection.execute(
-            """
-            select f.file_name, f.records, f.landed, f.rejected, count(r.line_number) as in_quarantine
-            from raw.landed_files as f
-            left join raw.rejected_records as r on f.feed = r.feed and f.content_sha256 = r.content_sha256
-            group by f.feed, f.content_sha256, f.file_name, f.records, f.landed, f.rejected
-            having f.records <> f.landed + f.rejected or f.rejected <> in_quarantine
-            """
-        ).fetchall()
+        unbalanced = unbalanced_files(connection)
         few_rejected = rejections.share <= limit
         return MaterializeResult(
             metadata={

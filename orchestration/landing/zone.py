@@ -17,7 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from orchestration.errors import StartsError
 from orchestration.files import put_in_place
-from orchestration.settings import PROJECT_ROOT, is_uri
+from orchestration.settings import PROJECT_ROOT
 
 _DATA_ENDINGS = (".jsonl", ".ndjson", ".json")
 _PACKED_ENDINGS = ("", ".gz", ".zst")
@@ -54,8 +54,22 @@ class LandingZone:
         self._check(feeds)
 
     def _check(self, feeds: tuple[str, ...]) -> None:
-        if is_uri(self.location):
-            return
+        if isinstance(self._filesystem, LocalFileSystem):
+            self._check_folder(feeds)
+        else:
+            self._check_bucket()
+
+    def _check_bucket(self) -> None:
+        # A prefix without objects does not exist in a store, and is an empty zone; a bucket that does not is a mistake.
+        bucket = self._root.partition("/")[0]
+        try:
+            is_there = not bucket or self._filesystem.exists(bucket)
+        except Exception as error:  # each store's driver has its own
+            raise StartsError(f"The landing zone {self.location} cannot be reached: {error}") from error
+        if not is_there:
+            raise StartsError(f"STARTS_LANDING is {self.location}, but there is no {bucket}, or these credentials may not see it.")
+
+    def _check_folder(self, feeds: tuple[str, ...]) -> None:
         folder = Path(self._root)
         if not folder.is_dir():
             what = "is a file" if folder.exists() else "does not exist"

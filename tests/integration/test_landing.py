@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from fsspec import AbstractFileSystem
 from moto.server import ThreadedMotoServer
 
 from orchestration.errors import StartsError
@@ -240,7 +241,9 @@ def test_a_wrong_type_in_a_body_rejects_it_and_its_good_items_land(
     assert connection.execute("select count(*) from raw.webhook_other_kinds").fetchone() == (0,)
 
 
-def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
+    """An object store without buckets; the environment says how to reach it."""
     import s3fs
 
     server = ThreadedMotoServer(port=0)
@@ -254,19 +257,43 @@ def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], tm
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         }.items():
             monkeypatch.setenv(name, value)
-        store = s3fs.S3FileSystem()
-        store.mkdir("logs")
-        store.pipe("logs/whatsapp/sends/1.jsonl.gz", gzip.compress(lines(RECORD)))
-        run = pipeline()
-        run.environment["STARTS_LANDING"] = "s3://logs/whatsapp"
-        assert run.run().success
-        assert len(run.rows("fct_notifications")) == 1
-        store.pipe("logs/whatsapp/sends/2.jsonl", lines(RECORD | {"message_id": "wamid.2"}))
-        assert run.run().success
-        assert len(run.rows("fct_notifications")) == 2
-        assert run.rows("raw.landed_files", published=False)[0]["file_name"].startswith("sends/")
+        # fsspec keeps one for each set of arguments, and the address is none.
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield s3fs.S3FileSystem()
     finally:
         server.stop()
+
+
+def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], s3: AbstractFileSystem) -> None:
+    s3.mkdir("logs")
+    s3.pipe("logs/whatsapp/sends/1.jsonl.gz", gzip.compress(lines(RECORD)))
+    run = pipeline()
+    run.environment["STARTS_LANDING"] = "s3://logs/whatsapp"
+    assert run.run().success
+    assert len(run.rows("fct_notifications")) == 1
+    s3.pipe("logs/whatsapp/sends/2.jsonl", lines(RECORD | {"message_id": "wamid.2"}))
+    assert run.run().success
+    assert len(run.rows("fct_notifications")) == 2
+    assert run.rows("raw.landed_files", published=False)[0]["file_name"].startswith("sends/")
+
+
+def test_a_bucket_or_folder_that_does_not_exist_is_no_empty_landing_zone(s3: AbstractFileSystem, tmp_path: Path) -> None:
+    with pytest.raises(StartsError, match="does not exist"):
+        LandingZone(f"file://{tmp_path}/nowhere", FEED_NAMES)
+    with pytest.raises(StartsError, match="there is no no-such-bucket"):
+        LandingZone("s3://no-such-bucket/logs", FEED_NAMES)
+    s3.mkdir("empty-bucket")
+    assert LandingZone("s3://empty-bucket/logs/not/yet", FEED_NAMES).files("sends") == []
+
+
+@pytest.mark.parametrize(
+    ("referral", "is_one"),
+    [({"source_type": "ad", "source_id": "1"}, True), ({"headline": "Home"}, True), ({}, True), (None, False)],
+)
+def test_whatever_a_referral_holds_it_is_one(connection: duckdb.DuckDBPyConnection, tmp_path: Path, referral: object, is_one: bool) -> None:
+    value = {"metadata": {"phone_number_id": "c"}, "messages": [MESSAGE | {"referral": referral}]}
+    land(connection, tmp_path, "webhooks/a.jsonl", lines({"entry": [{"changes": [{"field": "messages", "value": value}]}]}))
+    assert connection.execute("select has_referral from raw.webhook_messages").fetchall() == [(is_one,)]
 
 
 def test_a_scheme_without_a_driver_says_what_to_install() -> None:
