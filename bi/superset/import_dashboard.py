@@ -109,7 +109,7 @@ def import_dashboard(client: SupersetClient, published_file: str) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    data = Path(os.environ.get("STARTS_DATA") or "data")
+    data = BUNDLE.parent.parent / Path(os.environ.get("STARTS_DATA") or "data").expanduser()
     parser = argparse.ArgumentParser(
         description="Import the conversation starts dashboard into a running Superset.",
         epilog="SUPERSET_USERNAME and SUPERSET_PASSWORD say who imports (an admin); SUPERSET_PROVIDER is db unless you use ldap.",

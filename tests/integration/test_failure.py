@@ -8,16 +8,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
 
+from orchestration import warehouse
 from orchestration.cli import main
+from orchestration.commands import run as run_module
 from orchestration.settings import PROJECT_ROOT
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable, query
 
 GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
+HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
 REMEDY = "Wait for it to finish and run again, or set STARTS_DATA to another folder. Nothing was changed."
 
 
@@ -217,6 +221,44 @@ def test_an_export_of_a_damaged_published_file_says_what_to_do(pipeline: Callabl
     run.settings.published_database.unlink()
     assert run_command(run).returncode == 0
     assert len(run.tsv_bytes()) == 1
+
+
+@pytest.mark.parametrize("command", [("export",), ("compare", "download.tsv")])
+def test_a_published_file_that_is_none_is_told_in_words(
+    pipeline: Callable[..., Pipeline],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+) -> None:
+    run = pipeline()
+    run.settings.published_dir.mkdir(parents=True)
+    run.settings.published_database.write_bytes(b"not what DuckDB wrote" * 1000)
+    (tmp_path / "download.tsv").write_text("Id Usuario\tFecha/tiempo Inicio Sesión\n1\t2026-10-01 10:00\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STARTS_DATA", str(run.data))
+    assert main(command) != 0
+    assert "Delete it and run the job again" in capsys.readouterr().err
+
+
+def test_a_run_is_no_failure_when_the_next_one_has_begun(
+    pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = pipeline()
+    monkeypatch.setenv("STARTS_LANDING", str(made.landing))
+    monkeypatch.setenv("STARTS_DATA", str(made.data))
+    monkeypatch.setattr(run_module, "_run_job", lambda: SimpleNamespace(success=True))
+    made.data.mkdir(parents=True)
+    monkeypatch.setattr(warehouse, "_WAIT_FOR_FILE_SECONDS", 0.0)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(made.settings.warehouse_path)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert main(["run"]) == 0
+    finally:
+        holder.kill()
+        holder.wait()
+    assert "no summary: Another program holds" in capsys.readouterr().out
 
 
 def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(pipeline: Callable[..., Pipeline]) -> None:
