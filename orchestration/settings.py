@@ -221,6 +221,11 @@ def _env_file() -> dict[str, str]:
                 f"{ENV_FILE}, line {_line_of(binding)}, cannot be read: write NAME=value, and close every quote that is opened."
             )
         if binding.key is not None and binding.value is not None:
+            if "${" in binding.value:
+                raise SettingsError(
+                    f"{ENV_FILE}, line {_line_of(binding)}, holds ${{…}}, which Dagster's own commands would replace and this one "
+                    "does not: write the value itself."
+                )
             values[binding.key] = binding.value
     return values
 

@@ -35,7 +35,7 @@ def test_an_env_file_is_read_as_it_stands(env_file: Path) -> None:
     "damaged",
     [
         *(b"this is not a secret", b"STARTS_DATA = 'a secret", b'STARTS_DATA="a secret', b"STARTS_DATA: secret", b"STARTS_DATA:secret"),
-        *(b"STARTS_DATA='a' secret", b"=secret", b"STARTS_DATA=secret\xe3"),
+        *(b"STARTS_DATA='a' secret", b"=secret", b"STARTS_DATA=secret\xe3", b"STARTS_DATA=${HOME}/secret"),
     ],
 )
 def test_a_damaged_line_of_an_env_file_is_named_and_not_quoted(
