@@ -57,4 +57,4 @@ sample-botmaker: .venv/.synced ## Make the bundled Botmaker pages again, byte fo
 	.venv/bin/python -m tests.data.generate_botmaker --out seeds/sample_botmaker
 
 clean: ## Remove what runs leave behind, the data folder too
-	rm -rf data .dagster .lint .venv .pytest_cache .ruff_cache
+	rm -rf data .dagster .lint .logs_queue logs .venv .pytest_cache .ruff_cache
