@@ -150,6 +150,8 @@ def _days_to_look_at(
 
 def _days_kept_again(published: duckdb.DuckDBPyConnection, first_day: date, first_day_before: date) -> set[date]:
     """Return the report days whose files were removed, or never written, under a shorter retention."""
+    if first_day >= first_day_before:
+        return set()
     days = published.execute(
         "select distinct session_start_date from fct_session_starts "
         "where is_in_report and session_start_date >= $first_day and session_start_date < $first_day_before",

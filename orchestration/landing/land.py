@@ -110,52 +110,80 @@ def _land_files(
     connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[tuple[LandingFile, Path]], load_id: int, report: LandingReport
 ) -> None:
     hashed = [_NewFile(file, path, sha256_of(path)) for file, path in files]
-    in_ledger = dict(
-        connection.execute(
-            "select content_sha256, status from raw.landed_files where feed = $feed and content_sha256 in (select unnest($hashes))",
-            {"feed": feed.name, "hashes": [new.sha256 for new in hashed]},
-        ).fetchall()
-    )
+    in_ledger = _statuses_in_ledger(connection, feed, hashed)
     # What was set aside gets another chance under another name: its ending says how a file is packed.
     names_by_content: dict[str, list[_NewFile]] = {}
     for new in sorted(hashed, key=lambda new: new.file.name):
         if in_ledger.get(new.sha256) != "landed":
             names_by_content.setdefault(new.sha256, []).append(new)
+    whole, damaged = _parse_what_is_whole(connection, feed, names_by_content)
+    new_to_ledger = [error for error in damaged if error.new_file.sha256 not in in_ledger]
+    records, rejected = _commit_batch(connection, feed, whole, new_to_ledger, hashed, load_id)
+    connection.execute(f"drop table if exists {feed.parsed_table}")
     report.files_known += len(hashed) - len(names_by_content)
-    to_land = {sha256: names.pop(0) for sha256, names in names_by_content.items()}
-    set_aside: dict[str, _DamagedNewFileError] = {}
+    report.files_landed += len(whole)
+    report.files_set_aside += [f"{error.new_file.file.name}: {error.reason}" for error in damaged]
+    report.records += records
+    report.landed += records - rejected
+    report.rejected += rejected
+
+
+def _statuses_in_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> dict[str, str]:
+    """Return the status, by sha256, of those contents that the ledger knows."""
+    return dict(
+        connection.execute(
+            "select content_sha256, status from raw.landed_files where feed = $feed and content_sha256 in (select unnest($hashes))",
+            {"feed": feed.name, "hashes": [new.sha256 for new in files]},
+        ).fetchall()
+    )
+
+
+def _parse_what_is_whole(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, names_by_content: dict[str, list[_NewFile]]
+) -> tuple[list[_NewFile], list[_DamagedNewFileError]]:
+    """Parse each content under the first of its names that fits; return the files parsed, and those damaged under all their names."""
+    names_left = {sha256: names[1:] for sha256, names in names_by_content.items()}
+    to_parse = {sha256: names[0] for sha256, names in names_by_content.items()}
+    damaged: dict[str, _DamagedNewFileError] = {}
     while True:
         try:
-            _parse_batch(connection, feed, list(to_land.values()))
+            _parse_batch(connection, feed, list(to_parse.values()))
             break
-        except _DamagedNewFileError as damaged:
-            sha256 = damaged.new_file.sha256
-            set_aside.setdefault(sha256, damaged)
-            del to_land[sha256]
-            if names_by_content[sha256]:
-                to_land[sha256] = names_by_content[sha256].pop(0)
-    set_aside = {sha256: damaged for sha256, damaged in set_aside.items() if sha256 not in to_land}
-    # Parsed outside the transaction: DuckDB scans committed rows with every thread, its own uncommitted ones with one.
+        except _DamagedNewFileError as error:
+            sha256 = error.new_file.sha256
+            damaged.setdefault(sha256, error)
+            del to_parse[sha256]
+            if names_left[sha256]:
+                to_parse[sha256] = names_left[sha256].pop(0)
+    return list(to_parse.values()), [error for sha256, error in damaged.items() if sha256 not in to_parse]
+
+
+def _commit_batch(
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    whole: list[_NewFile],
+    damaged: list[_DamagedNewFileError],
+    listed: list[_NewFile],
+    load_id: int,
+) -> tuple[int, int]:
+    """Write what was parsed, the ledger and the listing in one transaction; return (records, rejected).
+
+    What was parsed lies in a table of its own by now: DuckDB scans committed rows with every thread, its own
+    uncommitted ones with one.
+    """
     connection.execute("begin")
     try:
-        records, rejected = _write_batch(connection, feed, list(to_land.values()), load_id)
-        for sha256, damaged in set_aside.items():
-            if sha256 in in_ledger:
-                continue
-            _register_files(connection, [damaged.new_file])
+        records, rejected = _write_batch(connection, feed, whole, load_id)
+        for error in damaged:
+            _register_files(connection, [error.new_file])
             connection.execute("delete from file_counts")
-            _write_ledger(connection, feed, load_id, "set_aside", damaged.reason)
-        _write_listing(connection, feed, hashed)
+            _write_ledger(connection, feed, load_id, "set_aside", error.reason)
+        _write_listing(connection, feed, listed)
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
         raise
-    connection.execute(f"drop table if exists {feed.parsed_table}")
-    report.files_landed += len(to_land)
-    report.files_set_aside += [f"{damaged.new_file.file.name}: {damaged.reason}" for damaged in set_aside.values()]
-    report.records += records
-    report.landed += records - rejected
-    report.rejected += rejected
+    return records, rejected
 
 
 def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> None:
