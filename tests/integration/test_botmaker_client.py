@@ -1061,10 +1061,10 @@ def test_the_jobs_hold_what_their_names_say_and_no_schedule_starts_by_itself() -
     assert keys("conversation_starts") & fetched == set()
     assert keys("botmaker_backfill") == fetched
     assert keys("botmaker_starts") == keys("conversation_starts") | fetched
-    for name in ("botmaker_daily", "botmaker_weekly_sweep"):
+    for name, job in (("botmaker_daily", "botmaker_starts"), ("botmaker_weekly_sweep", "botmaker_backfill")):
         schedule = defs.resolve_schedule_def(name)
         assert schedule.default_status is DefaultScheduleStatus.STOPPED
-        assert (schedule.job_name, schedule.execution_timezone) == ("botmaker_starts", ZONE)
+        assert (schedule.job_name, schedule.execution_timezone) == (job, ZONE)
     for feed in BOTMAKER_FEEDS:
         assert {dep.asset_key.to_user_string() for spec in _specs(feed) for dep in spec.deps} == {feed.name}
     assert all(not list(spec.deps) for spec in _specs(SENDS))
