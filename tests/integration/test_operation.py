@@ -90,7 +90,7 @@ def run(tmp_path: Path) -> Pipeline:
             _send(contact, 1),
             _send(contact, 4),
             json.dumps(_send(contact, 5)) + "}",
-            {"message_id": _wamid(contact, 6), "contact_id": f"+55 (11) {contact[4:9]}-{contact[9:]}"},
+            {"message_id": f"refused-{last}", "contact_id": f"+55 (11) {contact[4:9]}-{contact[9:]}"},
         )
         _put(made, f"webhooks/{last}.jsonl", _webhook(contact, 1))
         _put(made, f"botmaker/sessions/{last}.jsonl", _session(contact))
