@@ -38,7 +38,7 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
     Days `asked_for` are looked at in any case; a file that already holds the right bytes stays as it is.
     """
     settings.exports_dir.mkdir(parents=True, exist_ok=True)
-    _remove_drafts(settings.exports_dir)
+    _remove_drafts(settings)
     manifest = _read_manifest(settings)
     files: dict[str, dict[str, Any]] = {entry["file"]: entry for entry in manifest.get("files", [])} if manifest else {}
     result = DailyExports()
@@ -46,8 +46,6 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
         publication = _publication(published)
         first_day = settings.first_day_kept(datetime.now(UTC))
         to_look_at = {*_days_to_look_at(warehouse, published, settings, manifest, publication), *asked_for}
-        if manifest is not None:
-            to_look_at |= _days_kept_again(published, first_day, date.fromisoformat(manifest["first_day"]))
         days = sorted(day for day in to_look_at if day >= first_day)
         result.removed += _remove_expired(settings, files, first_day)
         for day, rows in _write_drafts(published, settings, days):
@@ -55,8 +53,8 @@ def export_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_
         if manifest is None:
             # Without a manifest nothing is known of the files that lie here from before.
             result.removed += _remove_strangers(settings.exports_dir, files)
-    if manifest is None or days or result.removed or manifest["first_day"] != first_day.isoformat():
-        _write_manifest(settings, publication, first_day, files)
+    if manifest is None or days or result.removed:
+        _write_manifest(settings, publication, files)
     result.files = len(files)
     result.rows = sum(entry["rows"] for entry in files.values())
     result.latest = settings.exports_dir / max(files) if files else None
@@ -106,7 +104,7 @@ def _read_manifest(settings: Settings) -> dict[str, Any] | None:
 def _is_whole(manifest: Any) -> bool:
     """Say whether a manifest has all that is read of it: the file lies where other tools write, too."""
     return (
-        _has(manifest, "settings", "publication", "first_day", "files")
+        _has(manifest, "settings", "publication", "files")
         and _has(manifest["publication"], "build_id", "build_started_at", "definition_sha256", "contacts")
         and isinstance(manifest["files"], list)
         and all(_has(entry, "file", "report_date", "rows", "sha256") for entry in manifest["files"])
@@ -131,33 +129,24 @@ def _days_to_look_at(
     manifest: dict[str, Any] | None,
     publication: dict[str, Any],
 ) -> list[date]:
-    """Return the days that may differ from their files: those changed since the last export, or all of them."""
+    """Return the days that may differ from their files: those changed since the last export or without a file, or all of them."""
     listed = {
         date.fromisoformat(entry["report_date"]): settings.exports_dir / entry["file"] for entry in (manifest["files"] if manifest else [])
     }
     exported = manifest["publication"] if manifest else None
+    # The smallest mart of the report has them all.
+    days = {day for (day,) in published.execute("select distinct session_start_date from session_starts_daily").fetchall()}
     if (
         exported is None
         or any(exported[part] != publication[part] for part in ("definition_sha256", "contacts"))
         or not is_known(warehouse, exported["build_id"], datetime.fromisoformat(exported["build_started_at"]))
     ):
-        days = published.execute("select distinct session_start_date from fct_session_starts where is_in_report").fetchall()
-        return sorted({day for (day,) in days} | set(listed))
+        return sorted(days | set(listed))
     changed = days_changed_since(warehouse, exported["build_id"])
     lost = {day for day, path in listed.items() if not path.exists()}
-    return sorted({*changed, *lost})
-
-
-def _days_kept_again(published: duckdb.DuckDBPyConnection, first_day: date, first_day_before: date) -> set[date]:
-    """Return the report days whose files were removed, or never written, under a shorter retention."""
-    if first_day >= first_day_before:
-        return set()
-    days = published.execute(
-        "select distinct session_start_date from fct_session_starts "
-        "where is_in_report and session_start_date >= $first_day and session_start_date < $first_day_before",
-        {"first_day": first_day, "first_day_before": first_day_before},
-    ).fetchall()
-    return {day for (day,) in days}
+    # A shorter retention may have kept them away until now.
+    unlisted = days - set(listed)
+    return sorted({*changed, *lost, *unlisted})
 
 
 def _write_drafts(published: duckdb.DuckDBPyConnection, settings: Settings, days: list[date]) -> Iterator[tuple[date, int]]:
@@ -217,26 +206,27 @@ def _put_day_in_place(settings: Settings, day: date, rows: int, files: dict[str,
     }
 
 
-def _remove_drafts(folder: Path) -> None:
-    for draft in folder.glob(".*.draft"):
+def _remove_drafts(settings: Settings) -> None:
+    """Remove the drafts that a kill left; one of an export on demand may be in the making until it is some days old."""
+    yesterday = datetime.now(ZoneInfo(settings.report_timezone)).date() - timedelta(days=1)
+    abandoned = [draft for draft in settings.exports_dir.glob("on_demand/.*.draft") if _made_on(draft, settings) < yesterday]
+    for draft in [*settings.exports_dir.glob(".*.draft"), *abandoned]:
         draft.unlink()
 
 
+def _made_on(path: Path, settings: Settings) -> date:
+    return datetime.fromtimestamp(path.stat().st_mtime, ZoneInfo(settings.report_timezone)).date()
+
+
 def _remove_expired(settings: Settings, files: dict[str, dict[str, Any]], first_day: date) -> list[str]:
-    """Remove the daily files, and the exports on demand made, before the first day that is kept; drafts that a kill left, too."""
-    folder, zone = settings.exports_dir, ZoneInfo(settings.report_timezone)
-
-    def made_on(path: Path) -> date:
-        return datetime.fromtimestamp(path.stat().st_mtime, zone).date()
-
+    """Remove the daily files, and the exports on demand made, before the first day that is kept."""
+    folder = settings.exports_dir
     expired = [name for name, entry in files.items() if date.fromisoformat(entry["report_date"]) < first_day]
     for name in expired:
         (folder / name).unlink(missing_ok=True)
         del files[name]
-    on_demand = [path for path in folder.glob("on_demand/*.tsv") if made_on(path) < first_day]
-    yesterday = datetime.now(zone).date() - timedelta(days=1)
-    abandoned = [path for path in folder.glob("on_demand/.*.draft") if made_on(path) < yesterday]
-    for path in [*on_demand, *abandoned]:
+    on_demand = [path for path in folder.glob("on_demand/*.tsv") if _made_on(path, settings) < first_day]
+    for path in on_demand:
         path.unlink()
     return [*expired, *(path.name for path in on_demand)]
 
@@ -248,11 +238,10 @@ def _remove_strangers(folder: Path, files: dict[str, dict[str, Any]]) -> list[st
     return [path.name for path in strangers]
 
 
-def _write_manifest(settings: Settings, publication: dict[str, Any], first_day: date, files: dict[str, dict[str, Any]]) -> None:
+def _write_manifest(settings: Settings, publication: dict[str, Any], files: dict[str, dict[str, Any]]) -> None:
     manifest = {
         "settings": _settings_of(settings),
         "publication": publication,
-        "first_day": first_day.isoformat(),
         "made_at": _now(),
         "files": [files[name] for name in sorted(files)],
     }
