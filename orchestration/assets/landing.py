@@ -133,7 +133,7 @@ def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
         rejections = new_rejections(connection)
         limit = warehouse.settings.max_rejected_share
         unbalanced = unbalanced_files(connection)
-        few_rejected = rejections.share <= limit
+        few_rejected = not rejections.are_too_many(limit)
         return MaterializeResult(
             metadata={
                 "new_records": rejections.records,

@@ -1,10 +1,10 @@
 """The dbt models as assets and their data tests as asset checks."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, Failure, MaterializeResult, Output
+from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, Failure, MaterializeResult, Output
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
@@ -58,7 +58,7 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
         refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
         build = start_build(connection, warehouse.settings)
     if build.kind is BuildKind.REBUILD:
-        context.log.info("Models, look-ups or variables changed since the last build: rebuilding everything from the raw tables.")
+        context.log.info("Models, checks, look-ups or variables changed since the last build: rebuilding everything from the raw tables.")
     events, failure = run_dbt(warehouse.settings, build_arguments(warehouse.settings, build))
     for event in events:
         message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
@@ -83,14 +83,10 @@ def _explained(result: AssetCheckResult, event: Mapping[str, Any]) -> AssetCheck
 
 def _lookups_as_before(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
     """Say of the checks of look-ups that an increment leaves them out, because it builds upon look-ups that passed."""
-    for check in context.selected_asset_check_keys:
-        if context.assets_def.group_names_by_key[check.asset_key] == "lookups":
-            yield AssetCheckResult(
-                asset_key=check.asset_key,
-                check_name=check.name,
-                passed=True,
-                description="The look-up is what it was in the last rebuild, in which it passed.",
-            )
+    of_lookups = [
+        check for check in context.selected_asset_check_keys if context.assets_def.group_names_by_key[check.asset_key] == "lookups"
+    ]
+    yield from _passed_before(of_lookups, "The look-up is what it was in the last rebuild, in which it passed.")
 
 
 def _as_before(context: AssetExecutionContext, build: FinishedBuild) -> Iterator[MaterializeResult | AssetCheckResult]:
@@ -98,10 +94,9 @@ def _as_before(context: AssetExecutionContext, build: FinishedBuild) -> Iterator
     for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
         if key in context.selected_asset_keys:
             yield MaterializeResult(asset_key=key, metadata={"unchanged_since_build": build.build_id})
-    for check in context.selected_asset_check_keys:
-        yield AssetCheckResult(
-            asset_key=check.asset_key,
-            check_name=check.name,
-            passed=True,
-            description=f"Nothing has landed since build {build.build_id}, in which it passed.",
-        )
+    yield from _passed_before(context.selected_asset_check_keys, f"Nothing has landed since build {build.build_id}, in which it passed.")
+
+
+def _passed_before(checks: Iterable[AssetCheckKey], description: str) -> Iterator[AssetCheckResult]:
+    for check in checks:
+        yield AssetCheckResult(asset_key=check.asset_key, check_name=check.name, passed=True, description=description)

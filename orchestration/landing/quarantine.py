@@ -23,6 +23,9 @@ class Rejections:
     def share(self) -> float:
         return self.rejected / self.records if self.records else 0.0
 
+    def are_too_many(self, limit: float) -> bool:
+        return self.share > limit
+
     def explain(self, limit: float) -> str:
         worst = "; ".join(f"{name}: {count} ({reason})" for name, count, reason in self.worst_files)
         return (
@@ -35,7 +38,7 @@ class Rejections:
 def refuse_too_many_rejections(connection: duckdb.DuckDBPyConnection, limit: float) -> None:
     """Raise `StartsError` if more than a share of the new records could not be read: nothing is built from the rest."""
     rejections = new_rejections(connection)
-    if rejections.share > limit:
+    if rejections.are_too_many(limit):
         raise StartsError(rejections.explain(limit))
 
 
