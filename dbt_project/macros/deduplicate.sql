@@ -10,14 +10,7 @@
 {% macro deduplicate(new_rows, columns, grain, order, key='message_key') %}
 candidates as (
 
-    select {{ columns | join(', ') }}, 1 as copies, load_id as last_load_id
-    from {{ new_rows }}
-    {% if is_incremental() %}
-    union all
-    select {{ columns | join(', ') }}, copies, last_load_id
-    from {{ this }}
-    where {{ key }} in (select new_keys.{{ key }} from {{ new_rows }} as new_keys)
-    {% endif %}
+    {{ new_and_known_rows(new_rows, columns, key) }}
 
 ),
 

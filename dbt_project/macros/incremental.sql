@@ -12,6 +12,18 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# What a state model chooses from: the new rows, and those that it holds already of the same keys. #}
+{% macro new_and_known_rows(new_rows, columns, key) -%}
+    select {{ columns | join(', ') }}, 1 as copies, load_id as last_load_id
+    from {{ new_rows }}
+    {% if is_incremental() %}
+    union all
+    select {{ columns | join(', ') }}, copies, last_load_id
+    from {{ this }}
+    where {{ key }} in (select new_keys.{{ key }} from {{ new_rows }} as new_keys)
+    {% endif %}
+{%- endmacro %}
+
 {% macro built_through_load_id() -%}
     {%- set builds = source('raw', 'builds') -%}
     {%- if execute and not flags.FULL_REFRESH -%}

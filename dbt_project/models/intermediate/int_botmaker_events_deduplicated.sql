@@ -4,6 +4,10 @@
     incremental_strategy='delete+insert'
 ) }}
 
+{% set columns = [
+    'session_key', 'message_key', 'message_id', 'event_name', 'status', 'happened_at', 'template_name', 'failure_detail',
+] %}
+
 with session_events as (
 
     select * from {{ ref('stg_botmaker__session_events') }}
@@ -18,18 +22,7 @@ new_events as (
 
 candidates as (
 
-    select
-        session_key, message_key, message_id, event_name, status, happened_at, template_name, failure_detail,
-        1 as copies, load_id as last_load_id
-    from new_events
-    {% if is_incremental() %}
-    union all
-    select
-        session_key, message_key, message_id, event_name, status, happened_at, template_name, failure_detail,
-        copies, last_load_id
-    from {{ this }}
-    where message_key in (select new_events.message_key from new_events)
-    {% endif %}
+    {{ new_and_known_rows('new_events', columns, 'message_key') }}
 
 ),
 

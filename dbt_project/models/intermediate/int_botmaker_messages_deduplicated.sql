@@ -4,6 +4,8 @@
     incremental_strategy='delete+insert'
 ) }}
 
+{% set columns = ['session_key', 'message_key', 'message_id', 'sender', 'happened_at', 'template_name'] %}
+
 with session_messages as (
 
     select * from {{ ref('stg_botmaker__session_messages') }}
@@ -18,14 +20,7 @@ new_messages as (
 
 candidates as (
 
-    select session_key, message_key, message_id, sender, happened_at, template_name, 1 as copies, load_id as last_load_id
-    from new_messages
-    {% if is_incremental() %}
-    union all
-    select session_key, message_key, message_id, sender, happened_at, template_name, copies, last_load_id
-    from {{ this }}
-    where message_key in (select new_messages.message_key from new_messages)
-    {% endif %}
+    {{ new_and_known_rows('new_messages', columns, 'message_key') }}
 
 ),
 
