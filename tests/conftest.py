@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fsspec import AbstractFileSystem
+from moto.server import ThreadedMotoServer
 
 from tests.pipeline import Pipeline
 
@@ -30,3 +32,27 @@ def pipeline(tmp_path: Path) -> Callable[..., Pipeline]:
         return Pipeline(zone, tmp_path / name / "data", environment)
 
     return make
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
+    """An object store without buckets; the environment says how to reach it."""
+    import s3fs
+
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        }.items():
+            monkeypatch.setenv(name, value)
+        # fsspec keeps one for each set of arguments, and the address is none.
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield s3fs.S3FileSystem()
+    finally:
+        server.stop()
+        s3fs.S3FileSystem.clear_instance_cache()

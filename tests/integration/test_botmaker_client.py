@@ -22,7 +22,7 @@ import httpx
 import pyarrow as pa
 import pytest
 from filelock import FileLock
-from moto.server import ThreadedMotoServer
+from fsspec import AbstractFileSystem
 
 from orchestration.botmaker.client import (
     CHANNELS,
@@ -858,40 +858,21 @@ def test_half_a_page_is_never_seen(botmaker: Botmaker) -> None:
     assert not list(botmaker.landing.rglob("*.draft"))
 
 
-def test_pages_go_to_an_object_store_too(botmaker: Botmaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import s3fs
-
-    # Drivers are kept by their arguments, and the address of the store is none of them.
-    s3fs.S3FileSystem.clear_instance_cache()
-    store_server = ThreadedMotoServer(port=0)
-    store_server.start()
-    try:
-        host, port = store_server.get_host_and_port()
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        }.items():
-            monkeypatch.setenv(name, value)
-        store = s3fs.S3FileSystem()
-        store.mkdir("botmaker-pages")
-        add_sessions(botmaker.server, 5)
-        settings = Settings(landing="s3://botmaker-pages/whatsapp", data=tmp_path / "data")
-        with (
-            pytest.raises(StartsError, match="HTTP 401"),
-            patch.object(botmaker.server, "_next", side_effect=_expire_after(botmaker, 1)),
-            open_source(settings, botmaker.settings, say=print, warn=print, clock=botmaker.time.clock) as source,
-        ):
-            fetch(source, "sessions", Asked())
-        with open_source(settings, botmaker.settings, say=print, warn=print, clock=botmaker.time.clock) as source:
-            fetch(source, "sessions", Asked())
-        names = [name for name in store.find("botmaker-pages/whatsapp") if "2026-11-07T000000Z--" in name]
-        assert [name.rpartition("/")[2] for name in names] == ["page-00001.json.zst", "page-00002.json.zst", "page-00003.last.json.zst"]
-        assert len(botmaker.server.answered) == len(set(botmaker.server.answered))
-    finally:
-        store_server.stop()
-        s3fs.S3FileSystem.clear_instance_cache()
+def test_pages_go_to_an_object_store_too(botmaker: Botmaker, tmp_path: Path, s3: AbstractFileSystem) -> None:
+    s3.mkdir("botmaker-pages")
+    add_sessions(botmaker.server, 5)
+    settings = Settings(landing="s3://botmaker-pages/whatsapp", data=tmp_path / "data")
+    with (
+        pytest.raises(StartsError, match="HTTP 401"),
+        patch.object(botmaker.server, "_next", side_effect=_expire_after(botmaker, 1)),
+        open_source(settings, botmaker.settings, say=print, warn=print, clock=botmaker.time.clock) as source,
+    ):
+        fetch(source, "sessions", Asked())
+    with open_source(settings, botmaker.settings, say=print, warn=print, clock=botmaker.time.clock) as source:
+        fetch(source, "sessions", Asked())
+    names = [name for name in s3.find("botmaker-pages/whatsapp") if "2026-11-07T000000Z--" in name]
+    assert [name.rpartition("/")[2] for name in names] == ["page-00001.json.zst", "page-00002.json.zst", "page-00003.last.json.zst"]
+    assert len(botmaker.server.answered) == len(set(botmaker.server.answered))
 
 
 # --- as a command

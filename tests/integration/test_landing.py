@@ -11,7 +11,6 @@ import duckdb
 import pyarrow as pa
 import pytest
 from fsspec import AbstractFileSystem
-from moto.server import ThreadedMotoServer
 
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS
@@ -239,29 +238,6 @@ def test_a_wrong_type_in_a_body_rejects_it_and_its_good_items_land(
     assert [message_id for (message_id,) in items.fetchall()] == landed
     assert connection.execute("select reason, record from raw.rejected_records").fetchall() == [(reason, json.dumps(body))]
     assert connection.execute("select count(*) from raw.webhook_other_kinds").fetchone() == (0,)
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
-    """An object store without buckets; the environment says how to reach it."""
-    import s3fs
-
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        }.items():
-            monkeypatch.setenv(name, value)
-        # fsspec keeps one for each set of arguments, and the address is none.
-        s3fs.S3FileSystem.clear_instance_cache()
-        yield s3fs.S3FileSystem()
-    finally:
-        server.stop()
 
 
 def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], s3: AbstractFileSystem) -> None:
