@@ -14,7 +14,7 @@ from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import check_contact, comparable, erase_contact, files_that_hold
 from orchestration.maintenance.replay import forget_files_with_rejections
 from orchestration.settings import Settings
-from orchestration.transform.builds import disown_builds
+from orchestration.transform.builds import invalidate_builds
 from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
 
@@ -32,7 +32,7 @@ def rebuild_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
         with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
-            disown_builds(warehouse)
+            invalidate_builds(warehouse)
     except StartsError as error:
         return _could_not_start("rebuild", error)
     return run_command(chosen)

@@ -68,7 +68,7 @@ _NEW_FILES = """
     select distinct f.*
     from raw.landed_files as f
     semi join raw.landing_listing as l on f.feed = l.feed and f.content_sha256 = l.content_sha256
-    where f.load_id > (select coalesce(max(through_load_id), 0) from raw.builds where finished_at is not null)
+    where f.load_id > (select coalesce(max(through_load_id), 0) from state.builds where finished_at is not null)
 """
 
 

@@ -15,7 +15,7 @@ from orchestration.errors import StartsError
 from orchestration.files import put_in_place, quoted
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import Settings
-from orchestration.transform.builds import disown_builds
+from orchestration.transform.builds import invalidate_builds
 
 _PHONE = re.compile(r"[+0-9 ().-]*[0-9][+0-9 ().-]*")
 
@@ -65,7 +65,7 @@ def erase_contact(settings: Settings, contact: str) -> Erasure:
         rows, files = _count(connection), _landing_files(connection)
         _copy_others(connection)
         connection.execute("use new")
-        disown_builds(connection)
+        invalidate_builds(connection)
         connection.execute("use memory")
         connection.execute("detach new")
         connection.execute("detach old")

@@ -8,7 +8,7 @@ import duckdb
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.land import still_known
 from orchestration.landing.zone import LandingZone
-from orchestration.transform.builds import disown_builds
+from orchestration.transform.builds import invalidate_builds
 
 
 def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
@@ -23,7 +23,7 @@ def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection, zone: La
         files = _forget(connection)
         if files:
             # State models have counted the rows that are gone.
-            disown_builds(connection)
+            invalidate_builds(connection)
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
