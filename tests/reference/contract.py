@@ -37,8 +37,8 @@ class Expected:
     """What the warehouse must hold: rows of the facts by column, rejected records, the ledger and what was not read.
 
     `rejected` has (file name, line number) for each rejected record; `ledger` has, for each content's
-    sha256, its (records, landed, rejected, status); `other_kinds` counts what webhooks hold that the report does not
-    use; `unread` has the files of other extensions and the folders with misspelt names; `too_many_identifiers` the
+    sha256, its (records, landed, rejected, status); `other_kinds` has the file's name for each thing in a webhook that
+    the report does not use; `unread` has the files of other extensions and the folders with misspelt names; `too_many_identifiers` the
     identifiers of each person that has more than are believed.
     """
 
@@ -46,7 +46,7 @@ class Expected:
     notifications: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[tuple[str, int]] = field(default_factory=list)
     ledger: dict[str, tuple[int, int, int, str]] = field(default_factory=dict)
-    other_kinds: int = 0
+    other_kinds: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     too_many_identifiers: list[list[str]] = field(default_factory=list)
 

@@ -66,7 +66,7 @@ def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> Rec
             body = _Body(records, people)
             if not body.read(line):
                 content.reject(number)
-            expected.other_kinds += body.other_kinds
+            expected.other_kinds += [content.name] * body.other_kinds
         content.count(expected)
     for record in (*records.sends, *records.statuses, *records.messages, *records.echoes):
         lines.see(record["channel"], record["number"])
