@@ -94,6 +94,7 @@ class _Hostile:
 
     rnd: random.Random
     people: list[Person]
+    copies_differ: bool
     plans: list[tuple[str, Person, Line, int]] = field(default_factory=list)
 
     def moment(self) -> int:
@@ -112,19 +113,22 @@ class _Hostile:
         return other() if self.rnd.random() < share else usual
 
 
-def hostile_records(seed: int, sends: int = 120, more_contacts: int = 0, *, crowds: bool = False) -> tuple[list[bytes], list[bytes]]:
+def hostile_records(
+    seed: int, sends: int = 120, more_contacts: int = 0, *, crowds: bool = False, copies_differ: bool = True
+) -> tuple[list[bytes], list[bytes]]:
     """Return lines of a send log and of webhooks: few people, few moments, many ties and repetitions.
 
     With `more_contacts` most people appear once or twice, so that a batch leaves most threads alone
     and what it changes in them it changes from afar: by a quote, a status, a line's number, an identifier.
     With `crowds` one component has exactly as many identifiers as a person may have, and one has more.
+    Without `copies_differ` the copies of a record say the same, so that no tie between them is settled by an identifier.
     """
     rnd = random.Random(seed)
-    zone = _Hostile(rnd, [*PEOPLE, *(_one_of_many(number) for number in range(more_contacts))])
+    zone = _Hostile(rnd, [*PEOPLE, *(_one_of_many(number) for number in range(more_contacts))], copies_differ)
     for number in range(sends):
         person = zone.person()
         zone.plans.append((f"wamid.{number:03d}", person, zone.line_of(person), zone.moment()))
-    send_lines = [_line(rnd, _send(zone, plan)) for plan in zone.plans for _ in range(rnd.choice([1, 1, 1, 1, 2]))]
+    send_lines = [_line(rnd, record) for plan in zone.plans for record in _copies(zone, plan)]
     send_lines += [_line(rnd, record) for record in _sends_of_odd_years()]
     changes = [_status(zone) for _ in range(sends * 3)]
     changes += [_message(zone, number) for number in range(sends // 2)]
@@ -169,6 +173,11 @@ def _joined(rnd: random.Random, lines: list[bytes]) -> list[bytes]:
 
 
 # The send log
+
+
+def _copies(zone: _Hostile, plan: tuple[str, Person, Line, int]) -> list[Record]:
+    copies = zone.rnd.choice([1, 1, 1, 1, 2])
+    return [_send(zone, plan) for _ in range(copies)] if zone.copies_differ else [_send(zone, plan)] * copies
 
 
 def _send(zone: _Hostile, plan: tuple[str, Person, Line, int]) -> Record:
@@ -280,15 +289,7 @@ def _status(zone: _Hostile) -> Change:
     )
     status |= {name: rnd.choice(choices) for name, choices, share in recipients if choices and rnd.random() < share}
     if status["status"] == "failed":
-        status["errors"] = rnd.choice(
-            [
-                [{"code": 131049, "title": "Held back", "message": "held", "error_data": {"details": "healthy ecosystem"}}],
-                [{"code": 999999, "title": "New"}],
-                [{"code": "", "title": "No code"}],
-                [{"code": 130472, "title": "Experiment", "message": "+experiment", "error_data": "in a text"}],
-                [],
-            ]
-        )
+        status["errors"] = rnd.choice(STATUS_ERRORS) if zone.copies_differ else STATUS_ERRORS[sum(message_id.encode()) % len(STATUS_ERRORS)]
     if rnd.random() < 0.2:
         status["pricing"] = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"}
     kind = rnd.random()
@@ -302,11 +303,20 @@ def _status(zone: _Hostile) -> Change:
     return _change(zone, line, "statuses", status, _contacts(zone, person))
 
 
+STATUS_ERRORS: list[list[Record]] = [
+    [{"code": 131049, "title": "Held back", "message": "held", "error_data": {"details": "healthy ecosystem"}}],
+    [{"code": 999999, "title": "New"}],
+    [{"code": "", "title": "No code"}],
+    [{"code": 130472, "title": "Experiment", "message": "+experiment", "error_data": "in a text"}],
+    [],
+]
+
+
 def _message(zone: _Hostile, number: int) -> Change:
     """An inbound message; copies of one may differ in everything but the kind of chat."""
     rnd, person = zone.rnd, zone.person()
     line, at = zone.line_of(person), zone.moment()
-    copy_of = rnd.choice([number, number, number // 2])
+    copy_of = rnd.choice([number, number, number // 2]) if zone.copies_differ else number
     quoted = rnd.random() < 0.5
     own = [plan for plan in zone.plans if plan[1] is person]
     named, at_of_named = None, None
@@ -373,7 +383,8 @@ def _echo(zone: _Hostile, number: int) -> Change:
     """What the business wrote from its phone; some echo a send of the log, some are in a group."""
     rnd, person = zone.rnd, zone.person()
     line, at = zone.line_of(person), zone.moment()
-    id_, to = f"echo.{rnd.choice([number, number, number // 2]):03d}", {"to": rnd.choice([*person.numbers, *person.user_ids])}
+    copy_of = rnd.choice([number, number, number // 2]) if zone.copies_differ else number
+    id_, to = f"echo.{copy_of:03d}", {"to": rnd.choice([*person.numbers, *person.user_ids])}
     if rnd.random() < 0.3:
         id_, person, line, at = rnd.choice(zone.plans)
         to = {"to": rnd.choice([*person.numbers, *person.user_ids])}
