@@ -10,12 +10,23 @@ from typing import Any
 
 import pyarrow as pa
 
-CHANNELS = ["boti20-whatsapp-541192929292", "108234567890101", "lab-line-7", "+55 11 4002-8922", "boti20-webchat-1"]
-CONTACTS = ["5511900000001", "+55 11 90000-0001", "5511900000002", "5491190901212", "AR.13490001"]
+CHANNELS = [
+    "boti20-whatsapp-541192929292",
+    "108234567890101",
+    "boti20-whatsapp-551140028922",
+    "lab-line-7",
+    "+55 11 4002-8922",
+    "boti20-webchat-1",
+    "odd-chat",
+]
+# The first two are people of the hostile logs, in other spellings.
+CONTACTS = ["551187650001", "+52 1 55 1234 0003", "5511900000001", "+55 11 90000-0001", "551190000001", "5491190901212", "AR.13490001"]
+USER_IDS = ["AR.13490001", "BR.5", "BR.77"]
 CHATS = ["CHAT1", "CHAT_2", "CHAT3", "ç=HAT4"]
 CAUSES = [
     *("MassNotification", "WhatsAppTemplate", "WhatsAppTemplate", "WhatsAppTemplate"),
-    *("ReferredCampaign", "ReferredWebchat", "Organic", "Other", "AgentClicked", None),
+    *("ReferredCampaign", "ReferredWebchat", "Organic", "Other", "AgentClicked", None, ""),
+    *("Referral", "REFERRAL", "whatsapptemplate", "massnotification"),
 ]
 REASONS = [
     "ReceivedFailedStatus: This message was not delivered to maintain healthy ecosystem engagement. (131049.0)",
@@ -24,6 +35,9 @@ REASONS = [
     "=IF(1) no such code (999999)",
     "no code at all (none)",
     "()",
+    "131049.0",
+    " 131026 ",
+    "code 131047",
     None,
 ]
 NAMES = ["Black Friday", "Black Friday", "Aviso\tgeral", "=Aviso", None]
@@ -94,9 +108,10 @@ def _session(rnd: random.Random, number: int, at: float, contacts: list[str]) ->
             {"id": f"in.{number:03d}.{n}", "creationTime": _iso(rnd, _moment(rnd, at)), "from": sender, "content": content}
         )
     if rnd.random() < 0.2:
-        agent_template = {"type": "text", "whatsAppTemplateName": "by_an_agent"}
+        template = {"type": "text", "whatsAppTemplateName": "by_an_agent"}
+        sender = rnd.choice(["agent", "agent", "user"])
         item["messages"].append(
-            {"id": f"ag.{number:03d}", "creationTime": _iso(rnd, _moment(rnd, at)), "from": "agent", "content": agent_template}
+            {"id": f"ag.{number:03d}", "creationTime": _iso(rnd, _moment(rnd, at)), "from": sender, "content": template}
         )
     if rnd.random() < 0.5:
         item["events"].append({"name": "conversation-close", "creationTime": _iso(rnd, _moment(rnd, at)), "info": None})
@@ -107,9 +122,14 @@ def _session(rnd: random.Random, number: int, at: float, contacts: list[str]) ->
 
 
 def _chat(rnd: random.Random, chat_id: str, at: float, contacts: list[str]) -> dict[str, Any]:
+    ids: dict[str, Any] = {"chatId": chat_id, "channelId": rnd.choice(CHANNELS), "contactId": rnd.choice(contacts)}
+    if rnd.random() < 0.15:
+        # A person with a username may have no number.
+        ids["contactId"] = rnd.choice([None, "", " "])
+        ids |= rnd.choice([{}, {"userId": rnd.choice(USER_IDS)}])
     chat: dict[str, Any] = {
-        "chat": {"chatId": chat_id, "channelId": rnd.choice(CHANNELS), "contactId": rnd.choice(contacts)},
-        "firstName": rnd.choice(["Zé 🌵", 'Ana "A"', None]),
+        "chat": ids,
+        "firstName": rnd.choice(["Zé 🌵", 'Ana "A"', "Zé \ud83c", None]),
         "isTester": rnd.random() < 0.1,
     }
     if rnd.random() < 0.7:
@@ -163,6 +183,8 @@ def _retold(rnd: random.Random, told: dict[str, Any], at: float) -> dict[str, An
         item["chat"]["isTester"] = not item["chat"]["isTester"]
     if rnd.random() < 0.15:
         item["startingCause"] = rnd.choice(CAUSES)
+    if rnd.random() < 0.1:
+        item["chat"]["chat"]["contactId"] = rnd.choice(CONTACTS)
     if rnd.random() < 0.05 and item.get("events"):
         item["events"].append(rnd.choice(BAD_EVENTS))
     if rnd.random() < 0.05 and item.get("messages"):
@@ -212,6 +234,8 @@ BAD_SESSIONS: list[Item] = [
     b"null",
     b"7",
     json.dumps(_GOOD).encode()[:-1] + b",}",
+    json.dumps({**_GOOD, "note": float("inf")}).encode(),
+    json.dumps(_GOOD).encode()[:-1] + b', "note": 1e400}',
     {name: value for name, value in _GOOD.items() if name != "id"},
     {**_GOOD, "id": 5},
     {**_GOOD, "id": " "},
@@ -220,7 +244,7 @@ BAD_SESSIONS: list[Item] = [
     {**_GOOD, "creationTime": "2026-10-03"},
     {**_GOOD, "chat": {}},
     {**_GOOD, "chat": {"chat": {name: value for name, value in _IDS.items() if name != "chatId"}}},
-    {**_GOOD, "chat": {"chat": {**_IDS, "contactId": None}}},
+    {**_GOOD, "chat": {"chat": {**_IDS, "contactId": ["a"]}}},
     {**_GOOD, "chat": {"chat": {**_IDS, "channelId": ["a"]}}},
     {**_GOOD, "events": {"name": "notification-sent"}},
     {**_GOOD, "messages": "none"},
@@ -243,6 +267,9 @@ CHANNEL_ITEMS: list[dict[str, Any]] = [
     {"id": "boti20-whatsapp-541192929292", "platform": "whatsapp", "active": True, "number": "541191111111"},
     {"id": "lab-line-7", "platform": "whatsapp", "number": "5411 4990"},
     {"id": "boti20-webchat-1", "platform": "webchat", "active": True, "name": "Web", "number": None},
+    {"id": "odd-chat", "platform": "webchat", "name": "A web chat of another name"},
+    # The look-up knows this number under another id.
+    {"id": "boti20-whatsapp-551140028922", "platform": "whatsapp", "number": "+55 11 4002-8922"},
     {"id": "boti20-telegram-1", "platform": "telegram", "token": "not for us"},
 ]
 
@@ -256,7 +283,7 @@ def write_items(folder: Path, feed: str, name: str, items: list[Item], rnd: rand
         if isinstance(item, bytes):
             lines.append(item)
         elif shape == "line":
-            lines.append(json.dumps(item, ensure_ascii=rnd.random() < 0.5).encode())
+            lines.append(_text(item, ensure_ascii=rnd.random() < 0.5).encode())
         else:
             paged[shape].append(item)
     pages = [_page(feed, part) for part in _parts(feed, paged["page"])]
@@ -268,13 +295,22 @@ def write_items(folder: Path, feed: str, name: str, items: list[Item], rnd: rand
     (target / f"{name}-lines.jsonl").write_bytes(rnd.choice([b"\n", b"\r\n"]).join(lines) + b"\n")
     for number, part in enumerate(_parts(feed, paged["pretty"])):
         (target / f"{name}-{number}-pretty.json").write_text(json.dumps(_page(feed, part), indent=2) + "\n", encoding="utf-8")
-    elements = ",\n".join(json.dumps(item, ensure_ascii=False) for item in paged["array"])
+    elements = ",\n".join(_text(item, ensure_ascii=False) for item in paged["array"])
     (target / f"{name}-array.json").write_text(f"[\n{elements}\n]\n", encoding="utf-8")
-    packed = b"".join(json.dumps(_page(feed, part)).encode() + b"\n" for part in _parts(feed, paged["packed"]))
+    packed = [json.dumps(_page(feed, part)).encode() + rnd.choice([b"\n", b""]) for part in _parts(feed, paged["packed"])]
+    half = len(packed) // 2
+    # An archive may have several members.
+    members = [b"".join(packed[:half]), b"".join(packed[half:])]
     if rnd.random() < 0.5:
-        (target / f"{name}-packed.ndjson.gz").write_bytes(gzip.compress(packed, mtime=0))
+        (target / f"{name}-packed.ndjson.gz").write_bytes(b"".join(gzip.compress(member, mtime=0) for member in members))
     else:
-        (target / f"{name}-packed.jsonl.zst").write_bytes(zstd(packed))
+        (target / f"{name}-packed.jsonl.zst").write_bytes(b"".join(zstd(member) for member in members))
+
+
+def _text(item: dict[str, Any], *, ensure_ascii: bool) -> str:
+    """Write an item; half an emoji can only be written as an escape."""
+    text = json.dumps(item, ensure_ascii=ensure_ascii)
+    return text if text.isascii() or "\ud83c" not in text else json.dumps(item)
 
 
 def zstd(content: bytes) -> bytes:
