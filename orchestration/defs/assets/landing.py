@@ -30,6 +30,7 @@ from orchestration.settings import DBT_PROJECT_DIR
 GROUP = "landing"
 LEDGER_KEY = AssetKey(["raw", "landed_files"])
 
+
 def _descriptions() -> dict[str, str]:
     """Return the description of each raw table, which dbt's sources give."""
     sources = yaml.safe_load((DBT_PROJECT_DIR / "models" / "staging" / "__sources.yml").read_text(encoding="utf-8"))["sources"]

@@ -27,7 +27,7 @@ new_messages as (
     columns=columns,
     grain=['message_key', 'contact_identifier', 'quoted_message_key'],
     order=[
-        'happened_at', 'message_type', 'given_channel_id nulls last', 'given_line_number nulls last', 'given_contact_id',
+        'happened_at', 'message_type nulls last', 'given_channel_id nulls last', 'given_line_number nulls last', 'given_contact_id',
         'quoted_message_id nulls last', 'has_reaction_emoji desc', 'is_in_group desc', 'has_referral desc',
         'referral_source_type nulls last',
     ]

@@ -31,7 +31,7 @@ renamed as (
         sender_parent_user_id as parent_user_id,
 
         -- strings
-        coalesce(message_type, 'unknown') as message_type,
+        message_type,
         referral_source_type,
         referral_source_id,
 
