@@ -277,6 +277,19 @@ def test_an_echo_that_starts_a_session(compute: Compute) -> None:
     assert (row["contact_id"], row["channel_id"], row["line_number"]) == (ANA, "lab", "551130000009")
 
 
+def test_an_echo_with_the_id_of_a_send_says_nothing_of_it(compute: Compute) -> None:
+    (row,) = compute(echo("s1", to=BIA), send()).session_starts
+    assert (row["contact_id"], row["sent_at"], row["template_name"]) == (ANA, at(0), "t")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"to": None, "to_user_id": USER}, {"to": None, "message": {"to_user_id": USER}}, {"to": None, "message": {"to": USER}}]
+)
+def test_an_echo_to_a_user_id(compute: Compute, fields: dict[str, Any]) -> None:
+    (row,) = compute(echo(**fields), status("e1", recipient_user_id=USER)).session_starts
+    assert (row["contact_id"], row["person_id"]) == (USER, ANA)
+
+
 def test_an_echo_without_metadata_is_of_the_line_that_sent_it(compute: Compute) -> None:
     body = echo()
     del body["entry"][0]["changes"][0]["value"]["metadata"]
