@@ -2,7 +2,7 @@
 
 import sys
 
-from orchestration.cli import main
+from orchestration.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,20 +2,27 @@
 
 from dagster import Definitions, in_process_executor
 
-from orchestration.assets.botmaker import fetch_botmaker
-from orchestration.assets.delivery import (
+from orchestration.defs.assets.botmaker import fetch_botmaker
+from orchestration.defs.assets.dbt import models
+from orchestration.defs.assets.landing import land_botmaker, land_sends, land_webhooks, landed_files
+from orchestration.defs.assets.outputs import (
     postgres_marts,
     published_marts,
     session_starts_selection_tsv,
     session_starts_tsv,
     session_starts_tsv_of_days,
 )
-from orchestration.assets.landing import land_botmaker, land_sends, land_webhooks, landed_files
-from orchestration.assets.models import models
-from orchestration.automation.schedules import botmaker_daily, botmaker_weekly_sweep, daily_export, hourly
-from orchestration.automation.sensors import new_files, tell_of_failures
-from orchestration.jobs import botmaker_backfill, botmaker_starts, conversation_starts, export_days, export_on_demand, publish_to_postgres
-from orchestration.resources import WarehouseResource
+from orchestration.defs.jobs import (
+    botmaker_backfill,
+    botmaker_starts,
+    conversation_starts,
+    export_days,
+    export_on_demand,
+    publish_to_postgres,
+)
+from orchestration.defs.resources import WarehouseResource
+from orchestration.defs.schedules import botmaker_daily, botmaker_weekly_sweep, daily_export, hourly
+from orchestration.defs.sensors import new_files, tell_of_failures
 
 defs = Definitions(
     assets=[

@@ -1,29 +1,45 @@
-{# Phone-like identifiers are compared as digits only (contract, section 2: `+55 11…` = `5511…`);
-   any other, such as the user id `US.1349…`, as given. #}
-{% macro comparable_identifier(text) -%}
+{# Identifiers of people and lines (contract, sections 2.1 and 2.2).
+
+   `contact_id_shown` and `comparable_identifier` are the only place of the spelling rules. They are plain SQL that every
+   engine understands, with no call to another macro of dbt, because the orchestration renders this file for landing,
+   masking and erasure, too (`orchestration/identifiers.py`). #}
+
+{# An identifier as people read it: the number of a JID or of an address, a phone-like text as digits, any other as given.
+   `whatsapp:+5511…` is how Twilio writes an address, `5511…@s.whatsapp.net` and `…@c.us` (with `:12` for a device) are JIDs. #}
+{% macro contact_id_shown(text) -%}
+    {%- set bare -%}
+        regexp_replace(regexp_replace({{ text }}, '^[wW][hH][aA][tT][sS][aA][pP][pP]:', ''), '(:[0-9]+)?@([sS][.][wW][hH][aA][tT][sS][aA][pP][pP][.][nN][eE][tT]|[cC][.][uU][sS])$', '')
+    {%- endset -%}
+    {%- set digits = "translate(" ~ bare ~ ", '+ ().-', '')" -%}
     case
-        when {{ matches(text, "^[+0-9 ().-]*[0-9][+0-9 ().-]*$") }} then {{ digits_only(text) }}
-        else {{ text }}
+        -- Most are digits already, and the expressions below cost ten times as much.
+        when translate({{ text }}, '0123456789', '') = '' then {{ text }}
+        when {{ digits }} = '' or translate({{ digits }}, '0123456789', '') <> '' then {{ bare }}
+        else {{ digits }}
     end
 {%- endmacro %}
 
-{% macro conversation_key() -%}
-    {{ key_hash(['channel_id', 'contact_id']) }}
+{# A shown identifier in the one spelling in which it is compared. Each rule makes two spellings of a number one:
+   - Brazil added a 9 to mobile numbers (8 digits that begin with 6 to 9) between 2012 and 2016; WhatsApp still knows older
+     accounts by the short form. Landlines begin with 2 to 5 and stay.
+   - Argentina writes mobile numbers with a 9 after the country code in international form and without it at home.
+   - Mexico dropped the 1 after the country code in 2019; WhatsApp still posts it. #}
+{% macro comparable_identifier(shown) -%}
+    case
+        when translate({{ shown }}, '0123456789', '') <> '' then {{ shown }}
+        when length({{ shown }}) = 12 and {{ shown }} like '55%' and substr({{ shown }}, 5, 1) between '6' and '9'
+            then substr({{ shown }}, 1, 4) || '9' || substr({{ shown }}, 5)
+        when length({{ shown }}) = 12 and {{ shown }} like '54%' then '549' || substr({{ shown }}, 3)
+        when length({{ shown }}) = 13 and {{ shown }} like '521%' then '52' || substr({{ shown }}, 4)
+        else {{ shown }}
+    end
 {%- endmacro %}
 
-{# Botmaker's session id is `<chatId>_<time>`, the same session whatever the time's precision (contract,
-   section 4.6). An id of another form is compared as it is. #}
-{% macro comparable_session_id(session_id) -%}
-    {%- set time = "regexp_extract(" ~ session_id ~ ", '[^_]*$', 0)" -%}
-    coalesce(
-        case when {{ matches(session_id, "^.+_[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})$") }} then
-            substr({{ session_id }}, 1, length({{ session_id }}) - length({{ time }}) - 1)
-            || '|' || cast({{ utc_second(time) }} as {{ dbt.type_string() }})
-        end,
-        {{ session_id }}
-    )
+{# A digits-only identifier is a number; one such as `US.1349…` is a user id of WhatsApp. #}
+{% macro is_number(identifier) -%}
+    translate({{ identifier }}, '0123456789', '') = '' and {{ identifier }} <> ''
 {%- endmacro %}
 
-{% macro botmaker_chat_link(chat_id) -%}
-    'https://go.botmaker.com/#/chats/' || {{ chat_id }}
+{% macro is_user_id(identifier) -%}
+    {{ identifier }} like '__.%' and translate(substr({{ identifier }}, 1, 2), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', '') = ''
 {%- endmacro %}

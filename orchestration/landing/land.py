@@ -4,7 +4,6 @@ A batch of files is one transaction: its rows, its rejected records and its line
 together or not at all, so a kill at any moment costs at most the batch that was under way.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.files import sha256_of
-from orchestration.landing.feeds import MACROS_SQL, RAW_SCHEMA_SQL, Feed
+from orchestration.landing.feeds import MACROS_SQL, RAW_SCHEMA_SQL, READER_VERSION, Feed
 from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
 from orchestration.landing.zone import LandingFile, LandingZone
 
@@ -196,7 +195,6 @@ def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[
         connection.unregister("lines")
     if damaged:
         raise damaged[0]
-    _reject_stray_commas(connection, feed)
 
 
 def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile], load_id: int) -> tuple[int, int]:
@@ -239,29 +237,6 @@ def _lines_of(files: list[_NewFile], damaged: list[_DamagedNewFileError]) -> Ite
 
 def _any_problem(feed: Feed) -> str:
     return f"coalesce({', '.join(feed.problems)}) is not null"
-
-
-def _reject_stray_commas(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
-    """Mark the lines that only DuckDB's lenient parser could read. The pattern also matches text, so look twice."""
-    suspects = connection.execute(
-        f"select distinct file_index, record_number, record from {feed.parsed_table} where may_have_stray_comma and record is not null"
-    ).fetchall()
-    bad = [(file_index, record_number) for file_index, record_number, record in suspects if not _is_json(record)]
-    if bad:
-        connection.register("stray", pa.table({"file_index": [f for f, _ in bad], "record_number": [n for _, n in bad]}))
-        connection.execute(
-            f"update {feed.parsed_table} as p set {feed.problems[0]} = 'not JSON: a comma before a closing bracket' "
-            "from stray where p.file_index = stray.file_index and p.record_number = stray.record_number"
-        )
-        connection.unregister("stray")
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _register_files(connection: duckdb.DuckDBPyConnection, files: Iterable[_NewFile]) -> None:
@@ -308,7 +283,8 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, load_id: in
             coalesce(c.records, 0) as records,
             coalesce(c.records - c.rejected, 0) as landed,
             coalesce(c.rejected, 0) as rejected,
-            $status as status, $reason as reason, $landed_at as landed_at, $load_id as load_id
+            0 as erased,
+            $status as status, $reason as reason, $landed_at as landed_at, $load_id as load_id, $reader_version as reader_version
         from batch_files as f
         left join file_counts as c using (file_index)
         """,
@@ -318,6 +294,7 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, load_id: in
             "reason": reason,
             "landed_at": datetime.now(UTC).replace(tzinfo=None),
             "load_id": load_id,
+            "reader_version": READER_VERSION,
         },
     )
 

@@ -23,12 +23,12 @@ from dagster import (
     build_sensor_context,
 )
 
-from orchestration.automation.schedules import daily_export
-from orchestration.automation.sensors import new_files, tell_of_failures
 from orchestration.definitions import defs
+from orchestration.defs.jobs import WRITER_TAG
+from orchestration.defs.resources import WarehouseResource
+from orchestration.defs.schedules import daily_export
+from orchestration.defs.sensors import new_files, tell_of_failures
 from orchestration.errors import StartsError
-from orchestration.jobs import WRITER_TAG
-from orchestration.resources import WarehouseResource
 from orchestration.warehouse import writer_lock
 from tests.pipeline import Pipeline
 

@@ -1032,8 +1032,8 @@ def everything_below(folder: Path) -> bytes:
 def test_the_jobs_hold_what_their_names_say_and_no_schedule_starts_by_itself() -> None:
     from dagster import DefaultScheduleStatus
 
-    from orchestration.assets.landing import _specs
     from orchestration.definitions import defs
+    from orchestration.defs.assets.landing import _specs
 
     def keys(name: str) -> set[str]:
         return {key.to_user_string() for key in defs.resolve_job_def(name).asset_layer.selected_asset_keys}

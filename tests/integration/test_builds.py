@@ -9,10 +9,10 @@ import duckdb
 import pytest
 from dagster import AssetKey
 
-from orchestration.delivery import builds
-from orchestration.delivery.builds import BuildKind, build_that_still_holds, finish_build, start_build
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.transform import builds
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+from orchestration.transform.builds import BuildKind, build_that_still_holds, finish_build, start_build
 from tests.pipeline import Pipeline
 
 SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from orchestration.cli import main
-from orchestration.delivery.builds import MARTS
-from orchestration.delivery.export import export_days, export_selection
-from orchestration.delivery.selection import ExportSelection
-from orchestration.delivery.tsv import TSV_COLUMNS
+from orchestration.cli.main import main
 from orchestration.errors import StartsError
+from orchestration.exports.daily import export_days, export_selection
+from orchestration.exports.filters import ExportSelection
+from orchestration.exports.tsv import TSV_COLUMNS
 from orchestration.settings import SAMPLE_LOGS
+from orchestration.transform.builds import MARTS
 from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import write_files
 from tests.pipeline import Pipeline, comparable, query

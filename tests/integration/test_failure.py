@@ -14,8 +14,8 @@ import pytest
 from filelock import FileLock
 
 from orchestration import warehouse
-from orchestration.cli import main
-from orchestration.commands import run as run_module
+from orchestration.cli import run as run_module
+from orchestration.cli.main import main
 from orchestration.settings import PROJECT_ROOT
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable, query
@@ -119,7 +119,7 @@ def test_a_surprise_shows_its_traceback_once(
     def surprise(*_: object) -> None:
         raise RuntimeError("the moon is full")
 
-    monkeypatch.setattr("orchestration.resources.writer_lock", surprise)
+    monkeypatch.setattr("orchestration.defs.resources.writer_lock", surprise)
     assert main([]) == 1
     said = capfd.readouterr().err
     assert said.count("in surprise") == 1

@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestration.assets import landing
-from orchestration.cli import main
-from orchestration.delivery.export import export_selection
-from orchestration.delivery.selection import ExportSelection
+from orchestration.cli.main import main
+from orchestration.defs.assets import landing
+from orchestration.exports.daily import export_selection
+from orchestration.exports.filters import ExportSelection
 from orchestration.landing.feeds import SENDS
-from orchestration.operation.erasure import comparable, files_that_hold
+from orchestration.maintenance.erasure import comparable, files_that_hold
 from orchestration.settings import PROJECT_ROOT
 from orchestration.warehouse import open_warehouse
 from tests.pipeline import Pipeline

@@ -16,11 +16,11 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from orchestration.cli import main
-from orchestration.delivery.compare import Cause, Comparison, UnreadableDownloadError, compare_download, decoded
-from orchestration.delivery.export import export_selection
-from orchestration.delivery.selection import ExportSelection
+from orchestration.cli.main import main
 from orchestration.errors import StartsError
+from orchestration.exports.daily import export_selection
+from orchestration.exports.filters import ExportSelection
+from orchestration.reconciliation.compare import Cause, Comparison, UnreadableDownloadError, compare_download, decoded
 from orchestration.settings import SAMPLE_LOGS
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline
@@ -222,7 +222,7 @@ def test_columns_that_one_side_has_are_told(compared: Callable[..., Comparison])
 
 @pytest.mark.parametrize("field", range(5, 18))
 def test_a_changed_cell_is_found_in_its_column(compared: Callable[..., Comparison], field: int) -> None:
-    from orchestration.delivery.tsv import ORIGINAL_COLUMNS
+    from orchestration.exports.tsv import ORIGINAL_COLUMNS
 
     def damage(table: Table) -> None:
         for row in table[50:53]:

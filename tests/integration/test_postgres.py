@@ -15,12 +15,12 @@ from unittest.mock import patch
 
 import pytest
 
-from orchestration.delivery import postgres
-from orchestration.delivery.builds import MARTS
-from orchestration.delivery.postgres import TABLES, publish_to_postgres
-from orchestration.delivery.publish import Publication
 from orchestration.errors import StartsError
+from orchestration.publication import postgres
+from orchestration.publication.postgres import TABLES, publish_to_postgres
+from orchestration.publication.publish import Publication
 from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings
+from orchestration.transform.builds import MARTS
 from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable, query

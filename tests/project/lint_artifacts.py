@@ -5,9 +5,9 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.dbt import manifest_path
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import Settings
+from orchestration.transform.runner import manifest_path
 
 if __name__ == "__main__":
     settings = Settings(data=Path(sys.argv[1]).resolve())

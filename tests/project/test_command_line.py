@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestration.cli import main
+from orchestration.cli.main import main
 
 
 @pytest.mark.parametrize(

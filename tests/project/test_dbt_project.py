@@ -7,10 +7,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration.dbt import build_arguments, common_arguments, manifest_path, run_dbt
-from orchestration.delivery.builds import Build, BuildKind
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.transform.builds import Build, BuildKind
+from orchestration.transform.runner import build_arguments, common_arguments, manifest_path, run_dbt
 
 
 @pytest.fixture(scope="module")
@@ -113,5 +113,5 @@ def test_a_manifest_of_other_files_is_made_anew_even_if_they_are_older(tmp_path:
     assert manifest_path(settings).stat().st_mtime_ns == made_at
     # As an earlier version of the project has left it.
     manifest.write_text("{}", encoding="utf-8")
-    monkeypatch.setattr("orchestration.dbt._SETTINGS_OF_DBT", (DBT_PROJECT_DIR / "dbt_project.yml",))
+    monkeypatch.setattr("orchestration.transform.runner._SETTINGS_OF_DBT", (DBT_PROJECT_DIR / "dbt_project.yml",))
     assert json.loads(manifest_path(settings).read_text(encoding="utf-8"))["nodes"].keys() == json.loads(of_today)["nodes"].keys()

@@ -4,9 +4,9 @@ import re
 
 import duckdb
 
-from orchestration.assets.checks import explain_failure
-from orchestration.assets.metadata import draw_funnel, preview
-from orchestration.delivery.tsv import TSV_COLUMNS
+from orchestration.defs.assets.checks import explain_failure
+from orchestration.defs.assets.metadata import draw_funnel, preview
+from orchestration.exports.tsv import TSV_COLUMNS
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 
 

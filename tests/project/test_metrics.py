@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration.commands.metrics import check_ready
-from orchestration.dbt import manifest_path
+from orchestration.cli.metrics import check_ready
 from orchestration.errors import StartsError
 from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.transform.runner import manifest_path
 from tests.metrics import FAILURE_GROUPS, NOTIFICATIONS, SESSION_STARTS, plain_sql
 
 AGGREGATES = {
@@ -142,10 +142,10 @@ def test_exposures_have_owners(manifest: dict[str, Any]) -> None:
 
 
 def test_metrics_need_a_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.commands.metrics.find_spec", lambda _: object())
+    monkeypatch.setattr("orchestration.cli.metrics.find_spec", lambda _: object())
     with pytest.raises(StartsError, match="run the job first"):
         check_ready(Settings(data=tmp_path))
-    monkeypatch.setattr("orchestration.commands.metrics.find_spec", lambda _: None)
+    monkeypatch.setattr("orchestration.cli.metrics.find_spec", lambda _: None)
     with pytest.raises(StartsError, match="--extra metrics"):
         check_ready(Settings(data=tmp_path))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.cli import main
+from orchestration.cli.main import main
 from orchestration.settings import DBT_PROJECT_DIR, KNOWN_NAMES, PROJECT_ROOT, Settings, SettingsError, environment
 
 

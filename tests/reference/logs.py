@@ -206,7 +206,7 @@ class _Body:
             "is_group": is_group,
             **line,
         }
-        status["order"] = nulls_last(line["channel"], line["display"], *recipients, code, title, message, details)
+        status["order"] = nulls_last(code, title, message, details)
         self._records.statuses.append(status)
         if not is_group:
             self._people.link(*recipients)
@@ -235,9 +235,8 @@ class _Body:
             "source_type": source[0],
             **line,
         }
-        user_ids = senders[1] or senders[2], senders[3] or senders[4]
         flags = not message["has_emoji"], not message["is_group"], not message["has_referral"]
-        message["order"] = nulls_last(type_, line["channel"], line["display"], sender, *user_ids, quoted, reacted, *flags, *source)
+        message["order"] = nulls_last(type_, line["channel"], line["display"], sender, message["names"], *flags, *source)
         self._records.messages.append(message)
         if not message["is_group"]:
             self._people.link(*senders[:5])

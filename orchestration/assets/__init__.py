@@ -1,1 +1,0 @@
-"""The assets, in the order of the report: what lands, the models, what is published, what is exported."""

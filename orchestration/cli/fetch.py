@@ -1,0 +1,55 @@
+"""`python -m orchestration botmaker …`: fetch without Dagster, a line per window."""
+
+import sys
+import time
+from argparse import Namespace
+from typing import Any
+
+from orchestration.botmaker.fetch import FETCHES, ask, fetch, open_source
+from orchestration.botmaker.settings import BotmakerSettings
+from orchestration.cli.run import run_command
+from orchestration.errors import StartsError
+from orchestration.settings import Settings
+
+
+def add_to(commands: Any) -> None:
+    botmaker = commands.add_parser("botmaker", help="fetch from Botmaker").add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    fetch_only = botmaker.add_parser("fetch", help="fetch into the landing zone, and no more")
+    fetch_only.set_defaults(command=fetch_command)
+    fetch_and_run = botmaker.add_parser("run", help="fetch, then run the job")
+    fetch_and_run.set_defaults(command=lambda chosen: fetch_command(chosen) or run_command(chosen))
+    for parser in (fetch_only, fetch_and_run):
+        parser.add_argument("--from", dest="period_from", metavar="DAY", help="fetch a period from this day (or UTC time) on")
+        parser.add_argument("--to", dest="period_to", metavar="DAY", help="the period's last day (or its end as UTC time); default: now")
+        parser.add_argument("--sweep", action="store_true", help="read the last BOTMAKER_SWEEP_DAYS again")
+
+
+def fetch_command(arguments: Namespace) -> int:
+    """Fetch everything and say what came. Returns the exit code: 1 if a fetch failed, 2 if it could not start."""
+    started = time.monotonic()
+    has_started = False
+    try:
+        with open_source(Settings.from_environment(), BotmakerSettings.from_environment(), say=_say, warn=_warn) as source:
+            asked = ask(source, arguments.period_from, arguments.period_to, sweep=arguments.sweep)
+            has_started = True
+            reports = [fetch(source, feed, asked) for feed in FETCHES]
+    except StartsError as error:
+        print(f"botmaker fetch {'failed' if has_started else 'could not start'}: {error}", file=sys.stderr)
+        return 1 if has_started else 2
+    print(f"\nbotmaker fetch finished in {time.monotonic() - started:.0f} s")
+    for report in reports:
+        print(
+            f"  fetched    {report.feed}: {report.items:,} items in {report.pages:,} pages, {report.bytes:,} bytes; "
+            f"{report.requests:,} requests, {report.retries:,} tried again"
+        )
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,34 @@
+"""The command line: `python -m orchestration [command]`."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from contextlib import suppress
+
+from orchestration.cli import compare, docs, export, fetch, maintain, metrics
+from orchestration.cli.run import run_command
+from orchestration.settings import SettingsError, warnings_of_unknown_names
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; without a command, run the job. A command line that makes no sense is exit code 2, too."""
+    chosen = _parser().parse_args(arguments)
+    # A `.env` that cannot be read is told by the command, as any other wrong setting.
+    with suppress(SettingsError):
+        for warning in warnings_of_unknown_names():
+            print(f"warning: {warning}", file=sys.stderr)
+    return chosen.command(chosen)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="python -m orchestration", description="Land, build, check, publish, export.")
+    parser.set_defaults(command=run_command)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands.add_parser("run", help="run the job conversation_starts once (the default)")
+    fetch.add_to(commands)
+    export.add_to(commands)
+    compare.add_to(commands)
+    metrics.add_to(commands)
+    maintain.add_to(commands)
+    docs.add_to(commands)
+    return parser

@@ -1,0 +1,113 @@
+"""`python -m orchestration [run]`: the job once, in this process; what `make run` and a plain cron line call.
+
+Exit codes: 0 when all went well, 1 when the job failed, 2 when it could not start.
+"""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import chdir
+from typing import TYPE_CHECKING
+
+from orchestration.errors import StartsError
+from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.zone import LandingZone
+from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings, publishes_to_postgres
+from orchestration.warehouse import open_warehouse, prepare_data_folder
+
+if TYPE_CHECKING:
+    from dagster import ExecuteInProcessResult, LoggerDefinition
+
+
+def run_command(_: Namespace) -> int:
+    """Run `conversation_starts` once and say what came of it."""
+    started = time.monotonic()
+    try:
+        settings = Settings.from_environment()
+        if publishes_to_postgres():
+            PostgresSettings.from_environment()
+        prepare_data_folder(settings)
+        LandingZone(settings.landing, FEED_NAMES)
+    except StartsError as error:
+        print(f"conversation_starts could not start: {error}", file=sys.stderr)
+        return 2
+    result = _run_job()
+    if not result.success:
+        from orchestration.defs.failures import reasons_for_failure, tracebacks_of_surprises
+
+        for traceback in tracebacks_of_surprises(result.all_events):
+            print(f"\n{traceback}", file=sys.stderr)
+        reasons = reasons_for_failure(result.all_events) or ["see the log above"]
+        print("\nconversation_starts failed: " + "\n".join(reasons), file=sys.stderr)
+        return 1
+    print(f"\nconversation_starts finished in {time.monotonic() - started:.0f} s")
+    try:
+        for line in _summary(settings):
+            print(f"  {line}")
+    except StartsError as error:
+        # The next run may have begun: what this one did is done.
+        print(f"  no summary: {error}")
+    return 0
+
+
+def _run_job() -> "ExecuteInProcessResult":
+    os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
+    # Imported late: Dagster takes seconds to load, and a wrong setting should be told at once.
+    from dagster import BetaWarning, DagsterInstance
+
+    warnings.simplefilter("ignore", BetaWarning)
+    from orchestration.definitions import defs
+
+    job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console_without_errors()})
+    # The folders in dagster.yaml are relative.
+    with chdir(PROJECT_ROOT), DagsterInstance.get() as instance:
+        return job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
+
+
+def _console_without_errors() -> "LoggerDefinition":
+    """Return Dagster's console without its stack traces: what failed is told after the run, once and in words."""
+    from dagster import InitLoggerContext, LoggerDefinition, colored_console_logger
+
+    def made(context: InitLoggerContext) -> logging.Logger:
+        console = colored_console_logger.logger_fn(context)
+        console.addFilter(lambda record: record.levelno < logging.ERROR)
+        return console
+
+    return LoggerDefinition(made, config_schema=colored_console_logger.config_schema)
+
+
+def _summary(settings: Settings) -> Iterator[str]:
+    with open_warehouse(settings) as warehouse:
+        ledger = warehouse.execute(
+            """
+            select
+                feed,
+                count(*) filter (status = 'landed') as files_landed,
+                count(*) filter (status = 'set_aside') as files_set_aside,
+                sum(records)::bigint as records,
+                sum(rejected)::bigint as rejected
+            from raw.landed_files
+            group by feed
+            order by feed
+            """
+        ).fetchall()
+        for feed, landed, set_aside, records, rejected in ledger:
+            yield f"landed     {feed}: {records:,} records in {landed:,} files; {rejected:,} records rejected, {set_aside} files set aside"
+        row = warehouse.execute(
+            """
+            select count(*), count(distinct contact_id), count(*) filter (is_not_sent), count(*) filter (is_sent),
+                count(*) filter (is_delivered), count(*) filter (is_read), count(*) filter (is_replied)
+            from marts.fct_session_starts where is_in_report
+            """
+        ).fetchone()
+        assert row is not None
+        yield "report     {:,} starts by {:,} users: {:,} not sent, {:,} sent, {:,} delivered, {:,} read, {:,} answered".format(*row)
+    yield f"published  {settings.published_database}"
+    if publishes_to_postgres():
+        postgres = PostgresSettings.from_environment()
+        yield f"published  PostgreSQL at {postgres.place}, schema {postgres.schema}"
+    yield f"exported   {len(list(settings.exports_dir.glob('*.tsv')))} daily TSVs in {settings.exports_dir}"

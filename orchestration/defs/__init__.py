@@ -1,0 +1,1 @@
+"""All of Dagster: assets, jobs, schedules, sensors and resources. Nothing else imports Dagster but `definitions` and `cli.run`."""

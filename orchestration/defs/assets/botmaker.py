@@ -1,0 +1,60 @@
+"""Botmaker's pages in the landing zone: fetched before they are landed."""
+
+from collections.abc import Iterator
+
+from dagster import AssetExecutionContext, AssetKey, AssetSpec, Config, MaterializeResult, multi_asset
+from pydantic import Field
+
+from orchestration.botmaker.fetch import FETCHES, ask, fetch, open_source
+from orchestration.botmaker.settings import BotmakerSettings
+from orchestration.defs.resources import operator_errors
+from orchestration.settings import Settings
+
+GROUP = "botmaker"
+
+_DESCRIPTIONS = {
+    "sessions": "Sessions with their messages and events, open ones too: pages of `GET /sessions`, as they came.",
+    "sent_results": "What became of bulk notifications, customer by customer: pages of `GET /notifications/sent-results/{id}`.",
+    "channels": "The lines, without the tokens of other services. Kept when something changed.",
+    "whatsapp_templates": "The templates and what WhatsApp decided about them. Kept when something changed.",
+}
+
+
+class BotmakerFetchConfig(Config):
+    """What to fetch. With nothing set: what is new since the last fetch, and the days before it that may have changed."""
+
+    period_from: str | None = Field(default=None, description="A backfill's first day (of the report's time zone), or a UTC time.")
+    period_to: str | None = Field(default=None, description="A backfill's last day, or its end as a UTC time. Default: now.")
+    sweep: bool = Field(default=False, description="Read the last BOTMAKER_SWEEP_DAYS again.")
+
+
+# One step: the period is said once, and one client keeps the pace for all.
+@multi_asset(
+    name="fetch_botmaker",
+    specs=[AssetSpec(AssetKey([GROUP, feed]), group_name=GROUP, description=_DESCRIPTIONS[feed], kinds={"json"}) for feed in FETCHES],
+    can_subset=True,
+)
+def fetch_botmaker(context: AssetExecutionContext, config: BotmakerFetchConfig) -> Iterator[MaterializeResult]:
+    """Fetch from Botmaker into the landing zone, going on where the last run stopped."""
+    with (
+        operator_errors(),
+        open_source(
+            Settings.from_environment(), BotmakerSettings.from_environment(), say=context.log.info, warn=context.log.warning
+        ) as source,
+    ):
+        asked = ask(source, config.period_from, config.period_to, sweep=config.sweep)
+        for feed in FETCHES:
+            key = AssetKey([GROUP, feed])
+            if key in context.selected_asset_keys:
+                report = fetch(source, feed, asked)
+                yield MaterializeResult(
+                    asset_key=key,
+                    metadata={
+                        "windows": report.windows,
+                        "pages": report.pages,
+                        "items": report.items,
+                        "bytes": report.bytes,
+                        "requests": report.requests,
+                        "retries": report.retries,
+                    },
+                )

@@ -1,0 +1,102 @@
+"""The dbt models as assets and their data tests as asset checks."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, Failure, MaterializeResult, Output
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+
+from orchestration.defs.assets.checks import explain_failure
+from orchestration.defs.assets.freshness import FRESH
+from orchestration.defs.assets.landing import LEDGER_KEY
+from orchestration.defs.resources import WarehouseResource
+from orchestration.landing.rejections import refuse_too_many_rejections
+from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.transform.builds import BuildKind, FinishedBuild, build_that_still_holds, finish_build, start_build
+from orchestration.transform.runner import build_arguments, manifest_path, run_dbt
+
+
+class ReportTranslator(DagsterDbtTranslator):
+    """Groups that read like the report; staging waits for the ledger's checks."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            DagsterDbtTranslatorSettings(enable_asset_checks=True, enable_source_tests_as_checks=True, enable_source_metadata=True)
+        )
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if self.get_resource_props(manifest, unique_id)["resource_type"] == "model" and spec.key.path[0] == "staging":
+            spec = spec.merge_attributes(deps=[LEDGER_KEY])
+        return spec.replace_attributes(freshness_policy=FRESH) if spec.key.path[0] == "marts" else spec
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        # The calendar that metrics are asked by is a look-up, too.
+        if dbt_resource_props["resource_type"] == "seed" or dbt_resource_props["fqn"][1] == "metrics":
+            return "lookups"
+        if dbt_resource_props["resource_type"] == "source":
+            return "landing"
+        return dbt_resource_props["fqn"][1]
+
+
+TRANSLATOR = ReportTranslator()
+_MANIFEST = manifest_path(Settings.from_environment())
+
+
+@dbt_assets(manifest=_MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
+def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
+    """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
+    with warehouse.open() as connection:
+        still_holds = build_that_still_holds(connection, warehouse.settings)
+        if still_holds is not None:
+            context.log.info("Nothing has landed since the last build: the marts and their checks are what they were.")
+            yield from _as_before(context, still_holds)
+            return
+        # The ledger's check says the same, but whoever materialises the models alone passes it by.
+        refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
+        build = start_build(connection, warehouse.settings)
+    if build.kind is BuildKind.REBUILD:
+        context.log.info("Models, checks, look-ups or variables changed since the last build: rebuilding everything from the raw tables.")
+    events, failure = run_dbt(warehouse.settings, build_arguments(warehouse.settings, build))
+    for event in events:
+        message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
+        for result in message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
+            if isinstance(result, AssetCheckResult):
+                yield result if result.passed else _explained(result, event)
+            # dbt builds everything; Dagster hears of what was chosen in its UI alone.
+            elif isinstance(result, Output) and result.output_name in context.selected_output_names:
+                yield result
+    if failure is not None:
+        raise Failure(description=f"The models or their checks failed, so nothing is published:\n{failure}", allow_retries=False)
+    if build.kind is BuildKind.INCREMENT:
+        yield from _lookups_as_before(context)
+    with warehouse.open() as connection:
+        finish_build(connection, build)
+
+
+def _explained(result: AssetCheckResult, event: Mapping[str, Any]) -> AssetCheckResult:
+    test = json.loads(_MANIFEST.read_text(encoding="utf-8"))["nodes"][event["data"]["node_info"]["unique_id"]]
+    return result._replace(description=explain_failure(test, int(event["data"].get("num_failures", 0))))
+
+
+def _lookups_as_before(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
+    """Say of the checks of look-ups that an increment leaves them out, because it builds upon look-ups that passed."""
+    of_lookups = [
+        check for check in context.selected_asset_check_keys if context.assets_def.group_names_by_key[check.asset_key] == "lookups"
+    ]
+    yield from _passed_before(of_lookups, "The look-up is what it was in the last rebuild, in which it passed.")
+
+
+def _as_before(context: AssetExecutionContext, build: FinishedBuild) -> Iterator[MaterializeResult | AssetCheckResult]:
+    """Say of every model and check that it is as in a build before: dbt takes seconds to find that out."""
+    for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
+        if key in context.selected_asset_keys:
+            yield MaterializeResult(asset_key=key, metadata={"unchanged_since_build": build.build_id})
+    yield from _passed_before(context.selected_asset_check_keys, f"Nothing has landed since build {build.build_id}, in which it passed.")
+
+
+def _passed_before(checks: Iterable[AssetCheckKey], description: str) -> Iterator[AssetCheckResult]:
+    for check in checks:
+        yield AssetCheckResult(asset_key=check.asset_key, check_name=check.name, passed=True, description=description)

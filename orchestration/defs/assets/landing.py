@@ -1,0 +1,168 @@
+"""Raw assets: the landing zone's files as typed, append-only tables."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import duckdb
+import yaml
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetSpec,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+    multi_asset,
+)
+
+from orchestration.defs.assets.freshness import FRESH
+from orchestration.defs.assets.metadata import preview
+from orchestration.defs.resources import WarehouseResource
+from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, SENDS, WEBHOOKS, Feed
+from orchestration.landing.land import LandingReport, land_feed
+from orchestration.landing.rejections import forget_old_payloads, new_rejections, unbalanced_files
+from orchestration.landing.zone import LandingZone
+from orchestration.settings import DBT_PROJECT_DIR
+
+GROUP = "landing"
+LEDGER_KEY = AssetKey(["raw", "landed_files"])
+
+
+def _descriptions() -> dict[str, str]:
+    """Return the description of each raw table, which dbt's sources give."""
+    sources = yaml.safe_load((DBT_PROJECT_DIR / "models" / "staging" / "__sources.yml").read_text(encoding="utf-8"))["sources"]
+    return {table["name"]: table["description"] for source in sources if source["name"] == "raw" for table in source["tables"]}
+
+
+_DESCRIPTIONS = _descriptions()
+
+
+def _specs(feed: Feed) -> list[AssetSpec]:
+    # A feed that is fetched has its folder's name as an asset; a job that does not fetch ignores it.
+    fetched_before = [AssetKey(feed.name.split("/"))] if feed in BOTMAKER_FEEDS else []
+    return [
+        AssetSpec(
+            AssetKey(["raw", table]),
+            deps=fetched_before,
+            group_name=GROUP,
+            description=_DESCRIPTIONS[table],
+            kinds={"duckdb", "json"},
+            freshness_policy=FRESH,
+        )
+        for table in feed.tables
+    ]
+
+
+def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Feed) -> Iterator[MaterializeResult]:
+    with warehouse.open() as connection:
+        zone = LandingZone(warehouse.settings.landing, FEED_NAMES)
+        report = land_feed(connection, zone, feed)
+        _log(context, report)
+        for table in feed.tables:
+            yield MaterializeResult(asset_key=AssetKey(["raw", table]), metadata=_metadata(connection, table, report))
+
+
+def _log(context: AssetExecutionContext, report: LandingReport) -> None:
+    context.log.info(
+        f"{report.feed}: {report.files_landed} new files with {report.records} records, "
+        f"{report.landed} landed and {report.rejected} rejected; {report.files_known} files known already"
+    )
+    for file in report.files_set_aside:
+        context.log.warning(f"{report.feed}: set aside {file}. It lands when it comes back whole.")
+
+
+def _metadata(connection: duckdb.DuckDBPyConnection, table: str, report: LandingReport) -> dict[str, MetadataValue]:
+    row = connection.execute(f"select count(*) from raw.{table}").fetchone()
+    assert row is not None
+    return {
+        "dagster/row_count": MetadataValue.int(row[0]),
+        "files_landed": MetadataValue.int(report.files_landed),
+        "files_known": MetadataValue.int(report.files_known),
+        "files_set_aside": MetadataValue.int(len(report.files_set_aside)),
+        "records": MetadataValue.int(report.records),
+        "records_rejected": MetadataValue.int(report.rejected),
+        "preview": preview(connection, f"select * from raw.{table} where _load_id = (select max(_load_id) from raw.{table}) limit 5"),
+    }
+
+
+@multi_asset(specs=_specs(SENDS), name="land_sends")
+def land_sends(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
+    """Land the new files of `sends/`."""
+    yield from _land(context, warehouse, SENDS)
+
+
+@multi_asset(specs=_specs(WEBHOOKS), name="land_webhooks")
+def land_webhooks(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
+    """Land the new files of `webhooks/`."""
+    yield from _land(context, warehouse, WEBHOOKS)
+
+
+# One step for the three, because most warehouses have at most some of them and every step takes time.
+@multi_asset(specs=[spec for feed in BOTMAKER_FEEDS for spec in _specs(feed)], name="land_botmaker")
+def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
+    """Land the new pages of `botmaker/sessions/`, `botmaker/sent_results/` and `botmaker/channels/`."""
+    for feed in BOTMAKER_FEEDS:
+        yield from _land(context, warehouse, feed)
+
+
+@asset(
+    key=LEDGER_KEY,
+    group_name=GROUP,
+    deps=[AssetKey(["raw", table]) for feed in FEEDS for table in feed.tables],
+    kinds={"duckdb"},
+    check_specs=[
+        AssetCheckSpec(
+            "few_records_rejected",
+            asset=LEDGER_KEY,
+            blocking=True,
+            description="At most `max_rejected_share` of the new records were rejected.",
+        ),
+        AssetCheckSpec(
+            "every_record_accounted_for", asset=LEDGER_KEY, blocking=True, description="In every file, records = landed + rejected."
+        ),
+    ],
+)
+def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
+    """The ledger: one row per file content, with its counts; and whether what was rejected is little enough to go on."""
+    with warehouse.open() as connection:
+        forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
+        rejections = new_rejections(connection)
+        limit = warehouse.settings.max_rejected_share
+        unbalanced = unbalanced_files(connection)
+        few_rejected = not rejections.are_too_many(limit)
+        return MaterializeResult(
+            metadata={
+                "new_records": rejections.records,
+                "new_records_rejected": rejections.rejected,
+                "preview": preview(
+                    connection,
+                    "select * rename (reason as set_aside_because) from raw.landed_files order by load_id desc, file_name limit 10",
+                ),
+                "rejected": preview(
+                    connection,
+                    "select * rename (reason as rejected_because) from raw.rejected_records "
+                    "order by landed_at desc, file_name, line_number limit 10",
+                ),
+            },
+            check_results=[
+                AssetCheckResult(
+                    check_name="few_records_rejected",
+                    passed=few_rejected,
+                    severity=AssetCheckSeverity.ERROR,
+                    description=f"{rejections.rejected} of {rejections.records} new records were rejected."
+                    if few_rejected
+                    else rejections.explain(limit),
+                ),
+                AssetCheckResult(
+                    check_name="every_record_accounted_for",
+                    passed=not unbalanced,
+                    severity=AssetCheckSeverity.ERROR,
+                    description="records = landed + rejected in every file."
+                    if not unbalanced
+                    else f"Records are missing from these files (file, records, landed, rejected, in quarantine): {unbalanced[:5]}",
+                ),
+            ],
+        )

@@ -1,0 +1,126 @@
+"""What people get: the published marts and the daily TSVs."""
+
+from datetime import date
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    BackfillPolicy,
+    Config,
+    DailyPartitionsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
+
+from orchestration.defs.assets.freshness import FRESH
+from orchestration.defs.assets.metadata import latest_funnel, preview
+from orchestration.defs.resources import WarehouseResource, operator_errors
+from orchestration.errors import StartsError
+from orchestration.exports.daily import export_days, export_selection
+from orchestration.exports.filters import ExportSelection
+from orchestration.exports.tsv import first_rows_sql
+from orchestration.publication.postgres import publish_to_postgres
+from orchestration.publication.publish import publish
+from orchestration.settings import PostgresSettings, Settings
+from orchestration.transform.builds import MARTS, last_finished_build
+
+# Earlier than any log: Meta opened the Cloud API in 2022. A partition without rows costs nothing.
+REPORT_DAYS = DailyPartitionsDefinition("2022-01-01", timezone=Settings.from_environment().report_timezone, end_offset=1)
+
+_MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
+
+
+@asset(group_name="publication", deps=_MART_KEYS, kinds={"duckdb", "parquet"}, freshness_policy=FRESH)
+def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The marts for BI tools, as one DuckDB file and as Parquet: replaced as a whole, after every check has passed."""
+    settings = warehouse.settings
+    with warehouse.open() as connection:
+        build = last_finished_build(connection)
+        if build is None:
+            raise StartsError("The last build did not pass its checks, so there is nothing to publish. Run the whole job.")
+        publication = publish(connection, settings, build)
+        context.log.info("Published." if publication.changed else "Nothing changed: the published files stay as they are.")
+        return MaterializeResult(
+            metadata={
+                "dagster/row_count": publication.rows["fct_session_starts"],
+                "changed": publication.changed,
+                "session_starts_more_than_before": publication.rows_more.get("fct_session_starts", 0),
+                "report_days_replaced": "all" if publication.days_replaced is None else len(publication.days_replaced),
+                "funnel": latest_funnel(connection),
+                "path": MetadataValue.path(str(settings.published_database)),
+                "bytes": settings.published_database.stat().st_size,
+                "rows": MetadataValue.json(publication.rows),
+                "rows_more_than_before": MetadataValue.json(publication.rows_more),
+                "preview": preview(
+                    connection, "select * from marts.session_starts_daily order by session_start_date desc, notifications desc limit 10"
+                ),
+            }
+        )
+
+
+@asset(group_name="publication", deps=[published_marts], kinds={"postgres"})
+def postgres_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The published marts in a PostgreSQL database, replaced in one transaction: part of the job where STARTS_POSTGRES_URL is set."""
+    with warehouse.open() as connection:
+        target = PostgresSettings.from_environment()
+        publication = publish_to_postgres(connection, warehouse.settings, target)
+    context.log.info("Published." if publication.changed else "Nothing changed: the tables stay as they are.")
+    return MaterializeResult(
+        metadata={
+            "dagster/row_count": publication.rows["fct_session_starts"],
+            "changed": publication.changed,
+            "schema": target.schema,
+            "days_replaced": "all" if publication.days_replaced is None else len(publication.days_replaced),
+            "rows": MetadataValue.json(publication.rows),
+        }
+    )
+
+
+@asset(group_name="export", deps=[published_marts], kinds={"csv"}, freshness_policy=FRESH)
+def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The report's download: one TSV per report day, rewritten only when its day changed."""
+    settings = warehouse.settings
+    with warehouse.open() as connection:
+        exports = export_days(connection, settings)
+        context.log.info(f"{len(exports.written)} daily TSVs written, {len(exports.removed)} removed, {exports.files} in all.")
+        return MaterializeResult(
+            metadata={
+                "dagster/row_count": exports.rows,
+                "files": exports.files,
+                "files_written": len(exports.written),
+                "path": MetadataValue.path(str(exports.latest or settings.exports_dir)),
+                "bytes": exports.latest.stat().st_size if exports.latest else 0,
+                "written": MetadataValue.json(exports.written[:100]),
+                "first_rows": preview(connection, first_rows_sql(exports.latest)) if exports.latest else MetadataValue.text("none"),
+            }
+        )
+
+
+@asset(
+    group_name="export",
+    deps=[published_marts],
+    kinds={"csv"},
+    partitions_def=REPORT_DAYS,
+    backfill_policy=BackfillPolicy.single_run(),
+)
+def session_starts_tsv_of_days(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+    """The TSVs of chosen report days, made again from what is published: for a backfill, or a file that was lost."""
+    days = [date.fromisoformat(day) for day in context.partition_keys]
+    with warehouse.open() as connection:
+        exports = export_days(connection, warehouse.settings, days)
+        context.log.info(f"{len(days)} report days looked at, {len(exports.written)} TSVs written: the others were as they should be.")
+        return MaterializeResult(metadata={"days": len(days), "files_written": len(exports.written), "files": exports.files})
+
+
+class ExportConfig(ExportSelection, Config):
+    """The selection as run config, with a form in the UI."""
+
+
+@asset(group_name="export", deps=[published_marts], kinds={"csv"})
+def session_starts_selection_tsv(context: AssetExecutionContext, config: ExportConfig) -> MaterializeResult:
+    """An export on demand: the report's five filters, over what is published; needs no lock and changes nothing else."""
+    with operator_errors():
+        path, rows = export_selection(Settings.from_environment(), config)
+    context.log.info(f"{rows} rows written to {path}")
+    return MaterializeResult(metadata={"dagster/row_count": rows, "path": MetadataValue.path(str(path)), "bytes": path.stat().st_size})

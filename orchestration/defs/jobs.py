@@ -1,0 +1,73 @@
+"""The jobs: what can be run, by hand, by a schedule or by a sensor."""
+
+from dagster import AssetSelection, Backoff, Jitter, RetryPolicy, define_asset_job, in_process_executor
+
+from orchestration.defs.assets.botmaker import GROUP as BOTMAKER
+from orchestration.defs.assets.outputs import postgres_marts, session_starts_selection_tsv, session_starts_tsv_of_days
+from orchestration.settings import publishes_to_postgres
+
+# Two runs that write wait for each other (dagster.yaml) instead of one of them failing at the lock.
+WRITER_TAG = {"conversation_starts/writer": "warehouse"}
+
+# Other runs are given up after the time in dagster.yaml; Botmaker allows three pages of a notification's results a minute.
+AS_LONG_AS_IT_TAKES = {"dagster/max_runtime": "0"}
+
+# An object store or a network share that is away for a moment. What the operator must mend is not tried again.
+RETRIES = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
+
+_ON_REQUEST = AssetSelection.assets(session_starts_selection_tsv, session_starts_tsv_of_days)
+_POSTGRES = AssetSelection.assets(postgres_marts)
+_REPORT = AssetSelection.all() - _ON_REQUEST if publishes_to_postgres() else AssetSelection.all() - _ON_REQUEST - _POSTGRES
+_BOTMAKER = AssetSelection.groups(BOTMAKER)
+
+# One process: there is one writer, and every further process would import all of this again (4 to 5 s a step).
+conversation_starts = define_asset_job(
+    "conversation_starts",
+    selection=_REPORT - _BOTMAKER,
+    executor_def=in_process_executor,
+    op_retry_policy=RETRIES,
+    tags=WRITER_TAG,
+    description="Land what is new, build, check, publish, export.",
+)
+
+export_days = define_asset_job(
+    "export_days",
+    selection=AssetSelection.assets(session_starts_tsv_of_days),
+    executor_def=in_process_executor,
+    tags=WRITER_TAG,
+    description="Write the TSVs of chosen report days again; a backfill over its partitions does any period.",
+)
+
+export_on_demand = define_asset_job(
+    "export_on_demand",
+    selection=AssetSelection.assets(session_starts_selection_tsv),
+    executor_def=in_process_executor,
+    description="Write a TSV of the published report for any of its five filters.",
+)
+
+publish_to_postgres = define_asset_job(
+    "publish_to_postgres",
+    selection=_POSTGRES,
+    executor_def=in_process_executor,
+    op_retry_policy=RETRIES,
+    tags=WRITER_TAG,
+    description="Bring the PostgreSQL database of STARTS_POSTGRES_URL up to what is published.",
+)
+
+# A job of its own: without a token, `conversation_starts` works on what lies in the landing zone.
+botmaker_starts = define_asset_job(
+    "botmaker_starts",
+    selection=_REPORT,
+    executor_def=in_process_executor,
+    op_retry_policy=RETRIES,
+    tags=WRITER_TAG,
+    description="Fetch what is new from Botmaker, then all that `conversation_starts` does.",
+)
+
+botmaker_backfill = define_asset_job(
+    "botmaker_backfill",
+    selection=_BOTMAKER,
+    executor_def=in_process_executor,
+    tags=AS_LONG_AS_IT_TAKES,
+    description="Only fetch from Botmaker: a period of the past, or what is new. The next run of the report lands it.",
+)

@@ -1,0 +1,49 @@
+"""Schedules, in the report's time zone."""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from dagster import DefaultScheduleStatus, RunConfig, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, schedule
+
+from orchestration.defs.assets.botmaker import BotmakerFetchConfig
+from orchestration.defs.jobs import botmaker_backfill, botmaker_starts, conversation_starts, export_days
+from orchestration.settings import Settings
+
+_TIME_ZONE = Settings.from_environment().report_timezone
+
+hourly = ScheduleDefinition(
+    name="hourly",
+    job=conversation_starts,
+    # A quarter past, when the hour's logs have usually been put in place.
+    cron_schedule="15 * * * *",
+    execution_timezone=_TIME_ZONE,
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Land, build, publish and export what is new. The only one that is on from the start.",
+)
+
+
+@schedule(job=export_days, cron_schedule="0 6 * * *", execution_timezone=_TIME_ZONE, default_status=DefaultScheduleStatus.STOPPED)
+def daily_export(context: ScheduleEvaluationContext) -> RunRequest:
+    """Write yesterday's TSV again at six, for those who collect the files on a fixed hour."""
+    now = context.scheduled_execution_time.astimezone(ZoneInfo(_TIME_ZONE))
+    yesterday = f"{now - timedelta(days=1):%Y-%m-%d}"
+    return RunRequest(run_key=yesterday, partition_key=yesterday)
+
+
+botmaker_daily = ScheduleDefinition(
+    name="botmaker_daily",
+    job=botmaker_starts,
+    cron_schedule="0 5 * * *",
+    execution_timezone=_TIME_ZONE,
+    description="Fetch and build every morning. Needs BOTMAKER_ACCESS_TOKEN, so it is switched on by hand.",
+)
+
+botmaker_weekly_sweep = ScheduleDefinition(
+    name="botmaker_weekly_sweep",
+    # Fetches only: it may take hours, and the hourly job lands its pages meanwhile.
+    job=botmaker_backfill,
+    cron_schedule="0 1 * * 0",
+    execution_timezone=_TIME_ZONE,
+    run_config=RunConfig(ops={"fetch_botmaker": BotmakerFetchConfig(sweep=True)}),
+    description="Read the last 30 days again, in which WhatsApp may still change its mind. Botmaker bills searches beyond 7 days.",
+)

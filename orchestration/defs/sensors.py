@@ -1,0 +1,64 @@
+"""Sensors: new files start a run, a failed run tells somebody."""
+
+import hashlib
+
+from dagster import (
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    RunRequest,
+    RunsFilter,
+    SensorEvaluationContext,
+    SkipReason,
+    run_failure_sensor,
+    sensor,
+)
+
+from orchestration.alerts import alert_address, alert_of_failure, send_alert
+from orchestration.defs.failures import reasons_for_failure
+from orchestration.defs.jobs import conversation_starts
+from orchestration.errors import StartsError
+from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.zone import LandingZone
+from orchestration.settings import Settings
+
+_UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+
+
+@sensor(job=conversation_starts, minimum_interval_seconds=60, default_status=DefaultSensorStatus.STOPPED)
+def new_files(context: SensorEvaluationContext) -> RunRequest | SkipReason:
+    """Start a run when the landing zone, a folder or an object store, holds other files than at the last look."""
+    try:
+        seen = listing_fingerprint(Settings.from_environment())
+    except StartsError as error:
+        return SkipReason(str(error))
+    if seen == context.cursor:
+        return SkipReason("The landing zone holds the same files as before.")
+    if context.instance.get_runs_count(RunsFilter(job_name=conversation_starts.name, statuses=_UNDER_WAY)):
+        # The cursor stays, so the files are noticed again when that run is over: it may have listed the zone before they came.
+        return SkipReason("A run is under way.")
+    context.update_cursor(seen)
+    # No run key: Dagster asks for each only once, and a zone may come to look as it did before.
+    return RunRequest()
+
+
+def listing_fingerprint(settings: Settings) -> str:
+    """Hash the names and versions of all files in the landing zone. Raises `StartsError` where it cannot be listed."""
+    zone = LandingZone(settings.landing, FEED_NAMES)
+    digest = hashlib.sha256()
+    for feed in FEED_NAMES:
+        for file in zone.files(feed):
+            digest.update(f"{file.name}\0{file.version}\n".encode())
+    return digest.hexdigest()
+
+
+@run_failure_sensor(default_status=DefaultSensorStatus.STOPPED)
+def tell_of_failures(context: RunFailureSensorContext) -> None:
+    """Post every failed run to STARTS_ALERT_URL: a chat's incoming webhook, or anything that takes JSON."""
+    address = alert_address()
+    if address is None:
+        context.log.warning("STARTS_ALERT_URL is not set, so nobody is told.")
+        return
+    run = context.dagster_run
+    events = [entry.dagster_event for entry in context.instance.all_logs(run.run_id) if entry.dagster_event is not None]
+    send_alert(address, alert_of_failure(run.job_name, run.run_id, reasons_for_failure(events)))

@@ -1,1 +1,0 @@
-"""What leaves the warehouse: the published marts for BI and the TSVs."""

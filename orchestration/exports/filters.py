@@ -1,0 +1,149 @@
+"""The report's five filters, for an export on demand: period, origin, line, template, user type."""
+
+import re
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+import duckdb
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from orchestration.errors import StartsError
+from orchestration.exports.tsv import Layout
+from orchestration.settings import Language
+
+
+class Origin(StrEnum):
+    MASS_NOTIFICATION = "mass_notification"
+    WHATSAPP_TEMPLATE = "whatsapp_template"
+    REFERRED_CAMPAIGN = "referred_campaign"
+    REFERRED_WEBCHAT = "referred_webchat"
+
+
+class UserType(StrEnum):
+    NEW = "new"
+    RETURNING = "returning"
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\.tsv")
+
+
+class ExportSelection(BaseModel):
+    """What an export on demand holds. An empty filter lets everything pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    period_from: str = Field(default="", description="First report day, such as 2026-10-01.")
+    period_to: str = Field(default="", description="Last report day, included.")
+    origins: list[str] = Field(default=[], description=f"What started the session: {', '.join(Origin)}.")
+    lines: list[str] = Field(default=[], description="WhatsApp lines, each by its channel id or its number.")
+    templates: list[str] = Field(default=[], description="Names of WhatsApp templates or bulk notifications.")
+    user_types: list[str] = Field(default=[], description=f"{' or '.join(UserType)}.")
+    layout: str = Field(
+        default=Layout.STANDARD.value,
+        description="`standard`: as the daily files. `botmaker`: only the original download's 18 columns, under its Spanish headers.",
+    )
+    language: str = Field(
+        default="",
+        description=f"Headers and failure reasons in {', '.join(Language)}; empty: as in the daily files. "
+        "The headers of the layout `botmaker` are always Spanish, and so are its failure reasons where this is empty.",
+    )
+    file_name: str = Field(default="", description="Name of the file below exports/on_demand; empty: made from the period and the time.")
+
+    @field_validator("period_from", "period_to")
+    @classmethod
+    def _are_days(cls, value: str) -> str:
+        if value and not _is_day(value):
+            raise ValueError(f"{value!r} is no day: write it like 2026-10-01")
+        return value
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, values: list[str]) -> list[str]:
+        return [_one_of(Origin, value) for value in values]
+
+    @field_validator("user_types")
+    @classmethod
+    def _are_user_types(cls, values: list[str]) -> list[str]:
+        return [_one_of(UserType, value) for value in values]
+
+    @field_validator("language")
+    @classmethod
+    def _is_language(cls, value: str) -> str:
+        return _one_of(Language, value) if value else ""
+
+    @field_validator("layout")
+    @classmethod
+    def _is_layout(cls, value: str) -> str:
+        return _one_of(Layout, value)
+
+    @field_validator("file_name")
+    @classmethod
+    def _is_file_name(cls, value: str) -> str:
+        if value and not _FILE_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is no file name for a TSV: use letters, digits, '.', '_' and '-', and end it in .tsv")
+        return value
+
+    @model_validator(mode="after")
+    def _is_period(self) -> "ExportSelection":
+        if self.period_from and self.period_to and self.period_from > self.period_to:
+            raise ValueError(f"the period ends ({self.period_to}) before it starts ({self.period_from})")
+        return self
+
+    def condition(self) -> tuple[str, dict[str, Any]]:
+        """Return the SQL condition on session starts `s`, and the values to bind."""
+        conditions, values = ["true"], {}
+        if self.period_from:
+            conditions.append("s.session_start_date >= $period_from::date")
+            values["period_from"] = self.period_from
+        if self.period_to:
+            conditions.append("s.session_start_date <= $period_to::date")
+            values["period_to"] = self.period_to
+        if self.origins:
+            conditions.append("s.origin in (select unnest($origins))")
+            values["origins"] = self.origins
+        if self.lines:
+            conditions.append(
+                "(s.channel_id in (select unnest($lines)) or s.line_number in (select regexp_replace(unnest($lines), '[^0-9]', '', 'g')))"
+            )
+            values["lines"] = self.lines
+        if self.templates:
+            conditions.append("(s.template_name in (select unnest($templates)) or s.notification_name in (select unnest($templates)))")
+            values["templates"] = self.templates
+        if self.user_types:
+            conditions.append("s.user_type in (select unnest($user_types))")
+            values["user_types"] = self.user_types
+        return " and ".join(conditions), values
+
+    def check_known(self, published: duckdb.DuckDBPyConnection) -> None:
+        """Raise `StartsError` for a line or template that the published marts have never seen."""
+        lines = _values(published, "select channel_id from fct_session_starts union select line_number from fct_session_starts")
+        templates = _values(
+            published, "select template_name from fct_session_starts union select notification_name from fct_session_starts"
+        )
+        for line in self.lines:
+            if line not in lines and re.sub(r"\D", "", line) not in lines:
+                raise StartsError(f"There is no line {line!r} in the report. Known: {', '.join(sorted(lines))}.")
+        for template in self.templates:
+            if template not in templates:
+                raise StartsError(
+                    f"There is no template or notification {template!r} in the report. Known: {', '.join(sorted(templates))}."
+                )
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DAY.fullmatch(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _one_of(kind: type[StrEnum], value: str) -> str:
+    if value not in list(kind):
+        raise ValueError(f"{value!r} is none of {', '.join(kind)}")
+    return value
+
+
+def _values(published: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+    return {value for (value,) in published.execute(query).fetchall() if value is not None}

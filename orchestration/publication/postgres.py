@@ -1,0 +1,308 @@
+"""Publish the marts into a PostgreSQL database, from the published file, in one transaction.
+
+Rows are deleted and copied in, never truncated or swapped: only so does a reader with an older snapshot
+keep seeing all of the old state, and nobody waits. Tables are dropped only when their columns changed.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from importlib.util import find_spec
+from typing import Any
+
+import duckdb
+
+from orchestration.errors import StartsError
+from orchestration.files import quoted
+from orchestration.publication.publish import Publication
+from orchestration.publication.published import open_published
+from orchestration.settings import PostgresSettings, Settings
+from orchestration.transform.builds import MARTS, days_changed_since, is_known
+
+TABLES = (*MARTS, "publish_info")
+
+_TYPES = {
+    "VARCHAR": "text",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp without time zone",
+    "BOOLEAN": "boolean",
+    "INTEGER": "integer",
+    "BIGINT": "bigint",
+    "DOUBLE": "double precision",
+}
+# Two sessions of Botmaker may tell of one message.
+_PRIMARY_KEYS = {"fct_session_starts": "session_start_id", "fct_notifications": "session_start_id, message_id"}
+# The day serves the report's period and the replacement of days; the contact, a look-up of one person. Names of templates
+# have no index: they come in any length, and a tree takes no more than 2,700 bytes.
+_INDEXES = {mart: ["(session_start_date)"] for mart in MARTS} | {
+    fact: ["(session_start_date)", "using hash (contact_id)"] for fact in _PRIMARY_KEYS
+}
+# A table that someone reads in a long transaction cannot be dropped; the old state stays until the next run.
+_LOCK_TIMEOUT = "60s"
+_CONNECT_TIMEOUT_SECONDS = 15
+
+_REFUSALS = (
+    ("password authentication failed", "the user or the password is wrong"),
+    ("no password supplied", "the server wants a password and none was given"),
+    ("no pg_hba.conf entry", "the server does not let this user in from here (pg_hba.conf)"),
+    ("does not exist", "there is no such database or user"),
+    ("could not translate host name", "its host name is unknown"),
+    ("connection refused", "nobody listens there (connection refused)"),
+    ("no such file or directory", "nobody listens there (no such socket)"),
+    ("timeout expired", f"it did not answer within {_CONNECT_TIMEOUT_SECONDS} seconds"),
+    ("permission denied for database", "this user may not connect to the database"),
+    ("too many", "it has no connection left"),
+    ("ssl", "the encrypted connection failed; see `sslmode`"),
+    ("starting up", "it is still starting up"),
+)
+_ADVICE = {
+    "42501": "Give the user of STARTS_POSTGRES_URL the right to create and to write there.",
+    "42704": "Create the role of STARTS_POSTGRES_READER, or name another.",
+    "2BP01": "Drop what depends on the table (a view?), publish, and make it anew.",
+    "55P03": "Someone reads the tables in a long transaction; publish again when it has ended.",
+    "25006": "The database is read-only: name the primary server.",
+    "53100": "The server's disk is full.",
+}
+
+
+def publish_to_postgres(warehouse: duckdb.DuckDBPyConnection, settings: Settings, target: PostgresSettings) -> Publication:
+    """Bring the database up to the published file; leave every row alone if nothing changed."""
+    with open_published(settings) as published, _connection(target) as database:
+        return _Copy(warehouse, published, database, target).run()
+
+
+class _Copy:
+    """One publication, within one transaction of `database`."""
+
+    def __init__(
+        self, warehouse: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection, database: Any, target: PostgresSettings
+    ) -> None:
+        self._warehouse = warehouse
+        self._published = published
+        self._database = database
+        self._target = target
+        self._columns = {table: _columns(published, table) for table in TABLES}
+
+    def run(self) -> Publication:
+        self._execute("set local standard_conforming_strings = on")
+        self._execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'")
+        self._keep_others_out()
+        present = self._tables_present()
+        days = self._days_to_replace(present)
+        if days != [] or self._info(present) != self._published_info():
+            self._write(present, days)
+            changed = True
+        else:
+            changed = False
+        self._grant()
+        rows = self._verify()
+        self._database.commit()
+        return Publication(changed=changed, rows=rows, days_replaced=days)
+
+    def _keep_others_out(self) -> None:
+        ((alone,),) = self._rows(f"select pg_try_advisory_xact_lock(hashtext({quoted('conversation_starts ' + self._target.schema)}))")
+        if not alone:
+            raise StartsError(f"Another publication to the schema {self._target.schema} is under way. Nothing was changed.")
+
+    def _tables_present(self) -> dict[str, list[tuple[str, str]]]:
+        """Return the columns of our tables that are there. Refuses a schema that holds tables of the same names by others."""
+        columns = self._rows(
+            f"""
+            select cast(c.relname as text), cast(a.attname as text), format_type(a.atttypid, a.atttypmod)
+            from pg_class as c
+            join pg_namespace as n on c.relnamespace = n.oid
+            join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+            where n.nspname = {quoted(self._target.schema)} and c.relname in ({", ".join(map(quoted, TABLES))})
+            order by c.relname, a.attnum
+            """
+        )
+        present: dict[str, list[tuple[str, str]]] = {}
+        for table, column, kind in columns:
+            present.setdefault(table, []).append((column, kind))
+        if present and "publish_info" not in present:
+            raise StartsError(
+                f"The schema {self._target.schema} holds tables that no publication made ({', '.join(present)}). "
+                "Name another with STARTS_POSTGRES_SCHEMA. Nothing was changed."
+            )
+        return present
+
+    def _days_to_replace(self, present: dict[str, list[tuple[str, str]]]) -> list[date] | None:
+        """Return the report days that changed since what the database holds, or None if that cannot be built upon."""
+        if present != self._columns:
+            return None
+        before, now = self._info(present), self._published_info()
+        same_meaning = ("report_timezone", "contacts", "definition_sha256")
+        if not before or any(before[name] != now[name] for name in same_meaning) or before["build_id"] > now["build_id"]:
+            return None
+        if not all(is_known(self._warehouse, info["build_id"], info["build_started_at"]) for info in (before, now)):
+            return None
+        return days_changed_since(self._warehouse, before["build_id"]) if before["build_id"] < now["build_id"] else []
+
+    def _info(self, present: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
+        if present.get("publish_info") != self._columns["publish_info"]:
+            return {}
+        names = [name for name, _ in self._columns["publish_info"]]
+        rows = self._rows(f"select {', '.join(names)} from {self._name('publish_info')}")
+        return dict(zip(names, rows[0], strict=True)) if len(rows) == 1 else {}
+
+    def _published_info(self) -> dict[str, Any]:
+        names = [name for name, _ in self._columns["publish_info"]]
+        row = self._published.execute(f"select {', '.join(names)} from publish_info").fetchone()
+        assert row is not None
+        return dict(zip(names, row, strict=True))
+
+    def _write(self, present: dict[str, list[tuple[str, str]]], days: list[date] | None) -> None:
+        if days is None:
+            self._prepare_schema()
+        for mart in MARTS:
+            if days is None:
+                self._replace_all(mart, present.get(mart))
+            elif days:
+                literals = ", ".join(f"date '{day:%Y-%m-%d}'" for day in days)
+                self._replace_rows(mart, f"session_start_date in ({literals})")
+        self._replace_all("publish_info", present.get("publish_info"))
+
+    def _prepare_schema(self) -> None:
+        # `if not exists` would ask for the right to create even where the schema is there.
+        if not self._rows(f"select 1 from pg_namespace where nspname = {quoted(self._target.schema)}"):
+            self._execute(f'create schema "{self._target.schema}"')
+
+    def _replace_all(self, table: str, columns_before: list[tuple[str, str]] | None) -> None:
+        if columns_before == self._columns[table]:
+            self._replace_rows(table, "true")
+        else:
+            if columns_before is not None:
+                self._execute(f"drop table {self._name(table)}")
+            self._execute(f"create table {self._name(table)} ({', '.join(f'{name} {kind}' for name, kind in self._columns[table])})")
+            self._copy_rows(table, "true")
+            self._index(table)
+        if table != "publish_info":
+            self._comment(table)
+            self._execute(f"analyze {self._name(table)}")
+
+    def _replace_rows(self, table: str, condition: str) -> None:
+        self._execute(f"delete from {self._name(table)} where {condition}")
+        self._copy_rows(table, condition)
+
+    def _copy_rows(self, table: str, condition: str) -> None:
+        # PostgreSQL has no text with a zero character.
+        columns = ", ".join(f"replace({name}, chr(0), ' ') as {name}" if kind == "text" else name for name, kind in self._columns[table])
+        batches = self._published.execute(f"select {columns} from {table} where {condition}").to_arrow_reader()
+        with self._database.cursor() as cursor:
+            cursor.adbc_ingest(table, batches, mode="append", db_schema_name=self._target.schema)
+
+    def _index(self, table: str) -> None:
+        if table in _PRIMARY_KEYS:
+            self._execute(f"alter table {self._name(table)} add primary key ({_PRIMARY_KEYS[table]})")
+        for index in _INDEXES.get(table, []):
+            self._execute(f"create index on {self._name(table)} {index}")
+
+    def _comment(self, table: str) -> None:
+        comments = self._published.execute(
+            """
+            select 'table', '', comment from duckdb_tables() where table_name = $table and comment is not null
+            union all
+            select 'column', column_name, comment from duckdb_columns() where table_name = $table and comment is not null
+            """,
+            {"table": table},
+        ).fetchall()
+        for kind, column, comment in comments:
+            name = f"{self._name(table)}.{column}" if kind == "column" else self._name(table)
+            self._execute(f"comment on {kind} {name} is {quoted(comment)}")
+
+    def _grant(self) -> None:
+        """Let the reader's role read, if it may not yet; nothing else is granted to it."""
+        reader, schema = self._target.reader, self._target.schema
+        if reader is None:
+            return
+        checks = [f"has_schema_privilege({quoted(reader)}, {quoted(schema)}, 'usage')"]
+        checks += [f"has_table_privilege({quoted(reader)}, {quoted(self._name(table))}, 'select')" for table in TABLES]
+        if self._rows(f"select {' and '.join(checks)}") != [(True,)]:
+            self._execute(f'grant usage on schema "{schema}" to "{reader}"')
+            self._execute(f'grant select on {", ".join(map(self._name, TABLES))} to "{reader}"')
+
+    def _verify(self) -> dict[str, int]:
+        """Compare the tables with the published ones, row count by row count, before anyone may see them."""
+        copied, published = {}, {}
+        for mart in MARTS:
+            ((copied[mart],),) = self._rows(f"select count(*) from {self._name(mart)}")
+            ((published[mart],),) = self._published.execute(f"select count(*) from {mart}").fetchall()
+        if copied != published:
+            raise StartsError(
+                f"The tables in PostgreSQL would differ from the published marts (rows {copied}, not {published}); they were left as "
+                f"they were. Drop the schema {self._target.schema} and publish again."
+            )
+        return copied
+
+    def _name(self, table: str) -> str:
+        return f'"{self._target.schema}".{table}'
+
+    def _execute(self, statement: str) -> None:
+        with self._database.cursor() as cursor:
+            cursor.execute(statement)
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        with self._database.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+
+
+def _columns(published: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
+    rows = published.execute(
+        "select column_name, data_type from duckdb_columns() where table_name = $table order by column_index", {"table": table}
+    ).fetchall()
+    return [(name, _TYPES[kind]) for name, kind in rows]
+
+
+@contextmanager
+def _connection(target: PostgresSettings) -> Iterator[Any]:
+    """Open the database for one transaction, rolled back unless it was committed. Raises `StartsError` alone, never the driver's errors."""
+    if find_spec("adbc_driver_postgresql") is None:
+        raise StartsError("The driver for PostgreSQL is not installed: run .venv/bin/uv sync --inexact --extra postgres.")
+    from adbc_driver_postgresql import dbapi
+
+    problem = None
+    database = None
+    try:
+        database = dbapi.connect(_with_timeout(target.url))
+    except dbapi.Error as error:
+        problem = f"PostgreSQL at {target.place} cannot be reached: {_refusal(str(error))}. Look at STARTS_POSTGRES_URL."
+    # Raised out here, so that the driver's own words, which may quote the URL, are in no trace of the error.
+    if database is None:
+        raise StartsError(problem)
+    try:
+        yield database
+    except dbapi.Error as error:
+        problem = _explain(error, target)
+        raise StartsError(problem) from None
+    finally:
+        _close(database)
+
+
+def _close(database: Any) -> None:
+    """Roll back what was not committed, and go; a server that went away has rolled back itself."""
+    from adbc_driver_postgresql import dbapi
+
+    for step in (database.rollback, database.close):
+        try:
+            step()
+        except dbapi.Error:
+            continue
+
+
+def _with_timeout(url: str) -> str:
+    return url if "connect_timeout=" in url else f"{url}{'&' if '?' in url else '?'}connect_timeout={_CONNECT_TIMEOUT_SECONDS}"
+
+
+def _refusal(words: str) -> str:
+    """Say in our words why there is no connection: the driver's may quote the URL."""
+    return next((reason for sign, reason in _REFUSALS if sign in words.lower()), "the driver did not say why in words that can be shown")
+
+
+def _explain(error: Exception, target: PostgresSettings) -> str:
+    """Return what PostgreSQL said in its first line, which holds no values, and what to do about it."""
+    said = re.search(r"(?:ERROR|FATAL):\s+([^\n]+)", str(error))
+    reason = said[1] if said else "the connection broke"
+    advice = _ADVICE.get(getattr(error, "sqlstate", None) or "", "Mend it and publish again.")
+    return f"The publication to PostgreSQL at {target.place} failed: {reason}. The tables are as they were. {advice}"

@@ -1,0 +1,1 @@
+"""Our rows against a download from Botmaker."""

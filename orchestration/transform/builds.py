@@ -1,0 +1,172 @@
+"""The record of builds: what the marts are complete through, and which report days a build changed."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+
+import duckdb
+
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+
+MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
+
+# Tests as well: a check that is new has passed on nothing yet.
+_DEFINITION_FOLDERS = (*(DBT_PROJECT_DIR / name for name in ("models", "macros", "tests")), PROJECT_ROOT / "seeds" / "lookups")
+_DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
+
+
+_NEWEST_CHANGE = "(select coalesce(max(change_number), 0) from state.changed_days)"
+
+
+class BuildKind(StrEnum):
+    """What a build goes on from: nothing yet, a finished build of the same definition, or one of another."""
+
+    FIRST = "first"
+    INCREMENT = "increment"
+    REBUILD = "rebuild"
+
+
+@dataclass(frozen=True)
+class FinishedBuild:
+    """A build whose checks have all passed, and which may be published."""
+
+    build_id: int
+    through_load_id: int
+    definition_sha256: str
+    started_at: datetime
+    change_number: int
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build under way."""
+
+    build_id: int
+    through_load_id: int
+    definition_sha256: str
+    kind: BuildKind
+
+
+def build_that_still_holds(connection: duckdb.DuckDBPyConnection, settings: Settings) -> FinishedBuild | None:
+    """Return the last build if it finished, nothing has landed since, and it was of today's definition."""
+    build = last_finished_build(connection)
+    if build is None or build.definition_sha256 != definition_sha256(settings):
+        return None
+    row = connection.execute("select coalesce(max(load_id), 0) from raw.landed_files").fetchone()
+    return build if row == (build.through_load_id,) else None
+
+
+def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
+    """Open a build; it is a rebuild when models, checks, look-ups or variables changed since the last finished one."""
+    definition = definition_sha256(settings)
+    kind = _kind_of_next_build(connection, definition)
+    if kind is not BuildKind.INCREMENT:
+        _record_variables(connection, settings)
+    row = connection.execute(
+        """
+        insert into state.builds by name
+        select
+            (select coalesce(max(build_id), 0) + 1 from state.builds) as build_id,
+            $now as started_at,
+            null as finished_at,
+            (select coalesce(max(load_id), 0) from raw.landed_files) as through_load_id,
+            $definition as definition_sha256
+        returning build_id, through_load_id
+        """,
+        {"now": datetime.now(UTC).replace(tzinfo=None), "definition": definition},
+    ).fetchone()
+    assert row is not None
+    return Build(row[0], row[1], definition, kind)
+
+
+def _kind_of_next_build(connection: duckdb.DuckDBPyConnection, definition: str) -> BuildKind:
+    """Look at the last finished build and every attempt since: one that failed half way has left its own tables behind."""
+    row = connection.execute(
+        """
+        with attempts as (
+            select * from state.builds
+            where build_id >= (select coalesce(max(build_id), 0) from state.builds where finished_at is not null)
+        )
+        select count(finished_at), count(*) filter (definition_sha256 <> $definition) from attempts
+        """,
+        {"definition": definition},
+    ).fetchone()
+    assert row is not None
+    finished, of_another_definition = row
+    if of_another_definition:
+        return BuildKind.REBUILD
+    return BuildKind.INCREMENT if finished else BuildKind.FIRST
+
+
+def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
+    """Record that every check of the build has passed: from here on the marts may be published."""
+    connection.execute(
+        "update state.builds set finished_at = $now where build_id = $build_id",
+        {"now": datetime.now(UTC).replace(tzinfo=None), "build_id": build.build_id},
+    )
+
+
+def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Write down the variables with which the marts are built whole; dbt by hand refuses to go on with others."""
+    connection.execute("delete from state.variables")
+    for name, value in settings.dbt_vars.items():
+        connection.execute("insert into state.variables values ($name, $value)", {"name": name, "value": value})
+
+
+def invalidate_builds(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the next build start from the raw tables, and what is published and exported be written anew after it.
+
+    It is complete through nothing then, so that whether too much was rejected is asked of all files together:
+    those that a replay reads again would never pass on their own.
+    """
+    connection.execute(
+        "update state.builds set definition_sha256 = '', through_load_id = 0, started_at = started_at - interval 1 microsecond"
+    )
+
+
+def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:
+    """Return the build that may be published, or None where the latest one did not finish."""
+    row = connection.execute(
+        f"""
+        select build_id, through_load_id, definition_sha256, started_at, {_NEWEST_CHANGE}, finished_at
+        from state.builds order by build_id desc limit 1
+        """
+    ).fetchone()
+    if row is None or row[5] is None:
+        return None
+    return FinishedBuild(*row[:5])
+
+
+def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: datetime) -> bool:
+    """Say whether a build is one of this warehouse: one made anew counts from 1 again, and must not be taken for the old."""
+    row = connection.execute(
+        "select count(*) from state.builds where build_id = $build_id and started_at = $started_at",
+        {"build_id": build_id, "started_at": started_at},
+    ).fetchone()
+    return row == (1,)
+
+
+def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int) -> list[date]:
+    """Return the report days on which a fact changed after the change of that number, oldest first."""
+    rows = connection.execute(
+        "select distinct session_start_date from state.changed_days where change_number > $change_number order by session_start_date",
+        {"change_number": change_number},
+    ).fetchall()
+    return [day for (day,) in rows]
+
+
+def definition_sha256(settings: Settings) -> str:
+    """Hash everything that decides what the marts say about given raw tables."""
+    digest = hashlib.sha256(json.dumps(settings.dbt_vars, sort_keys=True).encode())
+    files = [DBT_PROJECT_DIR / "dbt_project.yml"]
+    files += [path for folder in _DEFINITION_FOLDERS for path in folder.rglob("*") if path.suffix in _DEFINITION_ENDINGS]
+    for path in sorted(files):
+        digest.update(_relative(path).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(PROJECT_ROOT).as_posix()
