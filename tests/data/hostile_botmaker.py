@@ -26,7 +26,7 @@ CHATS = ["CHAT1", "CHAT_2", "CHAT3", "ç=HAT4"]
 CAUSES = [
     *("MassNotification", "WhatsAppTemplate", "WhatsAppTemplate", "WhatsAppTemplate"),
     *("ReferredCampaign", "ReferredWebchat", "Organic", "Other", "AgentClicked", None, ""),
-    *("Referral", "REFERRAL", "whatsapptemplate", "massnotification"),
+    *("Referral", "Referral", "REFERRAL", "referral", "whatsapptemplate", "massnotification"),
 ]
 REASONS = [
     "ReceivedFailedStatus: This message was not delivered to maintain healthy ecosystem engagement. (131049.0)",
@@ -267,7 +267,7 @@ CHANNEL_ITEMS: list[dict[str, Any]] = [
     {"id": "boti20-whatsapp-541192929292", "platform": "whatsapp", "active": True, "number": "541191111111"},
     {"id": "lab-line-7", "platform": "whatsapp", "number": "5411 4990"},
     {"id": "boti20-webchat-1", "platform": "webchat", "active": True, "name": "Web", "number": None},
-    {"id": "odd-chat", "platform": "webchat", "name": "A web chat of another name"},
+    {"id": "odd-chat", "platform": "webchat", "name": "A web chat whose id does not say so"},
     # The look-up knows this number under another id.
     {"id": "boti20-whatsapp-551140028922", "platform": "whatsapp", "number": "+55 11 4002-8922"},
     {"id": "boti20-telegram-1", "platform": "telegram", "token": "not for us"},

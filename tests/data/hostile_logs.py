@@ -56,7 +56,7 @@ LINES = [
     Line(("lab-webchat-551140028922",)),
     # With the last two people: threads that read the same when line and person are written one after the other.
     Line(("lab-line-7|US.1",)),
-    # Never told together with a channel id.
+    # Never named together with a channel id.
     Line(("+54 11 5000",), ("541150000",)),
 ]
 PEOPLE = [
@@ -130,11 +130,15 @@ def hostile_records(
         zone.plans.append((f"wamid.{number:03d}", person, zone.line_of(person), zone.moment()))
     send_lines = [_line(rnd, record) for plan in zone.plans for record in _copies(zone, plan)]
     send_lines += [_line(rnd, record) for record in _sends_of_odd_years()]
-    changes = [_status(zone) for _ in range(sends * 3)]
+    changes = [change for _ in range(sends * 3) for change in _status(zone)]
     changes += [_message(zone, number) for number in range(sends // 2)]
     changes += [change for plan in rnd.sample(zone.plans, sends // 8) for change in _late_answers(zone, plan)]
     changes += [_echo(zone, number) for number in range(sends // 10)]
     changes += [_notice(zone) for _ in range(sends // 20)] + [_other_kind(zone) for _ in range(sends // 10)]
+    for number in range(len(STORIES)):
+        more_sends, more_changes = _story(zone, number)
+        send_lines += [_line(rnd, record) for record in more_sends]
+        changes += more_changes
     if crowds:
         changes += _crowd(20, "CR") + _crowd(21, "CX")
     rnd.shuffle(changes)
@@ -272,7 +276,8 @@ def _contacts(zone: _Hostile, person: Person) -> list[Record]:
     return contacts
 
 
-def _status(zone: _Hostile) -> Change:
+def _status(zone: _Hostile) -> list[Change]:
+    """A status of a send; some come again at the same time, and may say something else."""
     rnd = zone.rnd
     message_id, person, line, _ = zone.rnd.choice([*zone.plans, ("wamid.elsewhere", zone.person(), rnd.choice(LINES), 0)])
     person = zone.seldom(person, zone.person, 0.004)
@@ -300,7 +305,11 @@ def _status(zone: _Hostile) -> Change:
         others = zone.person()
         status |= {"recipient_type": "group", "recipient_id": "HBgGROUP0001"}
         status |= {"recipient_participant_id": others.numbers[0]} if others.numbers else {}
-    return _change(zone, line, "statuses", status, _contacts(zone, person))
+    changes = [_change(zone, line, "statuses", status, _contacts(zone, person))]
+    if "errors" in status and rnd.random() < 0.3:
+        errors = rnd.choice(STATUS_ERRORS) if zone.copies_differ else status["errors"]
+        changes.append(_change(zone, line, "statuses", {**status, "errors": errors}, []))
+    return changes
 
 
 STATUS_ERRORS: list[list[Record]] = [
@@ -438,6 +447,120 @@ def _other_kind(zone: _Hostile) -> Change:
             ("smb_message_echoes", {"metadata": LINES[0].metadata(rnd), "message_echoes": []}),
         ]
     )
+
+
+# Stories of one person each, in which a single record decides
+
+
+@dataclass(frozen=True)
+class _Story:
+    """A send to `one` and an answer from `other` an hour later; what is between shows, or does not, that they are one person.
+
+    `status`, `message`, `contacts` and `update` are what a webhook between them says; `other_field` is the field of its change.
+    """
+
+    other: str
+    status: Record | None = None
+    message: Record | None = None
+    contacts: tuple[Record, ...] = ()
+    update: Record | None = None
+    is_echo: bool = False
+    other_field: str | None = None
+    # What the send, and the answer, say besides.
+    send: Record = field(default_factory=dict)
+    answer: Record = field(default_factory=dict)
+    after: int = HOUR
+
+
+# In texts, ONE, BRIEF, TWO, USER and PARENT stand for the person's number, its short spelling, another number and user ids.
+STORIES = [
+    _Story("ONE"),
+    _Story("BRIEF"),
+    _Story("TWO"),
+    _Story("TWO", status={"recipient_id": "TWO"}),
+    _Story("USER", status={"recipient_user_id": "USER"}),
+    _Story("PARENT", status={"recipient_parent_user_id": "PARENT"}),
+    _Story("USER", status={"recipient_id": "BRIEF", "recipient_user_id": "USER", "id": "wamid.elsewhere", "status": "never_seen"}),
+    _Story("USER", message={"from": "ONE", "from_user_id": "USER"}),
+    _Story("USER", message={"from": "BRIEF", "user_id": "USER"}),
+    _Story("PARENT", message={"from": "ONE", "from_parent_user_id": "PARENT"}),
+    _Story("USER", contacts=({"wa_id": "TWO"}, {"wa_id": "BRIEF", "user_id": "USER"})),
+    _Story("PARENT", contacts=({"wa_id": "ONE", "user_id": "USER"}, {"parent_user_id": "PARENT", "user_id": "USER"})),
+    _Story("TWO", message={"from": "TWO", "context": {"id": "SEND"}}),
+    _Story("TWO", message={"from": "TWO", "context": {"id": "SEND"}, "type": "edit"}),
+    _Story("TWO", message={"from": "TWO", "type": "reaction", "reaction": {"message_id": "SEND", "emoji": "👍"}}),
+    _Story("TWO", message={"from": "TWO", "type": "reaction", "reaction": {"message_id": "SEND"}}),
+    _Story("TWO", message={"from": "ONE", "type": "system", "system": {"type": "user_changed_number", "wa_id": "TWO"}}),
+    _Story("TWO", message={"from": "BRIEF", "type": "system", "system": {"type": "user_changed_number", "new_wa_id": "TWO"}}),
+    _Story("USER", message={"from": "ONE", "type": "system", "system": {"type": "user_changed_user_id", "user_id": "USER"}}),
+    _Story("USER", update={"wa_id": "ONE", "user_id": {"previous": "PARENT", "current": "USER"}}),
+    _Story("TWO", is_echo=True, status={"recipient_id": "TWO"}),
+    _Story("TWO", is_echo=True, message={"from": "TWO", "context": {"id": "SEND"}}),
+    # These show nothing.
+    _Story("USER", status={"recipient_user_id": "USER", "type": "payment"}),
+    _Story("USER", status={"recipient_user_id": "USER", "recipient_type": "group"}),
+    _Story("TWO", status={"recipient_id": "TWO", "recipient_participant_id": "ONE"}),
+    _Story("USER", message={"from": "ONE", "from_user_id": "USER", "group_id": "HBgGROUP0001"}),
+    _Story("TWO", message={"from": "TWO", "context": {"id": "SEND"}, "group_id": "HBgGROUP0001"}),
+    _Story("TWO", message={"from": "TWO", "context": {"id": "SEND"}, "type": "reaction"}),
+    _Story("TWO", message={"from": "TWO", "context": {"id": "SEND"}, "id": "SEND"}),
+    _Story("TWO", message={"from": "ONE", "type": "system", "system": {"type": "another_notice", "wa_id": "TWO"}}),
+    _Story("USER", contacts=({"wa_id": "ONE"}, {"user_id": "USER"})),
+    _Story("USER", contacts=({"wa_id": "ONE", "user_id": "USER"},), other_field="history"),
+    # A landline, and a number that is not the same with a 9.
+    _Story("5531952345678", send={"contact_id": "553152345678"}),
+    # The order within a second, where nothing else is in the thread.
+    _Story("ONE", after=0),
+    _Story("ONE", after=0, send={"template_name": None}),
+    _Story("ONE", after=0, send={"template_name": None}, answer={"context": {"id": "SEND"}}),
+    _Story("BRIEF", after=-2, answer={"context": {"id": "SEND"}}),
+    _Story("BRIEF", after=-2),
+    _Story("ONE", after=0, is_echo=True),
+    _Story("BRIEF", after=0, is_echo=True, answer={"context": {"id": "SEND"}}),
+    _Story("ONE", after=DAY, answer={"type": "request_welcome"}),
+    _Story("ONE", after=7 * DAY),
+    _Story("ONE", after=7 * DAY + 1),
+]
+
+
+def _story(zone: _Hostile, number: int) -> tuple[list[Record], list[Change]]:
+    story, rnd, line, at = STORIES[number], zone.rnd, zone.rnd.choice(LINES), zone.moment()
+    between = at + rnd.choice([-40 * DAY, -40 * DAY, HOUR // 2])
+    id_ = f"story.{number:02d}"
+
+    def told(record: Record) -> Record:
+        """Fill in the names of this person and its send."""
+        names = {"ONE": f"553198{number:07d}", "BRIEF": f"55318{number:07d}", "TWO": f"44770{number:07d}"}
+        names |= {"USER": f"GB.{number:05d}", "PARENT": f"GB.ENT.{number:05d}", "SEND": id_}
+        text = json.dumps(record)
+        for name, value in names.items():
+            text = text.replace(f'"{name}"', f'"{value}"')
+        return json.loads(text)
+
+    sends, changes = [], []
+    if story.is_echo:
+        echo = told({"id": id_, "timestamp": str(at), "to": "ONE", "type": "text"})
+        changes.append(_change(zone, line, "message_echoes", echo, []))
+    else:
+        send: Record = {"message_id": id_, "sent_at": at + rnd.choice([0, 0, 0.5]), "template_name": "story"}
+        sends.append(told(send | {"channel_id": rnd.choice(line.channel_ids), "contact_id": "ONE"} | story.send))
+    if story.status:
+        status = {"id": id_, "status": "delivered", "timestamp": str(between)} | story.status
+        changes.append(_change(zone, line, "statuses", told(status), []))
+    if story.message:
+        message = {"id": f"{id_}.between", "timestamp": str(between), "type": "text"} | story.message
+        changes.append(_change(zone, line, "messages", told(message), []))
+    if story.contacts:
+        contacts = [told(contact) for contact in story.contacts]
+        field_, value = _change(zone, line, "messages", {}, contacts)
+        (value.get("standby") or value)["messages"] = []
+        changes.append((story.other_field or field_, value))
+    if story.update:
+        changes.append(("user_id_update", {"user_id_update": [told(story.update)]}))
+    name = "from_user_id" if story.other == "USER" else "from_parent_user_id" if story.other == "PARENT" else "from"
+    answer = {"id": f"{id_}.answer", "timestamp": str(at + story.after), "type": "text", name: story.other} | story.answer
+    changes.append(_change(zone, line, "messages", told(answer), []))
+    return sends, changes
 
 
 def _crowd(size: int, prefix: str) -> list[Change]:

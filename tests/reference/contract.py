@@ -108,6 +108,7 @@ def earliest(*times: datetime | None) -> datetime | None:
     return min((time for time in times if time is not None), default=None)
 
 
+@cache
 def identifier(text: str) -> str:
     """Return an identifier as it is shown: without the form of an address, and a number as its digits."""
     match = _ADDRESS.fullmatch(text)

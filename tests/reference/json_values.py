@@ -14,11 +14,14 @@ _ESCAPES = re.compile(
     re.DOTALL,
 )
 _BETWEEN_VALUES = re.compile(rb'"(?:[^"\\]|\\.)*"?|(?P<end>\}[ \t\r]*)(?=\{)', re.DOTALL)
+_MAYBE_BETWEEN = re.compile(rb"\}[ \t\r]*\{")
 _TOKENS = re.compile(r'[ \t\r\n]*([\[\]{},:]|"(?:[^"\\]|\\.)*"|[^\s\[\]{},:"]+)', re.DOTALL)
 
 
 def split_values(line: bytes) -> list[bytes]:
     """Cut a line between an object and the next one: outside texts, valid JSON never has `}{`."""
+    if not _MAYBE_BETWEEN.search(line):
+        return [line.strip(b" \t\r")]
     pieces, start = [], 0
     for match in _BETWEEN_VALUES.finditer(line):
         if match["end"]:

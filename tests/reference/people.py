@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 from tests.reference.contract import digits_of, identifier, seed
@@ -9,6 +10,7 @@ from tests.reference.contract import digits_of, identifier, seed
 MAX_IDENTIFIERS = 20
 
 
+@cache
 def compared(text: str) -> str:
     """Return an identifier as it is compared: the spellings of one number are one."""
     shown = identifier(text)
