@@ -10,8 +10,8 @@ import pytest
 from dagster import AssetKey
 
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
-from orchestration.transform import builds
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+from orchestration.transform import builds
 from orchestration.transform.builds import BuildKind, build_that_still_holds, finish_build, start_build
 from tests.pipeline import Pipeline
 

@@ -8,9 +8,11 @@ import duckdb
 import pytest
 
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
-from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.settings import Settings
 from orchestration.transform.builds import Build, BuildKind
-from orchestration.transform.runner import build_arguments, common_arguments, manifest_path, run_dbt
+from orchestration.transform.invocation import common_arguments, invoke
+from orchestration.transform.parsed import parsed_project
+from orchestration.transform.runner import build_arguments, run_dbt
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def manifest(settings: Settings) -> dict[str, Any]:
-    return json.loads((settings.dbt_target_dir / "manifest.json").read_text(encoding="utf-8"))
+    return parsed_project(settings).json
 
 
 def _models(manifest: dict[str, Any]) -> list[dict[str, Any]]:
@@ -42,8 +44,7 @@ def test_unit_tests_of_the_models_pass(settings: Settings, manifest: dict[str, A
 
 
 def test_project_parses_without_warnings_and_deprecations(settings: Settings) -> None:
-    _, failure = run_dbt(settings, ["--warn-error", "parse", "--no-partial-parse", "--show-all-deprecations", *common_arguments(settings)])
-    assert failure is None, failure
+    invoke(settings, ["--warn-error", "parse", "--no-partial-parse", "--show-all-deprecations", *common_arguments(settings)])
 
 
 def test_every_model_has_its_own_yaml_and_a_description(manifest: dict[str, Any]) -> None:
@@ -85,7 +86,8 @@ def _selected(settings: Settings, kind: BuildKind) -> set[str]:
     from dbt.cli.main import dbtRunner
 
     _, *arguments = build_arguments(settings, Build(1, 1, "", kind))
-    result = dbtRunner().invoke(["ls", "--output", "json", "--output-keys", "unique_id", "--quiet", *arguments])
+    manifest = parsed_project(settings).manifest()
+    result = dbtRunner(manifest).invoke(["ls", "--output", "json", "--output-keys", "unique_id", "--quiet", *arguments])
     assert isinstance(result.result, list), result.exception
     selected = {json.loads(line)["unique_id"] for line in result.result}
     return {name for name in selected if name.split(".")[0] in {"model", "seed", "test"}}
@@ -103,15 +105,3 @@ def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(se
     everything = _selected(settings, BuildKind.FIRST)
     assert everything == set(nodes)
     assert everything - _selected(settings, BuildKind.INCREMENT) == left_out
-
-
-def test_a_manifest_of_other_files_is_made_anew_even_if_they_are_older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(data=tmp_path)
-    manifest = manifest_path(settings)
-    of_today = manifest.read_text(encoding="utf-8")
-    made_at = manifest.stat().st_mtime_ns
-    assert manifest_path(settings).stat().st_mtime_ns == made_at
-    # As an earlier version of the project has left it.
-    manifest.write_text("{}", encoding="utf-8")
-    monkeypatch.setattr("orchestration.transform.runner._SETTINGS_OF_DBT", (DBT_PROJECT_DIR / "dbt_project.yml",))
-    assert json.loads(manifest_path(settings).read_text(encoding="utf-8"))["nodes"].keys() == json.loads(of_today)["nodes"].keys()

@@ -1,7 +1,6 @@
 """The metrics as they are defined: complete, described, and the same as plain SQL where MetricFlow is not installed."""
 
 import csv
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from orchestration.cli.metrics import check_ready
 from orchestration.errors import StartsError
 from orchestration.settings import PROJECT_ROOT, Settings
-from orchestration.transform.runner import manifest_path
+from orchestration.transform.parsed import parsed_project
 from tests.metrics import FAILURE_GROUPS, NOTIFICATIONS, SESSION_STARTS, plain_sql
 
 AGGREGATES = {
@@ -83,8 +82,7 @@ BY_HAND = {
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    path = manifest_path(Settings(data=tmp_path_factory.mktemp("parsed")))
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parsed_project(Settings(data=tmp_path_factory.mktemp("parsed"))).json
 
 
 @pytest.fixture(scope="module")
