@@ -18,7 +18,7 @@ channels as (
 
 shown_sightings as (
 
-    select
+    select distinct
         given_channel_id,
         given_line_number,
         {{ contact_id_shown('given_channel_id') }} as channel_id_shown,
