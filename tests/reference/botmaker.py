@@ -24,6 +24,7 @@ from tests.reference.contract import (
     last_status,
     nulls_last,
     seed,
+    text_of,
 )
 from tests.reference.files import Content, Zone
 from tests.reference.json_values import parse_value
@@ -101,7 +102,7 @@ def _take_channel(item: "_Item", lines: Lines) -> set[str]:
     channel_id, number = _text(record, "id"), record.get("number")
     if isinstance(number, bool) or not isinstance(number, str | int | None):
         raise RejectedError("number")
-    lines.see(channel_id, digits_of(str(number or "")))
+    lines.see(channel_id, digits_of(text_of(number) or ""))
     return {channel_id} if record.get("platform") == "webchat" else set()
 
 
