@@ -9,11 +9,12 @@ from typing import Any
 
 from orchestration.cli.run import run_command
 from orchestration.errors import StartsError
-from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.feeds import FEED_NAMES, RAW_SCHEMA_SQL
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, check_identifier, erase_person, files_that_hold, plan_erasure, revoke_erasure
 from orchestration.maintenance.replay import forget_files_with_erasures
 from orchestration.settings import Settings
+from orchestration.transform.builds import goes_on_from_another
 from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
 
@@ -55,11 +56,17 @@ def erase_command(chosen: Namespace) -> int:
 
 def _bring_people_up_to_date(settings: Settings) -> None:
     """Build the table of people from everything that has landed: it says which identifiers are one person."""
+    # Imported late: dbt takes seconds to load.
+    from orchestration.transform.invocation import DbtError
     from orchestration.transform.runner import build_people
 
     with open_warehouse(settings) as warehouse:
-        is_upon_another = is_next_build_an_increment(warehouse, settings)
-    build_people(settings, full_refresh=not is_upon_another)
+        warehouse.execute(RAW_SCHEMA_SQL)
+        is_increment = goes_on_from_another(warehouse, settings)
+    try:
+        build_people(settings, full_refresh=not is_increment)
+    except DbtError as error:
+        raise StartsError(f"it could not be worked out which identifiers are one person: {error}") from error
 
 
 def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:

@@ -101,6 +101,11 @@ def _kind_of_next_build(connection: duckdb.DuckDBPyConnection, definition: str) 
     return BuildKind.INCREMENT if finished else BuildKind.FIRST
 
 
+def goes_on_from_another(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Return whether the next build is an increment upon a finished build of today's definition."""
+    return _kind_of_next_build(connection, definition_sha256(settings)) is BuildKind.INCREMENT
+
+
 def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
     """Record that every check of the build has passed: from here on the marts may be published."""
     connection.execute(
