@@ -16,6 +16,7 @@ from orchestration.files import sha256_of
 from orchestration.landing.feeds import MACROS_SQL, RAW_SCHEMA_SQL, READER_VERSION, Feed
 from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
 from orchestration.landing.zone import LandingFile, LandingZone
+from orchestration.transactions import transaction
 
 # Files of a batch share one pass of DuckDB: large enough that a thousand small files cost little,
 # small enough that a batch's parsed rows stay well under 1 GB (64 MiB of zstd were 0.5 GB parsed).
@@ -170,18 +171,13 @@ def _commit_batch(
     What was parsed lies in a table of its own by now: DuckDB scans committed rows with every thread, its own
     uncommitted ones with one.
     """
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         records, rejected = _write_batch(connection, feed, whole, load_id)
         for error in damaged:
             _register_files(connection, [error.new_file])
             connection.execute("delete from file_counts")
             _write_ledger(connection, feed, load_id, "set_aside", error.reason)
         _write_listing(connection, feed, listed)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
     return records, rejected
 
 
