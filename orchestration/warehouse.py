@@ -11,6 +11,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from orchestration.errors import QUOTED_FILE, StartsError, chain_of, in_words, operator_errors, text_of_machine_error
+from orchestration.landing.migrations import prepare_raw_schema, raw_schema_version
 from orchestration.settings import Settings
 
 # A writer killed a moment ago may still be going down; DuckDB's own lock goes with its process.
@@ -88,13 +89,15 @@ def prepare_data_folder(settings: Settings) -> None:
 def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the working file for the time of a `with` block; times are read and written as UTC.
 
-    Raises `StartsError` for what the operator can fix, also inside the block, and `DamagedWarehouseError` where the file cannot be
-    read.
+    One of an older version of the project is brought up to date. Raises `StartsError` for one of a newer version and for what the
+    operator can fix, also inside the block, and `DamagedWarehouseError` where the file cannot be read.
     """
     with warehouse_errors(settings):
         connection = _connect(settings)
         try:
             connection.execute("set timezone = 'UTC'")
+            if raw_schema_version(connection):
+                prepare_raw_schema(connection)
             yield connection
         finally:
             connection.close()

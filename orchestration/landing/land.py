@@ -13,8 +13,9 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.files import sha256_of
-from orchestration.landing.feeds import MACROS_SQL, RAW_SCHEMA_SQL, READER_VERSION, Feed
+from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
 from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingFile, LandingZone
 from orchestration.transactions import transaction
 
@@ -53,7 +54,7 @@ class _DamagedNewFileError(Exception):
 
 def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed) -> LandingReport:
     """Land what is new in a feed of the zone; the same content, under any name, lands once."""
-    connection.execute(RAW_SCHEMA_SQL)
+    prepare_raw_schema(connection)
     connection.execute(MACROS_SQL)
     report = LandingReport(feed.name)
     load_id = _next_load_id(connection)
