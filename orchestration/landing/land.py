@@ -14,9 +14,11 @@ import pyarrow as pa
 
 from orchestration.files import sha256_of
 from orchestration.landing.erased import ErasedPeople, withhold_erased_people
-from orchestration.landing.feeds import MACROS_SQL, RAW_SCHEMA_SQL, READER_VERSION, Feed
+from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
 from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingFile, LandingZone
+from orchestration.transactions import transaction
 
 # Files of a batch share one pass of DuckDB: large enough that a thousand small files cost little,
 # small enough that a batch's parsed rows stay well under 1 GB (64 MiB of zstd were 0.5 GB parsed).
@@ -61,7 +63,7 @@ class _DamagedNewFileError(Exception):
 
 def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople | None = None) -> LandingReport:
     """Land what is new in a feed of the zone; the same content, under any name, lands once. What is of `erased` people does not land."""
-    connection.execute(RAW_SCHEMA_SQL)
+    prepare_raw_schema(connection)
     connection.execute(MACROS_SQL)
     report = LandingReport(feed.name)
     load_id = _next_load_id(connection)
@@ -186,18 +188,13 @@ def _commit_batch(
     What was parsed lies in a table of its own by now: DuckDB scans committed rows with every thread, its own
     uncommitted ones with one.
     """
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         counts = _write_batch(connection, feed, whole, load_id)
         for error in damaged:
             _register_files(connection, [error.new_file])
             connection.execute("delete from file_counts")
             _write_ledger(connection, feed, load_id, "set_aside", error.reason)
         _write_listing(connection, feed, listed)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
     return counts
 
 

@@ -8,6 +8,7 @@ import duckdb
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.land import still_known
 from orchestration.landing.zone import LandingZone
+from orchestration.transactions import transaction
 from orchestration.transform.builds import invalidate_builds
 
 
@@ -26,18 +27,13 @@ def _forget_files(connection: duckdb.DuckDBPyConnection, zone: LandingZone, cond
 
     One transaction; what other contents gave stays. The next run reads these files as new ones.
     """
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         for feed in FEEDS:
             still_known(connection, feed, zone.files(feed.name))
         files = _forget(connection, condition)
         if files:
             # State models have counted the rows that are gone.
             invalidate_builds(connection)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
     return files
 
 
