@@ -38,7 +38,7 @@ lint: .venv/.synced ## Check style, types and the rules of the dbt project
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
-	.venv/bin/python -m tests.project.lint_artifacts .lint
+	.venv/bin/python -m tests.lint_artifacts .lint
 	.venv/bin/dbt-bouncer run --config-file dbt_project/dbt-bouncer.yml
 	STARTS_WAREHOUSE=.lint/warehouse.duckdb .venv/bin/sqlfluff lint dbt_project/models dbt_project/tests/singular
 

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 
-from orchestration.cli import compare, docs, export, fetch, maintain, metrics
+from orchestration.cli import compare, docs, erase, export, fetch, maintain, metrics
 from orchestration.cli.run import run_command
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
@@ -30,5 +30,6 @@ def _parser() -> ArgumentParser:
     compare.add_to(commands)
     metrics.add_to(commands)
     maintain.add_to(commands)
+    erase.add_to(commands)
     docs.add_to(commands)
     return parser

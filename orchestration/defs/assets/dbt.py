@@ -1,6 +1,5 @@
 """The dbt models as assets and their data tests as asset checks."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +14,8 @@ from orchestration.defs.resources import WarehouseResource
 from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import BuildKind, FinishedBuild, build_that_still_holds, finish_build, start_build
-from orchestration.transform.runner import build_arguments, manifest_path, run_dbt
+from orchestration.transform.parsed import parsed_project
+from orchestration.transform.runner import build_arguments, run_dbt
 
 
 class ReportTranslator(DagsterDbtTranslator):
@@ -42,7 +42,7 @@ class ReportTranslator(DagsterDbtTranslator):
 
 
 TRANSLATOR = ReportTranslator()
-_MANIFEST = manifest_path(Settings.from_environment())
+_MANIFEST = parsed_project(Settings.from_environment()).json
 
 
 @dbt_assets(manifest=_MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
@@ -77,7 +77,7 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
 
 
 def _explained(result: AssetCheckResult, event: Mapping[str, Any]) -> AssetCheckResult:
-    test = json.loads(_MANIFEST.read_text(encoding="utf-8"))["nodes"][event["data"]["node_info"]["unique_id"]]
+    test = _MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]]
     return result._replace(description=explain_failure(test, int(event["data"].get("num_failures", 0))))
 
 

@@ -9,7 +9,7 @@ renamed as (
     select
         -- ids
         channel_id as given_channel_id,
-        {{ digits_only('line_number') }} as given_line_number,
+        line_number as given_line_number,
 
         -- numerics
         _load_id as load_id
