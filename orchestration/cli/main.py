@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from orchestration.cli import compare, docs, erase, export, fetch, maintain, metrics
 from orchestration.cli.run import run_command
+from orchestration.errors import StartsError, operator_errors
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
 
@@ -17,7 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(SettingsError):
         for warning in warnings_of_unknown_names():
             print(f"warning: {warning}", file=sys.stderr)
-    return chosen.command(chosen)
+    try:
+        with operator_errors():
+            return chosen.command(chosen)
+    except StartsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> ArgumentParser:

@@ -11,6 +11,7 @@ from orchestration.cli.run import run_command
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.from_landing import remove_warehouse_for_landing
 from orchestration.maintenance.replay import forget_files_with_rejections
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
@@ -20,6 +21,9 @@ from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 def add_to(commands: Any) -> None:
     rebuild = commands.add_parser("rebuild", help="build everything anew from the raw tables")
     rebuild.set_defaults(command=rebuild_command)
+    rebuild.add_argument(
+        "--from-landing", action="store_true", help="also read the whole landing zone again, into a new warehouse: for a damaged one"
+    )
     replay = commands.add_parser("replay", help="read the files again of which records were rejected")
     replay.set_defaults(command=replay_command)
 
@@ -27,8 +31,11 @@ def add_to(commands: Any) -> None:
 def rebuild_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
-        with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
-            invalidate_builds(warehouse)
+        if chosen.from_landing:
+            remove_warehouse_for_landing(settings)
+        else:
+            with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
+                invalidate_builds(warehouse)
     except StartsError as error:
         return _could_not_start("rebuild", error)
     return run_command(chosen)
