@@ -5,8 +5,9 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 
-from orchestration.cli import compare, docs, export, fetch, maintain, metrics
+from orchestration.cli import compare, docs, erase, export, fetch, maintain, metrics
 from orchestration.cli.run import run_command
+from orchestration.errors import StartsError, operator_errors
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
 
@@ -17,7 +18,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(SettingsError):
         for warning in warnings_of_unknown_names():
             print(f"warning: {warning}", file=sys.stderr)
-    return chosen.command(chosen)
+    try:
+        with operator_errors():
+            return chosen.command(chosen)
+    except StartsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> ArgumentParser:
@@ -30,5 +36,6 @@ def _parser() -> ArgumentParser:
     compare.add_to(commands)
     metrics.add_to(commands)
     maintain.add_to(commands)
+    erase.add_to(commands)
     docs.add_to(commands)
     return parser

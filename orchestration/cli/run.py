@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import chdir
 from typing import TYPE_CHECKING
 
-from orchestration.errors import StartsError
+from orchestration.errors import StartsError, operator_errors
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings, publishes_to_postgres
@@ -35,7 +35,12 @@ def run_command(_: Namespace) -> int:
     except StartsError as error:
         print(f"conversation_starts could not start: {error}", file=sys.stderr)
         return 2
-    result = _run_job()
+    try:
+        with operator_errors():
+            result = _run_job()
+    except StartsError as error:
+        print(f"\nconversation_starts failed: {error}", file=sys.stderr)
+        return 1
     if not result.success:
         from orchestration.defs.failures import reasons_for_failure, tracebacks_of_surprises
 

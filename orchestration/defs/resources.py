@@ -7,7 +7,7 @@ import duckdb
 from dagster import ConfigurableResource, Failure, InitResourceContext
 from pydantic import PrivateAttr
 
-from orchestration.errors import StartsError
+from orchestration.errors import StartsError, operator_errors
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, writer_lock
 
@@ -28,7 +28,7 @@ class WarehouseResource(ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["WarehouseResource", None, None]:
-        with operator_errors():
+        with operator_failures():
             self._settings = Settings.from_environment()
         self._is_locked = False
         with ExitStack() as self._until_run_ends:
@@ -36,8 +36,8 @@ class WarehouseResource(ConfigurableResource):
 
     @contextmanager
     def open(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
-        """Open the file; what the operator can mend becomes a failure that says how, also inside the `with` block."""
-        with operator_errors():
+        """Open the file; what the operator can fix becomes a failure that says how, also inside the `with` block."""
+        with operator_failures():
             if not self._is_locked:
                 self._until_run_ends.enter_context(writer_lock(self._settings))
                 self._is_locked = True
@@ -46,9 +46,10 @@ class WarehouseResource(ConfigurableResource):
 
 
 @contextmanager
-def operator_errors() -> Generator[None, None, None]:
-    """Turn an error that the operator can mend into a failure whose description says how."""
+def operator_failures() -> Generator[None, None, None]:
+    """Turn an error that the operator can fix into a failure whose description says how; it is not retried."""
     try:
-        yield
+        with operator_errors():
+            yield
     except StartsError as error:
         raise Failure(description=str(error), allow_retries=False) from error

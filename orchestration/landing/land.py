@@ -4,7 +4,6 @@ A batch of files is one transaction: its rows, its rejected records and its line
 together or not at all, so a kill at any moment costs at most the batch that was under way.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,9 +13,12 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.files import sha256_of
-from orchestration.landing.feeds import MACROS_SQL, RAW_SCHEMA_SQL, Feed
+from orchestration.landing.erased import ErasedPeople, withhold_erased_people
+from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
 from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingFile, LandingZone
+from orchestration.transactions import transaction
 
 # Files of a batch share one pass of DuckDB: large enough that a thousand small files cost little,
 # small enough that a batch's parsed rows stay well under 1 GB (64 MiB of zstd were 0.5 GB parsed).
@@ -35,6 +37,7 @@ class LandingReport:
     records: int = 0
     landed: int = 0
     rejected: int = 0
+    erased: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,13 @@ class _NewFile:
     sha256: str
 
 
+@dataclass(frozen=True)
+class _Counts:
+    records: int
+    rejected: int
+    erased: int
+
+
 class _DamagedNewFileError(Exception):
     def __init__(self, new_file: _NewFile, reason: str) -> None:
         super().__init__(reason)
@@ -51,9 +61,9 @@ class _DamagedNewFileError(Exception):
         self.reason = reason
 
 
-def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed) -> LandingReport:
-    """Land what is new in a feed of the zone; the same content, under any name, lands once."""
-    connection.execute(RAW_SCHEMA_SQL)
+def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople | None = None) -> LandingReport:
+    """Land what is new in a feed of the zone; the same content, under any name, lands once. What is of `erased` people does not land."""
+    prepare_raw_schema(connection)
     connection.execute(MACROS_SQL)
     report = LandingReport(feed.name)
     load_id = _next_load_id(connection)
@@ -65,7 +75,7 @@ def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Fe
     connection.execute("set preserve_insertion_order = false")
     for batch in _batches(unread):
         with zone.local_copies(batch) as paths:
-            _land_files(connection, feed, list(zip(batch, paths, strict=True)), load_id, report)
+            _land_files(connection, feed, list(zip(batch, paths, strict=True)), load_id, report, erased)
     connection.execute("reset preserve_insertion_order")
     return report
 
@@ -107,7 +117,12 @@ def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
 
 
 def _land_files(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[tuple[LandingFile, Path]], load_id: int, report: LandingReport
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    files: list[tuple[LandingFile, Path]],
+    load_id: int,
+    report: LandingReport,
+    erased: ErasedPeople | None,
 ) -> None:
     hashed = [_NewFile(file, path, sha256_of(path)) for file, path in files]
     in_ledger = _statuses_in_ledger(connection, feed, hashed)
@@ -117,15 +132,17 @@ def _land_files(
         if in_ledger.get(new.sha256) != "landed":
             names_by_content.setdefault(new.sha256, []).append(new)
     whole, damaged = _parse_what_is_whole(connection, feed, names_by_content)
+    withhold_erased_people(connection, feed, erased)
     new_to_ledger = [error for error in damaged if error.new_file.sha256 not in in_ledger]
-    records, rejected = _commit_batch(connection, feed, whole, new_to_ledger, hashed, load_id)
+    counts = _commit_batch(connection, feed, whole, new_to_ledger, hashed, load_id)
     connection.execute(f"drop table if exists {feed.parsed_table}")
     report.files_known += len(hashed) - len(names_by_content)
     report.files_landed += len(whole)
     report.files_set_aside += [f"{error.new_file.file.name}: {error.reason}" for error in damaged]
-    report.records += records
-    report.landed += records - rejected
-    report.rejected += rejected
+    report.records += counts.records
+    report.landed += counts.records - counts.rejected - counts.erased
+    report.rejected += counts.rejected
+    report.erased += counts.erased
 
 
 def _statuses_in_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> dict[str, str]:
@@ -165,25 +182,20 @@ def _commit_batch(
     damaged: list[_DamagedNewFileError],
     listed: list[_NewFile],
     load_id: int,
-) -> tuple[int, int]:
-    """Write what was parsed, the ledger and the listing in one transaction; return (records, rejected).
+) -> "_Counts":
+    """Write what was parsed, the ledger and the listing in one transaction.
 
     What was parsed lies in a table of its own by now: DuckDB scans committed rows with every thread, its own
     uncommitted ones with one.
     """
-    connection.execute("begin")
-    try:
-        records, rejected = _write_batch(connection, feed, whole, load_id)
+    with transaction(connection):
+        counts = _write_batch(connection, feed, whole, load_id)
         for error in damaged:
             _register_files(connection, [error.new_file])
             connection.execute("delete from file_counts")
             _write_ledger(connection, feed, load_id, "set_aside", error.reason)
         _write_listing(connection, feed, listed)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    return records, rejected
+    return counts
 
 
 def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> None:
@@ -196,11 +208,10 @@ def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[
         connection.unregister("lines")
     if damaged:
         raise damaged[0]
-    _reject_stray_commas(connection, feed)
 
 
-def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile], load_id: int) -> tuple[int, int]:
-    """Write the parsed rows, the rejected records and the ledger; return (records, rejected)."""
+def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile], load_id: int) -> "_Counts":
+    """Write the parsed rows, the rejected records and the ledger."""
     _register_files(connection, files)
     connection.execute(
         "delete from raw.landed_files where feed = $feed and content_sha256 in (select content_sha256 from batch_files)",
@@ -213,18 +224,36 @@ def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[
     connection.execute(
         f"""
         create or replace temp table file_counts as
+        with rejected_records as (
+            select distinct file_index, record_number from {feed.parsed_table} where {_any_problem(feed)}
+        ),
+
+        -- A record that is rejected for another part of it counts as rejected.
+        records_erased as (
+            select * from erased_records anti join rejected_records using (file_index, record_number)
+        ),
+
+        records_found as (
+            select file_index, record_number from {feed.parsed_table}
+            union
+            select file_index, record_number from erased_records
+        )
+
         select
             file_index,
-            count(distinct record_number) as records,
-            count(distinct record_number) filter ({_any_problem(feed)}) as rejected
-        from {feed.parsed_table}
+            count(*) as records,
+            count(*) filter ((file_index, record_number) in (from rejected_records)) as rejected,
+            count(*) filter ((file_index, record_number) in (from records_erased)) as erased
+        from records_found
         group by file_index
         """
     )
     _write_ledger(connection, feed, load_id, "landed", None)
-    counts = connection.execute("select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from file_counts").fetchone()
+    counts = connection.execute(
+        "select coalesce(sum(records), 0)::bigint, coalesce(sum(rejected), 0)::bigint, coalesce(sum(erased), 0)::bigint from file_counts"
+    ).fetchone()
     assert counts is not None
-    return int(counts[0]), int(counts[1])
+    return _Counts(*counts)
 
 
 def _lines_of(files: list[_NewFile], damaged: list[_DamagedNewFileError]) -> Iterator[pa.RecordBatch]:
@@ -239,29 +268,6 @@ def _lines_of(files: list[_NewFile], damaged: list[_DamagedNewFileError]) -> Ite
 
 def _any_problem(feed: Feed) -> str:
     return f"coalesce({', '.join(feed.problems)}) is not null"
-
-
-def _reject_stray_commas(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
-    """Mark the lines that only DuckDB's lenient parser could read. The pattern also matches text, so look twice."""
-    suspects = connection.execute(
-        f"select distinct file_index, record_number, record from {feed.parsed_table} where may_have_stray_comma and record is not null"
-    ).fetchall()
-    bad = [(file_index, record_number) for file_index, record_number, record in suspects if not _is_json(record)]
-    if bad:
-        connection.register("stray", pa.table({"file_index": [f for f, _ in bad], "record_number": [n for _, n in bad]}))
-        connection.execute(
-            f"update {feed.parsed_table} as p set {feed.problems[0]} = 'not JSON: a comma before a closing bracket' "
-            "from stray where p.file_index = stray.file_index and p.record_number = stray.record_number"
-        )
-        connection.unregister("stray")
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _register_files(connection: duckdb.DuckDBPyConnection, files: Iterable[_NewFile]) -> None:
@@ -306,9 +312,10 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, load_id: in
         select
             $feed as feed, f.file_name, f.content_sha256, f.bytes,
             coalesce(c.records, 0) as records,
-            coalesce(c.records - c.rejected, 0) as landed,
+            coalesce(c.records - c.rejected - c.erased, 0) as landed,
             coalesce(c.rejected, 0) as rejected,
-            $status as status, $reason as reason, $landed_at as landed_at, $load_id as load_id
+            coalesce(c.erased, 0) as erased,
+            $status as status, $reason as reason, $landed_at as landed_at, $load_id as load_id, $reader_version as reader_version
         from batch_files as f
         left join file_counts as c using (file_index)
         """,
@@ -318,6 +325,7 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, load_id: in
             "reason": reason,
             "landed_at": datetime.now(UTC).replace(tzinfo=None),
             "load_id": load_id,
+            "reader_version": READER_VERSION,
         },
     )
 

@@ -42,15 +42,15 @@ def refuse_too_many_rejections(connection: duckdb.DuckDBPyConnection, limit: flo
         raise StartsError(rejections.explain(limit))
 
 
-def unbalanced_files(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, int, int, int]]:
-    """Return the files whose sums do not hold, as (name, records, landed, rejected, records in quarantine)."""
+def unbalanced_files(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, int, int, int, int]]:
+    """Return the files whose sums do not hold, as (name, records, landed, rejected, erased, records in quarantine)."""
     return connection.execute(
         """
-        select f.file_name, f.records, f.landed, f.rejected, count(r.line_number) as in_quarantine
+        select f.file_name, f.records, f.landed, f.rejected, f.erased, count(r.line_number) as in_quarantine
         from raw.landed_files as f
         left join raw.rejected_records as r on f.feed = r.feed and f.content_sha256 = r.content_sha256
-        group by f.feed, f.content_sha256, f.file_name, f.records, f.landed, f.rejected
-        having f.records <> f.landed + f.rejected or f.rejected <> in_quarantine
+        group by f.feed, f.content_sha256, f.file_name, f.records, f.landed, f.rejected, f.erased
+        having f.records <> f.landed + f.rejected + f.erased or f.rejected <> in_quarantine
         """
     ).fetchall()
 
@@ -68,7 +68,7 @@ _NEW_FILES = """
     select distinct f.*
     from raw.landed_files as f
     semi join raw.landing_listing as l on f.feed = l.feed and f.content_sha256 = l.content_sha256
-    where f.load_id > (select coalesce(max(through_load_id), 0) from raw.builds where finished_at is not null)
+    where f.load_id > (select coalesce(max(through_load_id), 0) from state.builds where finished_at is not null)
 """
 
 

@@ -8,37 +8,43 @@ import duckdb
 from orchestration.landing.feeds import FEEDS
 from orchestration.landing.land import still_known
 from orchestration.landing.zone import LandingZone
-from orchestration.transform.builds import disown_builds
+from orchestration.transactions import transaction
+from orchestration.transform.builds import invalidate_builds
 
 
 def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
-    """Take back every content of which a record was rejected and which lies in the landing zone now; return its files' names.
+    """Take back every content of which a record was rejected and which lies in the landing zone now; return its files' names."""
+    return _forget_files(connection, zone, "rejected > 0")
+
+
+def forget_files_with_erasures(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
+    """Take back every content of which a record was erased or withheld, as above: for a person who is let back in."""
+    return _forget_files(connection, zone, "erased > 0")
+
+
+def _forget_files(connection: duckdb.DuckDBPyConnection, zone: LandingZone, condition: str) -> list[str]:
+    """Forget the contents of a condition on the ledger that lie in the landing zone now; return their files' names.
 
     One transaction; what other contents gave stays. The next run reads these files as new ones.
     """
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         for feed in FEEDS:
             still_known(connection, feed, zone.files(feed.name))
-        files = _forget(connection)
+        files = _forget(connection, condition)
         if files:
             # State models have counted the rows that are gone.
-            disown_builds(connection)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
+            invalidate_builds(connection)
     return files
 
 
-def _forget(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def _forget(connection: duckdb.DuckDBPyConnection, condition: str) -> list[str]:
     connection.execute(
-        """
+        f"""
         create or replace temp table contents_to_forget as
         select feed, file_name, content_sha256, load_id
         from raw.landed_files
         where
-            rejected > 0
+            {condition}
             and (feed, content_sha256) in (select (feed, content_sha256) from raw.landing_listing)
         """
     )

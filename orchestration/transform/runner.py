@@ -31,6 +31,14 @@ def build_arguments(settings: Settings, build: Build) -> list[str]:
     return arguments
 
 
+def build_people(settings: Settings, *, full_refresh: bool) -> None:
+    """Bring the table of people up to what has landed, outside a build. Raises `DbtError`."""
+    arguments = ["run", "--select", "+int_people_identified", "--no-write-json", *common_arguments(settings)]
+    _, failure = run_dbt(settings, [*arguments, "--full-refresh"] if full_refresh else arguments)
+    if failure is not None:
+        raise failure
+
+
 def run_dbt(settings: Settings, arguments: list[str]) -> tuple[list[dict[str, Any]], DbtError | None]:
     """Run a dbt command on the parsed project; return its events as dbt's JSON log would show them, and what went wrong if anything did."""
     from google.protobuf.json_format import MessageToDict

@@ -7,13 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from tests import reference
 from tests.data.hostile_botmaker import hostile_items
 from tests.pipeline import comparable
-from tests.reference.botmaker import minified, session_key
+from tests.reference.botmaker import session_key
 
 Compute = Callable[..., reference.Expected]
 
@@ -70,10 +69,11 @@ def status_of(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def test_a_template_that_was_answered(compute: Compute) -> None:
-    told = session(events=[event("sent", 0.1), event("delivered", 1)], messages=[message("in1", 5), message("in2", 6)])
-    expected = compute(told)
+    item = session(events=[event("sent", 0.1), event("delivered", 1)], messages=[message("in1", 5), message("in2", 6)])
+    expected = compute(item)
     (row,) = expected.session_starts
     assert status_of(row) == ("replied", time(0.1), time(1), None, time(5))
+    assert (row["first_reply_at"], row["reply_evidence"]) == (time(5), "window")
     assert (row["is_sent"], row["is_delivered"], row["is_read"], row["is_replied"]) == (True, True, True, True)
     assert row["session_start_id"] == row["session_id"] == "CHAT1_2026-10-05T12:00:00Z"
     assert (row["contact_id"], row["customer_id"]) == ("5511900000001", "CHAT1")
@@ -106,6 +106,7 @@ def test_a_failure_with_its_code(compute: Compute) -> None:
     (row,) = compute(session(events=[event("error", 2, reason=reason, error="other (1)")], messages=[message("in", 3)])).session_starts
     assert status_of(row) == ("not_sent", None, None, None, None)
     assert (row["failure_code"], row["failure_group"], row["failure_detail"]) == ("131049", "meta_limit", reason)
+    assert (row["failure_action"], row["reply_evidence"]) == ("wait_24h", None)
     assert (row["failed_at"], row["is_sent"], row["is_replied"]) == (time(2), False, False)
     # The platform made a session, although nothing went out.
     assert row["session_id"] == f"CHAT1_{at(0)}"
@@ -117,22 +118,23 @@ def test_a_failure_that_was_delivered_after_all(compute: Compute) -> None:
     assert (row["failed_at"], row["failure_code"], row["failure_group"], row["failure_detail"]) == (time(2), None, None, None)
 
 
-def test_a_bot_message_stands_in_for_a_missing_event(compute: Compute) -> None:
-    bot = message("m1", 1, "bot", whatsAppTemplateName="oferta")
-    agent = message("m2", 1, "agent", whatsAppTemplateName="oferta")
-    expected = compute(session(messages=[bot, agent]))
-    assert [(row["message_id"], row["template_name"], *status_of(row)) for row in expected.notifications] == [
-        ("m1", "oferta", "pending", time(1), None, None, None)
+@pytest.mark.parametrize("sender", ["bot", "agent"])
+def test_a_message_stands_in_for_a_missing_event(compute: Compute, sender: str) -> None:
+    ours = message("m1", 1, sender, whatsAppTemplateName="oferta")
+    of_the_user = message("m2", 1, "user", whatsAppTemplateName="oferta")
+    expected = compute(session(messages=[ours, of_the_user]))
+    assert [(row["message_id"], row["template_name"], row["last_status"], row["sent_at"]) for row in expected.notifications] == [
+        ("m1", "oferta", "replied", time(1))
     ]
 
 
-def test_a_sent_result_speaks_of_the_starting_notification(compute: Compute) -> None:
+def test_a_sent_result_describes_the_starting_notification(compute: Compute) -> None:
     result = {"notificationName": "Black Friday", "status": {"sent": at(1), "delivered": at(2), "answered": at(9), "error": at(1)}}
     later = {"notificationName": "Another", "status": {"sent": at(3), "read": at(7)}}
-    told = session(startingCause="Organic", events=[event("sent", 0.5), event("delivered", 3), event("sent", 30, "m2")])
+    item = session(startingCause="Organic", events=[event("sent", 0.5), event("delivered", 3), event("sent", 30, "m2")])
     never_came = {"sessionId": "CHAT9_2026-10-05T12:00:00Z"}
     results = ({"sessionId": f"CHAT1_{at(0)[:-1]}.900Z"} | later, {"sessionId": f"CHAT1_{at(0)}"} | result, never_came)
-    expected = compute(told, results=results)
+    expected = compute(item, results=results)
     (row,) = expected.session_starts
     assert (row["origin"], row["notification_name"], row["template_name"]) == ("mass_notification", "Black Friday", "oferta")
     assert status_of(row) == ("replied", time(0.5), time(2), time(7), time(9))
@@ -145,13 +147,13 @@ def test_a_sent_result_speaks_of_the_starting_notification(compute: Compute) -> 
     )
 
 
-def test_only_a_sent_result_knows_of_the_failure(compute: Compute) -> None:
+def test_a_failure_that_only_a_sent_result_reports(compute: Compute) -> None:
     result = {"sessionId": f"CHAT1_{at(0)}", "notificationName": "Aviso", "status": {"error": at(1)}}
     (row,) = compute(session(messages=[message("m1", 0, "bot", whatsAppTemplateName="t")]), results=(result,)).session_starts
     assert (row["last_status"], row["failed_at"], row["failure_code"], row["failure_group"]) == ("not_sent", time(1), None, "unknown")
 
 
-def test_a_session_that_nobody_pushed(compute: Compute) -> None:
+def test_a_session_without_a_push(compute: Compute) -> None:
     for cause, origin, is_in_report in (
         ("ReferredCampaign", "referred_campaign", True),
         ("Organic", "organic", False),
@@ -181,6 +183,64 @@ def test_items_of_one_session_are_merged(compute: Compute) -> None:
         assert status_of(row) == ("replied", time(1), time(4), None, time(5))
     assert session_key("CHAT_1_2026-10-05T12:00:00.250Z") == session_key("CHAT_1_2026-10-05T12:00:00Z")
     assert session_key("odd_1") == ("odd_1",)
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_what_items_of_one_size_say_differently(compute: Compute, is_reversed: bool) -> None:
+    items = [session(startingCause="Organic"), session(startingCause=None), session(startingCause="Organic", ids={"contactId": None})]
+    (row,) = compute(*(items[::-1] if is_reversed else items)).session_starts
+    assert (row["origin"], row["contact_id"]) == ("organic", "5511900000001")
+
+
+@pytest.mark.parametrize(
+    ("cause", "channel_id", "origin"),
+    [
+        ("Referral", "line-1", "referred_campaign"),
+        ("REFERRAL", "boti-webchat-1", "referred_webchat"),
+        ("Referral", "odd-chat", "referred_webchat"),
+        ("ReferredCampaign", "boti-webchat-1", "referred_campaign"),
+        ("whatsapptemplate", "line-1", "whatsapp_template"),
+        ("ORGANIC", "line-1", "organic"),
+        ("referrals", "line-1", "other"),
+        ("", "line-1", "other"),
+        (None, "line-1", "other"),
+    ],
+)
+def test_starting_causes(compute: Compute, cause: str | None, channel_id: str, origin: str) -> None:
+    channels = ({"id": "odd-chat", "platform": "webchat"}, {"id": "line-1", "platform": "whatsapp"})
+    (row,) = compute(session(startingCause=cause, ids={"channelId": channel_id}), channels=channels).session_starts
+    assert row["origin"] == origin
+
+
+@pytest.mark.parametrize(
+    ("ids", "contact_id", "person_id"),
+    [
+        ({"contactId": "551187650001"}, "551187650001", "5511987650001"),
+        ({"contactId": "551187650001", "userId": "BR.1"}, "551187650001", "5511987650001"),
+        ({"contactId": None, "userId": "BR.1"}, "BR.1", "5511987650001"),
+        ({"contactId": " ", "parentUserId": "BR.ENT.1"}, "BR.ENT.1", "BR.ENT.1"),
+        ({"contactId": ""}, "CHAT1", "CHAT1"),
+    ],
+)
+def test_who_a_session_is_of(compute: Compute, ids: dict[str, Any], contact_id: str, person_id: str) -> None:
+    known = session(id="CHAT2_2026-10-01T00:00:00Z", ids={"contactId": "5511987650001", "userId": "BR.1"})
+    (row,) = [row for row in compute(known, session(ids=ids)).session_starts if row["session_id"].startswith("CHAT1")]
+    assert (row["contact_id"], row["person_id"]) == (contact_id, person_id)
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("131049.0", "131049"), (" 131049 ", "131049"), ("x (1) y (2.0)", "2"), ("code 131049", None), ("131049.0.0", None), (None, None)],
+)
+def test_codes(compute: Compute, reason: str | None, code: str | None) -> None:
+    (row,) = compute(session(events=[event("error", 1, reason=reason)])).session_starts
+    assert (row["failure_code"], row["last_status"]) == (code, "not_sent")
+
+
+def test_a_channel_and_its_number_are_one_line(compute: Compute) -> None:
+    channels = ({"id": "line-1", "number": "+55 11 4002-8922"},)
+    (row,) = compute(session(), channels=channels).session_starts
+    assert (row["channel_id"], row["channel_name"]) == ("108234567890101", "Loja Brasil")
 
 
 def test_testers_are_left_out(compute: Compute) -> None:
@@ -240,10 +300,3 @@ def test_order_and_repetition_change_nothing(compute: Compute, seed: int) -> Non
     shuffled = compute(*sessions, results=tuple(results))
     assert comparable(shuffled.session_starts) == comparable(at_once.session_starts)
     assert comparable(shuffled.notifications) == comparable(at_once.notifications)
-
-
-def test_pages_are_cut_as_duckdb_cuts_them() -> None:
-    items = [item for item in hostile_items(1).sessions if isinstance(item, dict)]
-    for page in (json.dumps({"items": items}), json.dumps({"items": items}, ensure_ascii=False, indent=2)):
-        extracted = duckdb.execute("select unnest(json_extract($page, '$.items[*]'))::varchar", {"page": page}).fetchall()
-        assert [text.encode() for (text,) in extracted] == [minified(item) for item in items]

@@ -16,6 +16,7 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import BuildKind, FinishedBuild, build_that_still_holds, finish_build, start_build
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import build_arguments, run_dbt
+from orchestration.warehouse import error_in_words
 
 
 class ReportTranslator(DagsterDbtTranslator):
@@ -69,7 +70,9 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
             elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                 yield result
     if failure is not None:
-        raise Failure(description=f"The models or their checks failed, so nothing is published:\n{failure}", allow_retries=False)
+        in_words = error_in_words(warehouse.settings, failure)
+        description = in_words or f"The models or their checks failed, so nothing is published:\n{failure}"
+        raise Failure(description=str(description), allow_retries=False)
     if build.kind is BuildKind.INCREMENT:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:

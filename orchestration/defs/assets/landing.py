@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import duckdb
+import yaml
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -20,25 +21,24 @@ from dagster import (
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.metadata import preview
 from orchestration.defs.resources import WarehouseResource
+from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.rejections import forget_old_payloads, new_rejections, unbalanced_files
 from orchestration.landing.zone import LandingZone
+from orchestration.settings import DBT_PROJECT_DIR
 
 GROUP = "landing"
 LEDGER_KEY = AssetKey(["raw", "landed_files"])
 
-_DESCRIPTIONS = {
-    "sends": "The send log: one row per attempt to send a message, as typed columns with its file and line.",
-    "webhook_statuses": "What WhatsApp said became of each message: sent, delivered, read, played, failed.",
-    "webhook_messages": "What people wrote, with the message they quoted and the advertisement that led them here.",
-    "webhook_other_kinds": "What WhatsApp posts and the report does not use, counted so that nothing is lost in silence.",
-    "botmaker_sessions": "Botmaker's sessions: who talked on which channel, since when, and what started it.",
-    "botmaker_session_events": "What happened in Botmaker's sessions: notifications sent, delivered, read or failed, and the rest.",
-    "botmaker_session_messages": "Who wrote when in Botmaker's sessions, and with which template; what was written stays in the file.",
-    "botmaker_sent_results": "What became of each customer of a bulk notification sent with Botmaker.",
-    "botmaker_channels": "Botmaker's channels, for their line numbers.",
-}
+
+def _descriptions() -> dict[str, str]:
+    """Return the description of each raw table, which dbt's sources give."""
+    sources = yaml.safe_load((DBT_PROJECT_DIR / "models" / "staging" / "__sources.yml").read_text(encoding="utf-8"))["sources"]
+    return {table["name"]: table["description"] for source in sources if source["name"] == "raw" for table in source["tables"]}
+
+
+_DESCRIPTIONS = _descriptions()
 
 
 def _specs(feed: Feed) -> list[AssetSpec]:
@@ -60,7 +60,7 @@ def _specs(feed: Feed) -> list[AssetSpec]:
 def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Feed) -> Iterator[MaterializeResult]:
     with warehouse.open() as connection:
         zone = LandingZone(warehouse.settings.landing, FEED_NAMES)
-        report = land_feed(connection, zone, feed)
+        report = land_feed(connection, zone, feed, ErasedPeople.load(warehouse.settings.data))
         _log(context, report)
         for table in feed.tables:
             yield MaterializeResult(asset_key=AssetKey(["raw", table]), metadata=_metadata(connection, table, report))

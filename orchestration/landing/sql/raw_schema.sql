@@ -10,10 +10,12 @@ create table if not exists raw.landed_files (
     records bigint not null,
     landed bigint not null,
     rejected bigint not null,
+    erased bigint not null,
     status varchar not null,
     reason varchar,
     landed_at timestamp not null,
-    load_id bigint not null
+    load_id bigint not null,
+    reader_version integer not null
 );
 
 -- Which content each name held at the last look, so that only new or changed files are read again.
@@ -53,7 +55,6 @@ create table if not exists raw.sends (
     error_details varchar,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
@@ -65,13 +66,18 @@ create table if not exists raw.webhook_statuses (
     phone_number_id varchar,
     display_phone_number varchar,
     recipient_id varchar,
+    recipient_user_id varchar,
+    recipient_parent_user_id varchar,
+    pricing_model varchar,
+    pricing_category varchar,
+    pricing_type varchar,
+    pricing_billable boolean,
     error_code varchar,
     error_title varchar,
     error_message varchar,
     error_details varchar,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
@@ -83,13 +89,48 @@ create table if not exists raw.webhook_messages (
     phone_number_id varchar,
     display_phone_number varchar,
     sender_id varchar not null,
+    sender_user_id varchar,
+    sender_parent_user_id varchar,
     context_message_id varchar,
+    reaction_message_id varchar,
+    has_reaction_emoji boolean not null,
+    is_in_group boolean not null,
     has_referral boolean not null,
     referral_source_type varchar,
     referral_source_id varchar,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+-- What the business wrote from its own phone: session messages that no send log has.
+create table if not exists raw.webhook_echoes (
+    message_id varchar not null,
+    message_type varchar,
+    happened_at timestamp not null,
+    phone_number_id varchar,
+    display_phone_number varchar,
+    sender_id varchar,
+    recipient_id varchar not null,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
+-- Two or more identifiers of one person that one element says together: an element of contacts[], a notice of a changed
+-- number or user id. The identifiers of a status or message stand beside it.
+create table if not exists raw.webhook_identities (
+    kind varchar not null,
+    wa_id varchar,
+    user_id varchar,
+    parent_user_id varchar,
+    previous_wa_id varchar,
+    previous_user_id varchar,
+    previous_parent_user_id varchar,
+    _file_name varchar not null,
+    _line_number bigint not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
@@ -99,7 +140,6 @@ create table if not exists raw.webhook_other_kinds (
     kind varchar not null,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
@@ -111,14 +151,15 @@ create table if not exists raw.botmaker_sessions (
     starting_cause varchar,
     chat_id varchar not null,
     channel_id varchar not null,
-    contact_id varchar not null,
+    contact_id varchar,
+    user_id varchar,
+    parent_user_id varchar,
     chat_created_at timestamp,
     is_tester boolean not null,
     events bigint not null,
     messages bigint not null,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
@@ -133,7 +174,6 @@ create table if not exists raw.botmaker_session_events (
     error varchar,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
@@ -146,7 +186,6 @@ create table if not exists raw.botmaker_session_messages (
     template_name varchar,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
@@ -161,7 +200,6 @@ create table if not exists raw.botmaker_sent_results (
     error_at timestamp,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
@@ -173,16 +211,37 @@ create table if not exists raw.botmaker_channels (
     line_number varchar,
     _file_name varchar not null,
     _line_number bigint not null,
-    _line_md5 varchar not null,
     _landed_at timestamp not null,
     _load_id bigint not null
 );
 
+-- What runs remember.
+create schema if not exists state;
+
 -- One row per attempt to build the marts; `finished_at` is set only when every check has passed.
-create table if not exists raw.builds (
+create table if not exists state.builds (
     build_id bigint not null,
     started_at timestamp not null,
     finished_at timestamp,
     through_load_id bigint not null,
     definition_sha256 varchar not null
+);
+
+-- The variables of dbt with which the marts were last built whole.
+create table if not exists state.variables (
+    name varchar not null,
+    value varchar not null
+);
+
+-- The report days on which a fact changed, each with the number of its latest change.
+create table if not exists state.changed_days (
+    fact varchar not null,
+    session_start_date date not null,
+    change_number bigint not null
+);
+
+-- Up to which change each daily mart has followed the facts.
+create table if not exists state.watermarks (
+    consumer varchar not null,
+    change_number bigint not null
 );
