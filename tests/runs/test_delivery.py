@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from orchestration.cli.main import main
 from orchestration.errors import StartsError
-from orchestration.exports.daily import export_days, export_selection
+from orchestration.exports.daily import export_days
 from orchestration.exports.filters import ExportSelection
+from orchestration.exports.on_demand import export_selection
 from orchestration.exports.tsv import TSV_COLUMNS
 from orchestration.transform.builds import MARTS
 from orchestration.warehouse import open_warehouse
