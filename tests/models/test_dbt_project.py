@@ -79,7 +79,7 @@ def test_layers_read_only_what_they_may(manifest: dict[str, Any], layer: str, ma
             kind = parent.split(".")[0]
             room = manifest["nodes"][parent]["schema"] if kind == "model" else kind
             # The record of builds is no data: it says from where to go on.
-            assert room in may_read or parent.endswith("raw.builds"), (model["name"], parent)
+            assert room in may_read or parent.endswith("state.builds"), (model["name"], parent)
 
 
 def _selected(settings: Settings, kind: BuildKind) -> set[str]:

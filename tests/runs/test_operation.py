@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from orchestration.defs.assets import landing
-from orchestration.exports.on_demand import export_selection
 from orchestration.exports.filters import ExportSelection
+from orchestration.exports.on_demand import export_selection
 from orchestration.landing.feeds import SENDS
 from orchestration.maintenance.erasure import files_that_hold
 from orchestration.settings import PROJECT_ROOT

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from orchestration.cli.main import main
 from orchestration.errors import StartsError
-from orchestration.exports.on_demand import export_selection
 from orchestration.exports.filters import ExportSelection
+from orchestration.exports.on_demand import export_selection
 from orchestration.reconciliation.compare import Cause, Comparison, UnreadableDownloadError, compare_download, decoded
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline
