@@ -19,7 +19,7 @@ from orchestration.errors import StartsError
 from orchestration.files import put_in_place, quoted
 from orchestration.identifiers import comparable_identifier, create_identifier_macros
 from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
-from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
 
@@ -223,7 +223,7 @@ def _remember(connection: duckdb.DuckDBPyConnection, settings: Settings, identif
 
 def _copy_others(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("use new")
-    connection.execute(RAW_SCHEMA_SQL)
+    prepare_raw_schema(connection)
     connection.execute("use memory")
     _count_erased_records(connection)
     tables = connection.execute(

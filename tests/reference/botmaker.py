@@ -50,7 +50,6 @@ class Session:
     events: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
-    is_webchat: bool = False
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -70,10 +69,9 @@ def session_key(session_id: str) -> Key:
 def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> dict[Key, Session]:
     """Read all sessions, with the sent results that name them, and note what they say of lines and people."""
     sessions: dict[Key, Session] = defaultdict(Session)
-    webchats: set[str] = set()
     for item in _items(landing, "botmaker/channels", expected, ("items",)):
         try:
-            webchats |= _take_channel(item, lines)
+            _take_channel(item, lines)
         except RejectedError:
             item.reject()
     for item in _items(landing, "botmaker/sessions", expected, ("items",)):
@@ -91,19 +89,21 @@ def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> dic
             item.reject()
     for key, session in sessions.items():
         session.results = results[key]
-        channel_id = session.chosen["channel_id"]
-        session.is_webchat = channel_id in webchats or "-webchat-" in channel_id
+        for _, item in session.items:
+            if "-webchat-" in item["channel_id"]:
+                lines.mark_webchat(item["channel_id"])
     return dict(sessions)
 
 
-def _take_channel(item: "_Item", lines: Lines) -> set[str]:
-    """Note the number of a channel, and return its id if it is a web chat."""
+def _take_channel(item: "_Item", lines: Lines) -> None:
+    """Note the number of a channel, and whether it is a web chat."""
     record = item.record()
     channel_id, number = _text(record, "id"), record.get("number")
     if isinstance(number, bool) or not isinstance(number, str | int | None):
         raise RejectedError("number")
     lines.see(channel_id, digits_of(text_of(number) or ""))
-    return {channel_id} if record.get("platform") == "webchat" else set()
+    if record.get("platform") == "webchat" or "-webchat-" in channel_id:
+        lines.mark_webchat(channel_id)
 
 
 @dataclass
@@ -290,7 +290,7 @@ def compute(
         line, person = _thread_of(chosen, lines, people)
         created_at = chosen["customer_created_at"]
         is_returning = chosen["at"] > first_at[line, person] or (created_at is not None and chosen["at"] - created_at > NEW_USER_TOLERANCE)
-        origin = _origin(session)
+        origin = _origin(session, lines)
         base = {
             **lines.describe(line),
             "person_id": person,
@@ -327,11 +327,11 @@ def _thread_of(chosen: dict[str, Any], lines: Lines, people: People) -> tuple[st
     return lines.of(chosen["channel_id"], None), people.person(_contact(chosen))
 
 
-def _origin(session: Session) -> str:
+def _origin(session: Session, lines: Lines) -> str:
     if session.results:
         return "mass_notification"
     cause = str(session.chosen["cause"] or "").lower()
-    if cause == "referral" and session.is_webchat:
+    if cause == "referral" and lines.is_webchat(lines.of(session.chosen["channel_id"], None)):
         return "referred_webchat"
     return {row["starting_cause"].lower(): row["origin"] for row in seed("starting_causes")}.get(cause, "other")
 
