@@ -18,7 +18,7 @@ import pytest
 from orchestration.botmaker import fetch as fetch_module
 from orchestration.botmaker.client import CHANNELS, SENT_RESULTS, SESSIONS, TRIES, TRIES_WHEN_SLOW, BotmakerAnswerError, Endpoint
 from orchestration.botmaker.pages import folder_name
-from orchestration.botmaker.windows import Asked, Kind
+from orchestration.botmaker.windows import Asked, Fetch, Kind, Window, planned
 from orchestration.errors import StartsError
 from tests.botmaker_server import Fault
 from tests.botmaker_site import NOW, Botmaker, add_sessions, botmaker_site
@@ -529,6 +529,40 @@ def test_results_that_all_fail_end_soon(botmaker: Botmaker) -> None:
     with pytest.raises(StartsError, match=r"n0: .* n1: .* n2: "):
         botmaker.fetch("sent_results")
     assert len(botmaker.server.requests) == 1 + 3
+
+
+def test_folders_of_impossible_times_are_left_out(botmaker: Botmaker) -> None:
+    ids = add_sessions(botmaker.server, 3)
+    for name in (
+        "2026-02-30T000000Z--2026-11-07T000000Z/incremental-2026-11-07T000000Z/x",
+        "2026-02-01T000000Z--2026-02-02T000000Z/incremental-2026-99-07T000000Z/x",
+    ):
+        (botmaker.landing / "botmaker" / "sessions" / name).mkdir(parents=True)
+        (botmaker.landing / "botmaker" / "sessions" / name / "page-00001.json.zst").touch()
+    with botmaker.source() as source:
+        fetch_module.fetch(source, "sessions", Asked())
+    assert {path.name for path in botmaker.landing.rglob("page-*") if "2026-11-07T000000Z--" in str(path) and path.stat().st_size} == {
+        "page-00001.json.zst",
+        "page-00002.last.json.zst",
+    }
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_clock_that_was_ahead_once_does_not_end_all_fetching(botmaker: Botmaker, is_finished: bool) -> None:
+    def incremental(start: Any, end: Any) -> Fetch:
+        return Fetch(Kind.INCREMENTAL, Window(start, end), end)
+
+    good, ahead = incremental(NOW - 9 * DAY, NOW - DAY), incremental(NOW - 4 * DAY, NOW + 3000 * DAY)
+
+    def is_done(fetch: Fetch) -> bool:
+        return is_finished or fetch == good
+
+    (found,) = planned(Asked(), botmaker.settings, zone="UTC", known=[good, ahead], is_finished=is_done, now=NOW)
+    assert found.period == Window(NOW - 4 * DAY, NOW)
+    (found,) = planned(Asked(), botmaker.settings, zone="UTC", known=[ahead], is_finished=is_done, now=NOW)
+    assert found.period.end == NOW
+    assert found.period.start < NOW - 6 * DAY
 
 
 def test_a_stored_page_that_is_none_is_named(botmaker: Botmaker) -> None:
