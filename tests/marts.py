@@ -124,7 +124,9 @@ class Warehouse:
             {"id": build.build_id, "at": build.started_at, "definition": definition},
         )
         for day in days:
-            connection.execute("insert into state.changed_days values ('fct_notifications', $day, $id)", {"day": day, "id": build.change_number})
+            connection.execute(
+                "insert into state.changed_days values ('fct_notifications', $day, $id)", {"day": day, "id": build.change_number}
+            )
         return build
 
 
