@@ -108,20 +108,6 @@ def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(se
     everything = _selected(settings, BuildKind.FIRST)
     assert everything == set(nodes)
     assert everything - _selected(settings, BuildKind.INCREMENT) == left_out
-<<<<<<< HEAD:tests/models/test_dbt_project.py
-=======
-
-
-def test_a_manifest_of_other_files_is_made_anew_even_if_they_are_older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(data=tmp_path)
-    manifest = manifest_path(settings)
-    of_today = manifest.read_text(encoding="utf-8")
-    made_at = manifest.stat().st_mtime_ns
-    assert manifest_path(settings).stat().st_mtime_ns == made_at
-    # As an earlier version of the project has left it.
-    manifest.write_text("{}", encoding="utf-8")
-    monkeypatch.setattr("orchestration.transform.runner._SETTINGS_OF_DBT", (DBT_PROJECT_DIR / "dbt_project.yml",))
-    assert json.loads(manifest_path(settings).read_text(encoding="utf-8"))["nodes"].keys() == json.loads(of_today)["nodes"].keys()
 
 
 def test_every_column_of_every_model_is_described(settings: Settings, manifest: dict[str, Any]) -> None:
@@ -162,4 +148,3 @@ def test_daily_marts_have_no_column_that_names_a_person(manifest: dict[str, Any]
     daily = [model for model in _models(manifest) if model["schema"] == "marts" and not model["name"].startswith("fct_")]
     texts = {name for model in daily for name, column in model["columns"].items() if column["data_type"] == "varchar"}
     assert texts - PLAIN_COLUMNS == {"stage"}
->>>>>>> unit:tests/project/test_dbt_project.py

@@ -111,7 +111,7 @@ def run(two_contacts: Path, tmp_path: Path) -> Pipeline:
 def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) -> None:
     export_selection(run.settings, ExportSelection(file_name="all.tsv"))
     export_selection(run.settings, ExportSelection(file_name="other.tsv", period_from="2027-01-01"))
-    held = {path.name for path in files_that_hold(run.data, ERASED)}
+    held = {path.name for path in files_that_hold(run.data, [ERASED])}
     assert held >= {"warehouse.duckdb", "conversation_starts.duckdb", "fct_notifications.parquet", "all.tsv"}
     of_others = [row for row in run.rows("fct_session_starts") if row["contact_id"] == OTHER]
     assert len(of_others) == 4
@@ -119,7 +119,7 @@ def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) ->
     erased = run.command("erase", "+55 (11) 98765-0001")
     assert erased.returncode == 0
 
-    assert files_that_hold(run.data, ERASED) == []
+    assert files_that_hold(run.data, [ERASED]) == []
     assert rows_comparable(run.rows("fct_session_starts")) == rows_comparable(of_others)
     assert (run.settings.exports_dir / "on_demand" / "other.tsv").exists()
     # In whatever groups the number was written, and whatever the precision of a session's time.
