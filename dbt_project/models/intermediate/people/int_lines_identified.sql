@@ -68,6 +68,7 @@ identifiers_together as (
 
 ),
 
+-- noqa: disable=ST03
 links as (
 
     select identifier_1, identifier_2
@@ -88,11 +89,14 @@ identifiers as (
 
 ),
 
+-- The linter does not know `using key`.
+-- noqa: disable=all
 components as (
 
     {{ connected_components('links') }}
 
 ),
+-- noqa: enable=all
 
 identifiers_grouped as (
 
@@ -116,9 +120,10 @@ identifiers_of_seed as (
 
 seed_line_of_identifier as (
 
-    select identifier, min(channel_id) as channel_id
+    select
+        identifier,
+        coalesce(min(case when priority = 1 then channel_id end), min(channel_id)) as channel_id
     from identifiers_of_seed
-    where (identifier, priority) in (select identifier, min(priority) from identifiers_of_seed group by identifier)
     group by identifier
 
 ),
@@ -140,7 +145,7 @@ channel_ids_of_components as (
     from sightings
     inner join identifiers_grouped
         on sightings.channel_identifier = identifiers_grouped.identifier
-    where sightings.channel_identifier not in (select numbers.number_identifier from sightings as numbers where numbers.number_identifier is not null)
+    where not exists (select 1 from sightings as numbers where numbers.number_identifier = sightings.channel_identifier)
     group by identifiers_grouped.component
 
 ),
@@ -204,6 +209,13 @@ identified as (
 
 ),
 
+{% if is_incremental() %}
+known as (
+
+    select * from {{ this }}
+
+),
+
 final as (
 
     select
@@ -211,24 +223,31 @@ final as (
         identified.given_line_number,
         identified.channel_id,
         identified.line_number,
-        {% if is_incremental() %}
         case
             when
                 identified.channel_id = known.channel_id
-                and identified.line_number is not distinct from known.line_number
+                and coalesce(identified.line_number, '') = coalesce(known.line_number, '')
                 then known.changed_load_id
             else {{ newest_load_id() }}
         end as changed_load_id
-        {% else %}
-        {{ newest_load_id() }} as changed_load_id
-        {% endif %}
     from identified
-    {% if is_incremental() %}
-    left join {{ this }} as known
+    left join known
         on identified.given_channel_id = known.given_channel_id
         and identified.given_line_number = known.given_line_number
-    {% endif %}
 
 )
+{% else %}
+final as (
+
+    select
+        given_channel_id,
+        given_line_number,
+        channel_id,
+        line_number,
+        {{ newest_load_id() }} as changed_load_id
+    from identified
+
+)
+{% endif %}
 
 select * from final
