@@ -4,6 +4,8 @@
     incremental_strategy='delete+insert'
 ) }}
 
+-- Some of these are read only where there is a build to go on from.
+-- noqa: disable=ST03
 with sends as (
 
     select * from {{ ref('int_sends_deduplicated') }}
@@ -45,11 +47,7 @@ sends_with_news as (
 
     select message_key, contact_identifier
     from sends
-    where
-        is_kept
-        {% if built_through_load_id() > 0 %}
-        and message_key in (select keys_with_news.message_key from keys_with_news)
-        {% endif %}
+    where is_kept {{ 'and message_key in (select keys_with_news.message_key from keys_with_news)' if built_through_load_id() > 0 }}
 
 ),
 
