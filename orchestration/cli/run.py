@@ -10,7 +10,7 @@ import time
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from typing import TYPE_CHECKING
 
 from orchestration.alerts import send_alert_if_set
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult, LoggerDefinition
 
 
-def run_command(_: Namespace) -> int:
+def run_command(chosen: Namespace) -> int:
     """Run `conversation_starts` once and say what came of it, in case of a failure also to STARTS_ALERT_URL."""
     try:
-        return _run_once()
+        return _run_once(chosen)
     except Exception as error:
         # Python shows it; its text may hold anything.
         alert("conversation_starts failed", [f"{type(error).__name__}: see the run's log."])
@@ -39,7 +39,7 @@ def alert(what: str, reasons: list[str]) -> None:
     send_alert_if_set(what, reasons, log=lambda line: print(line, file=sys.stderr))
 
 
-def _run_once() -> int:
+def _run_once(chosen: Namespace) -> int:
     started = time.monotonic()
     try:
         settings = Settings.from_environment()
@@ -52,8 +52,8 @@ def _run_once() -> int:
         alert("conversation_starts could not start", [str(error)])
         return 2
     try:
-        with operator_errors():
-            result = _run_job()
+        with operator_errors(), _rereading(chosen.reread):
+            result = _run_job(settings)
     except StartsError as error:
         print(f"\nconversation_starts failed: {error}", file=sys.stderr)
         alert("conversation_starts failed", [str(error)])
@@ -77,18 +77,32 @@ def _run_once() -> int:
     return 0
 
 
-def _run_job() -> "ExecuteInProcessResult":
-    os.environ.setdefault("DAGSTER_HOME", str(PROJECT_ROOT))
+def _run_job(settings: Settings) -> "ExecuteInProcessResult":
     # Imported late: Dagster takes seconds to load, and a wrong setting should be told at once.
-    from dagster import BetaWarning, DagsterInstance
+    from dagster import BetaWarning
 
     warnings.simplefilter("ignore", BetaWarning)
     from orchestration.definitions import defs
+    from orchestration.defs.home import open_instance
 
     job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console_without_errors()})
-    # The folders in dagster.yaml are relative.
-    with chdir(PROJECT_ROOT), DagsterInstance.get() as instance:
+    # The folders in the project's own dagster.yaml are relative.
+    with chdir(PROJECT_ROOT), open_instance(settings) as instance:
         return job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
+
+
+@contextmanager
+def _rereading(is_asked: bool) -> Iterator[None]:
+    """Set STARTS_REREAD for the time of a `with` block: in Dagster, settings come from the environment alone."""
+    before = os.environ.copy()
+    if is_asked:
+        os.environ["STARTS_REREAD"] = "yes"
+    try:
+        yield
+    finally:
+        if is_asked:
+            del os.environ["STARTS_REREAD"]
+            os.environ.update(before)
 
 
 def _console_without_errors() -> "LoggerDefinition":

@@ -2,11 +2,13 @@
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 
 import duckdb
-from dagster import ConfigurableResource, Failure, InitResourceContext
+from dagster import ConfigurableResource, Failure, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
+from orchestration.defs.retention import forget_old_runs
 from orchestration.errors import StartsError, operator_errors
 from orchestration.exports.manifest import recover_exports
 from orchestration.publication.versions import recover_publication
@@ -35,6 +37,16 @@ class WarehouseResource(ConfigurableResource):
         self._is_locked = False
         with ExitStack() as self._until_run_ends:
             yield self
+        self._forget_old_runs(context)
+
+    def _forget_old_runs(self, context: InitResourceContext) -> None:
+        if context.run is None or context.instance is None or not context.instance.is_persistent:
+            return
+        try:
+            forget_old_runs(context.instance, context.run.job_name, self._settings.keep_runs_days, datetime.now(UTC))
+        except Exception as error:  # each of Dagster's storages has its own
+            # The run has done its work; the next one deletes what is left.
+            get_dagster_logger().warning(f"Dagster's old runs could not be deleted: {error}")
 
     @contextmanager
     def open(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
