@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 import duckdb
 import pyarrow as pa
 
-from orchestration.landing.feeds import FEEDS, Feed
+from orchestration.landing.feeds import Feed
 from orchestration.landing.listing import LandingFile
 from orchestration.landing.rejections import UNPUBLISHED_FILES
 from orchestration.landing.zone import LandingZone
+from orchestration.transactions import transaction
 
 _UNREAD = "unread:"
-# Does not equal the version of any file, so that the file is looked at again.
+# Follows the version of a file that had changed a moment before it was read: it is looked into once more.
 _UNSETTLED = " unsettled"
 
 
@@ -32,10 +33,13 @@ class Entry:
 def next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
     # Builds count as well: an id that one is complete through must never be given to rows that it has not seen.
     row = connection.execute(
-        "select greatest((select coalesce(max(load_id), 0) from raw.landed_files), (select coalesce(max(through_load_id), 0) from raw.builds))"
+        """
+        select greatest(coalesce(max(load_id), 0), (select coalesce(max(through_load_id), 0) from state.builds)) + 1
+        from raw.landed_files
+        """
     ).fetchone()
     assert row is not None
-    return int(row[0]) + 1
+    return int(row[0])
 
 
 def entries_of(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterable[str]) -> dict[str, Entry]:
@@ -78,33 +82,38 @@ def known_names(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: 
         """,
         {"feed": feed.name},
     ).fetchall()
-    away = [name for name, version in missing if not zone.was_removed(name, version)]
+    away = [name for name, version in missing if not zone.was_removed(name, version.removesuffix(_UNSETTLED))]
     connection.execute(
-        "delete from raw.landing_listing as known where feed = $feed and file_name not in (select unnest($away)) and not exists "
-        "(select 1 from listing as l where l.file_name = known.file_name and l.version = known.version)",
-        {"feed": feed.name, "away": away},
+        """
+        delete from raw.landing_listing as known
+        where feed = $feed and file_name not in (select unnest($away)) and not exists (
+            select 1 from listing as l where l.file_name = known.file_name and known.version in (l.version, l.version || $unsettled)
+        )
+        """,
+        {"feed": feed.name, "away": away, "unsettled": _UNSETTLED},
     )
-    known = connection.execute("select file_name from raw.landing_listing where feed = $feed", {"feed": feed.name}).fetchall()
     connection.unregister("listing")
+    known = connection.execute("select file_name from raw.landing_listing where feed = $feed", {"feed": feed.name}).fetchall()
     return {name for (name,) in known} - set(away)
 
 
-def has_listed_files(connection: duckdb.DuckDBPyConnection, feed: Feed) -> bool:
-    row = connection.execute("select count(*) > 0 from raw.landing_listing where feed = $feed", {"feed": feed.name}).fetchone()
-    return row == (True,)
-
-
-def names_read_by_older_readers(connection: duckdb.DuckDBPyConnection, feed: Feed, reader_version: int) -> set[str]:
+def names_to_look_into_again(connection: duckdb.DuckDBPyConnection, feed: Feed, reader_version: int) -> set[str]:
+    """Return the known names of which another look may show more: those just changed, and those that an older reader has read."""
     rows = connection.execute(
         """
         select l.file_name
         from raw.landing_listing as l
         inner join raw.landed_files as f on l.feed = f.feed and l.content_sha256 = f.content_sha256
-        where l.feed = $feed and f.reader_version < $reader_version
+        where l.feed = $feed and (f.reader_version < $reader_version or ends_with(l.version, $unsettled))
         """,
-        {"feed": feed.name, "reader_version": reader_version},
+        {"feed": feed.name, "reader_version": reader_version, "unsettled": _UNSETTLED},
     ).fetchall()
     return {name for (name,) in rows}
+
+
+def has_listed_files(connection: duckdb.DuckDBPyConnection, feed: Feed) -> bool:
+    row = connection.execute("select count(*) > 0 from raw.landing_listing where feed = $feed", {"feed": feed.name}).fetchone()
+    return row == (True,)
 
 
 def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_version: int) -> int:
@@ -134,18 +143,23 @@ def write_listing(connection: duckdb.DuckDBPyConnection, feed: Feed, files: Iter
         for file, sha256 in files
     ]
     schema = pa.schema([(name, pa.string()) for name in ("feed", "file_name", "version", "content_sha256")])
+    if not rows:
+        return
     connection.register("listed", pa.Table.from_pylist(rows, schema=schema))
+    connection.execute("delete from raw.landing_listing where (feed, file_name) in (select (feed, file_name) from listed)")
     connection.execute("insert into raw.landing_listing by name from listed")
     connection.unregister("listed")
 
 
 def take_back(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterable[str]) -> int:
     """Remove everything that these contents have put into the raw tables and the ledger; return how many had landed."""
-    parameters = {"feed": feed.name, "hashes": list(hashes)}
+    hashes = list(hashes)
+    if not hashes:
+        return 0
     connection.execute(
         "create or replace temp table contents_taken_back as select file_name, content_sha256, load_id, status from raw.landed_files "
         "where feed = $feed and content_sha256 in (select unnest($hashes))",
-        parameters,
+        {"feed": feed.name, "hashes": hashes},
     )
     for table in feed.tables:
         connection.execute(
@@ -173,31 +187,26 @@ def write_unread(connection: duckdb.DuckDBPyConnection, feed: Feed, reasons: Map
         return
     outdated = [key for key, value in known.items() if unread.get(key) != value]
     new = [key for key, value in unread.items() if known.get(key) != value]
-    connection.execute("begin")
-    connection.execute(
-        "delete from raw.landed_files where feed = $feed and content_sha256 in (select unnest($outdated))",
-        {"feed": feed.name, "outdated": outdated},
-    )
-    # Nothing has landed with them: a load id of their own would make the next run build.
-    connection.execute(
-        """
-        insert into raw.landed_files by name
-        select
-            $feed as feed, unnest($names) as file_name, unnest($keys) as content_sha256, 0 as bytes, 0 as records, 0 as landed,
-            0 as rejected, 0 as erased, 'set_aside' as status, unnest($reasons) as reason, $now as landed_at,
-            (select coalesce(max(load_id), 0) from raw.landed_files) as load_id, $reader_version as reader_version
-        """,
-        {
-            "feed": feed.name,
-            "names": [unread[key][0] for key in new],
-            "keys": new,
-            "reasons": [unread[key][1] for key in new],
-            "now": datetime.now(UTC).replace(tzinfo=None),
-            "reader_version": reader_version,
-        },
-    )
-    connection.execute("commit")
-
-
-def feed_of(name: str) -> Feed:
-    return next(feed for feed in FEEDS if feed.name == name)
+    with transaction(connection):
+        connection.execute(
+            "delete from raw.landed_files where feed = $feed and content_sha256 in (select unnest($outdated))",
+            {"feed": feed.name, "outdated": outdated},
+        )
+        # Nothing has landed with them: a load id of their own would make the next run build.
+        connection.execute(
+            """
+            insert into raw.landed_files by name
+            select
+                $feed as feed, unnest($names) as file_name, unnest($keys) as content_sha256, 0 as bytes, 0 as records, 0 as landed,
+                0 as rejected, 0 as erased, 'set_aside' as status, unnest($reasons) as reason, $now as landed_at,
+                (select coalesce(max(load_id), 0) from raw.landed_files) as load_id, $reader_version as reader_version
+            """,
+            {
+                "feed": feed.name,
+                "names": [unread[key][0] for key in new],
+                "keys": new,
+                "reasons": [unread[key][1] for key in new],
+                "now": datetime.now(UTC).replace(tzinfo=None),
+                "reader_version": reader_version,
+            },
+        )
