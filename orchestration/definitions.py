@@ -12,6 +12,7 @@ from orchestration.defs.assets.outputs import (
     session_starts_tsv,
     session_starts_tsv_of_days,
 )
+from orchestration.defs.assets.silence import no_feed_or_line_is_silent
 from orchestration.defs.jobs import (
     botmaker_backfill,
     botmaker_starts,
@@ -42,6 +43,7 @@ defs = Definitions(
         session_starts_tsv_of_days,
         session_starts_selection_tsv,
     ],
+    asset_checks=[no_feed_or_line_is_silent],
     jobs=[conversation_starts, export_days, export_on_demand, publish_to_postgres, botmaker_starts, botmaker_backfill],
     schedules=[hourly, daily_export, botmaker_daily, botmaker_weekly_sweep],
     sensors=[new_files, tell_of_failures],

@@ -9,7 +9,8 @@ from typing import Any
 
 from orchestration.cli.run import run_command
 from orchestration.errors import StartsError
-from orchestration.landing.feeds import FEED_NAMES, RAW_SCHEMA_SQL
+from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, check_identifier, erase_person, files_that_hold, plan_erasure, revoke_erasure
 from orchestration.maintenance.replay import forget_files_with_erasures
@@ -61,7 +62,7 @@ def _bring_people_up_to_date(settings: Settings) -> None:
     from orchestration.transform.runner import build_people
 
     with open_warehouse(settings) as warehouse:
-        warehouse.execute(RAW_SCHEMA_SQL)
+        prepare_raw_schema(warehouse)
         is_increment = goes_on_from_another(warehouse, settings)
     try:
         build_people(settings, full_refresh=not is_increment)

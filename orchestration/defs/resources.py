@@ -10,6 +10,8 @@ from pydantic import PrivateAttr
 
 from orchestration.defs.retention import forget_old_runs
 from orchestration.errors import StartsError, operator_errors
+from orchestration.exports.manifest import recover_exports
+from orchestration.publication.versions import recover_publication
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, writer_lock
 
@@ -53,6 +55,9 @@ class WarehouseResource(ConfigurableResource):
             if not self._is_locked:
                 self._until_run_ends.enter_context(writer_lock(self._settings))
                 self._is_locked = True
+                # What a killed run left half replaced is finished or taken back before anything else happens.
+                recover_publication(self._settings)
+                recover_exports(self._settings)
             with open_warehouse(self._settings) as connection:
                 yield connection
 

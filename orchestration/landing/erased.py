@@ -142,14 +142,14 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
 }
 
 
-def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople) -> None:
+def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople | None) -> None:
     """Take what is of erased people out of a feed's parsed rows, and note which records held any of it.
 
     Leaves the temporary table `erased_records` (file_index, record_number), empty where no one was erased. Erased people
     are extended by what the records say; the file of `erased` is written then, before anything is committed.
     """
     connection.execute("create or replace temp table erased_records (file_index integer, record_number bigint)")
-    if not erased.people or not _PARTS[feed.name]:
+    if erased is None or not erased.people or not _PARTS[feed.name]:
         return
     create_identifier_macros(connection)
     create_keyed_hash_macro(connection, "erasure_hash", erased.key)

@@ -56,7 +56,7 @@ class HostileRecords:
 
 
 def hostile_items(seed: int, sessions: int = 60, more_contacts: int = 0) -> HostileRecords:
-    """Return items, each session once or several times, told fuller or shorter: few people, few moments, many ties.
+    """Return items, each session once or several times, with more or fewer of its events: few people, few moments, many ties.
 
     With `more_contacts` most people appear in one session only, so that a batch leaves most sessions alone.
     """
@@ -66,9 +66,9 @@ def hostile_items(seed: int, sessions: int = 60, more_contacts: int = 0) -> Host
     result_items: list[Item] = []
     for number in range(sessions):
         at = START + rnd.randrange(0, 40) * 6 * HOUR + rnd.choice([0, 0, 0, 0.25, 1])
-        told = _session(rnd, number, at, contacts)
-        session_items += [_retold(rnd, told, at) for _ in range(rnd.choice([1, 1, 1, 2, 3]))]
-        result_items += [_result(rnd, told["id"], at) for _ in range(rnd.choice([0, 0, 0, 1, 1, 2]))]
+        session = _session(rnd, number, at, contacts)
+        session_items += [_repeated(rnd, session, at) for _ in range(rnd.choice([1, 1, 1, 2, 3]))]
+        result_items += [_result(rnd, session["id"], at) for _ in range(rnd.choice([0, 0, 0, 1, 1, 2]))]
     result_items += [_result(rnd, f"CHAT9_{_iso(rnd, START + n)}", START + n) for n in range(3)]
     session_items += BAD_SESSIONS
     result_items += RESULTS_WITHOUT_SESSION + BAD_RESULTS
@@ -161,9 +161,9 @@ def _bot_messages(rnd: random.Random, message_id: str, at: float, *, is_template
     return [{"id": message_id, "creationTime": _iso(rnd, _moment(rnd, at)), "from": "bot", "content": content}]
 
 
-def _retold(rnd: random.Random, told: dict[str, Any], at: float) -> dict[str, Any]:
-    """Tell a session again: with fewer of its events and messages, in another order, or with other words."""
-    item = json.loads(json.dumps(told))
+def _repeated(rnd: random.Random, session: dict[str, Any], at: float) -> dict[str, Any]:
+    """Return a session again: with fewer of its events and messages, in another order, or with other words."""
+    item = json.loads(json.dumps(session))
     for name in ("events", "messages"):
         item[name] = rnd.sample(item[name], len(item[name]) if rnd.random() < 0.5 else rnd.randint(0, len(item[name])))
         if not item[name] and rnd.random() < 0.5:
@@ -196,8 +196,8 @@ def _result(rnd: random.Random, session_id: str, at: float) -> dict[str, Any]:
     if not session_id.startswith("odd"):
         chat_id = session_id.rpartition("_")[0]
         session_id = f"{chat_id}_{_iso(rnd, rnd.choice([at, int(at)]))}"
-    told = [name for name in ("sent", "delivered", "read", "answered", "error") if rnd.random() < 0.35]
-    times: dict[str, Any] = {name: _iso(rnd, _moment(rnd, at)) for name in told}
+    known = [name for name in ("sent", "delivered", "read", "answered", "error") if rnd.random() < 0.35]
+    times: dict[str, Any] = {name: _iso(rnd, _moment(rnd, at)) for name in known}
     if rnd.random() < 0.2:
         times["error"] = None
     result: dict[str, Any] = {"customerId": "CHAT1", "sessionId": session_id, "contactId": "5511900000001", "lastStatus": "sent"}

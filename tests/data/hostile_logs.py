@@ -509,6 +509,9 @@ STORIES = [
     _Story("USER", contacts=({"wa_id": "ONE", "user_id": "USER"},), other_field="history"),
     # A landline, and a number that is not the same with a 9.
     _Story("5531952345678", send={"contact_id": "553152345678"}),
+    # Addresses without a number: two people, not one with an empty identifier.
+    _Story("ONE", send={"contact_id": "@c.us"}),
+    _Story("ONE", send={"contact_id": "whatsapp:"}),
     # The order within a second, where nothing else is in the thread.
     _Story("ONE", after=0),
     _Story("ONE", after=0, send={"template_name": None}),
@@ -528,7 +531,7 @@ def _story(zone: _Hostile, number: int) -> tuple[list[Record], list[Change]]:
     between = at + rnd.choice([-40 * DAY, -40 * DAY, HOUR // 2])
     id_ = f"story.{number:02d}"
 
-    def told(record: Record) -> Record:
+    def named(record: Record) -> Record:
         """Fill in the names of this person and its send."""
         names = {"ONE": f"553198{number:07d}", "BRIEF": f"55318{number:07d}", "TWO": f"44770{number:07d}"}
         names |= {"USER": f"GB.{number:05d}", "PARENT": f"GB.ENT.{number:05d}", "SEND": id_}
@@ -539,27 +542,27 @@ def _story(zone: _Hostile, number: int) -> tuple[list[Record], list[Change]]:
 
     sends, changes = [], []
     if story.is_echo:
-        echo = told({"id": id_, "timestamp": str(at), "to": "ONE", "type": "text"})
+        echo = named({"id": id_, "timestamp": str(at), "to": "ONE", "type": "text"})
         changes.append(_change(zone, line, "message_echoes", echo, []))
     else:
         send: Record = {"message_id": id_, "sent_at": at + rnd.choice([0, 0, 0.5]), "template_name": "story"}
-        sends.append(told(send | {"channel_id": rnd.choice(line.channel_ids), "contact_id": "ONE"} | story.send))
+        sends.append(named(send | {"channel_id": rnd.choice(line.channel_ids), "contact_id": "ONE"} | story.send))
     if story.status:
         status = {"id": id_, "status": "delivered", "timestamp": str(between)} | story.status
-        changes.append(_change(zone, line, "statuses", told(status), []))
+        changes.append(_change(zone, line, "statuses", named(status), []))
     if story.message:
         message = {"id": f"{id_}.between", "timestamp": str(between), "type": "text"} | story.message
-        changes.append(_change(zone, line, "messages", told(message), []))
+        changes.append(_change(zone, line, "messages", named(message), []))
     if story.contacts:
-        contacts = [told(contact) for contact in story.contacts]
+        contacts = [named(contact) for contact in story.contacts]
         field_, value = _change(zone, line, "messages", {}, contacts)
         (value.get("standby") or value)["messages"] = []
         changes.append((story.other_field or field_, value))
     if story.update:
-        changes.append(("user_id_update", {"user_id_update": [told(story.update)]}))
+        changes.append(("user_id_update", {"user_id_update": [named(story.update)]}))
     name = "from_user_id" if story.other == "USER" else "from_parent_user_id" if story.other == "PARENT" else "from"
     answer = {"id": f"{id_}.answer", "timestamp": str(at + story.after), "type": "text", name: story.other} | story.answer
-    changes.append(_change(zone, line, "messages", told(answer), []))
+    changes.append(_change(zone, line, "messages", named(answer), []))
     return sends, changes
 
 

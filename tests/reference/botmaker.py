@@ -24,6 +24,7 @@ from tests.reference.contract import (
     last_status,
     nulls_last,
     seed,
+    text_of,
 )
 from tests.reference.files import Content, Zone
 from tests.reference.json_values import parse_value
@@ -45,16 +46,15 @@ Key = tuple[Any, ...]
 class Session:
     """What all items of one session say together."""
 
-    said: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    items: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
-    is_webchat: bool = False
 
     @property
-    def spoken(self) -> dict[str, Any]:
-        """What is said once per session: by the item with the most events and messages, then the smallest by its columns."""
-        return min(self.said, key=lambda said: said[0])[1]
+    def chosen(self) -> dict[str, Any]:
+        """What is stated once per session: by the item with the most events and messages, then the smallest by its columns."""
+        return min(self.items, key=lambda item: item[0])[1]
 
 
 def session_key(session_id: str) -> Key:
@@ -69,10 +69,9 @@ def session_key(session_id: str) -> Key:
 def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> dict[Key, Session]:
     """Read all sessions, with the sent results that name them, and note what they say of lines and people."""
     sessions: dict[Key, Session] = defaultdict(Session)
-    webchats: set[str] = set()
     for item in _items(landing, "botmaker/channels", expected, ("items",)):
         try:
-            webchats |= _take_channel(item, lines)
+            _take_channel(item, lines)
         except RejectedError:
             item.reject()
     for item in _items(landing, "botmaker/sessions", expected, ("items",)):
@@ -90,19 +89,21 @@ def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> dic
             item.reject()
     for key, session in sessions.items():
         session.results = results[key]
-        channel_id = session.spoken["channel_id"]
-        session.is_webchat = channel_id in webchats or "-webchat-" in channel_id
+        for _, item in session.items:
+            if "-webchat-" in item["channel_id"]:
+                lines.mark_webchat(item["channel_id"])
     return dict(sessions)
 
 
-def _take_channel(item: "_Item", lines: Lines) -> set[str]:
-    """Note the number of a channel, and return its id if it is a web chat."""
+def _take_channel(item: "_Item", lines: Lines) -> None:
+    """Note the number of a channel, and whether it is a web chat."""
     record = item.record()
     channel_id, number = _text(record, "id"), record.get("number")
     if isinstance(number, bool) or not isinstance(number, str | int | None):
         raise RejectedError("number")
-    lines.see(channel_id, digits_of(str(number or "")))
-    return {channel_id} if record.get("platform") == "webchat" else set()
+    lines.see(channel_id, digits_of(text_of(number) or ""))
+    if record.get("platform") == "webchat" or "-webchat-" in channel_id:
+        lines.mark_webchat(channel_id)
 
 
 @dataclass
@@ -166,7 +167,7 @@ def _take_session(item: _Item, sessions: dict[Key, Session], lines: Lines, peopl
             session.messages.append(_message(message))
         except RejectedError:
             is_whole = False
-    said = {
+    columns = {
         "id": session_id,
         "at": created_at,
         "cause": _lenient(record, "startingCause"),
@@ -178,7 +179,7 @@ def _take_session(item: _Item, sessions: dict[Key, Session], lines: Lines, peopl
         "customer_created_at": _time_or_none(chat.get("creationTime")),
         "is_tester": str(chat.get("isTester")).lower() == "true",
     }
-    session.said.append(((-len(events) - len(messages), *nulls_last(*said.values())), said))
+    session.items.append(((-len(events) - len(messages), *nulls_last(*columns.values())), columns))
     lines.see(channel_id, None)
     people.link(contact_id or user_id or parent_user_id or chat_id, user_id, parent_user_id)
     if not is_whole:
@@ -279,29 +280,29 @@ def compute(
     include_testers: bool = False,
 ) -> None:
     """Add the rows of the facts that the sessions make, once lines and people are known."""
-    shown = [session for session in sessions.values() if include_testers or not session.spoken["is_tester"]]
+    shown = [session for session in sessions.values() if include_testers or not session.chosen["is_tester"]]
     first_at: dict[tuple[str, str], datetime] = {}
     for session in shown:
-        user = _thread_of(session.spoken, lines, people)
-        first_at[user] = min(first_at.get(user, session.spoken["at"]), session.spoken["at"])
+        user = _thread_of(session.chosen, lines, people)
+        first_at[user] = min(first_at.get(user, session.chosen["at"]), session.chosen["at"])
     for session in shown:
-        spoken = session.spoken
-        line, person = _thread_of(spoken, lines, people)
-        created_at = spoken["customer_created_at"]
-        is_returning = spoken["at"] > first_at[line, person] or (created_at is not None and spoken["at"] - created_at > NEW_USER_TOLERANCE)
-        origin = _origin(session)
+        chosen = session.chosen
+        line, person = _thread_of(chosen, lines, people)
+        created_at = chosen["customer_created_at"]
+        is_returning = chosen["at"] > first_at[line, person] or (created_at is not None and chosen["at"] - created_at > NEW_USER_TOLERANCE)
+        origin = _origin(session, lines)
         base = {
             **lines.describe(line),
             "person_id": person,
-            "contact_id": identifier(_contact(spoken)),
-            "session_start_id": spoken["id"],
-            "session_id": spoken["id"],
-            "session_started_at": spoken["at"],
-            "session_start_date": day_of(spoken["at"], zone),
-            "customer_id": spoken["chat_id"],
+            "contact_id": identifier(_contact(chosen)),
+            "session_start_id": chosen["id"],
+            "session_id": chosen["id"],
+            "session_started_at": chosen["at"],
+            "session_start_date": day_of(chosen["at"], zone),
+            "customer_id": chosen["chat_id"],
             "user_type": "returning" if is_returning else "new",
             "agent_groups": None,
-            "chat_link": f"https://go.botmaker.com/#/chats/{spoken['chat_id']}",
+            "chat_link": f"https://go.botmaker.com/#/chats/{chosen['chat_id']}",
             "source": "botmaker",
         }
         notifications = _notifications(session)
@@ -318,19 +319,19 @@ def compute(
         expected.session_starts.append({**base, **sending, "origin": origin, "is_in_report": origin in IN_REPORT})
 
 
-def _contact(spoken: dict[str, Any]) -> str:
-    return spoken["contact_id"] or spoken["user_id"] or spoken["parent_user_id"] or spoken["chat_id"]
+def _contact(chosen: dict[str, Any]) -> str:
+    return chosen["contact_id"] or chosen["user_id"] or chosen["parent_user_id"] or chosen["chat_id"]
 
 
-def _thread_of(spoken: dict[str, Any], lines: Lines, people: People) -> tuple[str, str]:
-    return lines.of(spoken["channel_id"], None), people.person(_contact(spoken))
+def _thread_of(chosen: dict[str, Any], lines: Lines, people: People) -> tuple[str, str]:
+    return lines.of(chosen["channel_id"], None), people.person(_contact(chosen))
 
 
-def _origin(session: Session) -> str:
+def _origin(session: Session, lines: Lines) -> str:
     if session.results:
         return "mass_notification"
-    cause = str(session.spoken["cause"] or "").lower()
-    if cause == "referral" and session.is_webchat:
+    cause = str(session.chosen["cause"] or "").lower()
+    if cause == "referral" and lines.is_webchat(lines.of(session.chosen["channel_id"], None)):
         return "referred_webchat"
     return {row["starting_cause"].lower(): row["origin"] for row in seed("starting_causes")}.get(cause, "other")
 
@@ -378,15 +379,15 @@ def _notification(
 
 
 def _apply_results(starting: dict[str, Any], results: list[dict[str, Any]]) -> None:
-    """Add what sent results say of the notification that started the session."""
-    said = {name: earliest(*(result[name] for result in results)) for name in RESULT_TIMES}
-    starting["sent_at"] = earliest(starting["sent_at"], said["sent"])
+    """Add what sent results report of the notification that started the session."""
+    times = {name: earliest(*(result[name] for result in results)) for name in RESULT_TIMES}
+    starting["sent_at"] = earliest(starting["sent_at"], times["sent"])
     starting["at"] = starting["sent_at"] or starting["at"]
-    starting["shows_sent"] = starting["shows_sent"] or said["sent"] is not None
-    starting["delivered_at"] = earliest(starting["delivered_at"], said["delivered"])
-    starting["read_at"] = earliest(starting["read_at"], said["read"])
-    starting["failed_at"] = earliest(starting["failed_at"], said["error"])
-    starting["answered_at"] = said["answered"]
+    starting["shows_sent"] = starting["shows_sent"] or times["sent"] is not None
+    starting["delivered_at"] = earliest(starting["delivered_at"], times["delivered"])
+    starting["read_at"] = earliest(starting["read_at"], times["read"])
+    starting["failed_at"] = earliest(starting["failed_at"], times["error"])
+    starting["answered_at"] = times["answered"]
     named = [(result["sent"] is None, result["sent"] or datetime.max, result["name"]) for result in results if result["name"]]
     starting["notification_name"] = min(named)[2] if named else None
 

@@ -1,6 +1,7 @@
 """What every part of the reference shares: identifiers, times, look-ups and report days (contract, sections 2 and 4)."""
 
 import csv
+import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -126,7 +127,10 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 def text_of(value: Any) -> str | None:
-    return None if value is None else str(value)
+    """Return what is taken as a text, whatever its type; null for null and for an empty text."""
+    if isinstance(value, str | None):
+        return value or None
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def day_of(at: datetime, zone: ZoneInfo) -> date:

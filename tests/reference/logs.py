@@ -93,8 +93,10 @@ def _send(line: bytes) -> Row:
     code, title, details = _error_of_send(error or {})
     optional = ("template_name", "template_language", "notification_name", "line_number", "customer_id", "chat_link")
     send = {
-        **{name: text_of(record.get(name)) or None for name in optional},
-        "agent_groups": (", ".join(str(group) for group in groups if group is not None) if isinstance(groups, list) else groups) or None,
+        **{name: text_of(record.get(name)) for name in optional},
+        "agent_groups": ", ".join(text_of(group) or "" for group in groups if group is not None) or None
+        if isinstance(groups, list)
+        else text_of(groups),
         "id": record["message_id"],
         "at": any_time(record.get("sent_at")),
         "channel": record["channel_id"],
@@ -112,8 +114,9 @@ def _send(line: bytes) -> Row:
 
 def _error_of_send(error: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Return code, title and details of our own error object, or of Meta's."""
-    details = error.get("details") or as_object(error.get("error_data")).get("details")
-    return text_of(error.get("code")) or None, text_of(error.get("title") or error.get("message")) or None, text_of(details) or None
+    title = text_of(error.get("title")) or text_of(error.get("message"))
+    details = text_of(error.get("details")) or text_of(as_object(error.get("error_data")).get("details"))
+    return text_of(error.get("code")), title, details
 
 
 class _Body:
@@ -162,10 +165,11 @@ class _Body:
             self._is_whole = False
             return
         value = value or {}
-        inner = (value.get("standby") or {}) if field_ == "standby" else value
-        if not isinstance(inner, dict):
+        inner = value.get("standby") if field_ == "standby" else value
+        if not isinstance(inner, dict | None):
             self._is_whole = False
             return
+        inner = inner or {}
         metadata = as_object(value.get("metadata"))
         lists = {"standby": ("statuses", "messages", "message_echoes"), "smb_message_echoes": ("message_echoes",)}
         names = lists.get(str(field_), ("statuses", "messages"))
@@ -193,7 +197,7 @@ class _Body:
         self.other_kinds += is_group
         errors = _objects_in(item.get("errors"))
         error = errors[0] if errors else {}
-        recipients = [_lenient(item.get(name)) for name in ("recipient_id", "recipient_user_id", "recipient_parent_user_id")]
+        recipients = [_optional(item.get(name)) for name in ("recipient_id", "recipient_user_id", "recipient_parent_user_id")]
         code, title, message = (_lenient(error.get(name)) for name in ("code", "title", "message"))
         details = _lenient(as_object(error.get("error_data")).get("details"))
         status = {
@@ -212,11 +216,11 @@ class _Body:
             self._people.link(*recipients)
 
     def _message(self, item: Row, line: Row, contacts: list[Row]) -> None:
-        senders = [_lenient(item.get(name)) for name in ("from", "from_user_id", "user_id", "from_parent_user_id", "parent_user_id")]
+        senders = [_lenient(item.get(name)) for name in ("from", "from_user_id", "from_parent_user_id", "user_id", "parent_user_id")]
         if len(contacts) == 1:
             senders += [_lenient(contacts[0].get(name)) for name in ("wa_id", "user_id", "parent_user_id")]
         sender = next((given for given in senders if given), None)
-        type_, reaction, context = (_lenient(item.get("type")), *(as_object(item.get(name)) for name in ("reaction", "context")))
+        type_, reaction, context = (_optional(item.get("type")), *(as_object(item.get(name)) for name in ("reaction", "context")))
         referral = item.get("referral")
         if not sender or not (line["channel"] or line["number"]):
             raise RejectedError("message")

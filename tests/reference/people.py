@@ -103,6 +103,7 @@ class Lines:
                     self._seed_of[compared(name)] = channel_id
         for channel_id in self._seeds:
             self._seed_of[compared(channel_id)] = channel_id
+        self._webchats: set[str] = set()
         self._resolved: dict[str, tuple[str, str | None]] | None = None
 
     def see(self, channel_id: str | None, number: str | None) -> None:
@@ -127,9 +128,15 @@ class Lines:
             "line_number": self._line(compared(shown))[1],
         }
 
+    def mark_webchat(self, channel_id: str) -> None:
+        """Note that Botmaker says of a channel that it is a web chat."""
+        self._webchats.add(channel_id)
+
     def is_webchat(self, shown: str) -> bool:
-        """Whether the look-up of channels says that a line is a web chat."""
-        return self._seeds.get(shown, {}).get("platform") == "webchat"
+        """Whether the look-up of channels says that a line is a web chat, or, where it does not know the line, Botmaker does."""
+        if shown in self._seeds:
+            return self._seeds[shown]["platform"] == "webchat"
+        return any(self._line(compared(channel_id))[0] == shown for channel_id in self._webchats)
 
     def _line(self, name: str) -> tuple[str, str | None]:
         if self._resolved is None:

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import IPv4Address
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ import duckdb
 import httpx
 import pyarrow as pa
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from filelock import FileLock
 from fsspec import AbstractFileSystem
 
@@ -32,10 +36,9 @@ from orchestration.botmaker.client import (
     TRIES,
     BotmakerClient,
     BotmakerRefusedError,
-    Clock,
     checked_next_page,
 )
-from orchestration.botmaker.fetch import FETCHES, FetchReport, Source, fetch, open_source
+from orchestration.botmaker.fetch import FETCHES, fetch, open_source
 from orchestration.botmaker.pages import Book, books_of, folder_name
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.botmaker.windows import Asked, Fetch, Kind, Window, asked_for, needs_long_term_search, planned, split
@@ -45,86 +48,20 @@ from orchestration.landing.land import land_feed
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import PROJECT_ROOT, SAMPLE_LOGS, Settings, SettingsError
 from tests.botmaker_server import TOKEN, BotmakerServer, Fault, botmaker_server
+from tests.botmaker_site import NOW, Botmaker, add_sessions, botmaker_site, pages_below
 
-NOW = datetime(2026, 11, 7, 12, 30, 15, tzinfo=UTC)
 ZONE = "America/Sao_Paulo"
 DAY = timedelta(days=1)
 
 
-class FakeTime:
-    """A clock that sleeping puts forward."""
-
-    def __init__(self, now: datetime = NOW) -> None:
-        self.now = now
-        self.passed = 0.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.passed += seconds
-        self.now += timedelta(seconds=seconds)
-
-    @property
-    def clock(self) -> Clock:
-        return Clock(now=lambda: self.now, monotonic=lambda: self.passed, sleep=self.sleep)
-
-
-class Botmaker:
-    """A server with a landing zone beside it, at the same made-up time."""
-
-    def __init__(self, server: BotmakerServer, time: FakeTime, folder: Path) -> None:
-        self.server = server
-        self.time = time
-        self.landing = folder / "landing"
-        self.landing.mkdir()
-        self.data = folder / "data"
-        self.settings = BotmakerSettings(access_token=server.token, base_url=server.base_url)
-        self.said: list[str] = []
-
-    @contextmanager
-    def source(self) -> Iterator[Source]:
-        settings = Settings(landing=str(self.landing), data=self.data)
-        with open_source(settings, self.settings, say=self.said.append, warn=self.said.append, clock=self.time.clock) as source:
-            yield source
-
-    def fetch(self, feed: str, asked: Asked | None = None) -> FetchReport:
-        with self.source() as source:
-            return fetch(source, feed, asked or Asked())
-
-    def client(self) -> BotmakerClient:
-        return BotmakerClient(self.settings, clock=self.time.clock, warn=self.said.append)
-
-    def pages(self, feed: str) -> dict[str, bytes]:
-        return pages_below(self.landing / "botmaker" / feed)
-
-    def ids(self) -> list[str]:
-        return [item["id"] for body in self.pages("sessions").values() if body for item in json.loads(body)["items"]]
-
-
-def pages_below(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): pa.CompressedInputStream(str(path), "zstd").read()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture
 def botmaker(tmp_path: Path) -> Iterator[Botmaker]:
-    clock = FakeTime()
-    with botmaker_server(now=lambda: clock.now, monotonic=lambda: clock.passed, page_size=2) as server:
-        yield Botmaker(server, clock, tmp_path)
+    with botmaker_site(tmp_path) as site:
+        yield site
 
 
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def add_sessions(server: BotmakerServer, count: int, day: str = "2026-11-07") -> list[str]:
-    ids = [f"CHAT{n:03}_{day}T01:{n:02}:00.000Z" for n in range(count)]
-    for session_id in ids:
-        server.add_session(session_id, session_id.rpartition("_")[2])
-    return ids
 
 
 # --- windows
@@ -390,7 +327,7 @@ def test_what_may_pass_is_tried_again_after_a_while(botmaker: Botmaker, name: st
 
 
 def test_no_answer_in_time_is_tried_again(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.botmaker.client._TIMEOUT", httpx.Timeout(0.3))
+    monkeypatch.setattr("orchestration.botmaker.transport._SILENCE", httpx.Timeout(0.3))
     botmaker.server.channels = [{"id": "c"}]
     botmaker.server.fail(Fault("slow", seconds=1.0))
     with botmaker.client() as client:
@@ -454,12 +391,32 @@ def test_a_redirect_is_not_followed(botmaker: Botmaker) -> None:
         assert other.requests == []
 
 
-@pytest.mark.parametrize("kind", ["empty", "zero_length"])
-def test_nothing_means_nothing(botmaker: Botmaker, kind: str) -> None:
-    botmaker.server.fail(Fault(kind))
+@pytest.mark.parametrize(("kind", "requests"), [("empty", 1), ("zero_length", 2)])
+def test_an_empty_answer_means_nothing_where_it_is_explicit_or_comes_twice(botmaker: Botmaker, kind: str, requests: int) -> None:
+    botmaker.server.fail(*[Fault(kind)] * requests)
     with botmaker.client() as client:
         page = client.first_page(CHANNELS)
     assert (page.items, page.next_page, page.body) == ([], None, b"")
+    assert client.requests == requests
+
+
+def test_an_empty_answer_that_comes_once_loses_nothing(botmaker: Botmaker) -> None:
+    ids = add_sessions(botmaker.server, 3)
+    # The first window, and the second page of the last one.
+    botmaker.server.fail(Fault("zero_length", "/sessions"))
+    with patch.object(botmaker.server, "_next", side_effect=_empty_once(botmaker)):
+        botmaker.fetch("sessions")
+    assert botmaker.ids() == ids
+
+
+def _empty_once(botmaker: Botmaker) -> Callable[[dict[str, str]], tuple[int, Any]]:
+    answer, seen = botmaker.server._next, []
+
+    def empty_once(query: dict[str, str]) -> tuple[int, Any]:
+        seen.append(query)
+        return (200, None) if len(seen) == 1 else answer(query)
+
+    return empty_once
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"text"', b'{"data": []}', b'{"items": {}}', b'{"items": [], "nextPage": 1}'])
@@ -511,21 +468,36 @@ def test_a_next_page_that_leads_elsewhere_is_refused(given: str) -> None:
         checked_next_page(BASE, given)
 
 
-def test_https_is_forced_on_the_wire_and_every_request_carries_the_header() -> None:
-    seen: list[httpx.Request] = []
+def test_https_is_forced_on_the_wire_and_every_request_carries_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with botmaker_server(page_size=2, certificate=certificate) as server:
+        ids = add_sessions(server, 3, day=f"{datetime.now(UTC):%Y-%m-%d}")
+        assert server.next_page_scheme == "http"
+        with BotmakerClient(BotmakerSettings(TOKEN, server.base_url)) as client:
+            page = client.first_page(SESSIONS, {"from": f"{ids[0][-24:-14]}T00:00:00Z", "to": f"{ids[0][-24:-14]}T23:00:00Z"})
+            assert page.next_page is not None
+            assert page.next_page.startswith("http://")
+            assert len(client.next_page(SESSIONS, page.next_page).items) == 1
+        assert [request.headers["access-token"] for request in server.requests] == [TOKEN] * 2
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(
-            200, json={"items": [], "nextPage": "http://api.botmaker.com/v2.0/sessions?cursor=%7C" if len(seen) == 1 else None}
-        )
 
-    with BotmakerClient(BotmakerSettings(TOKEN), clock=FakeTime().clock, transport=httpx.MockTransport(answer)) as client:
-        page = client.first_page(SESSIONS, {"from": "2026-11-07T00:00:00Z"})
-        assert page.next_page is not None
-        client.next_page(SESSIONS, page.next_page)
-    assert [str(request.url) for request in seen] == [f"{BASE}/sessions?from=2026-11-07T00%3A00%3A00Z", f"{BASE}/sessions?cursor=%7C"]
-    assert {request.headers["access-token"] for request in seen} == {TOKEN}
+def self_signed(folder: Path) -> Path:
+    """Write a key and a certificate for 127.0.0.1 and return the file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - DAY, now + DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
 
 
 def test_a_next_page_on_another_host_gets_no_request(botmaker: Botmaker) -> None:
@@ -789,7 +761,7 @@ def test_a_notification_that_is_gone_or_strangely_named_does_not_keep_the_others
     assert folders == ["fine", folder_name("../../../escape")]
     assert sorted(path.name for path in botmaker.landing.iterdir()) == ["botmaker"]
     assert any("gone is gone" in line for line in botmaker.said)
-    assert any("no notificationInstanceId" in line for line in botmaker.said)
+    assert any("no usable notificationInstanceId" in line for line in botmaker.said)
 
 
 def test_channels_are_kept_without_tokens_and_only_when_they_changed(botmaker: Botmaker) -> None:

@@ -283,7 +283,7 @@ def test_a_web_address_is_no_landing_zone() -> None:
 
 
 def test_a_line_longer_than_a_chunk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.landing.lines.CHUNK_BYTES", 7)
+    monkeypatch.setattr("orchestration.landing.streams.CHUNK_BYTES", 7)
     path = tmp_path / "a.jsonl"
     texts = ["short", "x" * 100, "é" * 20, "", "last line, no newline"]
     path.write_text("\n".join(texts), encoding="utf-8")

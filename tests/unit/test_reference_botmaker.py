@@ -69,8 +69,8 @@ def status_of(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def test_a_template_that_was_answered(compute: Compute) -> None:
-    told = session(events=[event("sent", 0.1), event("delivered", 1)], messages=[message("in1", 5), message("in2", 6)])
-    expected = compute(told)
+    item = session(events=[event("sent", 0.1), event("delivered", 1)], messages=[message("in1", 5), message("in2", 6)])
+    expected = compute(item)
     (row,) = expected.session_starts
     assert status_of(row) == ("replied", time(0.1), time(1), None, time(5))
     assert (row["first_reply_at"], row["reply_evidence"]) == (time(5), "window")
@@ -128,13 +128,13 @@ def test_a_message_stands_in_for_a_missing_event(compute: Compute, sender: str) 
     ]
 
 
-def test_a_sent_result_speaks_of_the_starting_notification(compute: Compute) -> None:
+def test_a_sent_result_describes_the_starting_notification(compute: Compute) -> None:
     result = {"notificationName": "Black Friday", "status": {"sent": at(1), "delivered": at(2), "answered": at(9), "error": at(1)}}
     later = {"notificationName": "Another", "status": {"sent": at(3), "read": at(7)}}
-    told = session(startingCause="Organic", events=[event("sent", 0.5), event("delivered", 3), event("sent", 30, "m2")])
+    item = session(startingCause="Organic", events=[event("sent", 0.5), event("delivered", 3), event("sent", 30, "m2")])
     never_came = {"sessionId": "CHAT9_2026-10-05T12:00:00Z"}
     results = ({"sessionId": f"CHAT1_{at(0)[:-1]}.900Z"} | later, {"sessionId": f"CHAT1_{at(0)}"} | result, never_came)
-    expected = compute(told, results=results)
+    expected = compute(item, results=results)
     (row,) = expected.session_starts
     assert (row["origin"], row["notification_name"], row["template_name"]) == ("mass_notification", "Black Friday", "oferta")
     assert status_of(row) == ("replied", time(0.5), time(2), time(7), time(9))
@@ -147,13 +147,13 @@ def test_a_sent_result_speaks_of_the_starting_notification(compute: Compute) -> 
     )
 
 
-def test_only_a_sent_result_knows_of_the_failure(compute: Compute) -> None:
+def test_a_failure_that_only_a_sent_result_reports(compute: Compute) -> None:
     result = {"sessionId": f"CHAT1_{at(0)}", "notificationName": "Aviso", "status": {"error": at(1)}}
     (row,) = compute(session(messages=[message("m1", 0, "bot", whatsAppTemplateName="t")]), results=(result,)).session_starts
     assert (row["last_status"], row["failed_at"], row["failure_code"], row["failure_group"]) == ("not_sent", time(1), None, "unknown")
 
 
-def test_a_session_that_nobody_pushed(compute: Compute) -> None:
+def test_a_session_without_a_push(compute: Compute) -> None:
     for cause, origin, is_in_report in (
         ("ReferredCampaign", "referred_campaign", True),
         ("Organic", "organic", False),

@@ -21,6 +21,7 @@ from dagster import (
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.metadata import preview
 from orchestration.defs.resources import WarehouseResource
+from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.rejections import forget_old_payloads, new_rejections, unbalanced_files
@@ -59,7 +60,7 @@ def _specs(feed: Feed) -> list[AssetSpec]:
 def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Feed) -> Iterator[MaterializeResult]:
     with warehouse.open() as connection:
         zone = LandingZone(warehouse.settings.landing, FEED_NAMES)
-        report = land_feed(connection, zone, feed)
+        report = land_feed(connection, zone, feed, ErasedPeople.load(warehouse.settings.data))
         _log(context, report)
         for table in feed.tables:
             yield MaterializeResult(asset_key=AssetKey(["raw", table]), metadata=_metadata(connection, table, report))

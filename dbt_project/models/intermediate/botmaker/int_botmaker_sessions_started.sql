@@ -10,6 +10,18 @@ sent_results as (
 
 ),
 
+sends as (
+
+    select * from {{ ref('int_sends_deduplicated') }}
+
+),
+
+inbound_messages as (
+
+    select * from {{ ref('int_inbound_messages_deduplicated') }}
+
+),
+
 starting_causes as (
 
     select * from {{ ref('starting_causes') }}
@@ -34,6 +46,14 @@ lines_named as (
 
 ),
 
+message_keys_of_logs as (
+
+    select message_key from sends
+    union all
+    select message_key from inbound_messages
+
+),
+
 sessions_to_recompute as (
 
     select *
@@ -42,6 +62,9 @@ sessions_to_recompute as (
         {{ is_to_recompute() }}
         and is_kept
         and {{ 'true' if var('include_testers') else 'not is_tester' }}
+        -- A session's id names a row of the marts, like the id of a message of the logs. They have other forms; where one is
+        -- the other all the same, the message keeps its row.
+        and {{ key_hash(['session_id']) }} not in (select message_key from message_keys_of_logs)
 
 ),
 
@@ -51,8 +74,7 @@ sessions_in_threads as (
         sessions_to_recompute.*,
         lines_identified.channel_id,
         coalesce(people.person_id, sessions_to_recompute.contact_identifier) as person_id,
-        -- Botmaker writes the platform into its channel ids, such as `shop-webchat-1`.
-        lines_named.platform = 'webchat' or sessions_to_recompute.given_channel_id like '%-webchat-%' as is_web_chat
+        lines_named.platform = 'webchat' as is_web_chat
     from sessions_to_recompute
     inner join lines_identified
         on sessions_to_recompute.given_channel_id = lines_identified.given_channel_id
@@ -71,7 +93,7 @@ named_sessions as (
         {{ key_hash(['sessions_in_threads.channel_id', 'sessions_in_threads.person_id']) }} as thread_key,
         case
             when sent_results.session_key is not null then 'mass_notification'
-            when starting_causes.origin = 'referred_campaign' and sessions_in_threads.is_web_chat then 'referred_webchat'
+            when lower(sessions_in_threads.starting_cause) = 'referral' and sessions_in_threads.is_web_chat then 'referred_webchat'
             else coalesce(starting_causes.origin, 'other')
         end as origin
     from sessions_in_threads

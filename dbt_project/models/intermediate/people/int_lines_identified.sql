@@ -22,8 +22,10 @@ shown_sightings as (
         given_channel_id,
         given_line_number,
         {{ contact_id_shown('given_channel_id') }} as channel_id_shown,
-        {{ digits_only('given_line_number') }} as line_number
+        {{ digits_only('given_line_number') }} as line_number,
+        max(case when is_web_chat then 1 else 0 end) = 1 as is_web_chat
     from lines_seen
+    group by given_channel_id, given_line_number
 
 ),
 
@@ -32,7 +34,8 @@ sightings as (
     select
         given_channel_id,
         given_line_number,
-        line_number,
+        is_web_chat,
+        nullif(line_number, '') as line_number,
         nullif({{ comparable_identifier('channel_id_shown') }}, '') as channel_identifier,
         nullif({{ comparable_identifier('line_number') }}, '') as number_identifier
     from shown_sightings
@@ -43,6 +46,7 @@ shown_channels as (
 
     select
         channel_id,
+        platform,
         {{ contact_id_shown('channel_id') }} as channel_id_shown,
         {{ digits_only('line_number') }} as line_number
     from channels
@@ -53,6 +57,7 @@ seed_lines as (
 
     select
         channel_id,
+        platform,
         nullif(line_number, '') as line_number,
         {{ comparable_identifier('channel_id_shown') }} as channel_identifier,
         nullif({{ comparable_identifier('line_number') }}, '') as number_identifier
@@ -68,6 +73,7 @@ identifiers_together as (
 
 ),
 
+-- noqa: disable=ST03
 links as (
 
     select identifier_1, identifier_2
@@ -88,11 +94,14 @@ identifiers as (
 
 ),
 
+-- The linter does not know `using key`.
+-- noqa: disable=all
 components as (
 
     {{ connected_components('links') }}
 
 ),
+-- noqa: enable=all
 
 identifiers_grouped as (
 
@@ -116,9 +125,10 @@ identifiers_of_seed as (
 
 seed_line_of_identifier as (
 
-    select identifier, min(channel_id) as channel_id
+    select
+        identifier,
+        coalesce(min(case when priority = 1 then channel_id end), min(channel_id)) as channel_id
     from identifiers_of_seed
-    where (identifier, priority) in (select identifier, min(priority) from identifiers_of_seed group by identifier)
     group by identifier
 
 ),
@@ -140,7 +150,7 @@ channel_ids_of_components as (
     from sightings
     inner join identifiers_grouped
         on sightings.channel_identifier = identifiers_grouped.identifier
-    where sightings.channel_identifier not in (select numbers.number_identifier from sightings as numbers where numbers.number_identifier is not null)
+    where not exists (select 1 from sightings as numbers where numbers.number_identifier = sightings.channel_identifier)
     group by identifiers_grouped.component
 
 ),
@@ -187,13 +197,29 @@ smallest_numbers as (
 
 ),
 
+-- The seed's word comes first; of a line that it does not know, Botmaker's.
+web_chats as (
+
+    select distinct lines_of_identifiers.channel_id
+    from sightings
+    inner join lines_of_identifiers
+        on sightings.channel_identifier = lines_of_identifiers.identifier
+    where sightings.is_web_chat
+
+),
+
 identified as (
 
     select
         sightings.given_channel_id,
         sightings.given_line_number,
         lines_of_identifiers.channel_id,
-        coalesce(seed_lines.line_number, smallest_numbers.line_number) as line_number
+        coalesce(seed_lines.line_number, smallest_numbers.line_number) as line_number,
+        case
+            when seed_lines.channel_id is not null then coalesce(seed_lines.platform, 'whatsapp')
+            when web_chats.channel_id is not null then 'webchat'
+            else 'whatsapp'
+        end as platform
     from sightings
     inner join lines_of_identifiers
         on coalesce(sightings.channel_identifier, sightings.number_identifier) = lines_of_identifiers.identifier
@@ -201,6 +227,15 @@ identified as (
         on lines_of_identifiers.channel_id = seed_lines.channel_id
     left join smallest_numbers
         on lines_of_identifiers.channel_id = smallest_numbers.channel_id
+    left join web_chats
+        on lines_of_identifiers.channel_id = web_chats.channel_id
+
+),
+
+{% if is_incremental() %}
+known as (
+
+    select * from {{ this }}
 
 ),
 
@@ -211,24 +246,34 @@ final as (
         identified.given_line_number,
         identified.channel_id,
         identified.line_number,
-        {% if is_incremental() %}
+        identified.platform,
         case
             when
                 identified.channel_id = known.channel_id
-                and identified.line_number is not distinct from known.line_number
+                and coalesce(identified.line_number, '') = coalesce(known.line_number, '')
+                and identified.platform = known.platform
                 then known.changed_load_id
             else {{ newest_load_id() }}
         end as changed_load_id
-        {% else %}
-        {{ newest_load_id() }} as changed_load_id
-        {% endif %}
     from identified
-    {% if is_incremental() %}
-    left join {{ this }} as known
+    left join known
         on identified.given_channel_id = known.given_channel_id
         and identified.given_line_number = known.given_line_number
-    {% endif %}
 
 )
+{% else %}
+final as (
+
+    select
+        given_channel_id,
+        given_line_number,
+        channel_id,
+        line_number,
+        platform,
+        {{ newest_load_id() }} as changed_load_id
+    from identified
+
+)
+{% endif %}
 
 select * from final

@@ -12,7 +12,7 @@ channels as (
 
 lines as (
 
-    select channel_id, max(line_number) as line_number
+    select channel_id, max(line_number) as line_number, max(platform) as platform
     from lines_identified
     group by channel_id
 
@@ -24,7 +24,7 @@ final as (
         lines.channel_id,
         channels.channel_name,
         lines.line_number,
-        coalesce(channels.platform, 'whatsapp') as platform
+        lines.platform
     from lines
     left join channels
         on lines.channel_id = channels.channel_id

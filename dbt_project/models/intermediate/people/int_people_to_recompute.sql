@@ -54,7 +54,7 @@ new_sends as (
 
 new_messages as (
 
-    select quoted_message_key, contact_identifier
+    select message_key, quoted_message_key, contact_identifier
     from inbound_messages
     where last_load_id > {{ built_through }}
 
@@ -127,6 +127,9 @@ botmaker_sessions_touched as (
     from botmaker_sessions
     where
         session_key in (select session_key from botmaker_sent_results where last_load_id > {{ built_through }})
+        -- A message of the logs with the id of a session takes its place (int_botmaker_sessions_started).
+        or {{ key_hash(['session_id']) }} in (select new_sends.message_key from new_sends)
+        or {{ key_hash(['session_id']) }} in (select new_messages.message_key from new_messages)
         or exists (
             select 1
             from lines_changed

@@ -11,6 +11,9 @@ renamed as (
         channel_id as given_channel_id,
         line_number as given_line_number,
 
+        -- booleans
+        coalesce(platform = 'webchat', false) as is_web_chat,
+
         -- numerics
         _load_id as load_id
 
