@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import chdir
 from typing import TYPE_CHECKING
 
+from orchestration.automation.alerts import send_alert_if_set
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
@@ -24,7 +25,21 @@ if TYPE_CHECKING:
 
 
 def run_command(_: Namespace) -> int:
-    """Run `conversation_starts` once and say what came of it."""
+    """Run `conversation_starts` once and say what came of it, in case of a failure also to STARTS_ALERT_URL."""
+    try:
+        return _run_once()
+    except Exception as error:
+        # Python shows it; its text may hold anything.
+        alert("conversation_starts failed", [f"{type(error).__name__}: see the run's log."])
+        raise
+
+
+def alert(what: str, reasons: list[str]) -> None:
+    """Post to STARTS_ALERT_URL, if it is set, and change nothing else."""
+    send_alert_if_set(what, reasons, log=lambda line: print(line, file=sys.stderr))
+
+
+def _run_once() -> int:
     started = time.monotonic()
     try:
         settings = Settings.from_environment()
@@ -34,6 +49,7 @@ def run_command(_: Namespace) -> int:
         LandingZone(settings.landing, FEED_NAMES)
     except StartsError as error:
         print(f"conversation_starts could not start: {error}", file=sys.stderr)
+        alert("conversation_starts could not start", [str(error)])
         return 2
     result = _run_job()
     if not result.success:
@@ -41,8 +57,9 @@ def run_command(_: Namespace) -> int:
 
         for traceback in tracebacks_of_surprises(result.all_events):
             print(f"\n{traceback}", file=sys.stderr)
-        reasons = reasons_for_failure(result.all_events) or ["see the log above"]
-        print("\nconversation_starts failed: " + "\n".join(reasons), file=sys.stderr)
+        reasons = reasons_for_failure(result.all_events)
+        print("\nconversation_starts failed: " + "\n".join(reasons or ["see the log above"]), file=sys.stderr)
+        alert(f"conversation_starts failed (run {result.run_id})", reasons)
         return 1
     print(f"\nconversation_starts finished in {time.monotonic() - started:.0f} s")
     try:
