@@ -1,6 +1,6 @@
 """A warehouse that holds only finished marts, made by hand: for tests of what comes after the models, without dbt."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class Warehouse:
             connection.execute("create schema if not exists intermediate")
             connection.execute("create table if not exists intermediate.int_newest_events (feed varchar, newest_event_at timestamp)")
 
-    def build(self, replaced: dict[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
+    def build(self, replaced: Mapping[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
         """Replace the starts of report days and all that follows from them; return the finished build."""
         with open_warehouse(self.settings) as connection:
             connection.execute("begin")
