@@ -1,6 +1,6 @@
 """A warehouse that holds only finished marts, made by hand: for tests of what comes after the models, without dbt."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class Warehouse:
             )
             connection.execute("create table if not exists intermediate.changed_report_days (report_date date, build_id bigint)")
 
-    def build(self, replaced: dict[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
+    def build(self, replaced: Mapping[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
         """Replace the starts of report days and all that follows from them; return the finished build."""
         with open_warehouse(self.settings) as connection:
             connection.execute("begin")

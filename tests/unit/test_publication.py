@@ -252,7 +252,7 @@ def test_what_a_bi_tool_wrote_is_in_no_later_publication(site: Site, how: str, n
             pass
         if how == "stay":
             next(site.settings.published_dir.rglob("*.wal")).unlink()
-            with pytest.raises(StartsError, match="holds .* open for writing"), open_published(site.settings):
+            with pytest.raises(StartsError, match=r"holds .* open for writing"), open_published(site.settings):
                 pass
         if news:
             site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
