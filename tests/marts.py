@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import Settings
 from orchestration.transform.builds import FinishedBuild
 from orchestration.warehouse import open_warehouse
@@ -95,11 +96,9 @@ class Warehouse:
             connection.execute("comment on column marts.fct_notifications.person_id is 'Who it is, in the spelling of the report.'")
             for mart, query in _DAILY.items():
                 connection.execute(f"create table if not exists marts.{mart} as {query} limit 0")
-            connection.execute(
-                "create table if not exists raw.builds (build_id bigint, started_at timestamp, finished_at timestamp, "
-                "through_load_id bigint, definition_sha256 varchar)"
-            )
-            connection.execute("create table if not exists intermediate.changed_report_days (report_date date, build_id bigint)")
+            connection.execute(RAW_SCHEMA_SQL)
+            connection.execute("create schema if not exists intermediate")
+            connection.execute("create table if not exists intermediate.int_newest_events (feed varchar, newest_event_at timestamp)")
 
     def build(self, replaced: Mapping[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
         """Replace the starts of report days and all that follows from them; return the finished build."""
@@ -120,15 +119,17 @@ class Warehouse:
 
     def finish(self, connection: duckdb.DuckDBPyConnection, days: list[date], definition: str = "a definition") -> FinishedBuild:
         """Record a finished build that changed some report days."""
-        row = connection.execute("select coalesce(max(build_id), 0) + 1 from raw.builds").fetchone()
+        row = connection.execute("select coalesce(max(build_id), 0) + 1 from state.builds").fetchone()
         assert row is not None
-        build = FinishedBuild(row[0], row[0], definition, datetime(2026, 11, 1) + timedelta(hours=row[0]))
+        build = FinishedBuild(row[0], row[0], definition, datetime(2026, 11, 1) + timedelta(hours=row[0]), row[0])
         connection.execute(
-            "insert into raw.builds values ($id, $at, $at, $id, $definition)",
+            "insert into state.builds values ($id, $at, $at, $id, $definition)",
             {"id": build.build_id, "at": build.started_at, "definition": definition},
         )
         for day in days:
-            connection.execute("insert into intermediate.changed_report_days values ($day, $id)", {"day": day, "id": build.build_id})
+            connection.execute(
+                "insert into state.changed_days values ('fct_notifications', $day, $id)", {"day": day, "id": build.change_number}
+            )
         return build
 
 

@@ -237,6 +237,9 @@ def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings
             $build_id::bigint as build_id,
             $build_started_at::timestamp as build_started_at,
             $through_load_id::bigint as through_load_id,
+            $change_number::bigint as change_number,
+            -- How fresh the data is, which the time of the publication does not say.
+            (select max(newest_event_at) from intermediate.int_newest_events) as newest_event_at,
             $report_timezone as report_timezone,
             $contacts as contacts,
             $masking_fingerprint as masking_fingerprint,

@@ -15,13 +15,17 @@ from orchestration.transform.builds import FinishedBuild, days_changed_since, is
 
 
 class Source(BaseModel):
-    """A finished build, and the settings that decide what leaves the warehouse. `build_started_at` is UTC."""
+    """A finished build, and the settings that decide what leaves the warehouse.
+
+    `build_started_at` is UTC; `change_number` is that of the newest change of a report day that the marts hold.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     build_id: int
     build_started_at: datetime
     definition_sha256: str
+    change_number: int
     report_timezone: str
     masking_fingerprint: str
 
@@ -36,6 +40,7 @@ def source_of(settings: Settings, build: FinishedBuild) -> Source:
         build_id=build.build_id,
         build_started_at=build.started_at,
         definition_sha256=build.definition_sha256,
+        change_number=build.change_number,
         report_timezone=settings.report_timezone,
         masking_fingerprint=masking_fingerprint(settings),
     )
@@ -56,11 +61,11 @@ def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Sourc
     newer than `now`.
     """
     settings_of = {"definition_sha256", "report_timezone", "masking_fingerprint"}
-    if before.model_dump(include=settings_of) != now.model_dump(include=settings_of) or before.build_id > now.build_id:
+    if before.model_dump(include=settings_of) != now.model_dump(include=settings_of) or before.change_number > now.change_number:
         return None
     if not is_of_this_warehouse(warehouse, before) or not is_of_this_warehouse(warehouse, now):
         return None
-    return days_changed_since(warehouse, before.build_id) if before.build_id < now.build_id else []
+    return days_changed_since(warehouse, before.change_number)
 
 
 def is_of_this_warehouse(warehouse: duckdb.DuckDBPyConnection, source: Source) -> bool:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.metadata import latest_funnel, preview
-from orchestration.defs.resources import WarehouseResource, operator_errors
+from orchestration.defs.resources import WarehouseResource, operator_failures
 from orchestration.errors import StartsError
 from orchestration.exports.daily import export_days
 from orchestration.exports.filters import ExportSelection
@@ -140,7 +140,7 @@ class ExportConfig(ExportSelection, Config):
 @asset(group_name="export", deps=[published_marts], kinds={"csv"})
 def session_starts_selection_tsv(context: AssetExecutionContext, config: ExportConfig) -> MaterializeResult:
     """An export on demand: the report's five filters, over what is published; needs no lock and changes nothing else."""
-    with operator_errors():
+    with operator_failures():
         path, rows = export_selection(Settings.from_environment(), config)
     context.log.info(f"{rows} rows written to {path}")
     return MaterializeResult(metadata={"dagster/row_count": rows, "path": MetadataValue.path(str(path)), "bytes": path.stat().st_size})

@@ -6,7 +6,6 @@ select
     c.line_number_of_channel as line_number,
     f.file_name as _file_name,
     c.line_number as _line_number,
-    c.line_md5 as _line_md5,
     $landed_at as _landed_at,
     $load_id as _load_id
 from parsed_botmaker_channels as c

@@ -9,7 +9,6 @@ select
     r.error_at,
     f.file_name as _file_name,
     r.line_number as _line_number,
-    r.line_md5 as _line_md5,
     $landed_at as _landed_at,
     $load_id as _load_id
 from parsed_botmaker_sent_results as r

@@ -6,13 +6,14 @@ select
     s.chat_id,
     s.channel_id,
     s.contact_id,
+    s.user_id,
+    s.parent_user_id,
     s.chat_created_at,
     s.is_tester,
     s.events,
     s.messages,
     f.file_name as _file_name,
     s.line_number as _line_number,
-    s.line_md5 as _line_md5,
     $landed_at as _landed_at,
     $load_id as _load_id
 from parsed_botmaker_sessions as s
@@ -30,7 +31,6 @@ select
     s.event_error as error,
     f.file_name as _file_name,
     s.line_number as _line_number,
-    s.line_md5 as _line_md5,
     $landed_at as _landed_at,
     $load_id as _load_id
 from parsed_botmaker_sessions as s
@@ -46,7 +46,6 @@ select
     s.message_template_name as template_name,
     f.file_name as _file_name,
     s.line_number as _line_number,
-    s.line_md5 as _line_md5,
     $landed_at as _landed_at,
     $load_id as _load_id
 from parsed_botmaker_sessions as s

@@ -18,7 +18,6 @@ select
     s.error_details,
     f.file_name as _file_name,
     s.line_number as _line_number,
-    s.line_md5 as _line_md5,
     $landed_at as _landed_at,
     $load_id as _load_id
 from parsed_sends as s

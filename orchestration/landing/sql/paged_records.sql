@@ -1,15 +1,21 @@
--- The records of the batch's `lines`: the line itself, or each element of a page's list, with the md5 of
--- its own text. An empty page holds none. A page of sent results names its notification beside the list.
+-- The records of the batch's `lines`: the line itself, or each element of a page's list. An empty page holds none. A page of sent results names its notification beside the list.
 create or replace temp view paged_records as
-with lines_typed as (
+with readable_lines as (
+    select *, readable_json(line) as json
+    from lines
+),
+
+lines_typed as (
     select
         file_index,
         record_number,
         line_number,
         coalesce(line, undecodable) as line,
+        json,
         line is null as is_undecodable,
-        try(json_type(line, ['$', '$.items', '$.customers'])) as types
-    from lines
+        lenient_problem(line) as lenient_problem,
+        try(json_type(json, ['$', '$.items', '$.customers'])) as types
+    from readable_lines
 ),
 
 lines_judged as (
@@ -19,8 +25,8 @@ lines_judged as (
         case
             when is_undecodable then 'not UTF-8'
             when types is null then 'not JSON'
+            when lenient_problem is not null then lenient_problem
             when types[1] <> 'OBJECT' then 'not a JSON object'
-            when has_stray_comma(line) then 'not JSON: a comma before a closing bracket'
             when types[2] not in ('ARRAY', 'NULL') then 'items: not a list'
             when types[3] not in ('ARRAY', 'NULL') then 'customers: not a list'
         end as line_problem
@@ -34,11 +40,12 @@ pages as (
         line_number,
         is_page,
         line_problem,
-        case when is_page and line_problem is null then json_extract_string(line, '$.notification.notificationName') end as notification_name,
+        case when is_page and line_problem is null then json_extract_string(json, '$.notification.notificationName') end as notification_name,
         case
-            when line_problem is not null or not is_page then [line]
-            when types[3] = 'ARRAY' then json_extract(line, '$.customers[*]')::varchar[]
-            else json_extract(line, '$.items[*]')::varchar[]
+            when line_problem is not null then [line]
+            when not is_page then [json]
+            when types[3] = 'ARRAY' then json_extract(json, '$.customers[*]')::varchar[]
+            else json_extract(json, '$.items[*]')::varchar[]
         end as records
     from lines_judged
 )

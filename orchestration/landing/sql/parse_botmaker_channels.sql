@@ -3,7 +3,6 @@ create or replace temp table parsed_botmaker_channels as
 with parsed as (
     select
         * exclude (notification_name),
-        md5(record) as line_md5,
         case when line_problem is null then try(from_json(record, '{
             "id": "VARCHAR", "platform": "VARCHAR", "name": "VARCHAR", "number": "VARCHAR"
         }')) end as channel,
@@ -29,10 +28,7 @@ select
     file_index,
     record_number,
     line_number,
-    line_md5,
     problem,
-    -- A page was judged whole, before it fell into records.
-    false as may_have_stray_comma,
     -- Channels of other kinds carry a secret; it stays in the file.
     case when problem is not null then regexp_replace(record, '("[^"]*token"\s*:\s*")(?:[^"\\]|\\.)*"', '\1…"', 'gi') end as record,
     channel.id as channel_id,

@@ -6,7 +6,6 @@ with parsed as (
     select
         * exclude (notification_name),
         notification_name as page_notification_name,
-        md5(record) as line_md5,
         case when line_problem is null then try(from_json(record, '{
             "sessionId": "VARCHAR", "customerId": "VARCHAR", "contactId": "VARCHAR", "notificationName": "VARCHAR", "notification": {"notificationName": "VARCHAR"},
             "status": {"sent": "VARCHAR", "delivered": "VARCHAR", "read": "VARCHAR", "answered": "VARCHAR", "error": "VARCHAR"}
@@ -43,10 +42,7 @@ select
     file_index,
     record_number,
     line_number,
-    line_md5,
     problem,
-    -- A page was judged whole, before it fell into records.
-    false as may_have_stray_comma,
     case when problem is not null then record end as record,
     nullif(trim(result.sessionId), '') as session_id,
     coalesce(

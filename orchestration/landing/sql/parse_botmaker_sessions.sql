@@ -4,11 +4,12 @@ create or replace temp table parsed_botmaker_sessions as
 with parsed as (
     select
         * exclude (notification_name),
-        md5(record) as line_md5,
         case when line_problem is null then try(from_json(record, '{
             "id": "VARCHAR", "creationTime": "VARCHAR", "startingCause": "VARCHAR",
             "chat": {
-                "chat": {"chatId": "VARCHAR", "channelId": "VARCHAR", "contactId": "VARCHAR"},
+                "chat": {
+                    "chatId": "VARCHAR", "channelId": "VARCHAR", "contactId": "VARCHAR", "userId": "VARCHAR", "parentUserId": "VARCHAR"
+                },
                 "creationTime": "VARCHAR", "isTester": "VARCHAR"
             },
             "events": [{
@@ -42,7 +43,7 @@ judged as (
                 problem_of_time('creationTime', session.creationTime, types[3]),
                 problem_of_text('chat.chat.chatId', session.chat.chat.chatId, types[4]),
                 problem_of_text('chat.chat.channelId', session.chat.chat.channelId, types[5]),
-                problem_of_text('chat.chat.contactId', session.chat.chat.contactId, types[6]),
+                case when types[6] not in ('VARCHAR', 'NULL') then 'chat.chat.contactId: not a string' end,
                 case when types[7] not in ('ARRAY', 'NULL') then 'events: not a list' end,
                 case when types[8] not in ('ARRAY', 'NULL') then 'messages: not a list' end
             )
@@ -57,7 +58,10 @@ items as (
         nullif(session.startingCause, '') as starting_cause,
         session.chat.chat.chatId as chat_id,
         session.chat.chat.channelId as channel_id,
-        session.chat.chat.contactId as contact_id,
+        -- Who has a username may have no number.
+        nullif(trim(session.chat.chat.contactId), '') as contact_id,
+        nullif(session.chat.chat.userId, '') as user_id,
+        nullif(session.chat.chat.parentUserId, '') as parent_user_id,
         readable_time(iso_time(session.chat.creationTime)) as chat_created_at,
         coalesce(lower(session.chat.isTester) = 'true', false) as is_tester,
         unnest(case when session_problem is null then session.events end) as event,
@@ -98,12 +102,9 @@ select
     file_index,
     record_number,
     line_number,
-    line_md5,
     session_problem,
     event_problem,
     message_problem,
-    -- A page was judged whole, before it fell into records.
-    false as may_have_stray_comma,
     case when coalesce(session_problem, event_problem, message_problem) is not null then record end as record,
     place = 1 as is_session,
     has_event,
@@ -114,6 +115,8 @@ select
     chat_id,
     channel_id,
     contact_id,
+    user_id,
+    parent_user_id,
     chat_created_at,
     is_tester,
     events,

@@ -1,35 +1,46 @@
 -- The lines of a batch as typed sends (the contract, section 2); `problem` says why one is none.
 create or replace temp table parsed_sends as
-with parsed as (
+with readable_lines as (
+    select *, readable_json(line) as json
+    from lines
+),
+
+parsed as (
     select
         file_index,
         record_number,
         line_number,
-        md5(coalesce(line, undecodable)) as line_md5,
         coalesce(line, undecodable) as line,
         undecodable is not null as is_undecodable,
-        may_have_stray_comma(line) as may_have_stray_comma,
-        try(from_json(line, '{
+        lenient_problem(line) as lenient_problem,
+        try(from_json(json, '{
             "message_id": "VARCHAR", "sent_at": "VARCHAR", "channel_id": "VARCHAR", "contact_id": "VARCHAR",
             "template_name": "VARCHAR", "template_language": "VARCHAR", "notification_name": "VARCHAR",
             "line_number": "VARCHAR", "customer_id": "VARCHAR", "customer_created_at": "VARCHAR",
             "agent_groups": "VARCHAR", "chat_link": "VARCHAR",
-            "error": {"code": "VARCHAR", "title": "VARCHAR", "details": "VARCHAR"}
+            "error": {
+                "code": "VARCHAR", "title": "VARCHAR", "details": "VARCHAR",
+                "message": "VARCHAR", "error_data": {"details": "VARCHAR"}
+            }
         }')) as send,
-        try(json_type(line, [
+        try(json_type(json, [
             '$.message_id', '$.sent_at', '$.channel_id', '$.contact_id',
             '$.template_name', '$.template_language', '$.notification_name',
             '$.line_number', '$.customer_id', '$.customer_created_at',
             '$.agent_groups', '$.chat_link', '$.error', '$'
         ])) as types
-    from lines
+    from readable_lines
 ),
 
 timed as (
     select
         *,
         time_of(send.sent_at, types[2]) as sent_at,
-        time_of(send.customer_created_at, types[10]) as customer_created_at
+        time_of(send.customer_created_at, types[10]) as customer_created_at,
+        nullif(send.error.code, '') as error_code,
+        -- Meta's own error object has its words in `message` and `error_data.details`.
+        coalesce(nullif(send.error.title, ''), nullif(send.error.message, '')) as error_title,
+        coalesce(nullif(send.error.details, ''), nullif(send.error.error_data.details, '')) as error_details
     from parsed
 ),
 
@@ -39,6 +50,7 @@ judged as (
         case
             when is_undecodable then 'not UTF-8'
             when types is null then 'not JSON'
+            when lenient_problem is not null then lenient_problem
             when types[14] <> 'OBJECT' then 'not a JSON object'
             when trim(coalesce(send.message_id, '')) = '' then 'message_id: missing'
             when types[1] <> 'VARCHAR' then 'message_id: not a string'
@@ -66,10 +78,8 @@ select
     file_index,
     record_number,
     line_number,
-    line_md5,
     problem,
-    may_have_stray_comma and problem is null as may_have_stray_comma,
-    case when problem is not null or may_have_stray_comma then line end as record,
+    case when problem is not null then line end as record,
     send.message_id as message_id,
     sent_at,
     send.channel_id as channel_id,
@@ -88,8 +98,8 @@ select
         ''
     ) as agent_groups,
     nullif(send.chat_link, '') as chat_link,
-    coalesce(types[13] = 'OBJECT', false) as has_error,
-    send.error.code as error_code,
-    send.error.title as error_title,
-    send.error.details as error_details
+    coalesce(error_code, error_title, error_details) is not null as has_error,
+    error_code,
+    error_title,
+    error_details
 from judged;
