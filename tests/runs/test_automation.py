@@ -17,6 +17,7 @@ import httpx
 import pytest
 from dagster import (
     DagsterInstance,
+    DagsterInvalidConfigError,
     DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
