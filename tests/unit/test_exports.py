@@ -345,7 +345,7 @@ def test_an_export_that_fails_leaves_what_was_there(site: Site, monkeypatch: pyt
 
     tsvs = site.tsvs()
     monkeypatch.setattr(manifests, "_write", refused)
-    with pytest.raises(PermissionError):
+    with pytest.raises(StartsError, match="This user may not read or write"):
         site.run({FIRST: [start(9, FIRST)]})
     monkeypatch.undo()
     assert site.tsvs() == tsvs

@@ -462,7 +462,7 @@ def test_a_full_disk_leaves_what_was_published(site: Site, monkeypatch: pytest.M
 
     before = site.months()
     monkeypatch.setattr(versions, "_write_record", full)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(StartsError, match="No space is left on the disk"):
         site.build_and_publish({NOVEMBER: []})
     monkeypatch.undo()
     assert site.months() == before
