@@ -60,7 +60,8 @@ def _specs(feed: Feed) -> list[AssetSpec]:
 def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Feed) -> Iterator[MaterializeResult]:
     with warehouse.open() as connection:
         zone = LandingZone(warehouse.settings.landing, FEED_NAMES)
-        report = land_feed(connection, zone, feed, ErasedPeople.load(warehouse.settings.data))
+        settings, erased = warehouse.settings, ErasedPeople.load(warehouse.settings.data)
+        report = land_feed(connection, zone, feed, erased, reread=settings.reread, max_record_bytes=settings.max_record_bytes)
         _log(context, report)
         for table in feed.tables:
             yield MaterializeResult(asset_key=AssetKey(["raw", table]), metadata=_metadata(connection, table, report))
