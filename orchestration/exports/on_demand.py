@@ -32,7 +32,6 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
         make_folder(folder, settings)
         prepare_cells(published)
         rows = write_tsv(published, draft, settings, condition, values, language, layout)
-        restrict_file(draft, settings, read_only=False)
         _place(settings, draft, path)
     return path, rows
 
@@ -44,6 +43,7 @@ def _place(settings: Settings, draft: Path, path: Path) -> None:
         draft.unlink(missing_ok=True)
         raise StartsError("A run published with another STARTS_CONTACTS or STARTS_MASK_KEY meanwhile. Nothing was exported.")
     try:
+        restrict_file(draft, settings, read_only=False)
         put_in_place(draft, path)
     except FileNotFoundError:
         raise StartsError("A run removed all exports on demand meanwhile. Export again.") from None

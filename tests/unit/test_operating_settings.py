@@ -85,7 +85,7 @@ def test_the_flag_to_read_everything_again_reaches_the_job_alone(
 
     def job(_: Settings) -> SimpleNamespace:
         seen.append(Settings.from_environment().reread)
-        return SimpleNamespace(success=False, all_events=[])
+        return SimpleNamespace(success=False, all_events=[], run_id="1")
 
     monkeypatch.setattr("orchestration.cli.run._run_job", job)
     monkeypatch.setenv("STARTS_DATA", str(tmp_path))
