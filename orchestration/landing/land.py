@@ -118,7 +118,8 @@ def _land_files(
     whole, damaged = _parse_what_is_whole(connection, feed, names_by_content)
     new_to_ledger = [error for error in damaged if error.new_file.sha256 not in in_ledger]
     records, rejected = _commit_batch(connection, feed, whole, new_to_ledger, hashed, load_id)
-    connection.execute(f"drop table if exists {feed.parsed_table}")
+    for table in feed.parsed:
+        connection.execute(f"drop table if exists {table}")
     report.files_known += len(hashed) - len(names_by_content)
     report.files_landed += len(whole)
     report.files_set_aside += [f"{error.new_file.file.name}: {error.reason}" for error in damaged]
@@ -209,13 +210,13 @@ def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[
         connection.execute(statement, {"landed_at": landed_at, "load_id": load_id})
     _write_rejected_records(connection, feed, landed_at)
     connection.execute(
-        f"""
+        """
         create or replace temp table file_counts as
         select
             file_index,
             count(distinct record_number) as records,
-            count(distinct record_number) filter ({_any_problem(feed)}) as rejected
-        from {feed.parsed_table}
+            count(distinct record_number) filter (problem is not null) as rejected
+        from parsed_records
         group by file_index
         """
     )
@@ -235,10 +236,6 @@ def _lines_of(files: list[_NewFile], damaged: list[_DamagedNewFileError]) -> Ite
             return
 
 
-def _any_problem(feed: Feed) -> str:
-    return f"coalesce({', '.join(feed.problems)}) is not null"
-
-
 def _register_files(connection: duckdb.DuckDBPyConnection, files: Iterable[_NewFile]) -> None:
     rows = [
         {"file_index": index, "file_name": new.file.name, "content_sha256": new.sha256, "bytes": new.file.bytes}
@@ -252,21 +249,20 @@ def _register_files(connection: duckdb.DuckDBPyConnection, files: Iterable[_NewF
 
 
 def _write_rejected_records(connection: duckdb.DuckDBPyConnection, feed: Feed, landed_at: datetime) -> None:
-    problems = ", ".join(feed.problems)
     connection.execute(
-        f"""
+        """
         insert into raw.rejected_records by name
         select
             $feed as feed,
             any_value(f.file_name) as file_name,
             p.line_number,
-            array_to_string(list_sort(list_distinct(flatten(list([{problems}])))), '; ') as reason,
+            array_to_string(list_sort(list_distinct(list(p.problem))), '; ') as reason,
             any_value(p.record) as record,
             any_value(f.content_sha256) as content_sha256,
             $landed_at as landed_at
-        from {feed.parsed_table} as p
+        from parsed_records as p
         inner join batch_files as f using (file_index)
-        where {_any_problem(feed)}
+        where p.problem is not null
         group by p.file_index, p.record_number, p.line_number
         """,
         {"feed": feed.name, "landed_at": landed_at},

@@ -132,3 +132,12 @@ select
     message."from" as sender,
     nullif(message.content.whatsAppTemplateName, '') as message_template_name
 from problems;
+
+create or replace temp view parsed_records as
+select
+    file_index,
+    record_number,
+    line_number,
+    coalesce(session_problem, event_problem || '; ' || message_problem, event_problem, message_problem) as problem,
+    record
+from parsed_botmaker_sessions;
