@@ -12,6 +12,7 @@ from orchestration.defs.assets.outputs import (
     session_starts_tsv,
     session_starts_tsv_of_days,
 )
+from orchestration.defs.assets.silence import no_feed_or_line_is_silent
 from orchestration.defs.jobs import (
     botmaker_backfill,
     botmaker_starts,
@@ -23,6 +24,10 @@ from orchestration.defs.jobs import (
 from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.schedules import botmaker_daily, botmaker_weekly_sweep, daily_export, hourly
 from orchestration.defs.sensors import new_files, tell_of_failures
+from orchestration.file_rights import restrict_new_files
+
+# Dagster's daemon and web interface import this in the processes in which runs work.
+restrict_new_files()
 
 defs = Definitions(
     assets=[
@@ -38,6 +43,7 @@ defs = Definitions(
         session_starts_tsv_of_days,
         session_starts_selection_tsv,
     ],
+    asset_checks=[no_feed_or_line_is_silent],
     jobs=[conversation_starts, export_days, export_on_demand, publish_to_postgres, botmaker_starts, botmaker_backfill],
     schedules=[hourly, daily_export, botmaker_daily, botmaker_weekly_sweep],
     sensors=[new_files, tell_of_failures],

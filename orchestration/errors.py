@@ -1,5 +1,133 @@
-"""The one error that speaks to the person who runs the job."""
+"""Errors that an operator can fix, each as a sentence that says what happened and what to do."""
+
+import errno
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 
 class StartsError(Exception):
-    """Something the operator can mend; the message says what happened and what to do."""
+    """Something that an operator can fix; the message says what happened and what to do. It is never retried."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of error of the machine: how the operating system numbers it, how DuckDB and SQLite word it, and what to do.
+
+    `advice` holds `{place}`: the file that is concerned, or what stands for it where the error does not name one.
+    """
+
+    errnos: frozenset[int]
+    texts: re.Pattern[str]
+    advice: str
+
+    def error(self, path: str | None) -> StartsError:
+        return StartsError(self.advice.format(place=path or "the data folder or Dagster's home"))
+
+
+_MEMORY = _Kind(
+    frozenset({errno.ENOMEM}),
+    re.compile(r"Out of Memory Error|Cannot allocate memory"),
+    "Memory ran out. Close other programs, or use a machine with more memory, and run again.",
+)
+
+# The texts are those of the C library, which DuckDB appends to its own, and of SQLite, which Dagster keeps its runs in.
+# The order matters: a temporary file that does not fit on the disk is an error of memory to DuckDB.
+_KINDS = (
+    _Kind(
+        frozenset({errno.ENOSPC, errno.EDQUOT}),
+        re.compile(r"No space left on device|Disk quota exceeded|max_temp_directory_size|database or disk is full"),
+        "No space is left on the disk of {place}. Free some and run again: the next run goes on from what was committed.",
+    ),
+    _Kind(
+        frozenset({errno.EFBIG}),
+        re.compile(r"File too large"),
+        "{place} would become larger than this user or this file system allows. Raise the limit (`ulimit -f`), or set STARTS_DATA "
+        "to another file system, and run again.",
+    ),
+    _Kind(
+        frozenset({errno.EROFS}),
+        re.compile(r"Read-only file system"),
+        "{place} is on a file system that is mounted read-only. Mount it for writing, or set STARTS_DATA to another folder.",
+    ),
+    _Kind(
+        frozenset({errno.EACCES, errno.EPERM}),
+        re.compile(r"Permission denied|Operation not permitted|attempt to write a readonly database|unable to open database file"),
+        "This user may not read or write {place}. Give it the right to, and run again.",
+    ),
+    _Kind(
+        frozenset({errno.EMFILE, errno.ENFILE}),
+        re.compile(r"Too many open files"),
+        "Too many files are open, so {place} cannot be opened. Raise the limit (`ulimit -n 4096`, or LimitNOFILE= in a systemd unit) "
+        "and run again.",
+    ),
+    _MEMORY,
+    _Kind(
+        frozenset({errno.EIO}),
+        re.compile(r"Input/output error|disk I/O error"),
+        "The disk or share of {place} fails to read or write. Check it (`dmesg` shows its errors), then run again.",
+    ),
+    _Kind(
+        frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG}),
+        re.compile(r"Not a directory|Is a directory|Too many levels of symbolic links|File name too long"),
+        "Something else is in the place of {place}, or its name cannot be used. Remove or rename it and run again.",
+    ),
+    _Kind(
+        frozenset(),
+        re.compile(r"database disk image is malformed|file is not a database"),
+        "Dagster's records of runs are damaged. Delete the files below DAGSTER_HOME (by default the folder .dagster in the data "
+        "folder) and run again: only the history of runs is lost.",
+    ),
+)
+
+# What DuckDB says of files and of memory. Its other errors may quote data, in which any text can stand.
+_DUCKDB_TEXT = re.compile(r"^\s*(?:\w+: )?((?:IO|Out of Memory|TransactionContext|FATAL) Error: .*(?:\n.*)?)", re.MULTILINE)
+QUOTED_FILE = re.compile(r'file "([^"]+)"')
+
+
+def in_words(error: BaseException) -> StartsError | None:
+    """Return what to do about an error, or about one that it was raised from or while handling; None where it is not the machine's."""
+    for link in chain_of(error):
+        if isinstance(link, OSError):
+            for kind in _KINDS:
+                if link.errno in kind.errnos:
+                    return kind.error(link.filename)
+        elif isinstance(link, MemoryError):
+            return _MEMORY.error(None)
+        elif (text := text_of_machine_error(link)) is not None:
+            for kind in _KINDS:
+                if kind.texts.search(text):
+                    named = QUOTED_FILE.search(text)
+                    return kind.error(named and named[1])
+    return None
+
+
+@contextmanager
+def operator_errors(in_words: Callable[[BaseException], StartsError | None] = in_words) -> Iterator[None]:
+    """Raise what the operator can fix as a `StartsError`: a full disk, a missing right, exhausted memory; leave other errors alone."""
+    try:
+        yield
+    except StartsError:
+        raise
+    except Exception as error:
+        explained = in_words(error)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and, in turn, what each was raised from or while handling: a failed rollback hides why it was tried."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def text_of_machine_error(error: BaseException) -> str | None:
+    """Return what DuckDB or SQLite says of files and memory in an error, also where dbt quotes it; None for any other error."""
+    if type(error).__module__ == "sqlite3":
+        return str(error)
+    found = _DUCKDB_TEXT.search(str(error))
+    return found[1] if found is not None else None

@@ -1,9 +1,10 @@
-"""The spelling rules of people and lines (contract, section 2.1), for what works outside dbt: masking, erasure, landing.
+"""The spelling rules of people, lines and sessions (contract, sections 2.1 and 4.6), for what works outside dbt: landing, masking, erasure.
 
-The rules stand in `dbt_project/macros/identifiers.sql` alone; this module makes DuckDB macros of them.
+The rules stand in `dbt_project/macros` alone; this module makes DuckDB macros of them.
 """
 
 from functools import cache
+from types import SimpleNamespace
 
 import duckdb
 import jinja2
@@ -13,21 +14,42 @@ from orchestration.settings import DBT_PROJECT_DIR
 
 @cache
 def _macros() -> str:
-    source = (DBT_PROJECT_DIR / "macros" / "identifiers.sql").read_text(encoding="utf-8")
-    rules = vars(jinja2.Environment(autoescape=False).from_string(source).module)
-    shown, compared = rules["contact_id_shown"]("given"), rules["comparable_identifier"]("shown")
-    number, user_id = rules["is_number"]("identifier"), rules["is_user_id"]("identifier")
+    environment = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
+    environment.globals["dbt"] = SimpleNamespace(type_string=lambda: "varchar")
+
+    def load(name: str) -> dict:
+        return vars(environment.from_string((DBT_PROJECT_DIR / "macros" / name).read_text(encoding="utf-8")).module)
+
+    dialect = load("dialect.sql")
+    environment.globals |= {"matches": dialect["duckdb__matches"], "utc_second": dialect["duckdb__utc_second"]}
+    people, sessions = load("identifiers.sql"), load("botmaker.sql")
     return f"""
-        create or replace temp macro contact_id_shown(given) as ({shown});
-        create or replace temp macro comparable_shown(shown) as ({compared});
+        create or replace temp macro contact_id_shown(given) as ({people["contact_id_shown"]("given")});
+        create or replace temp macro comparable_shown(shown) as ({people["comparable_identifier"]("shown")});
         create or replace temp macro comparable_identifier(given) as comparable_shown(contact_id_shown(given));
-        create or replace temp macro is_number(identifier) as ({number});
-        create or replace temp macro is_user_id(identifier) as ({user_id});
+        create or replace temp macro is_number(identifier) as ({people["is_number"]("identifier")});
+        create or replace temp macro is_user_id(identifier) as ({people["is_user_id"]("identifier")});
+        create or replace temp macro comparable_session_id(session_id) as ({sessions["comparable_session_id"]("session_id")});
+        -- The text in an id that is base64 behind its prefix, as a wamid is; what is no text in it is a space.
+        create or replace temp macro text_in_id(id) as regexp_replace(
+            cast(try(from_base64(rpad(
+                translate(regexp_extract(id, '([A-Za-z0-9+/_-]+)=*$', 1), '-_', '+/'),
+                cast(ceil(length(regexp_extract(id, '([A-Za-z0-9+/_-]+)=*$', 1)) / 4.0) * 4 as integer), '='
+            ))) as varchar),
+            '\\\\x[0-9A-F]{{2}}', ' ', 'g'
+        );
+        -- The first number of eight digits or more that an id holds, in clear or in base64.
+        create or replace temp macro number_in_id(id) as coalesce(
+            nullif(regexp_extract(text_in_id(id), '[0-9]{{8,}}'), ''),
+            nullif(regexp_extract(id, '[0-9]{{8,}}'), '')
+        );
     """
 
 
 def create_identifier_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the macros `contact_id_shown`, `comparable_identifier`, `is_number` and `is_user_id`, each of one text as it was given."""
+    """Create the macros of one text as it was given: `contact_id_shown`, `comparable_identifier`, `is_number`, `is_user_id`,
+    `comparable_session_id`, `text_in_id` and `number_in_id`.
+    """
     connection.execute(_macros())
 
 

@@ -1,17 +1,37 @@
 """The working DuckDB file: one writer at a time, and every connection with the same settings."""
 
+import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
 
 import duckdb
 from filelock import FileLock, Timeout
 
-from orchestration.errors import StartsError
+from orchestration.errors import QUOTED_FILE, StartsError, chain_of, in_words, operator_errors, text_of_machine_error
+from orchestration.file_rights import restrict_existing_files
+from orchestration.landing.migrations import prepare_raw_schema, raw_schema_version
 from orchestration.settings import Settings
 
 # A writer killed a moment ago may still be going down; DuckDB's own lock goes with its process.
 _WAIT_FOR_FILE_SECONDS = 20.0
+
+# DuckDB 1.5's words. A damaged file is reported as one of these when it is opened, or when the damaged block is read.
+_LOCKED = re.compile(r"Could not set lock on file")
+_DAMAGED = re.compile(
+    r"Corrupt (?:database|WAL) file|not a valid DuckDB database file|Failure while replaying WAL|Could not read enough bytes from file"
+    r"|older development version of DuckDB|created with DuckDB version|database has been invalidated because of a previous fatal error"
+)
+_NEWER = re.compile(r"created with a newer version of DuckDB")
+
+# The main header: a checksum of 8 bytes, then these.
+_MAGIC, _MAGIC_OFFSET = b"DUCK", 8
+
+
+class DamagedWarehouseError(StartsError):
+    """The warehouse cannot be read, and has to be built again from the landing zone."""
 
 
 @contextmanager
@@ -21,7 +41,7 @@ def writer_lock(settings: Settings) -> Iterator[None]:
     The lock is the operating system's (flock), so a killed run never leaves it behind.
     """
     prepare_data_folder(settings)
-    lock = FileLock(settings.lock_path, timeout=0)
+    lock = FileLock(settings.lock_path, timeout=0, mode=settings.files_mode.rights)
     try:
         lock.acquire()
     except Timeout:
@@ -44,7 +64,7 @@ def writer_lock_where_landed(settings: Settings) -> Iterator[None]:
     )
     if not settings.warehouse_path.exists():
         raise nothing_landed
-    with writer_lock(settings):
+    with warehouse_errors(settings), writer_lock(settings):
         with open_warehouse(settings) as connection:
             tables = connection.execute("from duckdb_tables() where schema_name = 'raw' and table_name = 'landed_files'").fetchall()
         if not tables:
@@ -59,6 +79,7 @@ def prepare_data_folder(settings: Settings) -> None:
         settings.data.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+        restrict_existing_files(settings)
     except OSError as error:
         raise StartsError(
             f"The data folder {settings.data} cannot be written to ({error.strerror}). "
@@ -68,26 +89,93 @@ def prepare_data_folder(settings: Settings) -> None:
 
 @contextmanager
 def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the working file for the time of a `with` block; times are read and written as UTC."""
-    connection = _connect(settings)
-    try:
-        connection.execute("set timezone = 'UTC'")
-        yield connection
-    finally:
-        connection.close()
+    """Open the working file for the time of a `with` block; times are read and written as UTC.
+
+    One of an older version of the project is brought up to date. Raises `StartsError` for one of a newer version and for what the
+    operator can fix, also inside the block, and `DamagedWarehouseError` where the file cannot be read.
+    """
+    with warehouse_errors(settings):
+        connection = _connect(settings)
+        try:
+            connection.execute("set timezone = 'UTC'")
+            if raw_schema_version(connection):
+                prepare_raw_schema(connection)
+            yield connection
+        finally:
+            connection.close()
+
+
+def warehouse_errors(settings: Settings) -> AbstractContextManager[None]:
+    """Raise as `StartsError` what an operator can fix: a damaged warehouse, a full disk, a missing right."""
+    return operator_errors(partial(error_in_words, settings))
+
+
+def error_in_words(settings: Settings, error: BaseException) -> StartsError | None:
+    """Return what an operator can do about an error of DuckDB, of dbt or of the system; None where nobody but a developer can."""
+    for text in filter(None, map(text_of_machine_error, chain_of(error))):
+        named = QUOTED_FILE.search(text)
+        is_ours = named is None or Path(named[1]) in (settings.warehouse_path, _log_of(settings.warehouse_path))
+        if is_ours and _DAMAGED.search(text):
+            return _damaged(settings, text.splitlines()[0])
+    return in_words(error)
+
+
+def _damaged(settings: Settings, detail: str) -> DamagedWarehouseError:
+    return DamagedWarehouseError(
+        f"The warehouse {settings.warehouse_path} is damaged ({detail}). What was published before can still be read. Build the "
+        "warehouse again from the landing zone: `python -m orchestration rebuild --from-landing`. What came from files that are no "
+        "longer in the landing zone is lost with it, so put those back first if you have them."
+    )
+
+
+def remove_warehouse(settings: Settings) -> None:
+    """Delete the working file and what DuckDB keeps beside it; the caller holds the writer's lock."""
+    # The log first: a log without its database is harmless, and one beside a new database would be replayed into that.
+    for path in (_log_of(settings.warehouse_path), settings.warehouse_path):
+        path.unlink(missing_ok=True)
 
 
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+    path = settings.warehouse_path
+    if not path.exists():
+        _create(path)
+    elif not _is_duckdb_file(path):
+        # DuckDB would look for an extension that reads a SQLite file, on the internet.
+        raise _damaged(settings, "it is no DuckDB file")
     give_up_at = time.monotonic() + _WAIT_FOR_FILE_SECONDS
     while True:
         try:
-            return duckdb.connect(str(settings.warehouse_path))
+            return duckdb.connect(str(path))
         except duckdb.IOException as error:
-            if "lock" not in str(error).lower():
-                raise StartsError(f"The warehouse {settings.warehouse_path} cannot be opened: {error}") from error
+            if _NEWER.search(str(error)):
+                raise StartsError(
+                    f"The warehouse {path} was written by a newer version of DuckDB than {duckdb.__version__}, which runs here. "
+                    "Bring this installation up to date, or set STARTS_DATA to another folder."
+                ) from error
+            if not _LOCKED.search(str(error)):
+                raise
             if time.monotonic() > give_up_at:
                 raise StartsError(
-                    f"Another program holds {settings.warehouse_path} open. Close it and run again; "
+                    f"Another program holds {path} open. Close it and run again; "
                     f"BI tools and notebooks read {settings.published_database} instead."
                 ) from error
             time.sleep(0.25)
+
+
+def _create(path: Path) -> None:
+    """Create an empty database in one step: a kill or a full disk must not leave half a file that no later run can open."""
+    draft = path.with_name(f".{path.name}.new")
+    remove = (draft, _log_of(draft), _log_of(path))
+    for left_over in remove:
+        left_over.unlink(missing_ok=True)
+    duckdb.connect(str(draft)).close()
+    draft.replace(path)
+
+
+def _is_duckdb_file(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(_MAGIC_OFFSET + len(_MAGIC))[_MAGIC_OFFSET:] == _MAGIC
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")

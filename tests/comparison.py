@@ -43,6 +43,8 @@ def _assert_ledger(run: Pipeline, expected: reference.Expected) -> None:
         for row in run.rows("raw.landed_files", published=False)
     }
     assert ledger == expected.ledger
+    other_kinds = [row["_file_name"] for row in run.rows("raw.webhook_other_kinds", published=False)]
+    assert sorted(other_kinds) == sorted(expected.other_kinds)
 
 
 def _tsvs(run: Pipeline) -> dict[str, list[list[str]]]:

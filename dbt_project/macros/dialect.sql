@@ -68,6 +68,11 @@
     struct_pack(first := hash({{ columns }}), second := hash('second', {{ columns }}))
 {%- endmacro %}
 
+{# Sessions compare times by whole seconds, cut off: webhooks know no fractions (contract, section 4.3). #}
+{% macro whole_second(timestamp) -%}
+    date_trunc('second', {{ timestamp }})
+{%- endmacro %}
+
 {# The second, in UTC, of a text that is a time in ISO 8601 with an offset; null where there is no such time. #}
 {% macro utc_second(text) -%}
     {{ return(adapter.dispatch('utc_second')(text)) }}

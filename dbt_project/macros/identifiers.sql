@@ -12,6 +12,9 @@
     {%- endset -%}
     {%- set digits = "translate(" ~ bare ~ ", '+ ().-', '')" -%}
     case
+        -- Most are digits already, and the expressions below cost ten times as much.
+        when translate({{ text }}, '0123456789', '') = '' then {{ text }}
+        when {{ bare }} = '' then {{ text }}
         when {{ digits }} = '' or translate({{ digits }}, '0123456789', '') <> '' then {{ bare }}
         else {{ digits }}
     end

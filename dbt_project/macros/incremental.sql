@@ -1,8 +1,8 @@
 {# How a run finds its work. Two watermarks, both on load time and never on event time:
 
-   - a state model (sends, statuses, inbound messages) merges the loads it has not seen itself:
+   - a state model (sends, statuses, inbound messages) merges the loads that it has not seen itself:
      `loads_not_merged`;
-   - everything after it recomputes the conversations touched since the last build that passed every
+   - everything after it recomputes the people touched since the last build that passed every
      check: `built_through_load_id`. A build that failed or was killed moves nothing, so the next one
      does its work again. #}
 
@@ -25,7 +25,7 @@
 {%- endmacro %}
 
 {% macro built_through_load_id() -%}
-    {%- set builds = source('raw', 'builds') -%}
+    {%- set builds = source('state', 'builds') -%}
     {%- if execute and not flags.FULL_REFRESH -%}
         {%- set watermark = run_query('select coalesce(max(through_load_id), 0) from ' ~ builds ~ ' where finished_at is not null') -%}
         {{ return(watermark.columns[0].values()[0] | int) }}
@@ -33,11 +33,21 @@
     {{ return(0) }}
 {%- endmacro %}
 
-{# The conversation is a touched one; every one is when there is nothing to build upon. #}
-{% macro is_touched() -%}
-    {%- set touched = ref('int_conversations_touched') -%}
+{# The newest load there is: what this build's changes are stamped with. #}
+{% macro newest_load_id() -%}
+    (select coalesce(max(landed_files.load_id), 0) from {{ source('raw', 'landed_files') }} as landed_files)
+{%- endmacro %}
+
+{# Loads that came after the last finished build; all of them when there is nothing to build upon. #}
+{% macro loads_not_built(load_id) -%}
+    {{ load_id }} > {{ built_through_load_id() }}
+{%- endmacro %}
+
+{# The identifier is one of a person to recompute; every person is when there is nothing to build upon. #}
+{% macro is_to_recompute(identifier='contact_identifier') -%}
+    {%- set people = ref('int_people_to_recompute') -%}
     {%- if built_through_load_id() > 0 -%}
-    conversation_key in (select touched.conversation_key from {{ touched }} as touched)
+    {{ identifier }} in (select people_to_recompute.identifier from {{ people }} as people_to_recompute)
     {%- else -%}
     true
     {%- endif -%}

@@ -6,7 +6,8 @@
     botmaker/channels/<time of the fetch>/page-00001.json.zst, botmaker/whatsapp_templates/…
 
 The folder of the pages that belong together is a *book*. Its last page ends in `.last.json.zst`, so a
-listing tells what is complete, and no page need be read. A book begun anew is called `<book>_2`.
+listing tells what is complete, and no page need be read. A book that was begun again is called `<book>_2`; an empty
+`page-00000.json.zst` in it means that it is to be begun again.
 """
 
 import hashlib
@@ -47,6 +48,11 @@ class Book:
     def newest_page_name(self) -> str:
         return self.page_name(self.pages, is_last=self.is_complete)
 
+    @property
+    def page_names(self) -> list[str]:
+        """The names of all pages of a complete book."""
+        return [self.page_name(number, is_last=number == self.pages) for number in range(1, self.pages + 1)]
+
     def anew(self) -> "Book":
         return Book(self.name, self.attempt + 1)
 
@@ -72,10 +78,6 @@ class PageStore:
             return pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read()
         except OSError as error:
             raise StartsError(f"{name} in the landing zone is damaged ({error}). Remove its folder, and run again.") from error
-
-    def bodies(self, book: Book) -> list[bytes]:
-        """Read the pages of a complete book."""
-        return [self.read(book.page_name(number, is_last=number == book.pages)) for number in range(1, book.pages + 1)]
 
 
 def books_of(names: Iterable[str]) -> dict[str, Book]:

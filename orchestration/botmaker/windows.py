@@ -43,7 +43,11 @@ class Window:
     @classmethod
     def from_name(cls, name: str) -> "Window | None":
         match = _WINDOW_NAME.fullmatch(name)
-        return cls(_from_stamp(match[1]), _from_stamp(match[2])) if match else None
+        try:
+            return cls(_from_stamp(match[1]), _from_stamp(match[2])) if match else None
+        except ValueError:
+            # A folder that somebody else made, such as of a 30th of February.
+            return None
 
     def __str__(self) -> str:
         return f"{api_time(self.start)} to {api_time(self.end)}"
@@ -73,7 +77,10 @@ class Fetch:
         period = Window.from_name(match[1]) if match else None
         if match is None or period is None or match[2] not in set(Kind):
             return None
-        return cls(Kind(match[2]), period, _from_stamp(match[3]))
+        try:
+            return cls(Kind(match[2]), period, _from_stamp(match[3]))
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -126,10 +133,12 @@ def planned(
     asked: Asked, settings: BotmakerSettings, *, zone: str, known: Collection[Fetch], is_finished: Callable[[Fetch], bool], now: datetime
 ) -> list[Fetch]:
     """Say what to fetch: first what was left unfinished, as it was; then what is new since. Raises `StartsError`."""
-    last = max((fetch for fetch in known if _is_like(fetch, asked)), key=lambda fetch: fetch.stamped_at, default=None)
     stamped_at = now
     while any(fetch.stamped_at == stamped_at for fetch in known):
         stamped_at += timedelta(seconds=1)
+    # A clock that was ahead once must not end all fetching until that time has come.
+    known = [fetch for fetch in known if fetch.period.end <= now]
+    last = max((fetch for fetch in known if _is_like(fetch, asked)), key=lambda fetch: fetch.stamped_at, default=None)
     fresh = Fetch(asked.kind, _fresh_period(asked, settings, zone, known, now), stamped_at)
     if last is None or is_finished(last):
         return [fresh]

@@ -25,7 +25,7 @@ def docs_command(_: Namespace) -> int:
     # Imported late: dbt takes a second to load.
     from dbt.cli.main import dbtRunner
 
-    from orchestration.transform.runner import warehouse_in_environment
+    from orchestration.transform.invocation import warehouse_in_environment
 
     folders = ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
     with warehouse_in_environment(settings):

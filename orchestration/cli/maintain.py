@@ -1,4 +1,4 @@
-"""`python -m orchestration rebuild | replay | erase`: what an operator does to a warehouse by hand.
+"""`python -m orchestration rebuild | replay`: what an operator does to a warehouse by hand.
 
 Each prepares the warehouse and then runs the job, whose exit codes it returns; 2 when it could not start.
 """
@@ -11,28 +11,31 @@ from orchestration.cli.run import run_command
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.erasure import check_contact, comparable, erase_contact, files_that_hold
+from orchestration.maintenance.from_landing import remove_warehouse_for_landing
 from orchestration.maintenance.replay import forget_files_with_rejections
 from orchestration.settings import Settings
-from orchestration.transform.builds import disown_builds
+from orchestration.transform.builds import invalidate_builds
 from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
 
 def add_to(commands: Any) -> None:
     rebuild = commands.add_parser("rebuild", help="build everything anew from the raw tables")
     rebuild.set_defaults(command=rebuild_command)
+    rebuild.add_argument(
+        "--from-landing", action="store_true", help="also read the whole landing zone again, into a new warehouse: for a damaged one"
+    )
     replay = commands.add_parser("replay", help="read the files again of which records were rejected")
     replay.set_defaults(command=replay_command)
-    erase = commands.add_parser("erase", help="erase a contact from everything below the data folder")
-    erase.set_defaults(command=erase_command)
-    erase.add_argument("contact", help="the contact's number or user id")
 
 
 def rebuild_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
-        with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
-            disown_builds(warehouse)
+        if chosen.from_landing:
+            remove_warehouse_for_landing(settings)
+        else:
+            with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
+                invalidate_builds(warehouse)
     except StartsError as error:
         return _could_not_start("rebuild", error)
     return run_command(chosen)
@@ -50,28 +53,6 @@ def replay_command(chosen: Namespace) -> int:
         return 0
     print(f"To be read again: {', '.join(files)}")
     return run_command(chosen)
-
-
-def erase_command(chosen: Namespace) -> int:
-    try:
-        check_contact(chosen.contact)
-        settings = Settings.from_environment()
-        with writer_lock_where_landed(settings):
-            erasure = erase_contact(settings, chosen.contact)
-    except StartsError as error:
-        return _could_not_start("erase", error)
-    exit_code = run_command(chosen)
-    if exit_code:
-        print("The raw tables are clean, but the marts and files are not yet: mend what failed and run again.", file=sys.stderr)
-        return exit_code
-    left = files_that_hold(settings.data, comparable(chosen.contact))
-    print("  erased     " + (", ".join(f"{rows:,} of {table}" for table, rows in erasure.rows.items() if rows) or "nothing: not known"))
-    if erasure.landing_files:
-        print(f"  not ours   the landing zone still holds the contact, in: {', '.join(erasure.landing_files)}")
-    if left:
-        print(f"  LEFT       these files still hold the contact: {', '.join(map(str, left))}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _could_not_start(command: str, error: StartsError) -> int:

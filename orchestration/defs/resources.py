@@ -2,12 +2,16 @@
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 
 import duckdb
-from dagster import ConfigurableResource, Failure, InitResourceContext
+from dagster import ConfigurableResource, Failure, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
-from orchestration.errors import StartsError
+from orchestration.defs.retention import forget_old_runs
+from orchestration.errors import StartsError, operator_errors
+from orchestration.exports.manifest import recover_exports
+from orchestration.publication.versions import recover_publication
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, writer_lock
 
@@ -28,27 +32,41 @@ class WarehouseResource(ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["WarehouseResource", None, None]:
-        with operator_errors():
+        with operator_failures():
             self._settings = Settings.from_environment()
         self._is_locked = False
         with ExitStack() as self._until_run_ends:
             yield self
+        self._forget_old_runs(context)
+
+    def _forget_old_runs(self, context: InitResourceContext) -> None:
+        if context.run is None or context.instance is None or not context.instance.is_persistent:
+            return
+        try:
+            forget_old_runs(context.instance, context.run.job_name, self._settings.keep_runs_days, datetime.now(UTC))
+        except Exception as error:  # each of Dagster's storages has its own
+            # The run has done its work; the next one deletes what is left.
+            get_dagster_logger().warning(f"Dagster's old runs could not be deleted: {error}")
 
     @contextmanager
     def open(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
-        """Open the file; what the operator can mend becomes a failure that says how, also inside the `with` block."""
-        with operator_errors():
+        """Open the file; what the operator can fix becomes a failure that says how, also inside the `with` block."""
+        with operator_failures():
             if not self._is_locked:
                 self._until_run_ends.enter_context(writer_lock(self._settings))
                 self._is_locked = True
+                # What a killed run left half replaced is finished or taken back before anything else happens.
+                recover_publication(self._settings)
+                recover_exports(self._settings)
             with open_warehouse(self._settings) as connection:
                 yield connection
 
 
 @contextmanager
-def operator_errors() -> Generator[None, None, None]:
-    """Turn an error that the operator can mend into a failure whose description says how."""
+def operator_failures() -> Generator[None, None, None]:
+    """Turn an error that the operator can fix into a failure whose description says how; it is not retried."""
     try:
-        yield
+        with operator_errors():
+            yield
     except StartsError as error:
         raise Failure(description=str(error), allow_retries=False) from error

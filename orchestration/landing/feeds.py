@@ -13,19 +13,17 @@ READER_VERSION = 2
 class Feed:
     """A folder of the landing zone.
 
-    `parse_sql` turns a batch's `lines` into typed rows in temporary tables and a view `parsed_records` of them
-    (`file_index`, `record_number`, `line_number`, `problem`, `record`: one row or more per record, with what is wrong
-    with it or null); `land_sql` puts the good rows into `tables` of schema `raw`.
-    `parsed` names the temporary tables and the columns of each that hold an identifier of a person (contract,
-    section 2.1), as the record has it: a row with an identifier of an erased person must not land (section 3), so
-    such rows are to be deleted between `parse_sql` and `land_sql`.
+    `parse_sql` turns a batch's `lines` into typed rows in temporary tables, `parsed_tables`, and makes a view
+    `parsed_records` of them: file_index, record_number, line_number, problem, record; one row or more per record, with what
+    is wrong with it, or null. `land_sql` puts the good rows into `tables` of schema `raw`. Between the two, rows may be
+    taken out: those of files that were not read whole, and of people who were erased (see `erased`).
     """
 
     name: str
     parse_sql: str
     land_sql: str
+    parsed_tables: tuple[str, ...]
     tables: tuple[str, ...]
-    parsed: dict[str, tuple[str, ...]]
 
 
 def _sql(name: str) -> str:
@@ -40,45 +38,40 @@ SENDS = Feed(
     name="sends",
     parse_sql=_sql("parse_sends.sql"),
     land_sql=_sql("land_sends.sql"),
+    parsed_tables=("parsed_sends",),
     tables=("sends",),
-    parsed={"parsed_sends": ("contact_id",)},
 )
 
 WEBHOOKS = Feed(
     name="webhooks",
     parse_sql=_sql("parse_webhooks.sql"),
     land_sql=_sql("land_webhooks.sql"),
+    parsed_tables=("parsed_statuses", "parsed_messages", "parsed_echoes", "parsed_identities"),
     tables=("webhook_statuses", "webhook_messages", "webhook_echoes", "webhook_identities", "webhook_other_kinds"),
-    parsed={
-        "parsed_statuses": ("recipient_id", "recipient_user_id", "recipient_parent_user_id"),
-        "parsed_messages": ("sender_id", "sender_user_id", "sender_parent_user_id"),
-        "parsed_echoes": ("recipient_id",),
-        "parsed_identities": ("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id"),
-    },
 )
 
 BOTMAKER_SESSIONS = Feed(
     name="botmaker/sessions",
     parse_sql=_PAGED_RECORDS_SQL + _sql("parse_botmaker_sessions.sql"),
     land_sql=_sql("land_botmaker_sessions.sql"),
+    parsed_tables=("parsed_botmaker_sessions",),
     tables=("botmaker_sessions", "botmaker_session_events", "botmaker_session_messages"),
-    parsed={"parsed_botmaker_sessions": ("contact_id", "user_id", "parent_user_id")},
 )
 
 BOTMAKER_SENT_RESULTS = Feed(
     name="botmaker/sent_results",
     parse_sql=_PAGED_RECORDS_SQL + _sql("parse_botmaker_sent_results.sql"),
     land_sql=_sql("land_botmaker_sent_results.sql"),
+    parsed_tables=("parsed_botmaker_sent_results",),
     tables=("botmaker_sent_results",),
-    parsed={"parsed_botmaker_sent_results": ("contact_id",)},
 )
 
 BOTMAKER_CHANNELS = Feed(
     name="botmaker/channels",
     parse_sql=_PAGED_RECORDS_SQL + _sql("parse_botmaker_channels.sql"),
     land_sql=_sql("land_botmaker_channels.sql"),
+    parsed_tables=("parsed_botmaker_channels",),
     tables=("botmaker_channels",),
-    parsed={"parsed_botmaker_channels": ()},
 )
 
 BOTMAKER_FEEDS = (BOTMAKER_SESSIONS, BOTMAKER_SENT_RESULTS, BOTMAKER_CHANNELS)

@@ -4,18 +4,24 @@ A batch of files is one transaction: its rows, its rejected records and its line
 together or not at all, so a kill at any moment costs at most the batch that was under way.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from orchestration.files import sha256_of
-from orchestration.landing.feeds import MACROS_SQL, RAW_SCHEMA_SQL, READER_VERSION, Feed
-from orchestration.landing.lines import LINES_SCHEMA, DamagedFileError, read_lines
-from orchestration.landing.zone import LandingFile, LandingZone
+from orchestration.landing import ledger
+from orchestration.landing.erased import ErasedPeople, withhold_erased_people
+from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
+from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading, read_lines
+from orchestration.landing.listing import LandingFile, PassedOver
+from orchestration.landing.migrations import prepare_raw_schema
+from orchestration.landing.streams import ChangedFileError, DamagedFileError, HashedFile, UnreadableFileError
+from orchestration.landing.zone import LandingZone, LocalCopy
+from orchestration.transactions import transaction
+from orchestration.transform.builds import invalidate_builds
 
 # Files of a batch share one pass of DuckDB: large enough that a thousand small files cost little,
 # small enough that a batch's parsed rows stay well under 1 GB (64 MiB of zstd were 0.5 GB parsed).
@@ -25,71 +31,94 @@ BATCH_FILES = 1000
 
 @dataclass
 class LandingReport:
-    """What one look at a feed found. Counts of files, and of records in the files that are new."""
+    """What one look at a feed found. Counts of files, and of records in the files that are new.
+
+    `files_reread` of the files that landed replace what an older reader had made of them. Files that were set aside or
+    changed while they were read have names with a reason. `is_missing`: the feed's folder is not there, but was.
+    """
 
     feed: str
     files_known: int = 0
     files_landed: int = 0
+    files_reread: int = 0
     files_set_aside: list[str] = field(default_factory=list)
+    files_changed: list[str] = field(default_factory=list)
+    passed_over: list[PassedOver] = field(default_factory=list)
+    is_missing: bool = False
     records: int = 0
     landed: int = 0
     rejected: int = 0
+    erased: int = 0
+
+
+@dataclass
+class _Attempt:
+    """A content under one of its names, and what came of reading it.
+
+    `sha256` is what the file was hashed to before, if it was. Under `misfits` it could not be unpacked: the extension of
+    another name may fit.
+    """
+
+    copy: LocalCopy
+    sha256: str | None
+    other_names: list[LocalCopy]
+    misfits: list[LocalCopy] = field(default_factory=list)
+    reading: Reading = field(default_factory=Reading)
+    error: DamagedFileError | ChangedFileError | UnreadableFileError | None = None
+
+    def under_another_name(self) -> "_Attempt":
+        copy, *others = self.other_names
+        misfits = [self.copy] if isinstance(self.error, DamagedFileError) else []
+        return _Attempt(copy, self.sha256, others, [*self.misfits, *misfits])
+
+    def names(self) -> list[tuple[LandingFile, str]]:
+        """Return the files that hold this content, each with its hash."""
+        return [(copy.file, self.reading.sha256) for copy in (self.copy, *self.other_names, *self.misfits)]
 
 
 @dataclass(frozen=True)
-class _NewFile:
-    file: LandingFile
-    path: Path
-    sha256: str
+class _Counts:
+    records: int
+    rejected: int
+    erased: int
 
 
-class _DamagedNewFileError(Exception):
-    def __init__(self, new_file: _NewFile, reason: str) -> None:
-        super().__init__(reason)
-        self.new_file = new_file
-        self.reason = reason
+def land_feed(
+    connection: duckdb.DuckDBPyConnection,
+    zone: LandingZone,
+    feed: Feed,
+    erased: ErasedPeople | None = None,
+    *,
+    reread: bool = False,
+    max_record_bytes: int = MAX_RECORD_BYTES,
+) -> LandingReport:
+    """Land what is new in a feed of the zone; the same content, under any name, lands once (contract, section 3).
 
-
-def land_feed(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed) -> LandingReport:
-    """Land what is new in a feed of the zone; the same content, under any name, lands once."""
-    connection.execute(RAW_SCHEMA_SQL)
+    With `reread` every file is looked into, also those that seem unchanged. What is of `erased` people does not land. Files
+    that an older version of the reader has read are read again, in place of what it made of them. Raises `StartsError` where
+    a folder cannot be listed.
+    """
+    prepare_raw_schema(connection)
     connection.execute(MACROS_SQL)
-    report = LandingReport(feed.name)
-    load_id = _next_load_id(connection)
-    files = zone.files(feed.name)
-    known = still_known(connection, feed, files)
-    unread = [file for file in files if file.name not in known]
-    report.files_known = len(files) - len(unread)
+    listing = zone.listing(feed.name)
+    report = LandingReport(feed.name, passed_over=listing.passed_over)
+    report.is_missing = not listing.is_there and ledger.has_listed_files(connection, feed)
+    files = [file for file in listing.files if file.problem is None]
+    known = ledger.known_names(connection, zone, feed, files)
+    known = set() if reread else known - ledger.names_to_look_into_again(connection, feed, READER_VERSION)
+    report.files_known = len(known)
+    lander = _Lander(connection, feed, erased, max_record_bytes, report)
+    for file in listing.files:
+        if file.problem is not None:
+            lander.set_aside(file, file.problem)
     # Rows keep the order of arrival by load and file, which is all that zone maps need.
     connection.execute("set preserve_insertion_order = false")
-    for batch in _batches(unread):
-        with zone.local_copies(batch) as paths:
-            _land_files(connection, feed, list(zip(batch, paths, strict=True)), load_id, report)
+    for batch in _batches([file for file in files if file.name not in known]):
+        with zone.local_copies(batch) as copies:
+            lander.land(copies)
     connection.execute("reset preserve_insertion_order")
+    ledger.write_unread(connection, feed, lander.unread, READER_VERSION)
     return report
-
-
-def _next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
-    row = connection.execute("select coalesce(max(load_id), 0) + 1 from raw.landed_files").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def still_known(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[LandingFile]) -> set[str]:
-    """Forget the names that are gone from a feed's listing, and return those that are as they were at the last look."""
-    listing = pa.table(
-        {"file_name": [file.name for file in files], "version": [file.version for file in files]},
-        schema=pa.schema([("file_name", pa.string()), ("version", pa.string())]),
-    )
-    connection.register("listing", listing)
-    connection.execute(
-        "delete from raw.landing_listing as known where feed = $feed and not exists "
-        "(select 1 from listing as l where l.file_name = known.file_name and l.version = known.version)",
-        {"feed": feed.name},
-    )
-    known = connection.execute("select file_name from raw.landing_listing where feed = $feed", {"feed": feed.name}).fetchall()
-    connection.unregister("listing")
-    return {name for (name,) in known}
 
 
 def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
@@ -105,201 +134,263 @@ def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
         yield batch
 
 
-def _land_files(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[tuple[LandingFile, Path]], load_id: int, report: LandingReport
-) -> None:
-    hashed = [_NewFile(file, path, sha256_of(path)) for file, path in files]
-    in_ledger = _statuses_in_ledger(connection, feed, hashed)
-    # What was set aside gets another chance under another name: its ending says how a file is packed.
-    names_by_content: dict[str, list[_NewFile]] = {}
-    for new in sorted(hashed, key=lambda new: new.file.name):
-        if in_ledger.get(new.sha256) != "landed":
-            names_by_content.setdefault(new.sha256, []).append(new)
-    whole, damaged = _parse_what_is_whole(connection, feed, names_by_content)
-    new_to_ledger = [error for error in damaged if error.new_file.sha256 not in in_ledger]
-    records, rejected = _commit_batch(connection, feed, whole, new_to_ledger, hashed, load_id)
-    for table in feed.parsed:
-        connection.execute(f"drop table if exists {table}")
-    report.files_known += len(hashed) - len(names_by_content)
-    report.files_landed += len(whole)
-    report.files_set_aside += [f"{error.new_file.file.name}: {error.reason}" for error in damaged]
-    report.records += records
-    report.landed += records - rejected
-    report.rejected += rejected
+class _Lander:
+    """Lands batches of a feed's files within one load. `unread` has the files, by name, that could not be read, with the reason."""
 
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        feed: Feed,
+        erased: ErasedPeople | None,
+        max_record_bytes: int,
+        report: LandingReport,
+    ) -> None:
+        self._connection = connection
+        self._feed = feed
+        self._erased = erased
+        self._max_record_bytes = max_record_bytes
+        self._report = report
+        self._load_id = ledger.next_load_id(connection)
+        self.unread: dict[str, str] = {}
 
-def _statuses_in_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> dict[str, str]:
-    """Return the status, by sha256, of those contents that the ledger knows."""
-    return dict(
-        connection.execute(
-            "select content_sha256, status from raw.landed_files where feed = $feed and content_sha256 in (select unnest($hashes))",
-            {"feed": feed.name, "hashes": [new.sha256 for new in files]},
-        ).fetchall()
-    )
+    def set_aside(self, file: LandingFile, reason: str) -> None:
+        self.unread[file.name] = reason
+        self._report.files_set_aside.append(f"{file.name}: {reason}")
 
+    def land(self, copies: list[LocalCopy]) -> None:
+        attempts = self._attempts(copies)
+        while attempts:
+            self._parse(attempts)
+            attempts = self._write(attempts)
 
-def _parse_what_is_whole(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, names_by_content: dict[str, list[_NewFile]]
-) -> tuple[list[_NewFile], list[_DamagedNewFileError]]:
-    """Parse each content under the first of its names that fits; return the files parsed, and those damaged under all their names."""
-    names_left = {sha256: names[1:] for sha256, names in names_by_content.items()}
-    to_parse = {sha256: names[0] for sha256, names in names_by_content.items()}
-    damaged: dict[str, _DamagedNewFileError] = {}
-    while True:
+    def _attempts(self, copies: list[LocalCopy]) -> list[_Attempt]:
+        """Return what to read: each content that is not known, under one of its names.
+
+        A content that is known has a size that is known, so only files of such a size are hashed before they are read.
+        """
+        sizes = Counter(copy.file.bytes for copy in copies)
+        sizes_to_hash = ledger.sizes_in_ledger(self._connection, self._feed, sizes) | {size for size, files in sizes.items() if files > 1}
+        attempts: list[_Attempt] = []
+        by_hash: dict[str, list[LocalCopy]] = {}
+        for copy in sorted(copies, key=lambda copy: copy.file.name):
+            try:
+                if copy.error is not None:
+                    raise copy.error
+                if copy.file.bytes in sizes_to_hash:
+                    with HashedFile(copy.path) as file:
+                        by_hash.setdefault(file.sha256(), []).append(copy)
+                else:
+                    attempts.append(_Attempt(copy, None, []))
+            except (ChangedFileError, UnreadableFileError) as error:
+                self._leave(copy.file, error)
+        known = {
+            sha256
+            for sha256, entry in ledger.entries_of(self._connection, self._feed, by_hash).items()
+            if entry.is_landed and entry.reader_version == READER_VERSION
+        }
+        ledger.write_listing(self._connection, self._feed, [(copy.file, sha256) for sha256 in known for copy in by_hash[sha256]])
+        self._report.files_known += sum(len(by_hash[sha256]) for sha256 in known)
+        return attempts + [_Attempt(first, sha256, others) for sha256, (first, *others) in by_hash.items() if sha256 not in known]
+
+    def _leave(self, file: LandingFile, error: ChangedFileError | UnreadableFileError) -> None:
+        """Leave a file to a later run."""
+        if isinstance(error, ChangedFileError):
+            self._report.files_changed.append(f"{file.name}: {error}")
+        else:
+            self.set_aside(file, str(error))
+
+    def _parse(self, attempts: list[_Attempt]) -> None:
+        """Parse the files into the feed's temporary tables, and leave in them only the rows of those that were read whole."""
+        batches = pa.RecordBatchReader.from_batches(LINES_SCHEMA, self._lines_of(attempts))
+        self._connection.register("lines", batches)
         try:
-            _parse_batch(connection, feed, list(to_parse.values()))
-            break
-        except _DamagedNewFileError as error:
-            sha256 = error.new_file.sha256
-            damaged.setdefault(sha256, error)
-            del to_parse[sha256]
-            if names_left[sha256]:
-                to_parse[sha256] = names_left[sha256].pop(0)
-    return list(to_parse.values()), [error for sha256, error in damaged.items() if sha256 not in to_parse]
+            self._connection.execute(self._feed.parse_sql)
+        finally:
+            self._connection.unregister("lines")
+        for attempt in attempts:
+            is_read = attempt.error is None or isinstance(attempt.error, DamagedFileError)
+            if is_read and attempt.sha256 not in (None, attempt.reading.sha256):
+                attempt.error = ChangedFileError("it was changed while it was read")
+        self._forget_rows([index for index, attempt in enumerate(attempts) if attempt.error is not None])
 
+    def _lines_of(self, attempts: list[_Attempt]) -> Iterator[pa.RecordBatch]:
+        """Yield every file's lines, and keep the errors, which DuckDB would hide."""
+        for index, attempt in enumerate(attempts):
+            try:
+                yield from read_lines(attempt.copy.path, attempt.copy.file.name, index, attempt.reading, self._max_record_bytes)
+            except (ChangedFileError, DamagedFileError, UnreadableFileError) as error:
+                attempt.error = error
 
-def _commit_batch(
-    connection: duckdb.DuckDBPyConnection,
-    feed: Feed,
-    whole: list[_NewFile],
-    damaged: list[_DamagedNewFileError],
-    listed: list[_NewFile],
-    load_id: int,
-) -> tuple[int, int]:
-    """Write what was parsed, the ledger and the listing in one transaction; return (records, rejected).
+    def _write(self, attempts: list[_Attempt]) -> list[_Attempt]:
+        """Commit what was read, and return what is to be tried under another name."""
+        entries = ledger.entries_of(self._connection, self._feed, [attempt.reading.sha256 for attempt in attempts])
+        known = {sha256 for sha256, entry in entries.items() if entry.is_landed and entry.reader_version == READER_VERSION}
+        to_land: dict[int, _Attempt] = {}
+        again: list[int] = []
+        damaged: list[_Attempt] = []
+        for index, attempt in enumerate(attempts):
+            if attempt.error is None and attempt.reading.sha256 not in known:
+                to_land[index] = attempt
+                known.add(attempt.reading.sha256)
+            elif attempt.error is None:
+                again.append(index)
+            elif isinstance(attempt.error, DamagedFileError):
+                damaged += [] if attempt.other_names else [attempt]
+            else:
+                self._leave(attempt.copy.file, attempt.error)
+        self._forget_rows(again)
+        self._add_long_records(to_land)
+        withhold_erased_people(self._connection, self._feed, self._erased)
+        # A damaged file that is in the ledger already stays as it is there.
+        set_aside = ledger.Entry(is_landed=False, reader_version=READER_VERSION)
+        new_damage = [attempt for attempt in damaged if entries.get(attempt.reading.sha256) != set_aside]
+        # What was parsed lies in a table of its own: DuckDB scans committed rows with every thread, its own uncommitted ones with one.
+        with transaction(self._connection):
+            written = [attempt.reading.sha256 for attempt in (*to_land.values(), *new_damage)]
+            replaced = ledger.take_back(self._connection, self._feed, [sha256 for sha256 in written if sha256 in entries])
+            if replaced:
+                # State models have counted the rows that are gone.
+                invalidate_builds(self._connection)
+            counts = self._write_rows(to_land)
+            for attempt in new_damage:
+                self._register_files({0: attempt})
+                self._connection.execute("delete from file_counts")
+                self._write_ledger("set_aside", str(attempt.error))
+            settled = [*to_land.values(), *(attempts[index] for index in again), *damaged]
+            ledger.write_listing(self._connection, self._feed, [name for attempt in settled for name in attempt.names()])
+        for table in self._feed.parsed_tables:
+            self._connection.execute(f"drop table if exists {table}")
+        self._report.files_known += sum(len(attempts[index].names()) for index in again)
+        self._report.files_landed += len(to_land)
+        self._report.files_reread += replaced
+        self._report.files_set_aside += [f"{attempt.copy.file.name}: {attempt.error}" for attempt in damaged]
+        self._report.records += counts.records
+        self._report.landed += counts.records - counts.rejected - counts.erased
+        self._report.rejected += counts.rejected
+        self._report.erased += counts.erased
+        return [attempt.under_another_name() for attempt in attempts if attempt.error is not None and attempt.other_names]
 
-    What was parsed lies in a table of its own by now: DuckDB scans committed rows with every thread, its own
-    uncommitted ones with one.
-    """
-    connection.execute("begin")
-    try:
-        records, rejected = _write_batch(connection, feed, whole, load_id)
-        for error in damaged:
-            _register_files(connection, [error.new_file])
-            connection.execute("delete from file_counts")
-            _write_ledger(connection, feed, load_id, "set_aside", error.reason)
-        _write_listing(connection, feed, listed)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    return records, rejected
+    def _forget_rows(self, indexes: list[int]) -> None:
+        for table in self._feed.parsed_tables if indexes else ():
+            self._connection.execute(f"delete from {table} where file_index in (select unnest($indexes))", {"indexes": indexes})
 
+    def _add_long_records(self, attempts: dict[int, _Attempt]) -> None:
+        """Add the records that were too long to be parsed to those that were rejected."""
+        rows = [
+            {
+                "file_index": index,
+                "record_number": record.record_number,
+                "line_number": record.line_number,
+                "problem": f"longer than {self._max_record_bytes:,} bytes",
+                "record": record.beginning,
+            }
+            for index, attempt in attempts.items()
+            for record in attempt.reading.long_records
+        ]
+        if rows:
+            self._connection.register("long_records", pa.Table.from_pylist(rows))
+            self._connection.execute(f"insert into {self._feed.parsed_tables[0]} by name from long_records")
+            self._connection.unregister("long_records")
 
-def _parse_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> None:
-    """Parse the files into the feed's temporary table. Raises `_DamagedNewFileError` for one that is damaged."""
-    damaged: list[_DamagedNewFileError] = []
-    connection.register("lines", pa.RecordBatchReader.from_batches(LINES_SCHEMA, _lines_of(files, damaged)))
-    try:
-        connection.execute(feed.parse_sql)
-    finally:
-        connection.unregister("lines")
-    if damaged:
-        raise damaged[0]
+    def _write_rows(self, attempts: dict[int, _Attempt]) -> _Counts:
+        """Write the parsed rows, the rejected records and the ledger."""
+        self._register_files(attempts)
+        landed_at = datetime.now(UTC).replace(tzinfo=None)
+        for statement in self._connection.extract_statements(self._feed.land_sql):
+            self._connection.execute(statement, {"landed_at": landed_at, "load_id": self._load_id})
+        self._write_rejected_records(landed_at)
+        self._connection.execute(
+            """
+            create or replace temp table file_counts as
+            with rejected_records as (
+                select distinct file_index, record_number from parsed_records where problem is not null
+            ),
 
+            -- A record that is rejected for another part of it counts as rejected.
+            records_erased as (
+                select * from erased_records anti join rejected_records using (file_index, record_number)
+            ),
 
-def _write_batch(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile], load_id: int) -> tuple[int, int]:
-    """Write the parsed rows, the rejected records and the ledger; return (records, rejected)."""
-    _register_files(connection, files)
-    connection.execute(
-        "delete from raw.landed_files where feed = $feed and content_sha256 in (select content_sha256 from batch_files)",
-        {"feed": feed.name},
-    )
-    landed_at = datetime.now(UTC).replace(tzinfo=None)
-    for statement in connection.extract_statements(feed.land_sql):
-        connection.execute(statement, {"landed_at": landed_at, "load_id": load_id})
-    _write_rejected_records(connection, feed, landed_at)
-    connection.execute(
-        """
-        create or replace temp table file_counts as
-        select
-            file_index,
-            count(distinct record_number) as records,
-            count(distinct record_number) filter (problem is not null) as rejected
-        from parsed_records
-        group by file_index
-        """
-    )
-    _write_ledger(connection, feed, load_id, "landed", None)
-    counts = connection.execute("select coalesce(sum(records), 0), coalesce(sum(rejected), 0) from file_counts").fetchone()
-    assert counts is not None
-    return int(counts[0]), int(counts[1])
+            records_found as (
+                select file_index, record_number from parsed_records
+                union
+                select file_index, record_number from erased_records
+            )
 
+            select
+                file_index,
+                count(*) as records,
+                count(*) filter ((file_index, record_number) in (from rejected_records)) as rejected,
+                count(*) filter ((file_index, record_number) in (from records_erased)) as erased
+            from records_found
+            group by file_index
+            """
+        )
+        self._write_ledger("landed", None)
+        counts = self._connection.execute(
+            "select coalesce(sum(records), 0)::bigint, coalesce(sum(rejected), 0)::bigint, coalesce(sum(erased), 0)::bigint "
+            "from file_counts"
+        ).fetchone()
+        assert counts is not None
+        return _Counts(*counts)
 
-def _lines_of(files: list[_NewFile], damaged: list[_DamagedNewFileError]) -> Iterator[pa.RecordBatch]:
-    """Yield every file's lines; remember the file that stopped it, which DuckDB's error would hide."""
-    for index, new_file in enumerate(files):
-        try:
-            yield from read_lines(new_file.path, new_file.file.name, index)
-        except DamagedFileError as error:
-            damaged.append(_DamagedNewFileError(new_file, str(error)))
-            return
+    def _register_files(self, attempts: dict[int, _Attempt]) -> None:
+        rows = [
+            {
+                "file_index": index,
+                "file_name": attempt.copy.file.name,
+                "content_sha256": attempt.reading.sha256,
+                "bytes": attempt.reading.bytes,
+            }
+            for index, attempt in attempts.items()
+        ]
+        schema = pa.schema([("file_index", pa.int32()), ("file_name", pa.string()), ("content_sha256", pa.string()), ("bytes", pa.int64())])
+        self._connection.register("files_to_land", pa.Table.from_pylist(rows, schema=schema))
+        # A table, because DuckDB knows its size; over the Arrow table it built the join the wrong way round.
+        self._connection.execute("create or replace temp table batch_files as from files_to_land")
+        self._connection.unregister("files_to_land")
 
+    def _write_rejected_records(self, landed_at: datetime) -> None:
+        self._connection.execute(
+            """
+            insert into raw.rejected_records by name
+            select
+                $feed as feed,
+                any_value(f.file_name) as file_name,
+                p.line_number,
+                array_to_string(list_sort(list_distinct(list(p.problem))), '; ') as reason,
+                any_value(p.record) as record,
+                any_value(f.content_sha256) as content_sha256,
+                $landed_at as landed_at
+            from parsed_records as p
+            inner join batch_files as f using (file_index)
+            where p.problem is not null
+            group by p.file_index, p.record_number, p.line_number
+            """,
+            {"feed": self._feed.name, "landed_at": landed_at},
+        )
 
-def _register_files(connection: duckdb.DuckDBPyConnection, files: Iterable[_NewFile]) -> None:
-    rows = [
-        {"file_index": index, "file_name": new.file.name, "content_sha256": new.sha256, "bytes": new.file.bytes}
-        for index, new in enumerate(files)
-    ]
-    schema = pa.schema([("file_index", pa.int32()), ("file_name", pa.string()), ("content_sha256", pa.string()), ("bytes", pa.int64())])
-    connection.register("files_to_land", pa.Table.from_pylist(rows, schema=schema))
-    # A table, because DuckDB knows its size; over the Arrow table it built the join the wrong way round.
-    connection.execute("create or replace temp table batch_files as from files_to_land")
-    connection.unregister("files_to_land")
-
-
-def _write_rejected_records(connection: duckdb.DuckDBPyConnection, feed: Feed, landed_at: datetime) -> None:
-    connection.execute(
-        """
-        insert into raw.rejected_records by name
-        select
-            $feed as feed,
-            any_value(f.file_name) as file_name,
-            p.line_number,
-            array_to_string(list_sort(list_distinct(list(p.problem))), '; ') as reason,
-            any_value(p.record) as record,
-            any_value(f.content_sha256) as content_sha256,
-            $landed_at as landed_at
-        from parsed_records as p
-        inner join batch_files as f using (file_index)
-        where p.problem is not null
-        group by p.file_index, p.record_number, p.line_number
-        """,
-        {"feed": feed.name, "landed_at": landed_at},
-    )
-
-
-def _write_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, load_id: int, status: str, reason: str | None) -> None:
-    """Write a line of the ledger for each of `batch_files`, with its `file_counts`, or zeros where it has none."""
-    connection.execute(
-        """
-        insert into raw.landed_files by name
-        select
-            $feed as feed, f.file_name, f.content_sha256, f.bytes,
-            coalesce(c.records, 0) as records,
-            coalesce(c.records - c.rejected, 0) as landed,
-            coalesce(c.rejected, 0) as rejected,
-            0 as erased,
-            $status as status, $reason as reason, $landed_at as landed_at, $load_id as load_id, $reader_version as reader_version
-        from batch_files as f
-        left join file_counts as c using (file_index)
-        """,
-        {
-            "feed": feed.name,
-            "status": status,
-            "reason": reason,
-            "landed_at": datetime.now(UTC).replace(tzinfo=None),
-            "load_id": load_id,
-            "reader_version": READER_VERSION,
-        },
-    )
-
-
-def _write_listing(connection: duckdb.DuckDBPyConnection, feed: Feed, files: list[_NewFile]) -> None:
-    rows = [{"file_name": new.file.name, "version": new.file.version, "content_sha256": new.sha256} for new in files]
-    schema = pa.schema([("file_name", pa.string()), ("version", pa.string()), ("content_sha256", pa.string())])
-    connection.register("listed", pa.Table.from_pylist(rows, schema=schema))
-    connection.execute(
-        "insert into raw.landing_listing by name select $feed as feed, file_name, version, content_sha256 from listed", {"feed": feed.name}
-    )
-    connection.unregister("listed")
+    def _write_ledger(self, status: str, reason: str | None) -> None:
+        """Write a line of the ledger for each of `batch_files`, with its `file_counts`, or zeros where it has none."""
+        self._connection.execute(
+            """
+            insert into raw.landed_files by name
+            select
+                $feed as feed, f.file_name, f.content_sha256, f.bytes,
+                coalesce(c.records, 0) as records,
+                coalesce(c.records - c.rejected - c.erased, 0) as landed,
+                coalesce(c.rejected, 0) as rejected,
+                coalesce(c.erased, 0) as erased,
+                $status as status, $reason as reason, $landed_at as landed_at, $load_id as load_id, $reader_version as reader_version
+            from batch_files as f
+            left join file_counts as c using (file_index)
+            """,
+            {
+                "feed": self._feed.name,
+                "status": status,
+                "reason": reason,
+                "landed_at": datetime.now(UTC).replace(tzinfo=None),
+                "load_id": self._load_id,
+                "reader_version": READER_VERSION,
+            },
+        )

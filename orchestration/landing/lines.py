@@ -1,31 +1,57 @@
-"""A file of JSON lines as a stream of Arrow batches, ready for DuckDB to parse in bulk.
+"""A file of JSON values as a stream of Arrow batches, ready for DuckDB to parse in bulk.
 
 DuckDB's own JSON reader gives no line numbers, stops at one bad byte and trusts a damaged archive.
-So the bytes are cut into lines here, a chunk at a time and without a Python object per line, and
+So the bytes are cut into records here, a chunk at a time and without a Python object per record, and
 only the parsing is DuckDB's. Decompression is Arrow's, which checks what gzip and zstd promise.
+
+How a file is cut, whatever its extension (contract, sections 2 and 3):
+
+- A line is a record; blank lines are none. A byte order mark at the start of a line does not count.
+- Outside texts, `}` and `{` with at most white space between them never meet within JSON: a record ends and another
+  begins there, on one line or on two.
+- A line that begins with `{` and leaves brackets open goes on over the next ones until these are closed. If another
+  object begins, a line leaves a text open, or the file ends before that, the line is a (bad) record alone, and the next
+  one is read as if it had not been there.
+- In a `.json` file that begins with an array, the elements are the records; another array or lines may follow it.
+- A record longer than a limit is one rejected record, and no more of it is kept than its beginning. While it is being
+  skipped, it ends with its line or, if it spans several, where the next object begins.
+
+What is in a record is not judged here. Memory is bounded by the chunk and the limit, not by the file.
 """
 
-import json
-import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-# 16 MiB keeps a chunk near the processor's cache; 4 and 64 MiB were no faster on 1.5 GB of webhooks.
-CHUNK_BYTES = 16 << 20
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_NEWLINE, _CARRIAGE_RETURN = 10, 13
-_SPACES = [ord(" "), ord("\t"), _CARRIAGE_RETURN]
+from orchestration.landing.streams import BYTE_ORDER_MARK, DamagedFileError, HashedFile, chunks
+
+MAX_RECORD_BYTES = 16 << 20
+_MOST_SHOWN_OF_LONG_RECORD = 1024
+
+_BLANK = b" \t\r\n"
+_NEWLINE, _CARRIAGE_RETURN, _QUOTE, _COMMA = b'\n\r",'
+_OPENING_BRACE, _CLOSING_BRACE, _OPENING_BRACKET, _CLOSING_BRACKET = b"{}[]"
+_IS_SPACE = np.isin(np.arange(256), list(b" \t\r"))
+_IS_BLANK = np.isin(np.arange(256), list(_BLANK))
+# Runs of white space are longer only in files that are made to be slow.
+_STEPS_OVER_SPACE = 64
 # Arrow's string views hold strings up to this length inside the view itself.
 _INLINE_BYTES = 12
-_WHITESPACE = re.compile(r"[ \t\r\n]*")
+# Of an array at a time, because the arrays of a step are several times as large.
+_STEP_BYTES = 4 << 20
+# How many lines of a file may be looked at for the end of an object that then does not end: a bound for files in which
+# every line opens one.
+_MOST_LINES_IN_VAIN = 10_000_000
 
 LINES_SCHEMA = pa.schema(
     [
         ("file_index", pa.int32()),
-        # Counts the records of a file; the elements of an array may share a line.
+        # Counts the records of a file; several may share a line.
         ("record_number", pa.int64()),
         ("line_number", pa.int64()),
         ("line", pa.string_view()),
@@ -35,85 +61,93 @@ LINES_SCHEMA = pa.schema(
 )
 
 
-class DamagedFileError(Exception):
-    """The file cannot be read whole: its archive is cut short or damaged, or its JSON does not end."""
+@dataclass(frozen=True)
+class LongRecord:
+    """A record that is longer than the limit: `beginning` is all that is kept of it."""
+
+    record_number: int
+    line_number: int
+    beginning: str
 
 
-def read_lines(path: Path, file_name: str, file_index: int) -> Iterator[pa.RecordBatch]:
-    """Yield `LINES_SCHEMA` batches of one file; blank lines are no records but do count.
+@dataclass
+class Reading:
+    """What has been found out about a file once it was read to its end."""
 
-    `file_name` is the name in the landing zone: its ending says how it is packed. A `.json` file
-    may also hold one object or one array, whose elements then are the records. Raises
-    `DamagedFileError`.
+    sha256: str = ""
+    bytes: int = 0
+    long_records: list[LongRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Records of a block of bytes, from `starts` to `ends`; `is_beginning`: of one that is too long and not kept."""
+
+    block: bytes
+    starts: np.ndarray
+    ends: np.ndarray
+    lines: np.ndarray
+    is_beginning: bool = False
+
+
+def read_lines(
+    path: Path, file_name: str, file_index: int, reading: Reading | None = None, max_record_bytes: int = MAX_RECORD_BYTES
+) -> Iterator[pa.RecordBatch]:
+    """Yield `LINES_SCHEMA` batches of one file, and fill `reading` with what is known at its end.
+
+    `file_name` is the name in the landing zone: its extension says how the file is packed. Raises `DamagedFileError`,
+    with `reading` filled nevertheless, and `UnreadableFileError` and `ChangedFileError` of `streams`.
     """
-    if file_name.removesuffix(".gz").removesuffix(".zst").endswith(".json"):
-        document = _read_document(path, file_name)
-        if document is not None:
-            yield from _document_batches(document, file_index)
-            return
-    first_line = 1
-    for chunk in _chunks(path, file_name):
-        yield _line_batch(chunk, file_index, first_line)
-        first_line += chunk.count(b"\n")
+    reading = Reading() if reading is None else reading
+    is_document = Path(file_name).name.removesuffix(".gz").removesuffix(".zst").endswith(".json")
+    with HashedFile(path) as file:
+        try:
+            pieces = chunks(file, file_name)
+            cuts = _cut_document(pieces, max_record_bytes) if is_document else _LineCutter(max_record_bytes).cut(pieces)
+            yield from _batches(cuts, file_index, max_record_bytes, reading.long_records)
+        except DamagedFileError:
+            reading.sha256, reading.bytes = file.sha256(), file.bytes
+            raise
+        reading.sha256, reading.bytes = file.sha256(), file.bytes
 
 
-def _open(path: Path, file_name: str) -> pa.NativeFile:
-    source = pa.OSFile(str(path))
-    if file_name.endswith(".gz"):
-        return pa.CompressedInputStream(source, "gzip")
-    if file_name.endswith(".zst"):
-        return pa.CompressedInputStream(source, "zstd")
-    return source
+def _batches(cuts: Iterator[_Cut], file_index: int, limit: int, long_records: list[LongRecord]) -> Iterator[pa.RecordBatch]:
+    """Number the records, and take those out that are too long."""
+    records = 0
+    for cut in cuts:
+        numbers = np.arange(records + 1, records + 1 + len(cut.starts), dtype=np.int64)
+        records += len(numbers)
+        is_long = np.full(len(numbers), True) if cut.is_beginning else cut.ends - cut.starts > limit
+        for index in np.flatnonzero(is_long).tolist():
+            start = cut.starts[index]
+            beginning = cut.block[start : min(cut.ends[index], start + _shown(limit))].decode(errors="backslashreplace")
+            long_records.append(LongRecord(int(numbers[index]), int(cut.lines[index]), beginning))
+        if is_long.any():
+            cut = _Cut(cut.block, cut.starts[~is_long], cut.ends[~is_long], cut.lines[~is_long])
+            numbers = numbers[~is_long]
+        if len(numbers):
+            yield _batch(cut, numbers, file_index)
 
 
-def _chunks(path: Path, file_name: str) -> Iterator[bytes]:
-    """Yield the file's bytes in pieces that end where a line ends."""
-    rest, is_start = b"", True
-    with _open(path, file_name) as stream:
-        while piece := _read(stream):
-            if is_start:
-                piece, is_start = piece.removeprefix(_BYTE_ORDER_MARK), False
-            whole_lines = piece.rfind(b"\n") + 1
-            if whole_lines:
-                yield rest + piece[:whole_lines]
-                rest = piece[whole_lines:]
-            else:
-                rest += piece
-    if rest:
-        yield rest
+def _shown(limit: int) -> int:
+    """Return how much of a long record is kept: of one that is being skipped, no more than the limit is at hand for certain."""
+    return min(limit, _MOST_SHOWN_OF_LONG_RECORD)
 
 
-def _read(stream: pa.NativeFile) -> bytes:
-    try:
-        return stream.read(CHUNK_BYTES)
-    except OSError as error:
-        raise DamagedFileError(f"the archive is cut short or damaged ({error})") from error
+def _batch(cut: _Cut, numbers: np.ndarray, file_index: int) -> pa.RecordBatch:
+    # String views count in 32 bits.
+    if len(cut.block) < 1 << 31 and _is_utf8(cut.block, int(cut.ends[-1])):
+        lines = _string_views(cut)
+        undecodable = pa.nulls(len(numbers), pa.string())
+    else:
+        # Record by record, so that the good ones still land.
+        lines, undecodable = _decoded([cut.block[start:end] for start, end in zip(cut.starts.tolist(), cut.ends.tolist(), strict=True)])
+    index = pa.array(np.full(len(numbers), file_index, dtype=np.int32))
+    return pa.record_batch([index, pa.array(numbers), pa.array(cut.lines), lines, undecodable], schema=LINES_SCHEMA)
 
 
-def _line_batch(chunk: bytes, file_index: int, first_line: int) -> pa.RecordBatch:
-    bytes_ = np.frombuffer(chunk, dtype=np.uint8)
-    ends = np.flatnonzero(bytes_ == _NEWLINE)
-    if bytes_[-1] != _NEWLINE:
-        ends = np.append(ends, len(bytes_))
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    numbers = np.arange(first_line, first_line + len(ends), dtype=np.int64)
-    ends = ends - ((ends > starts) & (bytes_[ends - 1] == _CARRIAGE_RETURN))
-    is_record = ends > starts
-    # Hardly a record starts with a space: only such lines are looked at whole.
-    for line in np.flatnonzero(is_record & np.isin(bytes_[starts.clip(max=len(bytes_) - 1)], _SPACES)):
-        is_record[line] = bool(chunk[starts[line] : ends[line]].strip(b" \t\r"))
-    if not is_record.all():
-        starts, ends, numbers = starts[is_record], ends[is_record], numbers[is_record]
-    if not _is_utf8(chunk):
-        return _checked_batch(chunk, starts, ends, numbers, file_index)
-    lines = _string_views(chunk, bytes_, starts, ends)
-    return _batch(lines, pa.nulls(len(lines), pa.string()), numbers, file_index)
-
-
-def _is_utf8(chunk: bytes) -> bool:
-    whole = pa.Array.from_buffers(
-        pa.large_binary(), 1, [None, pa.py_buffer(np.array([0, len(chunk)], dtype=np.int64)), pa.py_buffer(chunk)]
-    )
+def _is_utf8(block: bytes, length: int) -> bool:
+    whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(np.array([0, length], dtype=np.int64)), pa.py_buffer(block)])
     try:
         whole.cast(pa.large_string())
     except pa.ArrowInvalid:
@@ -121,26 +155,21 @@ def _is_utf8(chunk: bytes) -> bool:
     return True
 
 
-def _string_views(chunk: bytes, bytes_: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
-    """Point at each line where it lies in the chunk, by Arrow's string-view layout."""
-    views = np.zeros((len(starts), 4), dtype=np.int32)
-    lengths = ends - starts
+def _string_views(cut: _Cut) -> pa.Array:
+    """Point at each record where it lies in the block, by Arrow's string-view layout."""
+    bytes_ = np.frombuffer(cut.block, dtype=np.uint8)
+    views = np.zeros((len(cut.starts), 4), dtype=np.int32)
+    lengths = cut.ends - cut.starts
     views[:, 0] = lengths
-    prefixes = bytes_[np.minimum(starts[:, None] + np.arange(4), len(bytes_) - 1)]
+    prefixes = bytes_[np.minimum(cut.starts[:, None] + np.arange(4), len(bytes_) - 1)]
     views[:, 1] = np.ascontiguousarray(prefixes).view(np.int32)[:, 0]
-    views[:, 3] = starts
+    views[:, 3] = cut.starts
     inlined = views.view(np.uint8)
     for short in np.flatnonzero(lengths <= _INLINE_BYTES):
-        text = chunk[starts[short] : ends[short]]
+        text = cut.block[cut.starts[short] : cut.ends[short]]
         inlined[short, 4:] = 0
         inlined[short, 4 : 4 + len(text)] = np.frombuffer(text, dtype=np.uint8)
-    return pa.Array.from_buffers(pa.string_view(), len(starts), [None, pa.py_buffer(views), pa.py_buffer(chunk)])
-
-
-def _checked_batch(chunk: bytes, starts: np.ndarray, ends: np.ndarray, numbers: np.ndarray, file_index: int) -> pa.RecordBatch:
-    """Take a chunk with bytes that are not UTF-8 line by line, so that its good lines still land."""
-    lines, undecodable = _decoded([chunk[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)])
-    return _batch(lines, undecodable, numbers, file_index)
+    return pa.Array.from_buffers(pa.string_view(), len(cut.starts), [None, pa.py_buffer(views), pa.py_buffer(cut.block)])
 
 
 def _decoded(records: list[bytes]) -> tuple[pa.Array, pa.Array]:
@@ -157,72 +186,413 @@ def _decoded(records: list[bytes]) -> tuple[pa.Array, pa.Array]:
     return pa.array(lines, pa.string_view()), pa.array(undecodable, pa.string())
 
 
-def _batch(
-    lines: pa.Array, undecodable: pa.Array, line_numbers: np.ndarray, file_index: int, record_numbers: np.ndarray | None = None
-) -> pa.RecordBatch:
-    index = pa.array(np.full(len(lines), file_index, dtype=np.int32))
-    records = pa.array(line_numbers if record_numbers is None else record_numbers)
-    return pa.record_batch([index, records, pa.array(line_numbers), lines, undecodable], schema=LINES_SCHEMA)
+# Lines
 
 
-def _read_document(path: Path, file_name: str) -> str | None:
-    """Return the text of a file that is one JSON array or one object, or None if it is JSON lines."""
-    chunks = _chunks(path, file_name)
-    start = b""
-    for chunk in chunks:
-        start += chunk
-        if start.strip():
-            break
-    stripped = start.lstrip()
-    is_document = stripped.startswith(b"[") or (stripped.startswith(b"{") and not _is_json(stripped.split(b"\n", 1)[0]))
-    if not is_document:
-        return None
-    text = (start + b"".join(chunks)).decode(errors="surrogateescape")
-    if stripped.startswith(b"{") and any(_is_json(line.encode(errors="surrogateescape")) for line in text.split("\n")):
-        # A whole record on a line of its own: these are JSON lines, and only the first one is bad.
-        return None
-    return text
+@dataclass(frozen=True)
+class _Pieces:
+    """A block cut at its newlines and between objects, without the white space before the pieces; blank ones are left out.
+
+    `lines` counts from 0. `rises` is how many brackets a piece opens more than it closes, `opens_text` whether it ends
+    within a text, `follows_object` whether it begins an object where another one has ended.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    lines: np.ndarray
+    rises: np.ndarray
+    opens_text: np.ndarray
+    begins_object: np.ndarray
+    follows_object: np.ndarray
 
 
-def _is_json(text: bytes) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
+@dataclass(frozen=True)
+class _Skipped:
+    """A record that is too long, and of which the rest is not kept."""
+
+    line: int
+    beginning: bytes
+    spans_lines: bool
+
+    def cut(self) -> _Cut:
+        return _Cut(self.beginning, np.array([0]), np.array([len(self.beginning)]), np.array([self.line]), is_beginning=True)
 
 
-def _document_batches(document: str, file_index: int) -> Iterator[pa.RecordBatch]:
-    numbered = list(_elements(document))
-    if numbered:
-        numbers, elements = zip(*numbered, strict=True)
-        lines, undecodable = _decoded([element.encode(errors="surrogateescape") for element in elements])
-        line_numbers, record_numbers = np.array(numbers, dtype=np.int64), np.arange(1, len(numbers) + 1)
-        yield _batch(lines, undecodable, line_numbers, file_index, record_numbers)
+class _Fate(Enum):
+    """What becomes of an object that its first line leaves open."""
+
+    ENDS = auto()
+    IS_BROKEN = auto()
+    IS_OPEN = auto()
+    IS_TOO_LONG = auto()
 
 
-def _elements(document: str) -> Iterator[tuple[int, str]]:
-    """Yield (line number, text) of each element of the array, or of each object written over many lines."""
-    decoder = json.JSONDecoder()
-    is_array = document.lstrip().startswith("[")
-    position = _after_whitespace(document, document.index("[") + 1 if is_array else 0)
-    line_number, counted = 1, 0
-    while position < len(document) and document[position] != "]":
-        try:
-            _, end = decoder.raw_decode(document, position)
-        except (ValueError, RecursionError) as error:
-            raise DamagedFileError(f"the JSON of this file does not hold together ({error})") from error
-        line_number += document.count("\n", counted, position)
-        counted = position
-        yield line_number, document[position:end]
-        position = _after_whitespace(document, end)
-        if is_array and document[position : position + 1] == ",":
-            position = _after_whitespace(document, position + 1)
-        elif is_array and document[position : position + 1] != "]":
-            raise DamagedFileError("the JSON array of this file does not end")
-    if is_array and document[position:].rstrip() != "]":
-        raise DamagedFileError("the JSON array of this file does not end, or something follows it")
+class _LineCutter:
+    """Cuts a file, or the rest of one, into its records.
+
+    With `must_end`, an object over several lines that the file's end cuts short is damage, if no line held a whole object.
+    """
+
+    def __init__(self, limit: int, *, line: int = 1, must_end: bool = False) -> None:
+        self._limit = limit
+        self._must_end = must_end
+        # What is not cut yet, and the number of its first line.
+        self._rest, self._line = b"", line
+        self._skipped: _Skipped | None = None
+        self._looked_at_in_vain = 0
+        self._has_whole_lines = False
+
+    def cut(self, pieces: Iterator[bytes]) -> Iterator[_Cut]:
+        for piece in pieces:
+            self._rest += piece
+            yield from self._skip(is_last=False)
+            if self._skipped is None:
+                yield self._cut_lines(self._rest.rfind(b"\n") + 1, can_go_on=True)
+            if self._skipped is None and len(self._rest) - self._rest.rfind(b"\n") - 1 > self._limit:
+                yield from self._cut_long_line()
+        yield from self._skip(is_last=True)
+        yield self._cut_lines(len(self._rest), can_go_on=True)
+        yield from self._skip(is_last=True)
+        if self._rest and self._must_end and not self._has_whole_lines:
+            raise DamagedFileError("the JSON of this file does not end")
+        yield self._cut_lines(len(self._rest), can_go_on=False)
+
+    def _use(self, length: int, as_if: bytes = b"") -> None:
+        """Take the beginning of the rest away, and leave the shortest text that would put a reader into the same state."""
+        self._line += self._rest.count(b"\n", 0, length)
+        self._rest = as_if + self._rest[length:]
+
+    def _skip(self, *, is_last: bool) -> Iterator[_Cut]:
+        """Drop what belongs to a record that is too long, and yield that record where it ends."""
+        if self._skipped is None:
+            return
+        end = _end_of_skipped(self._rest, spans_lines=self._skipped.spans_lines)
+        if end is None and not is_last:
+            self._use(len(self._rest), as_if=_state_at_end(self._rest))
+            return
+        yield self._skipped.cut()
+        self._skipped = None
+        self._use(len(self._rest) if end is None else end)
+
+    def _cut_lines(self, length: int, *, can_go_on: bool) -> _Cut:
+        """Cut the whole lines at the beginning of the rest; an object that the next lines may close stays, if it `can_go_on`."""
+        simple = _simple_lines(self._rest, length, self._line)
+        if simple is None:
+            return self._cut_pieces(length, can_go_on=can_go_on)
+        cut, newlines = simple
+        self._has_whole_lines |= len(cut.starts) > 0
+        self._rest, self._line = self._rest[length:], self._line + newlines
+        return cut
+
+    def _cut_pieces(self, length: int, *, can_go_on: bool) -> _Cut:
+        block, pieces = self._rest, _pieces(self._rest, length)
+        count, used, settled = len(pieces.starts), length, 0
+        lasts, is_first = np.arange(count), np.full(count, True)
+        is_head = pieces.begins_object & (pieces.rises > 0) & ~pieces.opens_text & (pieces.ends - pieces.starts <= self._limit)
+        fates = _Fates(pieces, self._limit)
+        for head in np.flatnonzero(is_head).tolist():
+            if head < settled or self._looked_at_in_vain > _MOST_LINES_IN_VAIN:
+                continue
+            fate, end = fates.of(head)
+            if fate is _Fate.ENDS or (fate is _Fate.IS_TOO_LONG and not can_go_on):
+                is_first[head + 1 : end] = False
+                lasts[head] = end - 1
+                settled = end
+            elif fate is _Fate.IS_BROKEN or not can_go_on:
+                self._looked_at_in_vain += end - head
+            else:
+                is_first[head:] = False
+                used = int(pieces.starts[head])
+                if fate is _Fate.IS_TOO_LONG:
+                    beginning = block[used : used + _shown(self._limit)]
+                    self._skipped = _Skipped(self._line + int(pieces.lines[head]), beginning, spans_lines=True)
+                break
+        cut = _Cut(block, pieces.starts[is_first], pieces.ends[lasts[is_first]], self._line + pieces.lines[is_first])
+        is_whole = is_first & (lasts == np.arange(count)) & pieces.begins_object & (pieces.rises == 0) & ~pieces.opens_text
+        self._has_whole_lines |= bool(is_whole.any())
+        if self._skipped is None:
+            self._use(used)
+        else:
+            self._use(length, as_if=_state_at_end(block[:length]))
+        return cut
+
+    def _cut_long_line(self) -> Iterator[_Cut]:
+        """Cut a line between its objects, of which more than the limit is there and the end is not."""
+        line_start = self._rest.rfind(b"\n") + 1
+        before, unfinished = self._rest[:line_start], self._rest[line_start:]
+        solid = unfinished.lstrip(_BLANK)
+        # More white space would say no more.
+        self._rest = before + unfinished[: min(len(unfinished) - len(solid), self._limit + 1)] + solid
+        if len(solid) - solid.endswith(b"\r") <= self._limit:
+            return
+        pieces = _pieces(self._rest, len(self._rest))
+        # Another object begins here, or the line is too long to belong to one: none of before goes on.
+        yield self._cut_lines(int(pieces.starts[-1]), can_go_on=False)
+        if len(self._rest) - self._rest.endswith(b"\r") > self._limit:
+            self._skipped = _Skipped(self._line, self._rest[: _shown(self._limit)], spans_lines=False)
+            self._rest = _state_at_end(self._rest)
 
 
-def _after_whitespace(text: str, position: int) -> int:
-    match = _WHITESPACE.match(text, position)
-    return match.end() if match else position
+class _Fates:
+    """Where the objects end that their first lines leave open."""
+
+    def __init__(self, pieces: _Pieces, limit: int) -> None:
+        self._pieces = pieces
+        self._limit = limit
+        self._heights = np.cumsum(pieces.rises)
+        self._objects = np.flatnonzero(pieces.follows_object)
+        self._stops = np.flatnonzero(pieces.follows_object | pieces.opens_text | (pieces.ends - pieces.starts > limit))
+
+    def of(self, head: int) -> tuple[_Fate, int]:
+        """Return what becomes of the object that a piece begins, and the first piece that does not belong to it."""
+        pieces, count = self._pieces, len(self._pieces.starts)
+        stop = _next_after(self._stops, head, count)
+        too_long = max(int(np.searchsorted(pieces.ends, pieces.starts[head] + self._limit, side="right")), head + 1)
+        bound = min(stop, too_long)
+        last = _first_at_most(self._heights, head + 1, bound, self._heights[head] - pieces.rises[head])
+        if last < bound:
+            return _Fate.ENDS, last + 1
+        if stop == bound < count:
+            return _Fate.IS_BROKEN, stop
+        if bound == count:
+            return _Fate.IS_OPEN, count
+        next_object = _next_after(self._objects, too_long, count)
+        return (_Fate.ENDS if next_object < count else _Fate.IS_TOO_LONG), next_object
+
+
+def _next_after(sorted_: np.ndarray, value: int, otherwise: int) -> int:
+    place = int(np.searchsorted(sorted_, value, side="right"))
+    return int(sorted_[place]) if place < len(sorted_) else otherwise
+
+
+def _first_at_most(values: np.ndarray, start: int, end: int, limit: int) -> int:
+    """Return the first place from `start` whose value is at most the limit, or `end`."""
+    window = 64
+    while start < end:
+        found = np.flatnonzero(values[start : min(start + window, end)] <= limit)
+        if len(found):
+            return start + int(found[0])
+        start += window
+        # Most objects end soon, and some look at all that is there.
+        window *= 4
+    return end
+
+
+def _simple_lines(block: bytes, length: int, first_line: int) -> tuple[_Cut, int] | None:
+    """Cut the lines of a block if each of them is an object by the look of its ends, and count its newlines.
+
+    Most files have no other blocks.
+    """
+    bytes_ = np.frombuffer(block, dtype=np.uint8, count=length)
+    ends = np.flatnonzero(bytes_ == _NEWLINE)
+    newlines = len(ends)
+    if length and bytes_[-1] != _NEWLINE:
+        ends = np.append(ends, length)
+    starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
+    lines = np.arange(first_line, first_line + len(ends), dtype=np.int64)
+    ends = ends - ((ends > starts) & (bytes_[ends - 1] == _CARRIAGE_RETURN))
+    is_record = ends > starts
+    if not is_record.all():
+        starts, ends, lines = starts[is_record], ends[is_record], lines[is_record]
+    if len(starts):
+        has_other_lines = (bytes_[starts] != _OPENING_BRACE).any() or (bytes_[ends - 1] != _CLOSING_BRACE).any()
+        if has_other_lines or _objects_may_meet(bytes_) or _pieces(block[starts[-1] : ends[-1]], int(ends[-1] - starts[-1])).rises[0] > 0:
+            return None
+    return _Cut(block, starts, ends, lines), newlines
+
+
+def _objects_may_meet(bytes_: np.ndarray) -> bool:
+    """Whether `}` and `{` may stand side by side on a line; a look at two bytes, which a text may also hold."""
+    braces = np.flatnonzero(bytes_ == _OPENING_BRACE)
+    braces = braces[np.searchsorted(braces, 2) :]
+    before, two_before = bytes_[braces - 1], bytes_[braces - 2]
+    return bool(((before == _CLOSING_BRACE) | (_IS_SPACE[before] & (_IS_SPACE[two_before] | (two_before == _CLOSING_BRACE)))).any())
+
+
+def _pieces(block: bytes, length: int) -> _Pieces:
+    text = _without_escapes(block[:length])
+    bytes_ = np.frombuffer(text, dtype=np.uint8)
+    newlines = np.flatnonzero(bytes_ == _NEWLINE)
+    line_starts = np.concatenate(([0], newlines + 1))
+    line_starts = line_starts[line_starts < length]
+    is_outside = _is_outside_texts(bytes_, line_starts)
+    starts = np.union1d(line_starts, _meeting_objects(bytes_, is_outside))
+    ends = np.append(starts[1:], length)[: len(starts)]
+    lines = np.searchsorted(newlines, starts)
+    rises = np.add.reduceat(_rises(bytes_, is_outside), starts, dtype=np.int32) if length else np.zeros(0, dtype=np.int32)
+    starts, solid_ends = _over_space(bytes_, starts, 1, _IS_BLANK), _over_space(bytes_, ends - 1, -1, _IS_BLANK)
+    if BYTE_ORDER_MARK in text:
+        is_marked = np.array([text.startswith(BYTE_ORDER_MARK, start) for start in starts.tolist()], dtype=bool)
+        starts = np.where(is_marked, _over_space(bytes_, starts + is_marked * len(BYTE_ORDER_MARK), 1, _IS_BLANK), starts)
+    is_there = starts <= solid_ends
+    starts, ends, solid_ends = starts[is_there], ends[is_there], solid_ends[is_there]
+    ends = ends - (bytes_[ends - 1] == _NEWLINE)
+    ends = ends - (bytes_[ends - 1] == _CARRIAGE_RETURN)
+    opens_text = ~is_outside[solid_ends]
+    begins_object = bytes_[starts] == _OPENING_BRACE
+    ends_object = (bytes_[solid_ends] == _CLOSING_BRACE) & ~opens_text
+    follows_object = begins_object & np.concatenate(([False], ends_object))[: len(starts)]
+    return _Pieces(starts, ends, lines[is_there], rises[is_there], opens_text, begins_object, follows_object)
+
+
+def _without_escapes(text: bytes) -> bytes:
+    """Blank escaped backslashes and quotes, so that each quote left begins or ends a text; the length stays."""
+    return text.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in text else text
+
+
+def _is_outside_texts(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray:
+    """Say of each byte whether it is outside the texts, closing quotes included; each of these lines begins outside."""
+    is_inside = np.bitwise_xor.accumulate((bytes_ == _QUOTE).view(np.uint8))
+    at_line_starts = np.concatenate(([0], is_inside[line_starts[1:] - 1]))[: len(line_starts)].astype(np.uint8)
+    if at_line_starts.any():
+        is_inside ^= np.repeat(at_line_starts, np.diff(np.append(line_starts, len(bytes_))))
+    return is_inside == 0
+
+
+def _rises(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
+    """Return 1 for each bracket that opens, -1 for each that closes, as bytes."""
+    opens = ((bytes_ == _OPENING_BRACE) | (bytes_ == _OPENING_BRACKET)) & is_outside
+    closes = ((bytes_ == _CLOSING_BRACE) | (bytes_ == _CLOSING_BRACKET)) & is_outside
+    return opens.view(np.int8) - closes.view(np.int8)
+
+
+def _meeting_objects(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
+    """Return where an object begins after another one on the same line."""
+    braces = np.flatnonzero((bytes_ == _OPENING_BRACE) & is_outside)
+    braces = braces[braces > 0]
+    braces = braces[_IS_SPACE[bytes_[braces - 1]] | (bytes_[braces - 1] == _CLOSING_BRACE)]
+    before = _over_space(bytes_, braces - 1, -1, _IS_SPACE)
+    return braces[(before >= 0) & (bytes_[before] == _CLOSING_BRACE)]
+
+
+def _over_space(bytes_: np.ndarray, places: np.ndarray, step: int, is_space: np.ndarray) -> np.ndarray:
+    """Return the first place without white space from each place on, in steps of 1 or -1; -1 or the length where there is none."""
+    places = places.copy()
+    moving = np.flatnonzero((places >= 0) & (places < len(bytes_)))
+    for _ in range(_STEPS_OVER_SPACE):
+        moving = moving[is_space[bytes_[places[moving]]]]
+        if not len(moving):
+            return places
+        places[moving] += step
+        moving = moving[(places[moving] >= 0) & (places[moving] < len(bytes_))]
+    solid = np.flatnonzero(~is_space[bytes_])
+    found = np.searchsorted(solid, places[moving], side="left") if step > 0 else np.searchsorted(solid, places[moving], side="right") - 1
+    places[moving] = np.concatenate(([-1], solid, [len(bytes_)]))[found + 1]
+    return places
+
+
+def _state_at_end(block: bytes) -> bytes:
+    """Return a short text after which a reader is in the same state as after a block, as far as texts and objects go."""
+    line = _without_escapes(block[block.rfind(b"\n") + 1 :])
+    escape = b"\\" if line.endswith(b"\\") else b""
+    if line.count(b'"') % 2:
+        return b'"' + escape
+    solid = block.rstrip(_BLANK)
+    last_line = _without_escapes(solid[solid.rfind(b"\n") + 1 :])
+    return b"}" if last_line.endswith(b"}") and last_line.count(b'"') % 2 == 0 else escape
+
+
+def _end_of_skipped(block: bytes, *, spans_lines: bool) -> int | None:
+    """Return where a record ends that began before a block: at its line's end, or where the next object begins."""
+    if spans_lines:
+        pieces = _pieces(block, len(block))
+        objects = np.flatnonzero(pieces.follows_object)
+        return int(pieces.starts[objects[0]]) if len(objects) else None
+    newline = block.find(b"\n")
+    pieces = _pieces(block, len(block) if newline < 0 else newline)
+    if len(pieces.starts) > 1:
+        return int(pieces.starts[1])
+    return newline + 1 if newline >= 0 else None
+
+
+# Documents
+
+
+def _cut_document(pieces: Iterator[bytes], limit: int) -> Iterator[_Cut]:
+    """Cut a `.json` file: the elements of the arrays that it begins with, and then lines. Raises `DamagedFileError`."""
+    line, is_after_array = 1, False
+    while (piece := next(pieces, None)) is not None:
+        begun = piece.lstrip(_BLANK)
+        line += piece.count(b"\n", 0, len(piece) - len(begun))
+        if begun.startswith(b"["):
+            array = _ArrayCutter(limit, line)
+            yield from array.cut(chain((begun[1:],), pieces))
+            line, is_after_array = array.line, True
+            pieces = chain((array.rest,), pieces)
+        elif is_after_array and begun and not begun.startswith(b"{"):
+            raise DamagedFileError(f"something follows the JSON array of this file on line {line}")
+        elif begun:
+            yield from _LineCutter(limit, line=line, must_end=True).cut(chain((begun,), pieces))
+
+
+class _ArrayCutter:
+    """Cuts an array whose first bracket has been read into its elements; `rest` is what follows the last bracket."""
+
+    def __init__(self, limit: int, line: int) -> None:
+        self._limit = limit
+        self.rest, self.line = b"", line
+        # How many brackets are open where the rest begins; it begins outside texts.
+        self._height = 1
+        self._has_elements = False
+        self._is_over = False
+        self._skipped: _Skipped | None = None
+
+    def cut(self, pieces: Iterator[bytes]) -> Iterator[_Cut]:
+        for piece in pieces:
+            for start in range(0, len(piece), _STEP_BYTES):
+                self.rest += piece[start : start + _STEP_BYTES]
+                yield from self._cut_elements()
+                if self._is_over:
+                    self.rest += piece[start + _STEP_BYTES :]
+                    return
+        raise DamagedFileError("the JSON array of this file does not end")
+
+    def _cut_elements(self) -> Iterator[_Cut]:
+        block = self.rest
+        text = _without_escapes(block)
+        bytes_ = np.frombuffer(text, dtype=np.uint8)
+        is_outside = _is_outside_texts(bytes_, np.zeros(1, dtype=np.int64))
+        heights = self._height + np.cumsum(_rises(bytes_, is_outside), dtype=np.int32)
+        newlines = np.flatnonzero(bytes_ == _NEWLINE)
+        bounds = np.flatnonzero((bytes_ == _COMMA) & is_outside & (heights == 1))
+        array_ends = np.flatnonzero(heights == 0)[:1]
+        self._is_over = len(array_ends) > 0
+        if self._is_over:
+            if bytes_[array_ends[0]] != _CLOSING_BRACKET:
+                line = self.line + int(np.searchsorted(newlines, array_ends[0]))
+                raise DamagedFileError(f"the JSON array of this file does not hold together on line {line}")
+            bounds = np.append(bounds[bounds < array_ends[0]], array_ends)
+        if len(bounds):
+            starts = _over_space(bytes_, np.concatenate(([0], bounds[:-1] + 1)), 1, _IS_BLANK)
+            starts = np.minimum(starts, bounds)
+            ends = np.maximum(_over_space(bytes_, bounds - 1, -1, _IS_BLANK) + 1, starts)
+            lines = self.line + np.searchsorted(newlines, starts)
+            if self._skipped is not None:
+                yield self._skipped.cut()
+                self._skipped = None
+                starts, ends, lines = starts[1:], ends[1:], lines[1:]
+            elif self._is_over and not self._has_elements and len(bounds) == 1 and starts[0] == ends[0]:
+                starts, ends, lines = starts[1:], ends[1:], lines[1:]
+            self._has_elements = True
+            yield _Cut(block, starts, ends, lines)
+            self._use(int(bounds[-1]) + 1)
+            self._height = 1
+        if not self._is_over:
+            self._skip_long_element(int(heights[-1]))
+
+    def _use(self, length: int, as_if: bytes = b"") -> None:
+        self.line += self.rest.count(b"\n", 0, length)
+        self.rest = as_if + self.rest[length:]
+
+    def _skip_long_element(self, height: int) -> None:
+        """Drop the element under way once it is too long, and keep the state in which it leaves a reader."""
+        if self._skipped is None:
+            if len(self.rest) > self._limit:
+                self._use(len(self.rest) - len(self.rest.lstrip(_BLANK)))
+            if len(self.rest) <= self._limit:
+                return
+            self._skipped = _Skipped(self.line, self.rest[: _shown(self._limit)], spans_lines=True)
+        text = _without_escapes(self.rest)
+        state = (b'"' if text.count(b'"') % 2 else b"") + (b"\\" if text.endswith(b"\\") else b"")
+        self._use(len(self.rest), as_if=state)
+        self._height = height

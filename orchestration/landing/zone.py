@@ -8,30 +8,46 @@ sha256 of a file needs anyway.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from orchestration.errors import StartsError
 from orchestration.files import put_in_place
+from orchestration.landing.listing import (
+    LandingFile,
+    Listing,
+    PassedOver,
+    device_of,
+    is_data_file,
+    is_hidden,
+    list_folder,
+    passed_over_file,
+    shown_name,
+)
+from orchestration.landing.streams import ChangedFileError, UnreadableFileError
 from orchestration.settings import PROJECT_ROOT
 
-_DATA_ENDINGS = (".jsonl", ".ndjson", ".json")
-_PACKED_ENDINGS = ("", ".gz", ".zst")
 _BUNDLED = PROJECT_ROOT / "seeds"
+
+# What else the project reads or keeps in a landing zone, beside the feeds.
+_OTHER_FOLDERS = ("rates", "botmaker/sent_results_lists", "botmaker/whatsapp_templates")
+# `webhook/`, `Webhooks2/` and `send/` are close, `archive/` is not.
+_CLOSE_NAME = 0.8
 
 
 @dataclass(frozen=True)
-class LandingFile:
-    """A file of a feed. `version` changes when the file does; `name` is relative to the landing zone."""
+class LocalCopy:
+    """A file of the zone on this machine, or the error that kept it from getting here."""
 
-    name: str
-    location: str
-    bytes: int
-    version: str
+    file: LandingFile
+    path: Path
+    error: ChangedFileError | UnreadableFileError | None = None
 
 
 class LandingZone:
@@ -39,6 +55,7 @@ class LandingZone:
 
     def __init__(self, location: str, feeds: tuple[str, ...]) -> None:
         self.location = location
+        self._feeds = feeds
         if location.startswith(("http://", "https://")):
             # fsspec would look for links in the page, find none, and the zone would seem empty.
             raise StartsError(
@@ -71,32 +88,113 @@ class LandingZone:
 
     def _check_folder(self, feeds: tuple[str, ...]) -> None:
         folder = Path(self._root)
-        if not folder.is_dir():
-            what = "is a file" if folder.exists() else "does not exist"
-            raise StartsError(f"The landing folder {folder} {what}. Set STARTS_LANDING to the folder that holds {_listed(feeds)}.")
         try:
+            if not folder.is_dir():
+                what = "is a file" if folder.exists() else "does not exist"
+                raise StartsError(f"The landing folder {folder} {what}. Set STARTS_LANDING to the folder that holds {_listed(feeds)}.")
             entries = sorted(entry.name for entry in folder.iterdir())
+            has_feeds = any((folder / PurePosixPath(feed).parts[0]).is_dir() for feed in feeds)
         except OSError as error:
             raise StartsError(
                 f"The landing folder {folder} cannot be read ({error.strerror}). Give this user the right to read it."
             ) from error
-        if entries and not any((folder / PurePosixPath(feed).parts[0]).is_dir() for feed in feeds):
+        if entries and not has_feeds:
             raise StartsError(
-                f"The landing folder {folder} holds {', '.join(entries[:5])} but none of {_listed(feeds)}. "
+                f"The landing folder {folder} holds {', '.join(map(shown_name, entries[:5]))} but none of {_listed(feeds)}. "
                 "Set STARTS_LANDING to the folder above them."
             )
 
     def files(self, feed: str) -> list[LandingFile]:
-        """List the data files of a feed by name, hidden ones left out. Sub-folders count."""
+        """Return the data files of a feed by name, hidden ones left out. Sub-folders count."""
+        return self.listing(feed).files
+
+    def listing(self, feed: str) -> Listing:
+        """List a feed's files by name, and what is passed over. Raises `StartsError` where a folder cannot be listed."""
+        if isinstance(self._filesystem, LocalFileSystem):
+            return list_folder(Path(self._root), feed)
         folder = f"{self._root}/{feed}"
+        self._filesystem.invalidate_cache()
         try:
-            self._filesystem.invalidate_cache()
-            found: dict[str, dict[str, Any]] = self._filesystem.find(folder, detail=True)
+            found = self._find(folder)
+        except FileNotFoundError:
+            return Listing(is_there=False)
+        except Exception as error:  # each store's driver has its own
+            raise StartsError(f"The landing zone {self.location}/{feed} cannot be listed: {error}") from error
+        listing = Listing()
+        for path, info in sorted(found.items()):
+            parts = PurePosixPath(path).relative_to(folder).parts
+            if not parts or path.endswith("/") or any(map(is_hidden, parts)):
+                continue
+            if is_data_file(parts[-1]):
+                listing.files.append(self._file(path, info))
+            else:
+                listing.passed_over.append(passed_over_file(shown_name(f"{feed}/{'/'.join(parts)}")))
+        return listing
+
+    def _find(self, folder: str) -> dict[str, dict[str, Any]]:
+        """List what is below a folder of an object store, and raise what a driver raises."""
+        if _lists_all_at_once(self._filesystem):
+            return self._filesystem.find(folder, detail=True)
+        # fsspec's own `find` leaves out the sub-folders that it cannot list.
+        found: dict[str, dict[str, Any]] = {}
+        folders = {folder}
+        listed: set[str] = set()
+        while folders:
+            path = folders.pop()
+            listed.add(path)
+            entries = {info["name"].rstrip("/"): info for info in self._filesystem.ls(path, detail=True)}
+            folders |= {name for name, info in entries.items() if info["type"] == "directory"} - listed
+            found |= {name: info for name, info in entries.items() if info["type"] != "directory"}
+        return found
+
+    def misplaced(self) -> list[PassedOver]:
+        """Return folders whose names are close to a feed's, and data files that lie in no feed's folder.
+
+        Raises `StartsError` where the folders above the feeds cannot be listed.
+        """
+        known = {*self._feeds, *_OTHER_FOLDERS}
+        known |= {str(parent) for name in known for parent in PurePosixPath(name).parents if parent.name}
+        passed_over: list[PassedOver] = []
+        for parent in sorted({str(PurePosixPath(name).parent) for name in known}):
+            names = [PurePosixPath(name).name for name in known if str(PurePosixPath(name).parent) == parent]
+            for name, is_folder in sorted(self._entries(parent)):
+                if is_hidden(name) or name in names:
+                    continue
+                shown = shown_name(name if parent == "." else f"{parent}/{name}")
+                close = get_close_matches(name.lower(), names, n=1, cutoff=_CLOSE_NAME)
+                if is_folder and close:
+                    meant = close[0] if parent == "." else f"{parent}/{close[0]}"
+                    passed_over.append(PassedOver(f"{shown}/", f"its name is close to {meant}/, and only that is read"))
+                elif not is_folder and is_data_file(name.lower()):
+                    passed_over.append(PassedOver(shown, "it lies outside of the feeds' folders"))
+        return passed_over
+
+    def _entries(self, folder: str) -> list[tuple[str, bool]]:
+        """Return the (name, whether it is a folder) of what lies directly in a folder of the zone; nothing if it is not there."""
+        try:
+            if isinstance(self._filesystem, LocalFileSystem):
+                return [(entry.name, entry.is_dir()) for entry in (Path(self._root) / folder).iterdir()]
+            path = self._root if folder == "." else f"{self._root}/{folder}"
+            found = self._filesystem.ls(path, detail=True)
+            return [(PurePosixPath(info["name"]).name, info["type"] == "directory") for info in found if info["name"].strip("/") != path]
         except FileNotFoundError:
             return []
         except Exception as error:  # each store's driver has its own
-            raise StartsError(f"The landing zone {self.location}/{feed} cannot be listed: {error}") from error
-        return [self._file(path, info) for path, info in sorted(found.items()) if _is_data_file(path, folder)]
+            raise StartsError(f"The landing zone {self.location}/{folder} cannot be listed: {error}") from error
+
+    def was_removed(self, name: str, version: str) -> bool:
+        """Say of a file that is listed no more whether it was removed, and not its folder with it.
+
+        Where the folder is not there, or another one is in its place on another disk, the files are away and may come back.
+        In an object store what is not listed is gone.
+        """
+        device = device_of(version)
+        if device is None:
+            return True
+        try:
+            return str((Path(self._root) / name).parent.stat().st_dev) == device
+        except OSError:
+            return False
 
     def refuse_bundled_files(self) -> None:
         """Raise `StartsError` if this zone is part of the project: what is fetched belongs somewhere else."""
@@ -131,16 +229,36 @@ class LandingZone:
         return LandingFile(name=name, location=path, bytes=int(info["size"] or 0), version=f"{info['size']}/{stamp}")
 
     @contextmanager
-    def local_copies(self, files: list[LandingFile]) -> Iterator[list[Path]]:
-        """Give local paths of the files, fetched for the time of a `with` block if they are remote."""
+    def local_copies(self, files: list[LandingFile]) -> Iterator[list[LocalCopy]]:
+        """Give the files on this machine, fetched for the time of a `with` block if they are remote."""
         if isinstance(self._filesystem, LocalFileSystem):
-            yield [Path(file.location) for file in files]
+            yield [LocalCopy(file, Path(file.location)) for file in files]
             return
         with TemporaryDirectory(prefix="landing-") as folder:
-            paths = [Path(folder) / str(number) for number in range(len(files))]
-            for file, path in zip(files, paths, strict=True):
-                self._filesystem.get_file(file.location, str(path))
-            yield paths
+            yield [self._fetched(file, Path(folder) / str(number)) for number, file in enumerate(files)]
+
+    def _fetched(self, file: LandingFile, path: Path) -> LocalCopy:
+        try:
+            before = self._version(file)
+            self._filesystem.get_file(file.location, str(path))
+            after = self._version(file)
+        except (FileNotFoundError, PermissionError) as error:
+            return LocalCopy(file, path, UnreadableFileError(f"it cannot be read ({error})"))
+        if before != after:
+            # Drivers fetch large objects in parts, each of what is there at that moment.
+            return LocalCopy(file, path, ChangedFileError("it was changed while it was read"))
+        return LocalCopy(file, path)
+
+    def _version(self, file: LandingFile) -> str:
+        self._filesystem.invalidate_cache(file.location)
+        return self._file(file.location, self._filesystem.info(file.location)).version
+
+
+def _lists_all_at_once(filesystem: fsspec.AbstractFileSystem) -> bool:
+    """Whether a driver has a listing of its own that goes through sub-folders, as those of S3, GCS and Azure have."""
+    if isinstance(filesystem, AsyncFileSystem):
+        return type(filesystem)._find is not AsyncFileSystem._find
+    return type(filesystem).find is not fsspec.AbstractFileSystem.find
 
 
 def _write_local(target: Path, content: bytes) -> None:
@@ -149,13 +267,6 @@ def _write_local(target: Path, content: bytes) -> None:
     draft = target.with_name(f".{target.name}.draft")
     draft.write_bytes(content)
     put_in_place(draft, target)
-
-
-def _is_data_file(path: str, folder: str) -> bool:
-    parts = PurePosixPath(path).relative_to(folder).parts
-    if any(part.startswith((".", "_")) for part in parts):
-        return False
-    return parts[-1].endswith(tuple(data + packed for data in _DATA_ENDINGS for packed in _PACKED_ENDINGS))
 
 
 def _listed(feeds: tuple[str, ...]) -> str:

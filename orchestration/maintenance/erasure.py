@@ -1,143 +1,207 @@
-"""Erase a contact from everything below the data folder (GDPR article 17, LGPD article 18).
+"""Erase a person from everything below the data folder (GDPR article 17, LGPD article 18; contract, section 3).
 
-DuckDB leaves deleted rows in its file until the space is used again, so the warehouse is not cleaned
-but written anew from the raw rows of everybody else, and everything after raw is built from those.
+A person is all identifiers that the records connect (section 2.1). DuckDB leaves deleted rows in its file until the space is
+used again, so the warehouse is not cleaned but written anew from the raw rows of everybody else, and everything after raw
+is built from those. Who was erased is remembered by keyed hashes (`landing/erased.py`), so that no later file brings the
+person back.
 """
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
 from orchestration.errors import StartsError
+from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import put_in_place, quoted
-from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.identifiers import comparable_identifier, create_identifier_macros
+from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.settings import Settings
-from orchestration.transform.builds import disown_builds
+from orchestration.transform.builds import invalidate_builds
 
-_PHONE = re.compile(r"[+0-9 ().-]*[0-9][+0-9 ().-]*")
+_IS_PERSON = "comparable_identifier({}) in (select identifier from erased_identifiers)"
 
-# Which rows of a raw table are the contact's. `is_contact` compares as the contract does (section 2); the
-# ids of its messages and sessions are collected first, because statuses and events carry nothing else.
-_ROWS_OF_CONTACT = {
-    "sends": "is_contact(contact_id)",
-    "webhook_messages": "is_contact(sender_id)",
-    "webhook_statuses": "is_contact(recipient_id) or message_id in (select id from ids_of_contact) or holds_contact(message_id)",
-    "botmaker_sessions": "is_contact(contact_id)",
-    "botmaker_session_events": "comparable_session_id(session_id) in (select id from ids_of_contact)",
-    "botmaker_session_messages": "comparable_session_id(session_id) in (select id from ids_of_contact)",
-    "botmaker_sent_results": "comparable_session_id(session_id) in (select id from ids_of_contact)",
+
+def _any_is_person(*columns: str) -> str:
+    return " or ".join(_IS_PERSON.format(column) for column in columns)
+
+
+_SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erased_ids)"
+
+# Which rows of a raw table are the person's. The ids of the person's messages and sessions are collected first, because statuses and
+# events may carry nothing else.
+_ROWS_OF_PERSON = {
+    "sends": _any_is_person("contact_id"),
+    "webhook_messages": f"{_any_is_person('sender_id', 'sender_user_id', 'sender_parent_user_id')} or holds_person(message_id)",
+    "webhook_statuses": f"{_any_is_person('recipient_id', 'recipient_user_id', 'recipient_parent_user_id')}"
+    " or message_id in (select id from erased_ids) or holds_person(message_id)",
+    "webhook_echoes": _any_is_person("recipient_id"),
+    "webhook_identities": _any_is_person(
+        *("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id")
+    ),
+    "botmaker_sessions": _SESSION_OF_PERSON,
+    "botmaker_session_events": _SESSION_OF_PERSON,
+    "botmaker_session_messages": _SESSION_OF_PERSON,
+    "botmaker_sent_results": _SESSION_OF_PERSON,
 }
 
-_ERASED = "(erased)"
+# Texts of other people's rows, and of rejected records, in which the person may be named. A rejected record stays counted, so
+# that the ledger's sums hold; its text goes.
+_TEXTS = {
+    "sends": ("customer_id", "chat_link", "agent_groups", "error_title", "error_details"),
+    "webhook_statuses": ("error_title", "error_message", "error_details"),
+    "webhook_messages": ("context_message_id", "reaction_message_id"),
+    "botmaker_session_events": ("reason", "error"),
+    "rejected_records": ("record",),
+}
+
+# Shorter input is probably a typo and would match other people's ids.
+_SHORTEST_IDENTIFIER = 5
 
 _DIGITS_WITH_COUNTRY = 10
 
 # Of a number with three characters between any two of its digits, or of a user id.
 _LONGEST_SPELLING = 1024
 
-# Less is a slip of the hand, and stands within ids and texts that are somebody else's.
-_SHORTEST_CONTACT = 5
-
 
 @dataclass(frozen=True)
 class Erasure:
-    """Raw rows that are gone by table, and the files of the landing zone from which they came."""
+    """What an erasure takes: raw rows by table, and the files of the landing zone from which they came.
 
+    `identifiers` are those of the whole person, as they are compared.
+    """
+
+    identifiers: list[str] = field(repr=False)
     rows: dict[str, int]
     landing_files: list[str]
 
 
-def erase_contact(settings: Settings, contact: str) -> Erasure:
-    """Write the warehouse anew without a contact; the job has to run afterwards, and makes everything else anew.
+def check_identifier(given: str) -> None:
+    """Raise `StartsError` for what cannot be a person's whole number or user id."""
+    if len(comparable_identifier(given).strip()) < _SHORTEST_IDENTIFIER:
+        raise StartsError("That is too short for a person's identifier: write the whole number or user id, such as 5511987654321.")
 
-    The caller holds the writer's lock of a warehouse in which something has landed. Until the new file takes the
-    old one's place only exports on demand that name the contact are gone; a crash after it is mended by the next run.
+
+def plan_erasure(settings: Settings, given: str) -> Erasure:
+    """Return what erasing a person would take. The table of people must be up to date; the caller holds the writer's lock."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
+        identifiers = _prepare(connection, comparable_identifier(given))
+        return Erasure(identifiers, _count(connection), _landing_files(connection))
+
+
+def erase_person(settings: Settings, given: str) -> Erasure:
+    """Write the warehouse anew without a person; the job has to run afterwards, and makes everything else anew.
+
+    The table of people must be up to date, and the caller holds the writer's lock of a warehouse in which something has landed.
+    The hashes are kept before anything goes, so that a crash at any point leaves a person who can be erased again.
     """
     draft = settings.warehouse_path.with_name(".warehouse.duckdb.draft")
     draft.unlink(missing_ok=True)
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
         connection.execute(f"attach {quoted(draft)} as new")
-        _prepare(connection, comparable(contact))
-        rows, files = _count(connection), _landing_files(connection)
+        identifiers = _prepare(connection, comparable_identifier(given))
+        erasure = Erasure(identifiers, _count(connection), _landing_files(connection))
+        _remember(connection, settings, identifiers)
         _copy_others(connection)
         connection.execute("use new")
-        disown_builds(connection)
+        invalidate_builds(connection)
         connection.execute("use memory")
         connection.execute("detach new")
         connection.execute("detach old")
-    _remove_exports(settings, comparable(contact))
     put_in_place(draft, settings.warehouse_path)
-    return Erasure(rows, files)
+    _remove_what_is_not_made_anew(settings)
+    return erasure
 
 
-def check_contact(contact: str) -> None:
-    """Raise `StartsError` for what cannot be a contact's whole number or user id."""
-    if len(comparable(contact).strip()) < _SHORTEST_CONTACT:
-        raise StartsError(f"{contact!r} is too short for a contact: write the whole number or user id, such as 5511987654321.")
+def revoke_erasure(settings: Settings, given: str) -> bool:
+    """Let a person back in: forget the hashes, and have the files of which records were erased read again by the next run.
+
+    Return whether the person had been erased. The caller holds the writer's lock.
+    """
+    erased = ErasedPeople.load(settings.data)
+    person = erased.find(comparable_identifier(given))
+    if person is None:
+        return False
+    erased.people.remove(person)
+    erased.save()
+    return True
 
 
-def comparable(contact: str) -> str:
-    """Return an identifier as it is compared: a phone's digits, anything else as given."""
-    return re.sub(r"\D", "", contact) if _PHONE.fullmatch(contact) else contact
-
-
-def files_that_hold(folder: Path, contact: str) -> list[Path]:
-    """Return the files below a folder in which the contact still stands, readable or in a wamid.
+def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
+    """Return the files below a folder in which an identifier still stands, readable or in a wamid.
 
     What a file holds compressed is not found: those of the marts are made anew from the rows of everybody else.
     """
     # base64 has three spellings of a text, by where it begins.
-    spellings = [spelling_of(contact), *(re.escape(spelling.decode()) for spelling in _base64_spellings(contact.encode()))]
+    spellings = [spelling_of(identifier) for identifier in identifiers]
+    spellings += [
+        re.escape(spelling.decode())
+        for identifier in identifiers
+        if identifier.isdecimal()
+        for spelling in _base64_spellings(identifier.encode())
+    ]
     pattern = re.compile("|".join(spellings).encode())
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, pattern)]
 
 
-def spelling_of(contact: str) -> str:
-    """Return a regular expression, for Python and for DuckDB, of a contact as people write it: a whole number also in groups."""
+def spelling_of(identifier: str) -> str:
+    """Return a regular expression, for Python and for DuckDB, of an identifier as people write it: a whole number also in groups.
+
+    It matches the whole identifier: `US.1349` is not found in `US.13490`.
+    """
+    if not identifier.isdecimal():
+        return f"(?:^|[^A-Za-z0-9]){re.escape(identifier)}(?:$|[^A-Za-z0-9])"
     # A short one in groups would be found in every other time of day.
-    is_whole_number = contact.isdecimal() and len(contact) >= _DIGITS_WITH_COUNTRY
-    return "[^0-9]{0,3}".join(contact) if is_whole_number else re.escape(contact)
+    digits = "[^0-9]{0,3}".join(identifier) if len(identifier) >= _DIGITS_WITH_COUNTRY else identifier
+    return f"(?:^|[^0-9]){digits}(?:$|[^0-9])"
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, contact: str) -> None:
-    # Variables, because a lambda may not look into a table.
-    connection.execute("set variable erased_contact = $contact", {"contact": contact})
-    connection.execute("set variable erased_spelling = $spelling", {"spelling": spelling_of(contact)})
+def _prepare(connection: duckdb.DuckDBPyConnection, identifier: str) -> list[str]:
+    """Collect the person's identifiers and the ids of the person's messages and sessions; return the identifiers."""
+    create_identifier_macros(connection)
     connection.execute(
-        r"""
-        create temp macro is_contact(given) as case
-            when regexp_full_match(given, '[+0-9 ().-]*[0-9][+0-9 ().-]*') then regexp_replace(given, '[^0-9]', '', 'g')
-            else given
-        end = getvariable('erased_contact');
-        create temp macro holds_contact(text) as
-            regexp_matches(text, getvariable('erased_spelling'))
-            or list_bool_or(list_transform(
-                regexp_extract_all(text, 'wamid\.([A-Za-z0-9+/=]+)', 1),
-                lambda id: coalesce(contains(cast(try(from_base64(id)) as varchar), getvariable('erased_contact')), false)
-            ));
-        -- The same session, whatever the time's precision (contract, section 4.6), as the models compare it.
-        create temp macro comparable_session_id(id) as coalesce(
-            regexp_extract(id, '^(.+)_([^_]+)$', 1) || '|'
-            || date_trunc('second', try_cast(regexp_extract(id, '^(.+)_([^_]+)$', 2) as timestamptz))::varchar,
-            id
-        );
-        create temp table ids_of_contact as
-        select message_id as id from old.raw.sends where is_contact(contact_id)
+        """
+        create temp table erased_identifiers as
+        select identifier from old.intermediate.int_people_identified
+        where person_id = (select person_id from old.intermediate.int_people_identified where identifier = $identifier)
         union
-        select message_id from old.raw.webhook_messages where is_contact(sender_id)
+        select $identifier
+        """,
+        {"identifier": identifier},
+    )
+    identifiers = [name for (name,) in connection.execute("from erased_identifiers order by all").fetchall()]
+    # A variable, because a macro's pattern may not come from a table.
+    connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, identifiers))})
+    connection.execute(
+        f"""
+        create temp macro holds_person(text) as
+            coalesce(regexp_matches(text, getvariable('erased_spelling')), false)
+            or coalesce(regexp_matches(text_in_id(text), getvariable('erased_spelling')), false)
+            or coalesce(list_bool_or(list_transform(
+                regexp_extract_all(text, 'wamid\\.([A-Za-z0-9+/=_-]+)', 1),
+                lambda id: coalesce(regexp_matches(text_in_id(id), getvariable('erased_spelling')), false)
+            )), false);
+        create temp table erased_ids as
+        select message_id as id from old.raw.sends where {_ROWS_OF_PERSON["sends"]}
         union
-        select comparable_session_id(session_id) from old.raw.botmaker_sessions where is_contact(contact_id);
+        select message_id from old.raw.webhook_echoes where {_ROWS_OF_PERSON["webhook_echoes"]}
+        union
+        select comparable_session_id(session_id) from old.raw.botmaker_sessions
+        where {_any_is_person("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id")}
         """
     )
+    return identifiers
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     counts = {}
-    for table, condition in _ROWS_OF_CONTACT.items():
+    for table, condition in _ROWS_OF_PERSON.items():
         row = connection.execute(f"select count(*) from old.raw.{table} where {condition}").fetchone()
         assert row is not None
         counts[table] = int(row[0])
@@ -145,31 +209,67 @@ def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _landing_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    names = " union ".join(f"select _file_name from old.raw.{table} where {condition}" for table, condition in _ROWS_OF_CONTACT.items())
-    names += " union select file_name from old.raw.rejected_records where holds_contact(record)"
+    names = " union ".join(f"select _file_name from old.raw.{table} where {condition}" for table, condition in _ROWS_OF_PERSON.items())
+    names += " union select file_name from old.raw.rejected_records where holds_person(record)"
     return [name for (name,) in connection.execute(f"select * from ({names}) order by all").fetchall()]
+
+
+def _remember(connection: duckdb.DuckDBPyConnection, settings: Settings, identifiers: list[str]) -> None:
+    ids = [id_ for (id_,) in connection.execute("from erased_ids").fetchall()]
+    erased = ErasedPeople.load(settings.data)
+    erased.add(f"{datetime.now(UTC):%Y-%m-%d}", identifiers, ids)
+    erased.save()
 
 
 def _copy_others(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("use new")
-    connection.execute(RAW_SCHEMA_SQL)
+    prepare_raw_schema(connection)
     connection.execute("use memory")
-    tables = connection.execute("select table_name from duckdb_tables() where database_name = 'old' and schema_name = 'raw'").fetchall()
-    for (table,) in tables:
-        condition = f"where not coalesce({_ROWS_OF_CONTACT[table]}, false)" if table in _ROWS_OF_CONTACT else ""
-        # A rejected record stays counted, so that the ledger's sums hold; what it said goes.
-        redacted = (
-            f"* replace (case when coalesce(holds_contact(record), false) then {quoted(_ERASED)} else record end as record)"
-            if table == "rejected_records"
-            else "*"
+    _count_erased_records(connection)
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables() where database_name = 'old' and schema_name in ('raw', 'state')"
+    ).fetchall()
+    for schema, table in tables:
+        condition = f"where not coalesce({_ROWS_OF_PERSON[table]}, false)" if table in _ROWS_OF_PERSON else ""
+        connection.execute(f"delete from new.{schema}.{table}")
+        connection.execute(
+            f"insert into new.{schema}.{table} by name select * {_replacements(table)} from old.{schema}.{table} as t {condition}"
         )
-        connection.execute(f"insert into new.raw.{table} by name select {redacted} from old.raw.{table} {condition}")
 
 
-def _remove_exports(settings: Settings, contact: str) -> None:
-    """Remove the exports on demand that hold the contact; the daily ones are made anew by the job."""
-    for path in files_that_hold(settings.exports_dir / "on_demand", contact):
-        path.unlink()
+def _replacements(table: str) -> str:
+    """Return what is written instead of some columns of a table: texts without the person, and the ledger's counts."""
+    if table == "landed_files":
+        erased = "coalesce((select e.records from erased_counts as e where e.file_name = t.file_name and e.load_id = t.load_id), 0)"
+        return f"replace (landed - {erased} as landed, erased + {erased} as erased)"
+    texts = _TEXTS.get(table, ())
+    replaced = ", ".join(f"case when holds_person({text}) then {quoted(ERASED_TEXT)} else {text} end as {text}" for text in texts)
+    return f"replace ({replaced})" if replaced else ""
+
+
+def _count_erased_records(connection: duckdb.DuckDBPyConnection) -> None:
+    """Count by file the landed records of which something goes; one that was rejected for another part stays counted as rejected."""
+    lines = " union ".join(
+        f"select _file_name, _load_id, _line_number from old.raw.{table} where {condition}" for table, condition in _ROWS_OF_PERSON.items()
+    )
+    connection.execute(
+        f"""
+        create temp table erased_counts as
+        select l._file_name as file_name, l._load_id as load_id, least(count(*), any_value(f.landed)) as records
+        from ({lines}) as l
+        inner join old.raw.landed_files as f on l._file_name = f.file_name and l._load_id = f.load_id
+        anti join old.raw.rejected_records as r on l._file_name = r.file_name and l._line_number = r.line_number
+        group by l._file_name, l._load_id
+        """
+    )
+
+
+def _remove_what_is_not_made_anew(settings: Settings) -> None:
+    """Remove exports on demand; the job makes the rest anew.
+
+    Whom an export on demand holds is not certain where contacts are masked, so all of them go.
+    """
+    remove_all_on_demand(settings)
 
 
 def _base64_spellings(text: bytes) -> list[bytes]:

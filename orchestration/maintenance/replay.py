@@ -1,51 +1,45 @@
 """Read again what was rejected, after the parser or the limits have changed.
 
-A mended file is a new content and lands by itself. This is for files that were right all along.
+A corrected file is a new content and lands by itself. This is for files that were right all along.
 """
 
 import duckdb
 
 from orchestration.landing.feeds import FEEDS
-from orchestration.landing.land import still_known
+from orchestration.landing.ledger import known_names
 from orchestration.landing.zone import LandingZone
-from orchestration.transform.builds import disown_builds
+from orchestration.transactions import transaction
 
 
 def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
-    """Take back every content of which a record was rejected and which lies in the landing zone now; return its files' names.
+    """Forget that those contents were read of which a record was rejected and which lie in the landing zone now.
 
-    One transaction; what other contents gave stays. The next run reads these files as new ones.
+    Returns their files' names. The next run reads them again, as after an upgrade of the reader, and puts what they hold in
+    place of what they gave, in one transaction: nothing is lost if it does not come to that.
     """
-    connection.execute("begin")
-    try:
+    return _forget_files(connection, zone, "rejected > 0")
+
+
+def forget_files_with_erasures(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
+    """Forget, as above, the contents of which a record was erased or withheld: for a person who is let back in."""
+    return _forget_files(connection, zone, "erased > 0")
+
+
+def _forget_files(connection: duckdb.DuckDBPyConnection, zone: LandingZone, condition: str) -> list[str]:
+    """Mark the contents of a condition on the ledger as read by no version of the reader, if they lie in the zone."""
+    forgotten: list[str] = []
+    with transaction(connection):
         for feed in FEEDS:
-            still_known(connection, feed, zone.files(feed.name))
-        files = _forget(connection)
-        if files:
-            # State models have counted the rows that are gone.
-            disown_builds(connection)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    return files
-
-
-def _forget(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    connection.execute(
-        """
-        create or replace temp table contents_to_forget as
-        select feed, file_name, content_sha256, load_id
-        from raw.landed_files
-        where
-            rejected > 0
-            and (feed, content_sha256) in (select (feed, content_sha256) from raw.landing_listing)
-        """
-    )
-    for table in [table for feed in FEEDS for table in feed.tables]:
-        connection.execute(f"delete from raw.{table} where (_file_name, _load_id) in (select (file_name, load_id) from contents_to_forget)")
-    for table in ("rejected_records", "landed_files", "landing_listing"):
-        connection.execute(
-            f"delete from raw.{table} where (feed, content_sha256) in (select (feed, content_sha256) from contents_to_forget)"
-        )
-    return [name for (name,) in connection.execute("select file_name from contents_to_forget order by file_name").fetchall()]
+            names = known_names(connection, zone, feed, zone.files(feed.name))
+            rows = connection.execute(
+                f"""
+                update raw.landed_files set reader_version = 0
+                where feed = $feed and {condition} and content_sha256 in (
+                    select content_sha256 from raw.landing_listing where feed = $feed and file_name in (select unnest($names))
+                )
+                returning file_name
+                """,
+                {"feed": feed.name, "names": list(names)},
+            ).fetchall()
+            forgotten += [name for (name,) in rows]
+    return sorted(forgotten)

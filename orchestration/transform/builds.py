@@ -18,6 +18,9 @@ _DEFINITION_FOLDERS = (*(DBT_PROJECT_DIR / name for name in ("models", "macros",
 _DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
 
 
+_NEWEST_CHANGE = "(select coalesce(max(change_number), 0) from state.changed_days)"
+
+
 class BuildKind(StrEnum):
     """What a build goes on from: nothing yet, a finished build of the same definition, or one of another."""
 
@@ -34,6 +37,7 @@ class FinishedBuild:
     through_load_id: int
     definition_sha256: str
     started_at: datetime
+    change_number: int
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,13 @@ def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Bu
     """Open a build; it is a rebuild when models, checks, look-ups or variables changed since the last finished one."""
     definition = definition_sha256(settings)
     kind = _kind_of_next_build(connection, definition)
+    if kind is not BuildKind.INCREMENT:
+        _record_variables(connection, settings)
     row = connection.execute(
         """
-        insert into raw.builds by name
+        insert into state.builds by name
         select
-            (select coalesce(max(build_id), 0) + 1 from raw.builds) as build_id,
+            (select coalesce(max(build_id), 0) + 1 from state.builds) as build_id,
             $now as started_at,
             null as finished_at,
             (select coalesce(max(load_id), 0) from raw.landed_files) as through_load_id,
@@ -81,8 +87,8 @@ def _kind_of_next_build(connection: duckdb.DuckDBPyConnection, definition: str) 
     row = connection.execute(
         """
         with attempts as (
-            select * from raw.builds
-            where build_id >= (select coalesce(max(build_id), 0) from raw.builds where finished_at is not null)
+            select * from state.builds
+            where build_id >= (select coalesce(max(build_id), 0) from state.builds where finished_at is not null)
         )
         select count(finished_at), count(*) filter (definition_sha256 <> $definition) from attempts
         """,
@@ -95,49 +101,64 @@ def _kind_of_next_build(connection: duckdb.DuckDBPyConnection, definition: str) 
     return BuildKind.INCREMENT if finished else BuildKind.FIRST
 
 
+def goes_on_from_another(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Return whether the next build is an increment upon a finished build of today's definition."""
+    return _kind_of_next_build(connection, definition_sha256(settings)) is BuildKind.INCREMENT
+
+
 def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
-    """Say that every check of the build has passed: from here on the marts may be published."""
+    """Record that every check of the build has passed: from here on the marts may be published."""
     connection.execute(
-        "update raw.builds set finished_at = $now where build_id = $build_id",
+        "update state.builds set finished_at = $now where build_id = $build_id",
         {"now": datetime.now(UTC).replace(tzinfo=None), "build_id": build.build_id},
     )
 
 
-def disown_builds(connection: duckdb.DuckDBPyConnection) -> None:
+def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Write down the variables with which the marts are built whole; dbt by hand refuses to go on with others."""
+    connection.execute("delete from state.variables")
+    for name, value in settings.dbt_vars.items():
+        connection.execute("insert into state.variables values ($name, $value)", {"name": name, "value": value})
+
+
+def invalidate_builds(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the next build start from the raw tables, and what is published and exported be written anew after it.
 
     It is complete through nothing then, so that whether too much was rejected is asked of all files together:
     those that a replay reads again would never pass on their own.
     """
     connection.execute(
-        "update raw.builds set definition_sha256 = '', through_load_id = 0, started_at = started_at - interval 1 microsecond"
+        "update state.builds set definition_sha256 = '', through_load_id = 0, started_at = started_at - interval 1 microsecond"
     )
 
 
 def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:
     """Return the build that may be published, or None where the latest one did not finish."""
     row = connection.execute(
-        "select build_id, through_load_id, definition_sha256, started_at, finished_at from raw.builds order by build_id desc limit 1"
+        f"""
+        select build_id, through_load_id, definition_sha256, started_at, {_NEWEST_CHANGE}, finished_at
+        from state.builds order by build_id desc limit 1
+        """
     ).fetchone()
-    if row is None or row[4] is None:
+    if row is None or row[5] is None:
         return None
-    return FinishedBuild(*row[:4])
+    return FinishedBuild(*row[:5])
 
 
 def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: datetime) -> bool:
     """Say whether a build is one of this warehouse: one made anew counts from 1 again, and must not be taken for the old."""
     row = connection.execute(
-        "select count(*) from raw.builds where build_id = $build_id and started_at = $started_at",
+        "select count(*) from state.builds where build_id = $build_id and started_at = $started_at",
         {"build_id": build_id, "started_at": started_at},
     ).fetchone()
     return row == (1,)
 
 
-def days_changed_since(connection: duckdb.DuckDBPyConnection, build_id: int) -> list[date]:
-    """Return the report days on which any mart changed after a build, oldest first."""
+def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int) -> list[date]:
+    """Return the report days on which a fact changed after the change of that number, oldest first."""
     rows = connection.execute(
-        "select distinct report_date from intermediate.changed_report_days where build_id > $build_id order by report_date",
-        {"build_id": build_id},
+        "select distinct session_start_date from state.changed_days where change_number > $change_number order by session_start_date",
+        {"change_number": change_number},
     ).fetchall()
     return [day for (day,) in rows]
 

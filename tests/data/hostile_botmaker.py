@@ -10,12 +10,23 @@ from typing import Any
 
 import pyarrow as pa
 
-CHANNELS = ["boti20-whatsapp-541192929292", "108234567890101", "lab-line-7", "+55 11 4002-8922", "boti20-webchat-1"]
-CONTACTS = ["5511900000001", "+55 11 90000-0001", "5511900000002", "5491190901212", "AR.13490001"]
+CHANNELS = [
+    "boti20-whatsapp-541192929292",
+    "108234567890101",
+    "boti20-whatsapp-551140028922",
+    "lab-line-7",
+    "+55 11 4002-8922",
+    "boti20-webchat-1",
+    "odd-chat",
+]
+# The first two are people of the hostile logs, in other spellings.
+CONTACTS = ["551187650001", "+52 1 55 1234 0003", "5511900000001", "+55 11 90000-0001", "551190000001", "5491190901212", "AR.13490001"]
+USER_IDS = ["AR.13490001", "BR.5", "BR.77"]
 CHATS = ["CHAT1", "CHAT_2", "CHAT3", "ç=HAT4"]
 CAUSES = [
     *("MassNotification", "WhatsAppTemplate", "WhatsAppTemplate", "WhatsAppTemplate"),
-    *("ReferredCampaign", "ReferredWebchat", "Organic", "Other", "AgentClicked", None),
+    *("ReferredCampaign", "ReferredWebchat", "Organic", "Other", "AgentClicked", None, ""),
+    *("Referral", "Referral", "REFERRAL", "referral", "whatsapptemplate", "massnotification"),
 ]
 REASONS = [
     "ReceivedFailedStatus: This message was not delivered to maintain healthy ecosystem engagement. (131049.0)",
@@ -24,6 +35,9 @@ REASONS = [
     "=IF(1) no such code (999999)",
     "no code at all (none)",
     "()",
+    "131049.0",
+    " 131026 ",
+    "code 131047",
     None,
 ]
 NAMES = ["Black Friday", "Black Friday", "Aviso\tgeral", "=Aviso", None]
@@ -42,7 +56,7 @@ class HostileRecords:
 
 
 def hostile_items(seed: int, sessions: int = 60, more_contacts: int = 0) -> HostileRecords:
-    """Return items, each session once or several times, told fuller or shorter: few people, few moments, many ties.
+    """Return items, each session once or several times, with more or fewer of its events: few people, few moments, many ties.
 
     With `more_contacts` most people appear in one session only, so that a batch leaves most sessions alone.
     """
@@ -52,9 +66,9 @@ def hostile_items(seed: int, sessions: int = 60, more_contacts: int = 0) -> Host
     result_items: list[Item] = []
     for number in range(sessions):
         at = START + rnd.randrange(0, 40) * 6 * HOUR + rnd.choice([0, 0, 0, 0.25, 1])
-        told = _session(rnd, number, at, contacts)
-        session_items += [_retold(rnd, told, at) for _ in range(rnd.choice([1, 1, 1, 2, 3]))]
-        result_items += [_result(rnd, told["id"], at) for _ in range(rnd.choice([0, 0, 0, 1, 1, 2]))]
+        session = _session(rnd, number, at, contacts)
+        session_items += [_repeated(rnd, session, at) for _ in range(rnd.choice([1, 1, 1, 2, 3]))]
+        result_items += [_result(rnd, session["id"], at) for _ in range(rnd.choice([0, 0, 0, 1, 1, 2]))]
     result_items += [_result(rnd, f"CHAT9_{_iso(rnd, START + n)}", START + n) for n in range(3)]
     session_items += BAD_SESSIONS
     result_items += RESULTS_WITHOUT_SESSION + BAD_RESULTS
@@ -94,9 +108,10 @@ def _session(rnd: random.Random, number: int, at: float, contacts: list[str]) ->
             {"id": f"in.{number:03d}.{n}", "creationTime": _iso(rnd, _moment(rnd, at)), "from": sender, "content": content}
         )
     if rnd.random() < 0.2:
-        agent_template = {"type": "text", "whatsAppTemplateName": "by_an_agent"}
+        template = {"type": "text", "whatsAppTemplateName": "by_an_agent"}
+        sender = rnd.choice(["agent", "agent", "user"])
         item["messages"].append(
-            {"id": f"ag.{number:03d}", "creationTime": _iso(rnd, _moment(rnd, at)), "from": "agent", "content": agent_template}
+            {"id": f"ag.{number:03d}", "creationTime": _iso(rnd, _moment(rnd, at)), "from": sender, "content": template}
         )
     if rnd.random() < 0.5:
         item["events"].append({"name": "conversation-close", "creationTime": _iso(rnd, _moment(rnd, at)), "info": None})
@@ -107,9 +122,14 @@ def _session(rnd: random.Random, number: int, at: float, contacts: list[str]) ->
 
 
 def _chat(rnd: random.Random, chat_id: str, at: float, contacts: list[str]) -> dict[str, Any]:
+    ids: dict[str, Any] = {"chatId": chat_id, "channelId": rnd.choice(CHANNELS), "contactId": rnd.choice(contacts)}
+    if rnd.random() < 0.15:
+        # A person with a username may have no number.
+        ids["contactId"] = rnd.choice([None, "", " "])
+        ids |= rnd.choice([{}, {"userId": rnd.choice(USER_IDS)}])
     chat: dict[str, Any] = {
-        "chat": {"chatId": chat_id, "channelId": rnd.choice(CHANNELS), "contactId": rnd.choice(contacts)},
-        "firstName": rnd.choice(["Zé 🌵", 'Ana "A"', None]),
+        "chat": ids,
+        "firstName": rnd.choice(["Zé 🌵", 'Ana "A"', "Zé \ud83c", None]),
         "isTester": rnd.random() < 0.1,
     }
     if rnd.random() < 0.7:
@@ -141,9 +161,9 @@ def _bot_messages(rnd: random.Random, message_id: str, at: float, *, is_template
     return [{"id": message_id, "creationTime": _iso(rnd, _moment(rnd, at)), "from": "bot", "content": content}]
 
 
-def _retold(rnd: random.Random, told: dict[str, Any], at: float) -> dict[str, Any]:
-    """Tell a session again: with fewer of its events and messages, in another order, or with other words."""
-    item = json.loads(json.dumps(told))
+def _repeated(rnd: random.Random, session: dict[str, Any], at: float) -> dict[str, Any]:
+    """Return a session again: with fewer of its events and messages, in another order, or with other words."""
+    item = json.loads(json.dumps(session))
     for name in ("events", "messages"):
         item[name] = rnd.sample(item[name], len(item[name]) if rnd.random() < 0.5 else rnd.randint(0, len(item[name])))
         if not item[name] and rnd.random() < 0.5:
@@ -163,6 +183,8 @@ def _retold(rnd: random.Random, told: dict[str, Any], at: float) -> dict[str, An
         item["chat"]["isTester"] = not item["chat"]["isTester"]
     if rnd.random() < 0.15:
         item["startingCause"] = rnd.choice(CAUSES)
+    if rnd.random() < 0.1:
+        item["chat"]["chat"]["contactId"] = rnd.choice(CONTACTS)
     if rnd.random() < 0.05 and item.get("events"):
         item["events"].append(rnd.choice(BAD_EVENTS))
     if rnd.random() < 0.05 and item.get("messages"):
@@ -174,8 +196,8 @@ def _result(rnd: random.Random, session_id: str, at: float) -> dict[str, Any]:
     if not session_id.startswith("odd"):
         chat_id = session_id.rpartition("_")[0]
         session_id = f"{chat_id}_{_iso(rnd, rnd.choice([at, int(at)]))}"
-    told = [name for name in ("sent", "delivered", "read", "answered", "error") if rnd.random() < 0.35]
-    times: dict[str, Any] = {name: _iso(rnd, _moment(rnd, at)) for name in told}
+    known = [name for name in ("sent", "delivered", "read", "answered", "error") if rnd.random() < 0.35]
+    times: dict[str, Any] = {name: _iso(rnd, _moment(rnd, at)) for name in known}
     if rnd.random() < 0.2:
         times["error"] = None
     result: dict[str, Any] = {"customerId": "CHAT1", "sessionId": session_id, "contactId": "5511900000001", "lastStatus": "sent"}
@@ -212,6 +234,8 @@ BAD_SESSIONS: list[Item] = [
     b"null",
     b"7",
     json.dumps(_GOOD).encode()[:-1] + b",}",
+    json.dumps({**_GOOD, "note": float("inf")}).encode(),
+    json.dumps(_GOOD).encode()[:-1] + b', "note": 1e400}',
     {name: value for name, value in _GOOD.items() if name != "id"},
     {**_GOOD, "id": 5},
     {**_GOOD, "id": " "},
@@ -220,7 +244,7 @@ BAD_SESSIONS: list[Item] = [
     {**_GOOD, "creationTime": "2026-10-03"},
     {**_GOOD, "chat": {}},
     {**_GOOD, "chat": {"chat": {name: value for name, value in _IDS.items() if name != "chatId"}}},
-    {**_GOOD, "chat": {"chat": {**_IDS, "contactId": None}}},
+    {**_GOOD, "chat": {"chat": {**_IDS, "contactId": ["a"]}}},
     {**_GOOD, "chat": {"chat": {**_IDS, "channelId": ["a"]}}},
     {**_GOOD, "events": {"name": "notification-sent"}},
     {**_GOOD, "messages": "none"},
@@ -243,6 +267,9 @@ CHANNEL_ITEMS: list[dict[str, Any]] = [
     {"id": "boti20-whatsapp-541192929292", "platform": "whatsapp", "active": True, "number": "541191111111"},
     {"id": "lab-line-7", "platform": "whatsapp", "number": "5411 4990"},
     {"id": "boti20-webchat-1", "platform": "webchat", "active": True, "name": "Web", "number": None},
+    {"id": "odd-chat", "platform": "webchat", "name": "A web chat whose id does not say so"},
+    # The look-up knows this number under another id.
+    {"id": "boti20-whatsapp-551140028922", "platform": "whatsapp", "number": "+55 11 4002-8922"},
     {"id": "boti20-telegram-1", "platform": "telegram", "token": "not for us"},
 ]
 
@@ -256,7 +283,7 @@ def write_items(folder: Path, feed: str, name: str, items: list[Item], rnd: rand
         if isinstance(item, bytes):
             lines.append(item)
         elif shape == "line":
-            lines.append(json.dumps(item, ensure_ascii=rnd.random() < 0.5).encode())
+            lines.append(_text(item, ensure_ascii=rnd.random() < 0.5).encode())
         else:
             paged[shape].append(item)
     pages = [_page(feed, part) for part in _parts(feed, paged["page"])]
@@ -268,13 +295,22 @@ def write_items(folder: Path, feed: str, name: str, items: list[Item], rnd: rand
     (target / f"{name}-lines.jsonl").write_bytes(rnd.choice([b"\n", b"\r\n"]).join(lines) + b"\n")
     for number, part in enumerate(_parts(feed, paged["pretty"])):
         (target / f"{name}-{number}-pretty.json").write_text(json.dumps(_page(feed, part), indent=2) + "\n", encoding="utf-8")
-    elements = ",\n".join(json.dumps(item, ensure_ascii=False) for item in paged["array"])
+    elements = ",\n".join(_text(item, ensure_ascii=False) for item in paged["array"])
     (target / f"{name}-array.json").write_text(f"[\n{elements}\n]\n", encoding="utf-8")
-    packed = b"".join(json.dumps(_page(feed, part)).encode() + b"\n" for part in _parts(feed, paged["packed"]))
+    packed = [json.dumps(_page(feed, part)).encode() + rnd.choice([b"\n", b""]) for part in _parts(feed, paged["packed"])]
+    half = len(packed) // 2
+    # An archive may have several members.
+    members = [b"".join(packed[:half]), b"".join(packed[half:])]
     if rnd.random() < 0.5:
-        (target / f"{name}-packed.ndjson.gz").write_bytes(gzip.compress(packed, mtime=0))
+        (target / f"{name}-packed.ndjson.gz").write_bytes(b"".join(gzip.compress(member, mtime=0) for member in members))
     else:
-        (target / f"{name}-packed.jsonl.zst").write_bytes(zstd(packed))
+        (target / f"{name}-packed.jsonl.zst").write_bytes(b"".join(zstd(member) for member in members))
+
+
+def _text(item: dict[str, Any], *, ensure_ascii: bool) -> str:
+    """Write an item; half an emoji can only be written as an escape."""
+    text = json.dumps(item, ensure_ascii=ensure_ascii)
+    return text if text.isascii() or "\ud83c" not in text else json.dumps(item)
 
 
 def zstd(content: bytes) -> bytes:

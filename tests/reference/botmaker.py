@@ -1,7 +1,5 @@
 """Botmaker's sessions, sent results and channels (contract, sections 2 to 4, above all 4.6)."""
 
-import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,17 +13,22 @@ from tests.reference.contract import (
     NEW_USER_TOLERANCE,
     NO_SEND,
     Expected,
-    Lines,
     RejectedError,
+    as_object,
     day_of,
+    digits_of,
+    earliest,
+    failure_columns,
     identifier,
+    iso_time,
     last_status,
-    parse_json,
-    parse_time,
-    reason_of,
+    nulls_last,
     seed,
+    text_of,
 )
 from tests.reference.files import Content, Zone
+from tests.reference.json_values import parse_value
+from tests.reference.people import Lines, People
 
 STATUS_OF = {
     "notification-sent": "sent",
@@ -43,35 +46,37 @@ Key = tuple[Any, ...]
 class Session:
     """What all items of one session say together."""
 
-    said: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
+    items: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def spoken(self) -> dict[str, Any]:
-        """What is said once per session: by the fullest item, then by the greatest md5."""
-        return max(self.said, key=lambda said: said[:2])[2]
+    def chosen(self) -> dict[str, Any]:
+        """What is stated once per session: by the item with the most events and messages, then the smallest by its columns."""
+        return min(self.items, key=lambda item: item[0])[1]
 
 
 def session_key(session_id: str) -> Key:
     """Return the chat and the second, or the id itself where it does not hold the two."""
     chat, _, time = session_id.rpartition("_")
     try:
-        return (chat, _iso(time).replace(microsecond=0)) if chat else (session_id,)
+        return (chat, iso_time(time).replace(microsecond=0)) if chat else (session_id,)
     except RejectedError:
         return (session_id,)
 
 
-def read(landing: Zone, lines: Lines, expected: Expected) -> dict[Key, Session]:
-    """Read all sessions, with the sent results that name them, and note the numbers of the channels."""
+def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> dict[Key, Session]:
+    """Read all sessions, with the sent results that name them, and note what they say of lines and people."""
     sessions: dict[Key, Session] = defaultdict(Session)
     for item in _items(landing, "botmaker/channels", expected, ("items",)):
-        record = item.record()
-        lines.see(record["id"], re.sub(r"\D", "", record.get("number") or ""))
+        try:
+            _take_channel(item, lines)
+        except RejectedError:
+            item.reject()
     for item in _items(landing, "botmaker/sessions", expected, ("items",)):
         try:
-            _take_session(item, sessions)
+            _take_session(item, sessions, lines, people)
         except RejectedError:
             item.reject()
     results: dict[Key, list[dict[str, Any]]] = defaultdict(list)
@@ -84,22 +89,36 @@ def read(landing: Zone, lines: Lines, expected: Expected) -> dict[Key, Session]:
             item.reject()
     for key, session in sessions.items():
         session.results = results[key]
-        spoken = session.spoken
-        spoken["channel_id"] = lines.see(spoken["channel_id"], "")
+        for _, item in session.items:
+            if "-webchat-" in item["channel_id"]:
+                lines.mark_webchat(item["channel_id"])
     return dict(sessions)
+
+
+def _take_channel(item: "_Item", lines: Lines) -> None:
+    """Note the number of a channel, and whether it is a web chat."""
+    record = item.record()
+    channel_id, number = _text(record, "id"), record.get("number")
+    if isinstance(number, bool) or not isinstance(number, str | int | None):
+        raise RejectedError("number")
+    lines.see(channel_id, digits_of(text_of(number) or ""))
+    if record.get("platform") == "webchat" or "-webchat-" in channel_id:
+        lines.mark_webchat(channel_id)
 
 
 @dataclass
 class _Item:
-    """One item: a line of its own (`text`), or an item of a page, with what the page says of all its items."""
+    """One item: a line of its own, or an item of a page, with what the page says of all its items."""
 
     content: Content
     line_number: int
-    text: bytes
+    value: Any
     page: dict[str, Any]
 
     def record(self) -> dict[str, Any]:
-        return parse_json(self.text)
+        if not isinstance(self.value, dict):
+            raise RejectedError("object")
+        return self.value
 
     def reject(self) -> None:
         self.content.reject(self.line_number)
@@ -117,73 +136,88 @@ def _items(landing: Zone, feed: str, expected: Expected, lists: tuple[str, ...])
 
 def _items_of(content: Content, line_number: int, text: bytes, lists: tuple[str, ...]) -> list[_Item]:
     try:
-        record = parse_json(text)
+        value = parse_value(text)
     except RejectedError:
-        return [_Item(content, line_number, text, {})]
+        return [_Item(content, line_number, None, {})]
     for name in lists:
-        if isinstance(record.get(name), list):
-            return [_Item(content, line_number, minified(item), record) for item in record[name]]
-    return [_Item(content, line_number, text, {})]
+        if isinstance(value, dict) and isinstance(value.get(name), list):
+            return [_Item(content, line_number, item, value) for item in value[name]]
+    return [_Item(content, line_number, value, {})]
 
 
-def minified(value: Any) -> bytes:
-    """Write JSON as DuckDB extracts it: no spaces, no escapes that are not needed."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _take_session(item: _Item, sessions: dict[Key, Session]) -> None:
+def _take_session(item: _Item, sessions: dict[Key, Session], lines: Lines, people: People) -> None:
     """Merge an item into its session; what is good of it counts, also where an event of it is not."""
     record = item.record()
     chat = _object(record, "chat")
     ids = _object(chat, "chat")
     session_id, chat_id = _text(record, "id"), _text(ids, "chatId")
-    channel_id, contact_id = _text(ids, "channelId"), _text(ids, "contactId")
-    created_at = _iso(record.get("creationTime"))
-    customer_created_at = _iso(chat["creationTime"]) if chat.get("creationTime") else None
+    channel_id = _text(ids, "channelId")
+    contact_id, user_id, parent_user_id = (_text_or_none(ids, name) for name in ("contactId", "userId", "parentUserId"))
+    created_at = iso_time(record.get("creationTime"))
     events, messages = _list(record, "events"), _list(record, "messages")
     session = sessions[session_key(session_id)]
     is_whole = True
     for event in events:
         try:
-            session.events.append({"name": _text(event, "name"), "at": _iso(event.get("creationTime")), "info": event.get("info") or {}})
+            session.events.append(_event(event))
         except RejectedError:
             is_whole = False
     for message in messages:
         try:
-            content = message.get("content") or {}
-            session.messages.append(
-                {
-                    "id": _text(message, "id"),
-                    "at": _iso(message.get("creationTime")),
-                    "from": message.get("from"),
-                    "template": content.get("whatsAppTemplateName") or None,
-                }
-            )
+            session.messages.append(_message(message))
         except RejectedError:
             is_whole = False
-    said = {
+    columns = {
         "id": session_id,
         "at": created_at,
-        "cause": record.get("startingCause"),
-        "channel_id": channel_id,
-        "contact_id": identifier(contact_id),
+        "cause": _lenient(record, "startingCause"),
         "chat_id": chat_id,
-        "customer_created_at": customer_created_at,
-        "is_tester": chat.get("isTester") is True,
+        "channel_id": channel_id,
+        "contact_id": contact_id,
+        "user_id": user_id,
+        "parent_user_id": parent_user_id,
+        "customer_created_at": _time_or_none(chat.get("creationTime")),
+        "is_tester": str(chat.get("isTester")).lower() == "true",
     }
-    session.said.append((len(events) + len(messages), hashlib.md5(item.text).hexdigest(), said))
+    session.items.append(((-len(events) - len(messages), *nulls_last(*columns.values())), columns))
+    lines.see(channel_id, None)
+    people.link(contact_id or user_id or parent_user_id or chat_id, user_id, parent_user_id)
     if not is_whole:
         raise RejectedError("part of an item")
+
+
+def _event(event: Any) -> dict[str, Any]:
+    info = as_object(as_object(event).get("info"))
+    return {
+        "name": _text(event, "name"),
+        "at": iso_time(event.get("creationTime")),
+        "message_id": _lenient(info, "messageId"),
+        "template": _lenient(info, "whatsappTemplate"),
+        "reason": _lenient(info, "reason") or _lenient(info, "error"),
+    }
+
+
+def _message(message: Any) -> dict[str, Any]:
+    content = as_object(as_object(message).get("content"))
+    return {
+        "id": _text(message, "id"),
+        "at": iso_time(message.get("creationTime")),
+        "is_ours": message.get("from") in ("bot", "agent"),
+        "is_users": message.get("from") == "user",
+        "template": _lenient(content, "whatsAppTemplateName"),
+    }
 
 
 def _result(item: _Item) -> tuple[Key | None, dict[str, Any]]:
     """Return the session that a sent result names, if any, and what it says."""
     record = item.record()
-    status = record.get("status") or {}
-    times = {name: _iso(status[name]) if status.get(name) is not None else None for name in RESULT_TIMES}
-    page = item.page.get("notification") or {}
-    own = record.get("notification") or {}
-    name = page.get("notificationName") or record.get("notificationName") or own.get("notificationName") or None
+    status = record.get("status")
+    if not isinstance(status, dict | None):
+        raise RejectedError("status")
+    given = {name: (status or {}).get(name) for name in RESULT_TIMES}
+    times = {name: None if value is None or not str(value).strip() else iso_time(value) for name, value in given.items()}
+    named = (record, record.get("notification"), item.page.get("notification"))
+    names = [_lenient(as_object(place), "notificationName") for place in named]
     session_id = record.get("sessionId")
     if not isinstance(session_id, str | None):
         raise RejectedError("sessionId")
@@ -191,13 +225,34 @@ def _result(item: _Item) -> tuple[Key | None, dict[str, Any]]:
         if record.get("customerId") is None and record.get("contactId") is None:
             raise RejectedError("sessionId")
         return None, {}
-    return session_key(str(session_id)), {**times, "name": name}
+    return session_key(str(session_id)), {**times, "name": next((name for name in names if name), None)}
 
 
 def _object(record: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(record.get(name), dict):
         raise RejectedError(name)
     return record[name]
+
+
+def _text_or_none(record: dict[str, Any], name: str) -> str | None:
+    """Return a text, or null where there is none: a person with a username may have no number."""
+    value = record.get(name)
+    if value is not None and not isinstance(value, str):
+        raise RejectedError(name)
+    return value if value and value.strip() else None
+
+
+def _lenient(record: dict[str, Any], name: str) -> str | None:
+    """Return what can be taken as a text."""
+    value = record.get(name)
+    return str(value) or None if isinstance(value, str | int | float) else None
+
+
+def _time_or_none(value: Any) -> datetime | None:
+    try:
+        return iso_time(value)
+    except RejectedError:
+        return None
 
 
 def _list(record: dict[str, Any], name: str) -> list[Any]:
@@ -215,42 +270,39 @@ def _text(record: Any, name: str) -> str:
     return value
 
 
-def _iso(value: Any) -> datetime:
-    if not isinstance(value, str) or "-" not in value.strip("-"):
-        raise RejectedError("time")
-    return parse_time(value)
-
-
-def earliest(*times: datetime | None) -> datetime | None:
-    return min((time for time in times if time is not None), default=None)
-
-
-def compute(sessions: dict[Key, Session], lines: Lines, zone: ZoneInfo, expected: Expected, *, include_testers: bool = False) -> None:
-    """Add the rows of the facts that the sessions make."""
-    told = [session for session in sessions.values() if include_testers or not session.spoken["is_tester"]]
+def compute(
+    sessions: dict[Key, Session],
+    lines: Lines,
+    people: People,
+    zone: ZoneInfo,
+    expected: Expected,
+    *,
+    include_testers: bool = False,
+) -> None:
+    """Add the rows of the facts that the sessions make, once lines and people are known."""
+    shown = [session for session in sessions.values() if include_testers or not session.chosen["is_tester"]]
     first_at: dict[tuple[str, str], datetime] = {}
-    for session in told:
-        user = (session.spoken["channel_id"], session.spoken["contact_id"])
-        first_at[user] = min(first_at.get(user, session.spoken["at"]), session.spoken["at"])
-    causes = {row["starting_cause"]: row["origin"] for row in seed("starting_causes")}
-    for session in told:
-        spoken = session.spoken
-        created_at = spoken["customer_created_at"]
-        is_returning = spoken["at"] > first_at[spoken["channel_id"], spoken["contact_id"]] or (
-            created_at is not None and spoken["at"] - created_at > NEW_USER_TOLERANCE
-        )
-        origin = "mass_notification" if session.results else causes.get(spoken["cause"], "other")
+    for session in shown:
+        user = _thread_of(session.chosen, lines, people)
+        first_at[user] = min(first_at.get(user, session.chosen["at"]), session.chosen["at"])
+    for session in shown:
+        chosen = session.chosen
+        line, person = _thread_of(chosen, lines, people)
+        created_at = chosen["customer_created_at"]
+        is_returning = chosen["at"] > first_at[line, person] or (created_at is not None and chosen["at"] - created_at > NEW_USER_TOLERANCE)
+        origin = _origin(session, lines)
         base = {
-            **lines.describe(spoken["channel_id"]),
-            "contact_id": spoken["contact_id"],
-            "session_start_id": spoken["id"],
-            "session_id": spoken["id"],
-            "session_started_at": spoken["at"],
-            "session_start_date": day_of(spoken["at"], zone),
-            "customer_id": spoken["chat_id"],
+            **lines.describe(line),
+            "person_id": person,
+            "contact_id": identifier(_contact(chosen)),
+            "session_start_id": chosen["id"],
+            "session_id": chosen["id"],
+            "session_started_at": chosen["at"],
+            "session_start_date": day_of(chosen["at"], zone),
+            "customer_id": chosen["chat_id"],
             "user_type": "returning" if is_returning else "new",
             "agent_groups": None,
-            "chat_link": f"https://go.botmaker.com/#/chats/{spoken['chat_id']}",
+            "chat_link": f"https://go.botmaker.com/#/chats/{chosen['chat_id']}",
             "source": "botmaker",
         }
         notifications = _notifications(session)
@@ -267,22 +319,39 @@ def compute(sessions: dict[Key, Session], lines: Lines, zone: ZoneInfo, expected
         expected.session_starts.append({**base, **sending, "origin": origin, "is_in_report": origin in IN_REPORT})
 
 
+def _contact(chosen: dict[str, Any]) -> str:
+    return chosen["contact_id"] or chosen["user_id"] or chosen["parent_user_id"] or chosen["chat_id"]
+
+
+def _thread_of(chosen: dict[str, Any], lines: Lines, people: People) -> tuple[str, str]:
+    return lines.of(chosen["channel_id"], None), people.person(_contact(chosen))
+
+
+def _origin(session: Session, lines: Lines) -> str:
+    if session.results:
+        return "mass_notification"
+    cause = str(session.chosen["cause"] or "").lower()
+    if cause == "referral" and lines.is_webchat(lines.of(session.chosen["channel_id"], None)):
+        return "referred_webchat"
+    return {row["starting_cause"].lower(): row["origin"] for row in seed("starting_causes")}.get(cause, "other")
+
+
 def _notifications(session: Session) -> list[dict[str, Any]]:
     """Return the session's notifications in the order in which they were sent, by what events and messages say."""
-    bot_messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    our_messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for message in session.messages:
-        if message["from"] == "bot":
-            bot_messages[message["id"]].append(message)
+        if message["is_ours"]:
+            our_messages[message["id"]].append(message)
     events: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in session.events:
-        if event["name"] in STATUS_OF and event["info"].get("messageId"):
-            events[event["info"]["messageId"]].append(event)
+        if event["name"] in STATUS_OF and event["message_id"]:
+            events[event["message_id"]].append(event)
     templates = {
         message_id: min((copy["at"], copy["template"]) for copy in copies if copy["template"])[1]
-        for message_id, copies in bot_messages.items()
+        for message_id, copies in our_messages.items()
         if any(copy["template"] for copy in copies)
     }
-    notifications = [_notification(id_, events[id_], bot_messages.get(id_, []), templates.get(id_)) for id_ in {*events, *templates}]
+    notifications = [_notification(id_, events[id_], our_messages.get(id_, []), templates.get(id_)) for id_ in {*events, *templates}]
     return sorted(notifications, key=lambda n: (n["at"], n["message_id"]))
 
 
@@ -290,13 +359,9 @@ def _notification(
     message_id: str, events: list[dict[str, Any]], copies: list[dict[str, Any]], template_of_message: str | None
 ) -> dict[str, Any]:
     at = {kind: earliest(*(event["at"] for event in events if STATUS_OF[event["name"]] == kind)) for kind in STATUS_OF.values()}
-    named = [(event["at"], event["name"], event["info"]["whatsappTemplate"]) for event in events if event["info"].get("whatsappTemplate")]
+    named = [(event["at"], event["name"], event["template"]) for event in events if event["template"]]
     sent_at = at["sent"] or earliest(*(copy["at"] for copy in copies))
-    errors = [
-        (event["at"], event["info"].get("reason") or event["info"].get("error") or None)
-        for event in events
-        if STATUS_OF[event["name"]] == "error"
-    ]
+    errors = [(event["at"], event["reason"]) for event in events if STATUS_OF[event["name"]] == "error"]
     return {
         "message_id": message_id,
         "template_name": min(named)[2] if named else template_of_message,
@@ -314,15 +379,15 @@ def _notification(
 
 
 def _apply_results(starting: dict[str, Any], results: list[dict[str, Any]]) -> None:
-    """Add what sent results say of the notification that started the session."""
-    said = {name: earliest(*(result[name] for result in results)) for name in RESULT_TIMES}
-    starting["sent_at"] = earliest(starting["sent_at"], said["sent"])
+    """Add what sent results report of the notification that started the session."""
+    times = {name: earliest(*(result[name] for result in results)) for name in RESULT_TIMES}
+    starting["sent_at"] = earliest(starting["sent_at"], times["sent"])
     starting["at"] = starting["sent_at"] or starting["at"]
-    starting["shows_sent"] = starting["shows_sent"] or said["sent"] is not None
-    starting["delivered_at"] = earliest(starting["delivered_at"], said["delivered"])
-    starting["read_at"] = earliest(starting["read_at"], said["read"])
-    starting["failed_at"] = earliest(starting["failed_at"], said["error"])
-    starting["answered_at"] = said["answered"]
+    starting["shows_sent"] = starting["shows_sent"] or times["sent"] is not None
+    starting["delivered_at"] = earliest(starting["delivered_at"], times["delivered"])
+    starting["read_at"] = earliest(starting["read_at"], times["read"])
+    starting["failed_at"] = earliest(starting["failed_at"], times["error"])
+    starting["answered_at"] = times["answered"]
     named = [(result["sent"] is None, result["sent"] or datetime.max, result["name"]) for result in results if result["name"]]
     starting["notification_name"] = min(named)[2] if named else None
 
@@ -337,7 +402,7 @@ def _attribute_replies(notifications: list[dict[str, Any]], messages: list[dict[
     ordered = sorted(notifications, key=lambda n: (n["at"], n["message_id"]))
     user_at: dict[str, datetime] = {}
     for message in messages:
-        if message["from"] == "user":
+        if message["is_users"]:
             user_at[message["id"]] = min(user_at.get(message["id"], message["at"]), message["at"])
     for position, notification in enumerate(ordered):
         until = ordered[position + 1]["at"] if position + 1 < len(ordered) else datetime.max
@@ -350,21 +415,25 @@ def _sending_columns(notification: dict[str, Any]) -> dict[str, Any]:
     is_read = bool(notification["read_at"] or replied_at) and not is_not_sent
     is_delivered = bool(notification["delivered_at"] or is_read) and not is_not_sent
     is_sent = (notification["shows_sent"] or is_delivered) and not is_not_sent
-    codes = re.findall(r"\((\d+)(?:\.\d+)?\)", notification["reason"] or "")
-    code = codes[-1] if codes else None
     row = {
         **{name: notification[name] for name in ("message_id", "template_name", "notification_name")},
         **{name: notification[name] for name in ("sent_at", "delivered_at", "read_at", "failed_at")},
         "template_language": None,
         "replied_at": replied_at,
+        "first_reply_at": replied_at,
+        "reply_evidence": "window" if replied_at else None,
         "is_not_sent": is_not_sent,
         "is_sent": is_sent,
         "is_delivered": is_delivered,
         "is_read": is_read,
         "is_replied": replied_at is not None,
-        "failure_code": code if is_not_sent else None,
-        "failure_group": reason_of(code)["failure_group"] if is_not_sent else None,
-        "failure_reason": reason_of(code)["label_en"] if is_not_sent else None,
-        "failure_detail": notification["reason"] if is_not_sent else None,
+        **failure_columns(_code(notification["reason"]), notification["reason"], is_not_sent=is_not_sent),
     }
     return row | {"last_status": last_status(row)}
+
+
+def _code(reason: str | None) -> str | None:
+    """Return the last digits in parentheses, or those of a reason that is nothing but a number."""
+    whole = re.fullmatch(r"\s*([0-9]+)(?:\.[0-9]+)?\s*", reason or "")
+    codes = [whole[1]] if whole else re.findall(r"\(([0-9]+)(?:\.[0-9]+)?\)", reason or "")
+    return codes[-1] if codes else None

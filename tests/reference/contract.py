@@ -1,11 +1,11 @@
-"""What every part of the reference shares: identifiers, times, look-ups, lines and report days."""
+"""What every part of the reference shares: identifiers, times, look-ups and report days (contract, sections 2 and 4)."""
 
 import csv
 import json
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,10 +15,18 @@ NEW_USER_TOLERANCE = timedelta(seconds=60)
 IN_REPORT = {"mass_notification", "whatsapp_template", "referred_campaign", "referred_webchat"}
 NO_SEND: dict[str, Any] = {
     **dict.fromkeys(("message_id", "template_name", "template_language", "notification_name")),
-    **dict.fromkeys(("sent_at", "delivered_at", "read_at", "replied_at", "failed_at", "is_replied", "last_status")),
-    **dict.fromkeys(("failure_code", "failure_group", "failure_reason", "failure_detail")),
+    **dict.fromkeys(("sent_at", "delivered_at", "read_at", "replied_at", "first_reply_at", "reply_evidence", "failed_at")),
+    **dict.fromkeys(("is_replied", "last_status")),
+    **dict.fromkeys(("failure_code", "failure_group", "failure_action", "failure_reason", "failure_detail")),
     **dict.fromkeys(("is_not_sent", "is_sent", "is_delivered", "is_read"), False),
 }
+EARLIEST_TIME, LATEST_TIME = datetime(1, 1, 3), datetime(9999, 12, 29)
+_ISO_TIME = re.compile(
+    r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})[T ]([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r" ?(?:Z|([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"(?:whatsapp:)?(.*?)(?:(?::[0-9]+)?@(?:s\.whatsapp\.net|c\.us))?", re.IGNORECASE | re.DOTALL)
 
 
 class RejectedError(Exception):
@@ -27,67 +35,121 @@ class RejectedError(Exception):
 
 @dataclass
 class Expected:
-    """What the warehouse must hold: rows of the facts by column, rejected records, and the ledger.
+    """What the warehouse must hold: rows of the facts by column, rejected records, the ledger and what was not read.
 
     `rejected` has (file name, line number) for each rejected record; `ledger` has, for each content's
-    sha256, its (records, landed, rejected, status).
+    sha256, its (records, landed, rejected, status); `other_kinds` has the file's name for each thing in a webhook that
+    the report does not use; `unread` has the files of other extensions and the folders with misspelt names; `too_many_identifiers` the
+    identifiers of each person that has more than are believed.
     """
 
     session_starts: list[dict[str, Any]] = field(default_factory=list)
     notifications: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[tuple[str, int]] = field(default_factory=list)
     ledger: dict[str, tuple[int, int, int, str]] = field(default_factory=dict)
+    other_kinds: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    too_many_identifiers: list[list[str]] = field(default_factory=list)
 
 
+@cache
 def seed(name: str) -> list[dict[str, str]]:
+    """Return the rows of a look-up."""
     with (ROOT / "seeds" / "lookups" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def parse_time(value: Any) -> datetime:
-    if isinstance(value, bool):
+def iso_time(value: Any) -> datetime:
+    """Read an ISO 8601 time with an offset as naive UTC."""
+    match = _ISO_TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise RejectedError("time")
-    if isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
-        value = float(value) if "." in value else int(value)
-    if isinstance(value, int | float):
-        scale = 1_000_000 if abs(value) < 1e11 else 1_000
-        return datetime(1970, 1, 1) + timedelta(microseconds=round(value * scale))
-    if isinstance(value, str):
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise RejectedError("time") from error
-        if time.tzinfo is None or len(value) < 15:
-            raise RejectedError("time")
-        return time.astimezone(UTC).replace(tzinfo=None)
-    raise RejectedError("time")
-
-
-def identifier(text: str) -> str:
-    return re.sub(r"\D", "", text) if re.fullmatch(r"[+0-9 ().-]*[0-9][+0-9 ().-]*", text) else text
-
-
-def parse_json(line: bytes) -> dict[str, Any]:
+    year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+    microsecond = int((fraction or "").ljust(6, "0")[:6])
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     try:
-        value = json.loads(line.decode())
-    except ValueError as error:
-        raise RejectedError("json") from error
-    if not isinstance(value, dict):
-        raise RejectedError("object")
-    return value
+        local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), microsecond)
+        return readable_time(local + offset if sign == "-" else local - offset)
+    except (ValueError, OverflowError) as error:
+        raise RejectedError("time") from error
+
+
+def unix_time(value: Any) -> datetime:
+    """Read Unix seconds or milliseconds, as a number or its text, as naive UTC."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        value = float(value) if "." in value else int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e14:
+        raise RejectedError("time")
+    scale = 1_000_000 if value <= 1e11 else 1_000
+    return readable_time(datetime(1970, 1, 1) + timedelta(microseconds=round(value * scale)))
+
+
+def any_time(value: Any) -> datetime:
+    """Read a time in either way."""
+    try:
+        return unix_time(value)
+    except RejectedError:
+        return iso_time(value)
+
+
+def readable_time(at: datetime) -> datetime:
+    """Return the time if its day can be written with four digits in every time zone."""
+    if not EARLIEST_TIME <= at <= LATEST_TIME:
+        raise RejectedError("time")
+    return at
+
+
+def second_of(at: datetime) -> datetime:
+    """Cut a time to its whole second."""
+    return at.replace(microsecond=0)
+
+
+def earliest(*times: datetime | None) -> datetime | None:
+    """Return the earliest of the times that are known."""
+    return min((time for time in times if time is not None), default=None)
+
+
+@cache
+def identifier(text: str) -> str:
+    """Return an identifier as it is shown: without the form of an address, and a number as its digits."""
+    match = _ADDRESS.fullmatch(text)
+    bare = (match[1] if match else "") or text
+    return digits_of(bare) if re.fullmatch(r"[+0-9 ().-]*[0-9][+0-9 ().-]*", bare) else bare
+
+
+def digits_of(text: str) -> str:
+    return re.sub(r"[^0-9]", "", text)
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return an object, empty where there is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def text_of(value: Any) -> str | None:
-    return None if value is None else str(value)
+    """Return what is taken as a text, whatever its type; null for null and for an empty text."""
+    if isinstance(value, str | None):
+        return value or None
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def day_of(at: datetime, zone: ZoneInfo) -> date:
     return at.replace(tzinfo=UTC).astimezone(zone).date()
 
 
-def reason_of(code: str | None) -> dict[str, str]:
+def failure_columns(code: str | None, detail: str | None, *, is_not_sent: bool) -> dict[str, str | None]:
+    """Return the failure columns of a send; all are null where it went out."""
+    if not is_not_sent:
+        return dict.fromkeys(("failure_code", "failure_group", "failure_action", "failure_reason", "failure_detail"))
     reasons = {row["failure_code"]: row for row in seed("failure_reasons")}
-    return reasons.get(code or "unknown", reasons["unknown"])
+    reason = reasons.get(code or "unknown", reasons["unknown"])
+    return {
+        "failure_code": code,
+        "failure_group": reason["failure_group"],
+        "failure_action": reason["failure_action"],
+        "failure_reason": reason["label_en"],
+        "failure_detail": detail,
+    }
 
 
 def last_status(row: dict[str, Any]) -> str:
@@ -95,32 +157,6 @@ def last_status(row: dict[str, Any]) -> str:
     return next((status for status, flag in flags.items() if row[flag]), "pending")
 
 
-class Lines:
-    """Which line a channel id or a number means, and the numbers seen for each line."""
-
-    def __init__(self) -> None:
-        self.known = {row["channel_id"]: row for row in seed("channels")}
-        self._by_number = {re.sub(r"\D", "", row["line_number"]): row["channel_id"] for row in reversed(seed("channels"))}
-        self._seen: dict[str, set[str]] = defaultdict(set)
-
-    def see(self, given: str | None, number: str) -> str:
-        """Return the channel that a record means by its channel id and its line's number (digits, or empty), and note the number."""
-        channel_id = self._identify(given or "", number)
-        if number:
-            self._seen[channel_id].add(number)
-            self._seen[given or ""].add(number)
-        return channel_id
-
-    def _identify(self, given: str, number: str) -> str:
-        if given in self.known:
-            return given
-        return self._by_number.get(identifier(given)) or self._by_number.get(number) or given or number
-
-    def describe(self, channel_id: str) -> dict[str, Any]:
-        """Return the columns of a line, once every record has been seen."""
-        channel, seen = self.known.get(channel_id, {}), self._seen[channel_id]
-        return {
-            "channel_id": channel_id,
-            "channel_name": channel.get("channel_name") or None,
-            "line_number": re.sub(r"\D", "", channel.get("line_number", "")) or (min(seen) if seen else None),
-        }
+def nulls_last(*values: Any) -> tuple[Any, ...]:
+    """Return a key that orders columns one after the other, nulls last."""
+    return tuple((value is None, "" if value is None else value) for value in values)

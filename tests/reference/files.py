@@ -1,17 +1,22 @@
 """The files of a landing zone, each content once, as records with the lines on which they stand."""
 
+import difflib
 import gzip
 import hashlib
-import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
-from tests.reference.contract import Expected
+from tests.reference.contract import Expected, RejectedError
+from tests.reference.json_values import parse_value, split_values
 
-ENDINGS = tuple(data + packed for data in (".jsonl", ".ndjson", ".json") for packed in ("", ".gz", ".zst"))
+EXTENSIONS = tuple(data + packed for data in (".jsonl", ".ndjson", ".json") for packed in ("", ".gz", ".zst"))
+FEEDS = ("sends", "webhooks", "botmaker/sessions", "botmaker/sent_results", "botmaker/channels")
+FOLDERS = ("sends", "webhooks", "botmaker", "rates")
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 
 
 @dataclass
@@ -48,12 +53,34 @@ class Zone:
     def contents(self, feed: str) -> Iterator[Content]:
         """Yield each content of a feed once, under the first of its names."""
         seen = set()
-        for path in sorted((self._folder / feed).rglob("*")):
-            if path.is_file() and path.name.endswith(ENDINGS):
+        for path in self._files(feed):
+            if path.name.endswith(EXTENSIONS):
                 sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
                 if sha256 not in seen:
                     seen.add(sha256)
-                    yield _content(path, path.relative_to(self._folder).as_posix(), sha256)
+                    yield _content(path, self._name(path), sha256)
+
+    def unread(self) -> list[str]:
+        """Return the files of other extensions in the feeds' folders, and the folders whose names are close to a feed's."""
+        files = [self._name(path) for feed in FEEDS for path in self._files(feed) if not path.name.endswith(EXTENSIONS)]
+        folders = [*_misspelt(self._folder, FOLDERS), *_misspelt(self._folder / "botmaker", [feed.split("/")[-1] for feed in FEEDS[2:]])]
+        return sorted([*files, *(f"{self._name(folder)}/" for folder in folders)])
+
+    def _files(self, feed: str) -> list[Path]:
+        """Return the files of a feed by name, hidden ones left out."""
+        paths = [path for path in (self._folder / feed).rglob("*") if path.is_file()]
+        shown = [path for path in paths if not any(part.startswith((".", "_")) for part in path.relative_to(self._folder / feed).parts)]
+        return sorted(shown, key=self._name)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
+
+
+def _misspelt(folder: Path, names: tuple[str, ...] | list[str]) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    others = [path for path in folder.iterdir() if path.is_dir() and path.name not in names]
+    return [path for path in others if difflib.get_close_matches(path.name.lower(), names, cutoff=0.8)]
 
 
 def _content(path: Path, name: str, sha256: str) -> Content:
@@ -77,26 +104,68 @@ def _unpacked(path: Path) -> bytes:
 
 def _lines(text: bytes) -> list[tuple[int, bytes]]:
     lines = [(number, line.removesuffix(b"\r")) for number, line in enumerate(text.split(b"\n"), 1)]
-    return [(number, line) for number, line in lines if line.strip(b" \t\r")]
+    return [(number, value) for number, line in lines if line.strip(b" \t\r") for value in split_values(line)]
 
 
 def _document(text: bytes) -> list[tuple[int, bytes]] | None:
-    """Return the elements of an array, or the one object, that a whole file is; None for one with a record on each line."""
+    """Return the elements of an array, or the objects written over many lines; None for one with a record on each line.
+
+    Raises `EOFError` where the document does not end.
+    """
+    if text.lstrip().startswith(b"["):
+        return _elements(text)
+    if not text.lstrip().startswith(b"{"):
+        return None
+    # With a whole record on a line of its own these are JSON lines, and only the other lines are bad.
+    is_document = _is_object(text) or not any(_is_object(value) for _, value in _lines(text))
+    return _objects(text) if is_document else None
+
+
+def _is_object(text: bytes) -> bool:
     try:
-        document = json.loads(text)
-    except ValueError:
-        return None
-    if isinstance(document, dict):
-        start = len(text) - len(text.lstrip())
-        return [(text.count(b"\n", 0, start) + 1, text.strip())]
-    if not isinstance(document, list):
-        return None
-    decoded, decoder, elements = text.decode(), json.JSONDecoder(), []
-    position = decoded.index("[") + 1
-    for _ in document:
-        while decoded[position] in " \t\r\n,":
-            position += 1
-        _, end = decoder.raw_decode(decoded, position)
-        elements.append((decoded.count("\n", 0, position) + 1, decoded[position:end].encode()))
-        position = end
-    return elements
+        return isinstance(parse_value(text), dict)
+    except RejectedError:
+        return False
+
+
+def _elements(text: bytes) -> list[tuple[int, bytes]]:
+    spans, depth, start = [], 0, 0
+    for match in _STRUCTURE.finditer(text):
+        if match[0] in (b"[", b"{"):
+            depth += 1
+            start = match.end() if depth == 1 else start
+        elif match[0] in (b"]", b"}"):
+            depth -= 1
+        if (match[0] == b"," and depth == 1) or depth == 0:
+            spans.append((start, match.start()))
+            start = match.end()
+        if depth == 0:
+            if text[match.end() :].strip():
+                raise EOFError("something follows the array")
+            return _numbered(text, spans if len(spans) > 1 or text[slice(*spans[0])].strip() else [])
+    raise EOFError("the array does not end")
+
+
+def _objects(text: bytes) -> list[tuple[int, bytes]]:
+    spans, depth, start = [], 0, 0
+    for match in _STRUCTURE.finditer(text):
+        if match[0] in (b"[", b"{"):
+            depth += 1
+        elif match[0] in (b"]", b"}"):
+            depth -= 1
+            if depth == 0:
+                spans.append((start, match.end()))
+                start = match.end()
+    if text[start:].strip():
+        raise EOFError("the object does not end")
+    return _numbered(text, spans)
+
+
+def _numbered(text: bytes, spans: list[tuple[int, int]]) -> list[tuple[int, bytes]]:
+    """Return the text of each span with the line on which it begins."""
+    values = []
+    for start, end in spans:
+        value = text[start:end]
+        first = start + len(value) - len(value.lstrip())
+        values.append((text.count(b"\n", 0, first) + 1, value.strip()))
+    return values

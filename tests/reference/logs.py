@@ -1,9 +1,9 @@
 """The send log and WhatsApp's webhooks (contract, sections 2 to 4)."""
 
-import hashlib
-import re
 from collections import defaultdict
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,300 +12,517 @@ from tests.reference.contract import (
     NEW_USER_TOLERANCE,
     NO_SEND,
     Expected,
-    Lines,
     RejectedError,
+    any_time,
+    as_object,
     day_of,
+    digits_of,
+    earliest,
+    failure_columns,
     identifier,
     last_status,
-    parse_json,
-    parse_time,
-    reason_of,
+    nulls_last,
+    second_of,
     seed,
     text_of,
+    unix_time,
 )
 from tests.reference.files import Zone
+from tests.reference.json_values import parse_value
+from tests.reference.people import Lines, People
 
 SESSION_TIMEOUT = timedelta(hours=24)
 REPLY_WINDOW = timedelta(hours=24)
+REPLY_HORIZON = timedelta(days=7)
+NOTIFICATION, INBOUND, SESSION_MESSAGE, INBOUND_AFTER_SESSION_MESSAGE = range(4)
+Row = dict[str, Any]
 
 
-def parse_send(line: bytes) -> dict[str, Any]:
-    record = parse_json(line)
-    for name in ("message_id", "channel_id", "contact_id"):
-        if not isinstance(record.get(name), str) or not record[name].strip():
-            raise RejectedError(name)
-    for name in ("template_name", "template_language", "notification_name", "chat_link"):
-        if not isinstance(record.get(name), str | None):
-            raise RejectedError(name)
-    error = record.get("error")
-    if not isinstance(error, dict | None):
-        raise RejectedError("error")
-    created = record.get("customer_created_at")
-    groups = record.get("agent_groups")
-    return {
-        **{
-            name: record.get(name) or None
-            for name in ("template_name", "template_language", "notification_name", "customer_id", "chat_link")
-        },
-        "agent_groups": (", ".join(groups) if isinstance(groups, list) else groups) or None,
-        "message_id": record["message_id"],
-        "at": parse_time(record.get("sent_at")),
-        "channel_id": record["channel_id"],
-        "contact_id": identifier(record["contact_id"]),
-        "line": re.sub(r"\D", "", str(record.get("line_number") or "")),
-        "created": parse_time(created) if created else None,
-        "error": None if error is None else (text_of(error.get("code")) or None, error.get("details") or error.get("title") or None),
-        "md5": hashlib.md5(line).hexdigest(),
-    }
+@dataclass
+class Records:
+    """What has landed: sends of the log, statuses, inbound messages and echoes, copies among them."""
+
+    sends: list[Row] = field(default_factory=list)
+    statuses: list[Row] = field(default_factory=list)
+    messages: list[Row] = field(default_factory=list)
+    echoes: list[Row] = field(default_factory=list)
 
 
-def parse_webhook(line: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bool]:
-    """Return the statuses and messages of a body, and whether something in it could not be read."""
-    body = parse_json(line)
-    if not isinstance(body.get("entry"), list):
-        raise RejectedError("entry")
-    statuses, messages, is_whole = [], [], True
-    digest = hashlib.md5(line).hexdigest()
-    for entry in body["entry"]:
-        for change in entry.get("changes") or []:
-            value = change.get("value") or {}
-            metadata = value.get("metadata") or {}
-            line_number = re.sub(r"\D", "", metadata.get("display_phone_number") or "")
-            for item in value.get("statuses") or []:
-                try:
-                    if not item.get("id") or not item.get("status"):
-                        raise RejectedError("status")
-                    errors = item.get("errors") or [{}]
-                    error = errors[0]
-                    detail = (error.get("error_data") or {}).get("details") or error.get("message") or error.get("title") or None
-                    statuses.append(
-                        {
-                            "id": str(item["id"]),
-                            "status": item["status"],
-                            "at": parse_time(item.get("timestamp")),
-                            "code": text_of(error.get("code")) or None,
-                            "detail": detail,
-                            "md5": digest,
-                            "channel_id": metadata.get("phone_number_id"),
-                            "line": line_number,
-                        }
-                    )
-                except RejectedError:
-                    is_whole = False
-            contacts = value.get("contacts") or []
-            for item in value.get("messages") or []:
-                try:
-                    sender = item.get("from") or item.get("from_user_id") or item.get("user_id")
-                    if not sender and len(contacts) == 1:
-                        sender = contacts[0].get("wa_id") or contacts[0].get("user_id")
-                    channel = metadata.get("phone_number_id") or line_number
-                    if not item.get("id") or not sender or not channel:
-                        raise RejectedError("message")
-                    messages.append(
-                        {
-                            "id": str(item["id"]),
-                            "at": parse_time(item.get("timestamp")),
-                            "type": item.get("type") or "unknown",
-                            "contact_id": identifier(str(sender)),
-                            "channel_id": channel,
-                            "line": line_number,
-                            "context": (item.get("context") or {}).get("id"),
-                            "referral": item.get("referral"),
-                            "md5": digest,
-                        }
-                    )
-                except RejectedError:
-                    is_whole = False
-    return statuses, messages, is_whole
+# Reading
 
 
-Records = tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]
-
-
-def read(landing: Zone, lines: Lines, expected: Expected) -> Records:
-    """Read the sends, statuses and messages of a landing zone, each with the channel it means."""
-    sends, statuses, messages = [], [], []
+def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> Records:
+    """Read the sends, statuses, messages and echoes of a landing zone, and note what they say of lines and people."""
+    records = Records()
     for content in landing.contents("sends"):
         for number, line in content.records:
             try:
-                sends.append(parse_send(line))
+                records.sends.append(_send(line))
             except RejectedError:
                 content.reject(number)
         content.count(expected)
     for content in landing.contents("webhooks"):
         for number, line in content.records:
-            try:
-                new_statuses, new_messages, is_whole = parse_webhook(line)
-                statuses += new_statuses
-                messages += new_messages
-                if not is_whole:
-                    raise RejectedError("part of a body")
-            except RejectedError:
+            body = _Body(records, people)
+            if not body.read(line):
                 content.reject(number)
+            expected.other_kinds += [content.name] * body.other_kinds
         content.count(expected)
-    known = {"sent", "delivered", "read", "played", "failed"}
-    for record in [*sends, *messages, *(status for status in statuses if status["status"] in known)]:
-        record["channel_id"] = lines.see(record["channel_id"], record["line"])
-    return sends, statuses, messages
+    for record in (*records.sends, *records.statuses, *records.messages, *records.echoes):
+        lines.see(record["channel"], record["number"])
+    records.statuses = [status for status in records.statuses if not status["is_group"]]
+    return records
 
 
-def compute(records: Records, lines: Lines, zone: ZoneInfo, expected: Expected) -> None:
-    """Add the rows of the facts that the records make."""
-    sends, statuses, messages = records
-    unique_sends: dict[str, dict[str, Any]] = {}
-    for send in sorted(sends, key=lambda s: (s["at"], s["md5"])):
-        unique_sends.setdefault(send["message_id"], send)
-    unique_messages: dict[str, dict[str, Any]] = {}
-    for message in sorted(messages, key=lambda m: (m["at"], m["md5"])):
-        unique_messages.setdefault(message["id"], message)
-    answers = {row["message_type"]: row["is_answer"] == "true" for row in seed("inbound_message_types")}
+def _send(line: bytes) -> Row:
+    record = parse_value(line)
+    if not isinstance(record, dict):
+        raise RejectedError("object")
+    for name in ("message_id", "channel_id", "contact_id"):
+        if not isinstance(record.get(name), str) or not record[name].strip(" "):
+            raise RejectedError(name)
+    for name in ("template_name", "template_language", "notification_name", "chat_link"):
+        if not isinstance(record.get(name), str | None):
+            raise RejectedError(name)
+    for name in ("line_number", "customer_id"):
+        if isinstance(record.get(name), bool) or not isinstance(record.get(name), str | int | None):
+            raise RejectedError(name)
+    created, groups, error = (record.get(name) for name in ("customer_created_at", "agent_groups", "error"))
+    if not isinstance(groups, str | list | None) or not isinstance(error, dict | None):
+        raise RejectedError("agent_groups or error")
+    code, title, details = _error_of_send(error or {})
+    optional = ("template_name", "template_language", "notification_name", "line_number", "customer_id", "chat_link")
+    send = {
+        **{name: text_of(record.get(name)) for name in optional},
+        "agent_groups": ", ".join(text_of(group) or "" for group in groups if group is not None) or None
+        if isinstance(groups, list)
+        else text_of(groups),
+        "id": record["message_id"],
+        "at": any_time(record.get("sent_at")),
+        "channel": record["channel_id"],
+        "number": digits_of(text_of(record.get("line_number")) or ""),
+        "contact": record["contact_id"],
+        "created": None if created is None or not str(created).strip(" ") else any_time(created),
+        "has_error": bool(code or title or details),
+        "error": (code, details or title),
+        "is_echo": False,
+    }
+    names = ("channel", "contact", "template_name", "template_language", "notification_name", "line_number", "customer_id", "created")
+    send["order"] = nulls_last(*(send[name] for name in names), send["agent_groups"], send["chat_link"], code, title, details)
+    return send
 
-    status_of: dict[str, dict[str, Any]] = defaultdict(dict)
-    for status in sorted(statuses, key=lambda s: (s["at"], s["md5"])):
-        status_of[status["id"]].setdefault(status["status"], status)
-    quoted: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for message in unique_messages.values():
-        if message["context"]:
-            quoted[message["context"]].append(message)
 
-    for send in unique_sends.values():
-        seen = status_of[send["message_id"]]
-        reads = [seen[kind]["at"] for kind in ("read", "played") if kind in seen]
-        send["delivered_at"] = seen["delivered"]["at"] if "delivered" in seen else None
-        send["read_at"] = min(reads) if reads else None
-        send["failed_at"] = seen["failed"]["at"] if "failed" in seen else None
-        send["has_sent"] = "sent" in seen
-        send["not_sent"] = (
-            (send["error"] is not None or "failed" in seen) and not send["delivered_at"] and not reads and not quoted[send["message_id"]]
-        )
-        send["is_notification"] = bool(send["template_name"] or send["notification_name"])
-        failures = []
-        if send["error"] is not None:
-            failures.append((send["at"], 0, *send["error"]))
-        if "failed" in seen:
-            failures.append((seen["failed"]["at"], 1, seen["failed"]["code"], seen["failed"]["detail"]))
-        send["failure"] = min(failures, key=lambda f: f[:2])[2:] if failures and send["not_sent"] else (None, None)
-        send["replies"] = []
+def _error_of_send(error: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+    """Return code, title and details of our own error object, or of Meta's."""
+    title = text_of(error.get("title")) or text_of(error.get("message"))
+    details = text_of(error.get("details")) or text_of(as_object(error.get("error_data")).get("details"))
+    return text_of(error.get("code")), title, details
 
-    conversations: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: {"sends": [], "messages": []})
-    for send in unique_sends.values():
-        conversations[send["channel_id"], send["contact_id"]]["sends"].append(send)
-    for message in unique_messages.values():
-        conversations[message["channel_id"], message["contact_id"]]["messages"].append(message)
 
-    for (channel_id, contact_id), conversation in conversations.items():
-        _attribute_replies(conversation, unique_sends, answers)
-        _find_sessions(conversation)
-        conversation["base"] = {**lines.describe(channel_id), "contact_id": contact_id, "source": "logs"}
-    for conversation in conversations.values():
-        base = conversation["base"]
-        for send in conversation["sends"]:
-            row = {**base, **_send_row(send, zone)}
+class _Body:
+    """One body of a webhook: what is good of it goes to `records`, also where something else in it cannot be read."""
+
+    def __init__(self, records: Records, people: People) -> None:
+        self._records = records
+        self._people = people
+        self._is_whole = True
+        self.other_kinds = 0
+
+    def read(self, line: bytes) -> bool:
+        """Return whether all of the body could be read."""
+        try:
+            body = parse_value(line)
+            entries = body.get("entry") if isinstance(body, dict) else None
+            if not isinstance(entries, list):
+                raise RejectedError("entry")
+        except RejectedError:
+            return False
+        for entry in self._objects(entries):
+            changes = self._objects(entry.get("changes"))
+            for change in changes:
+                self._change(change)
+            self.other_kinds += entry.get("changes") in (None, [])
+        self.other_kinds += not entries
+        return self._is_whole
+
+    def _objects(self, value: Any) -> list[dict[str, Any]]:
+        """Return the objects of a list; anything else makes the body a rejected one."""
+        if value is None:
+            return []
+        elements = value if isinstance(value, list) else [None]
+        objects = [element for element in elements if isinstance(element, dict)]
+        self._is_whole = self._is_whole and len(objects) == len(elements)
+        return objects
+
+    def _change(self, change: dict[str, Any]) -> None:
+        field_, value = change.get("field"), change.get("value")
+        if field_ not in (None, "messages", "standby", "smb_message_echoes"):
+            self.other_kinds += 1
+            if field_ == "user_id_update" and isinstance(value, dict):
+                self._user_id_updates(value.get("user_id_update"))
+            return
+        if not isinstance(value, dict | None):
+            self._is_whole = False
+            return
+        value = value or {}
+        inner = value.get("standby") if field_ == "standby" else value
+        if not isinstance(inner, dict | None):
+            self._is_whole = False
+            return
+        inner = inner or {}
+        metadata = as_object(value.get("metadata"))
+        lists = {"standby": ("statuses", "messages", "message_echoes"), "smb_message_echoes": ("message_echoes",)}
+        names = lists.get(str(field_), ("statuses", "messages"))
+        self.other_kinds += all(inner.get(name) in (None, []) for name in names)
+        contacts = [] if field_ == "smb_message_echoes" else _objects_in(inner.get("contacts"))
+        for contact in contacts:
+            self._people.link(*(_lenient(contact.get(name)) for name in ("wa_id", "user_id", "parent_user_id")))
+        readers: dict[str, Callable[..., None]] = {"statuses": self._status, "messages": self._message, "message_echoes": self._echo}
+        for name in names:
+            for item in self._objects(inner.get(name)):
+                try:
+                    readers[name](item, _line_of(metadata), contacts)
+                except RejectedError:
+                    self._is_whole = False
+
+    def _user_id_updates(self, updates: Any) -> None:
+        for update in _objects_in(updates):
+            self._people.link(*_identifiers_in(update, ("wa_id", "user_id", "parent_user_id")))
+
+    def _status(self, item: Row, line: Row, _: list[Row]) -> None:
+        if item.get("type") == "payment":
+            self.other_kinds += 1
+            return
+        is_group = item.get("recipient_type") == "group" or bool(_lenient(item.get("recipient_participant_id")))
+        self.other_kinds += is_group
+        errors = _objects_in(item.get("errors"))
+        error = errors[0] if errors else {}
+        recipients = [_optional(item.get(name)) for name in ("recipient_id", "recipient_user_id", "recipient_parent_user_id")]
+        code, title, message = (_lenient(error.get(name)) for name in ("code", "title", "message"))
+        details = _lenient(as_object(error.get("error_data")).get("details"))
+        status = {
+            "id": _required(item.get("id")),
+            "status": _required(item.get("status")),
+            "at": unix_time(item.get("timestamp")),
+            "recipients": recipients,
+            "code": code,
+            "detail": details or message or title,
+            "is_group": is_group,
+            **line,
+        }
+        status["order"] = nulls_last(code, title, message, details)
+        self._records.statuses.append(status)
+        if not is_group:
+            self._people.link(*recipients)
+
+    def _message(self, item: Row, line: Row, contacts: list[Row]) -> None:
+        senders = [_lenient(item.get(name)) for name in ("from", "from_user_id", "from_parent_user_id", "user_id", "parent_user_id")]
+        if len(contacts) == 1:
+            senders += [_lenient(contacts[0].get(name)) for name in ("wa_id", "user_id", "parent_user_id")]
+        sender = next((given for given in senders if given), None)
+        type_, reaction, context = (_optional(item.get("type")), *(as_object(item.get(name)) for name in ("reaction", "context")))
+        referral = item.get("referral")
+        if not sender or not (line["channel"] or line["number"]):
+            raise RejectedError("message")
+        quoted = _optional(context.get("id"))
+        reacted = _optional(reaction.get("message_id"))
+        source = [_lenient(as_object(referral).get(name)) for name in ("source_type", "source_id")]
+        message = {
+            "id": _required(item.get("id")),
+            "at": unix_time(item.get("timestamp")),
+            "type": type_,
+            "contact": sender,
+            "names": reacted if type_ == "reaction" else quoted,
+            "has_emoji": bool(_lenient(reaction.get("emoji"))),
+            "is_group": bool(_lenient(item.get("group_id"))),
+            "has_referral": referral is not None,
+            "source_type": source[0],
+            **line,
+        }
+        flags = not message["has_emoji"], not message["is_group"], not message["has_referral"]
+        message["order"] = nulls_last(type_, line["channel"], line["display"], sender, message["names"], *flags, *source)
+        self._records.messages.append(message)
+        if not message["is_group"]:
+            self._people.link(*senders[:5])
+            notice = as_object(item.get("system"))
+            if type_ == "system" and notice.get("type") in ("user_changed_number", "user_changed_user_id"):
+                changed = _identifiers_in(notice, ("wa_id", "new_wa_id", "user_id", "parent_user_id"))
+                self._people.link(sender, *senders[:5], *changed)
+
+    def _echo(self, item: Row, line: Row, _: list[Row]) -> None:
+        forms = (item, as_object(item.get("message")))
+        given = {name: next((value for form in forms if (value := _lenient(form.get(name)))), None) for name in _ECHO_FIELDS}
+        if given["group_id"] or given["recipient_type"] == "group":
+            self.other_kinds += 1
+            return
+        line = line if line["channel"] or line["number"] else {**line, "number": digits_of(given["from"] or "")}
+        contact = given["to"] or given["to_user_id"]
+        if not contact or not (line["channel"] or line["number"]):
+            raise RejectedError("echo")
+        echo = {
+            **dict.fromkeys(
+                ("template_name", "template_language", "notification_name", "customer_id", "created", "agent_groups", "chat_link")
+            ),
+            "id": _required(item.get("id")),
+            "at": unix_time(item.get("timestamp")),
+            "contact": contact,
+            "has_error": False,
+            "error": (None, None),
+            "is_echo": True,
+            "order": nulls_last(given["type"], line["channel"], line["display"], given["from"], contact),
+            **line,
+        }
+        self._records.echoes.append(echo)
+
+
+_ECHO_FIELDS = ("from", "to", "to_user_id", "type", "group_id", "recipient_type")
+
+
+def _line_of(metadata: dict[str, Any]) -> Row:
+    channel, display = _optional(metadata.get("phone_number_id")), _lenient(metadata.get("display_phone_number"))
+    return {"channel": channel, "display": display, "number": digits_of(display or "")}
+
+
+def _objects_in(value: Any) -> list[dict[str, Any]]:
+    return [element for element in value if isinstance(element, dict)] if isinstance(value, list) else []
+
+
+def _lenient(value: Any) -> str | None:
+    """Return a text or a number as text; null for anything else and for an empty text."""
+    return str(value) or None if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def _optional(value: Any) -> str | None:
+    if isinstance(value, dict | list):
+        raise RejectedError("not a string")
+    return _lenient(value)
+
+
+def _required(value: Any) -> str:
+    text = _optional(value)
+    if text is None:
+        raise RejectedError("missing")
+    return text
+
+
+def _identifiers_in(notice: dict[str, Any], names: tuple[str, ...]) -> Iterator[str | None]:
+    """Yield what stands under the names, as one text or as what it was before and is now."""
+    for name in names:
+        for value in (notice.get(name), *as_object(notice.get(name)).values()):
+            yield _lenient(value)
+
+
+# Meaning
+
+
+def link_people(records: Records, people: People) -> None:
+    """Connect what statuses, quotes and reactions say with the contacts of the sends that they name."""
+    sends = _kept_sends(records)
+    for send in sends.values():
+        people.link(send["contact"])
+    for status in records.statuses:
+        if status["id"] in sends:
+            people.link(sends[status["id"]]["contact"], *status["recipients"])
+    for message in _kept_messages(records, sends):
+        if not message["is_group"]:
+            people.link(message["contact"])
+            if message["names"] in sends:
+                people.link(sends[message["names"]]["contact"], message["contact"])
+
+
+def _kept_sends(records: Records) -> dict[str, Row]:
+    """Return one send for each id; an echo of a send of the log is a copy of it."""
+    kept = _earliest_by_id(records.sends)
+    return {**_earliest_by_id(records.echoes), **kept}
+
+
+def _kept_messages(records: Records, sends: dict[str, Row]) -> list[Row]:
+    return [message for id_, message in _earliest_by_id(records.messages).items() if id_ not in sends]
+
+
+def _earliest_by_id(rows: list[Row]) -> dict[str, Row]:
+    kept: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: (row["at"], row["order"])):
+        kept.setdefault(row["id"], row)
+    return kept
+
+
+def compute(records: Records, lines: Lines, people: People, zone: ZoneInfo, expected: Expected) -> None:
+    """Add the rows of the facts that the records make, once lines and people are known."""
+    sends = {id_: dict(send) for id_, send in _kept_sends(records).items()}
+    messages = [dict(message) for message in _kept_messages(records, sends)]
+    for record in (*sends.values(), *messages):
+        record["line"] = lines.of(record["channel"], record["number"])
+        record["person"] = people.person(record["contact"])
+        record["shown"] = {
+            **lines.describe(record["line"]),
+            "person_id": record["person"],
+            "contact_id": identifier(record["contact"]),
+            "source": "logs",
+        }
+    _add_statuses(sends, records.statuses, {message["names"] for message in messages})
+    threads: dict[tuple[str, str], _Thread] = defaultdict(_Thread)
+    for send in sends.values():
+        threads[send["line"], send["person"]].sends.append(send)
+    for message in messages:
+        threads[message["line"], message["person"]].messages.append(message)
+    for thread in threads.values():
+        thread.put_in_order(sends)
+        thread.attribute_replies(sends)
+        thread.find_sessions()
+    for thread in threads.values():
+        for send in thread.sends:
+            row = {**send["shown"], **_send_columns(send, zone)}
             if send["is_notification"]:
                 expected.notifications.append({**row, "is_in_report": row["is_session_start"]})
             if row.pop("is_session_start"):
                 expected.session_starts.append({**row, "is_in_report": row["origin"] in IN_REPORT})
-        for session in conversation["sessions"]:
-            if not session["by_send"]:
-                expected.session_starts.append({**base, **_inbound_row(session, zone, lines)})
+        for session in thread.sessions:
+            if not session.starts_with_send:
+                expected.session_starts.append({**session.record["shown"], **_inbound_columns(session, zone, lines)})
 
 
-def _attribute_replies(conversation: dict[str, Any], sends: dict[str, Any], answers: dict[str, bool]) -> None:
-    for message in conversation["messages"]:
-        if not answers.get(message["type"], True):
-            continue
-        if message["context"] in sends:
-            sends[message["context"]]["replies"].append(message["at"])
-            continue
-        candidates = [
-            send
-            for send in conversation["sends"]
-            if send["is_notification"] and not send["not_sent"] and timedelta(0) <= message["at"] - send["at"] <= REPLY_WINDOW
-        ]
-        if candidates:
-            max(candidates, key=lambda s: (s["at"], s["message_id"]))["replies"].append(message["at"])
+def _add_statuses(sends: dict[str, Row], statuses: list[Row], named: set[str | None]) -> None:
+    """Say of every send what became of it (4.2, 4.8)."""
+    status_of: dict[str, Row] = defaultdict(dict)
+    for status in sorted(statuses, key=lambda status: (status["at"], status["order"])):
+        status_of[status["id"]].setdefault(status["status"], status)
+    for send in sends.values():
+        seen = status_of[send["id"]]
+        send["has_sent"] = "sent" in seen
+        send["delivered_at"], send["failed_at"] = (seen[kind]["at"] if kind in seen else None for kind in ("delivered", "failed"))
+        send["read_at"] = earliest(*(seen[kind]["at"] for kind in ("read", "played") if kind in seen))
+        has_failed = send["has_error"] or "failed" in seen
+        send["not_sent"] = has_failed and not send["delivered_at"] and not send["read_at"] and send["id"] not in named
+        send["is_notification"] = bool(send["template_name"] or send["notification_name"])
+        failures = [(send["at"], 0, send["error"])] if send["has_error"] else []
+        if "failed" in seen:
+            failures.append((seen["failed"]["at"], 1, (seen["failed"]["code"], seen["failed"]["detail"])))
+        send["failure"] = min(failures, key=lambda failure: failure[:2])[2] if failures else (None, None)
+        send["replies"] = []
 
 
-def _find_sessions(conversation: dict[str, Any]) -> None:
-    activities = [(message["at"], 0, message["id"], message) for message in conversation["messages"]]
-    activities += [(send["at"], 1, send["message_id"], send) for send in conversation["sends"] if not send["not_sent"]]
-    activities.sort(key=lambda a: a[:3])
-    sessions: list[dict[str, Any]] = []
-    previous = None
-    for at, kind, id_, record in activities:
-        if previous is None or at - previous > SESSION_TIMEOUT:
-            sessions.append({"id": id_, "at": at, "by_send": kind == 1, "record": record, "is_first": not sessions})
-        record["session"] = sessions[-1]
-        previous = at
-    for send in conversation["sends"]:
-        if send["not_sent"]:
-            before = [at for at, *_ in activities if at <= send["at"]]
-            send["is_attempt"] = not before or send["at"] - max(before) > SESSION_TIMEOUT
-            open_sessions = [session for session in sessions if session["at"] <= send["at"]]
-            send["session"] = None if send["is_attempt"] else open_sessions[-1]
-            send["is_first"] = not open_sessions
-    conversation["sessions"] = sessions
+@dataclass
+class _Session:
+    id: str
+    started_at: datetime
+    starts_with_send: bool
+    is_first: bool
+    record: Row
 
 
-def _send_row(send: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+@dataclass
+class _Thread:
+    """All between one line and one person. `key` of a record is its place: second, kind within the second, id."""
+
+    sends: list[Row] = field(default_factory=list)
+    messages: list[Row] = field(default_factory=list)
+    sessions: list[_Session] = field(default_factory=list)
+
+    def put_in_order(self, sends: dict[str, Row]) -> None:
+        for send in self.sends:
+            send["key"] = (second_of(send["at"]), NOTIFICATION if send["is_notification"] else SESSION_MESSAGE, send["id"])
+        for message in self.messages:
+            second, rank = second_of(message["at"]), INBOUND
+            quoted = sends.get(message["names"])
+            if quoted and (quoted["line"], quoted["person"]) == (message["line"], message["person"]):
+                second = max(second, quoted["key"][0])
+                if quoted["key"][:2] == (second, SESSION_MESSAGE):
+                    rank = INBOUND_AFTER_SESSION_MESSAGE
+            message["key"] = (second, rank, message["id"])
+
+    def attribute_replies(self, sends: dict[str, Row]) -> None:
+        """Give every answer to one send: as (time, evidence, whether it is within the reply window)."""
+        notifications = sorted(
+            (send for send in self.sends if send["is_notification"] and not send["not_sent"]), key=lambda send: send["key"]
+        )
+        for message in self.messages:
+            if not _counts(message, "answer"):
+                continue
+            if message["names"] in sends:
+                sends[message["names"]]["replies"].append((message["at"], "quoted", True))
+                continue
+            before = [send for send in notifications if send["key"] < message["key"]]
+            distance = message["key"][0] - before[-1]["key"][0] if before else REPLY_HORIZON * 2
+            if distance <= REPLY_HORIZON:
+                before[-1]["replies"].append((message["at"], "window", distance <= REPLY_WINDOW))
+
+    def find_sessions(self) -> None:
+        activities = [message for message in self.messages if _counts(message, "activity")]
+        activities += [send for send in self.sends if not send["not_sent"]]
+        activities.sort(key=lambda record: record["key"])
+        previous = None
+        for record in activities:
+            second = record["key"][0]
+            if previous is None or second - previous > SESSION_TIMEOUT:
+                starts_with_send = record["key"][1] in (NOTIFICATION, SESSION_MESSAGE)
+                self.sessions.append(_Session(record["id"], record["at"], starts_with_send, not self.sessions, record))
+            record["session"], previous = self.sessions[-1], second
+        for send in self.sends:
+            if send["not_sent"]:
+                before = [record for record in activities if record["key"][0] <= send["key"][0]]
+                is_open = bool(before) and send["key"][0] - before[-1]["key"][0] <= SESSION_TIMEOUT
+                send["session"] = before[-1]["session"] if is_open else None
+                send["is_first"] = not before
+
+
+def _counts(message: Row, what: str) -> bool:
+    """Whether a message is an activity, or an answer (4.3)."""
+    if message["is_group"]:
+        return False
+    rule = {row["message_type"]: row[what] for row in seed("inbound_message_types")}.get(message["type"], "always")
+    return {"always": True, "never": False, "with_referral": message["has_referral"], "with_emoji": message["has_emoji"]}[rule]
+
+
+def _send_columns(send: Row, zone: ZoneInfo) -> Row:
     session = send["session"]
-    started_at = session["at"] if session else send["at"]
-    is_first = session["is_first"] if session else send["is_first"]
-    replied_at = min(send["replies"]) if send["replies"] else None
+    started_at = session.started_at if session else send["at"]
+    is_first = session.is_first if session else send["is_first"]
+    replied_at = earliest(*(at for at, _, is_in_window in send["replies"] if is_in_window))
+    first_reply_at, evidence, _ = min(send["replies"], default=(None, None, None))
     is_read = bool(send["read_at"] or replied_at)
     is_delivered = bool(send["delivered_at"] or is_read)
-    is_sent = bool(send["has_sent"] or is_delivered) and not send["not_sent"]
-    code, detail = send["failure"]
-    reason = reason_of(code)
     is_returning = not is_first or (send["created"] is not None and started_at - send["created"] > NEW_USER_TOLERANCE)
     row = {
-        "session_start_id": session["id"] if session else send["message_id"],
-        "session_id": session["id"] if session else None,
+        "session_start_id": session.id if session else send["id"],
+        "session_id": session.id if session else None,
         "session_started_at": started_at,
         "session_start_date": day_of(started_at, zone),
         "origin": "mass_notification" if send["notification_name"] else "whatsapp_template" if send["template_name"] else "other",
-        "customer_id": send["customer_id"],
         "user_type": "returning" if is_returning else "new",
-        "message_id": send["message_id"],
-        "template_name": send["template_name"],
-        "template_language": send["template_language"],
-        "notification_name": send["notification_name"],
+        "message_id": send["id"],
         "sent_at": send["at"],
-        "delivered_at": send["delivered_at"],
-        "read_at": send["read_at"],
+        **{name: send[name] for name in ("customer_id", "template_name", "template_language", "notification_name")},
+        **{name: send[name] for name in ("delivered_at", "read_at", "failed_at", "agent_groups", "chat_link")},
         "replied_at": replied_at,
-        "failed_at": send["failed_at"],
+        "first_reply_at": first_reply_at,
+        "reply_evidence": evidence,
         "is_not_sent": send["not_sent"],
-        "is_sent": is_sent,
+        "is_sent": (send["has_sent"] or is_delivered) and not send["not_sent"],
         "is_delivered": is_delivered,
         "is_read": is_read,
         "is_replied": replied_at is not None,
-        "failure_code": code,
-        "failure_group": reason["failure_group"] if send["not_sent"] else None,
-        "failure_reason": reason["label_en"] if send["not_sent"] else None,
-        "failure_detail": detail,
-        "agent_groups": send["agent_groups"],
-        "chat_link": send["chat_link"],
-        "is_session_start": session is None or (session["by_send"] and session["record"] is send),
+        **failure_columns(*send["failure"], is_not_sent=send["not_sent"]),
+        "is_session_start": session is None or session.record is send,
     }
     return row | {"last_status": last_status(row)}
 
 
-def _inbound_row(session: dict[str, Any], zone: ZoneInfo, lines: Lines) -> dict[str, Any]:
-    record = session["record"]
+def _inbound_columns(session: _Session, zone: ZoneInfo, lines: Lines) -> Row:
+    record = session.record
     origin = "organic"
-    if record["referral"] is not None and lines.known.get(record["channel_id"], {}).get("platform") == "webchat":
+    if record["has_referral"] and lines.is_webchat(record["line"]):
         origin = "referred_webchat"
-    elif record["referral"] and record["referral"].get("source_type") in ("ad", "post"):
+    elif record["has_referral"] and record["source_type"] in ("ad", "post"):
         origin = "referred_campaign"
     return {
         **NO_SEND,
         **dict.fromkeys(("customer_id", "agent_groups", "chat_link")),
-        "session_start_id": session["id"],
-        "session_id": session["id"],
-        "session_started_at": session["at"],
-        "session_start_date": day_of(session["at"], zone),
+        "session_start_id": session.id,
+        "session_id": session.id,
+        "session_started_at": session.started_at,
+        "session_start_date": day_of(session.started_at, zone),
         "origin": origin,
         "is_in_report": origin in IN_REPORT,
-        "user_type": "new" if session["is_first"] else "returning",
+        "user_type": "new" if session.is_first else "returning",
     }

@@ -50,7 +50,7 @@ def tsv_cell(value: Any, zone: ZoneInfo) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+        return value.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None).isoformat(" ", "seconds")
     text = re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", value)
     if re.match("[\\s\u00a0\u3000]*[=+\\-@＝＋－＠]", text) and not re.fullmatch(r"[+-]?[0-9][0-9.,]*", text):
         return "'" + text
@@ -62,6 +62,7 @@ TSV_FIELDS = (
     *("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied", "failure_reason", "failure_detail"),
     *("sent_at", "delivered_at", "read_at", "replied_at", "agent_groups"),
     *("last_status", "origin", "line_number", "failure_code", "session_start_id", "chat_link"),
+    *("person_id", "first_reply_at", "failure_action"),
 )
 
 
@@ -72,10 +73,10 @@ def tsv_rows(starts: list[dict[str, Any]], time_zone: str = "America/Sao_Paulo")
     ordered = sorted(starts, key=lambda r: (r["sent_at"] is None, r["sent_at"] or datetime.min, r["session_start_id"]))
     for row in ordered:
         if row["is_in_report"]:
-            told = {
+            shown = {
                 **row,
                 "is_new_user": row["user_type"] == "new",
                 "template_or_notification_name": row["notification_name"] or row["template_name"],
             }
-            days[str(row["session_start_date"])].append([tsv_cell(told[name], zone) for name in TSV_FIELDS])
+            days[str(row["session_start_date"])].append([tsv_cell(shown[name], zone) for name in TSV_FIELDS])
     return dict(days)

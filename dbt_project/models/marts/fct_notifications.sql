@@ -1,8 +1,8 @@
--- depends_on: {{ ref('int_conversations_touched') }}
+-- depends_on: {{ ref('int_people_to_recompute') }}
 {{ config(
-    unique_key='message_id',
-    incremental_strategy='replace_conversations',
-    post_hook="{{ note_new_days() }}"
+    unique_key=['source', 'session_start_id', 'message_id'],
+    incremental_strategy='replace_people',
+    post_hook="{{ log_all_days_changed() }}"
 ) }}
 
 with sends as (

@@ -9,7 +9,7 @@ with notifications as (
 
 other_starts as (
 
-    select * from {{ ref('int_other_starts_united') }}
+    select * from {{ ref('int_starts_without_notification_unioned') }}
 
 ),
 

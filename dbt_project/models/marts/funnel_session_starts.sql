@@ -1,4 +1,8 @@
-{{ config(unique_key='session_start_date', incremental_strategy='replace_days') }}
+{{ config(
+    unique_key='session_start_date',
+    incremental_strategy='replace_days',
+    post_hook="{{ move_watermark() }}"
+) }}
 
 with session_starts as (
 
@@ -21,7 +25,7 @@ notifications_counted as (
         count(case when is_read then 1 end) as read,
         count(case when is_replied then 1 end) as replied
     from session_starts
-    where is_in_report and is_sent {{ where_day_changed() }}
+    where is_in_report and is_sent {{ and_day_changed() }}
     group by {{ report_keys() | join(', ') }}
 
 ),

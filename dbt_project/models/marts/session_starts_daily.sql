@@ -1,4 +1,8 @@
-{{ config(unique_key='session_start_date', incremental_strategy='replace_days') }}
+{{ config(
+    unique_key='session_start_date',
+    incremental_strategy='replace_days',
+    post_hook="{{ move_watermark() }}"
+) }}
 
 with session_starts as (
 
@@ -15,7 +19,7 @@ final as (
         count(case when is_replied then 1 end) as replied,
         count(case when not is_replied and not is_not_sent then 1 end) as not_replied
     from session_starts
-    where is_in_report {{ where_day_changed() }}
+    where is_in_report {{ and_day_changed() }}
     group by {{ report_keys() | join(', ') }}
 
 )

@@ -1,4 +1,8 @@
-{{ config(unique_key='session_start_date', incremental_strategy='replace_days') }}
+{{ config(
+    unique_key='session_start_date',
+    incremental_strategy='replace_days',
+    post_hook="{{ move_watermark() }}"
+) }}
 
 with session_starts as (
 
@@ -13,7 +17,7 @@ final as (
         last_status,
         count(*) as notifications
     from session_starts
-    where is_in_report and message_id is not null {{ where_day_changed() }}
+    where is_in_report and message_id is not null {{ and_day_changed() }}
     group by {{ report_keys() | join(', ') }}, last_status
 
 )

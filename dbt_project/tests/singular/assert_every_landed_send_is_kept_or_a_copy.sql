@@ -1,24 +1,29 @@
 -- Contract, section 3: what was landed = what staging kept + duplicates + kinds that the report does not
--- use. The state model counts the copies behind each row, so a row means that a send was lost or
--- counted twice on its way from the raw table.
+-- use. The state model counts the copies behind each row, so a row means that a send or an echo was lost or
+-- counted twice on its way from the raw tables.
 {{ config(meta={'dagster': {'ref': {'name': 'int_sends_deduplicated'}}}) }}
 
 with landed as (
 
-    select count(*) as records from {{ source('raw', 'sends') }}
+    select false as is_echo, count(*) as records from {{ source('raw', 'sends') }}
+    union all
+    select true as is_echo, count(*) as records from {{ source('raw', 'webhook_echoes') }}
 
 ),
 
 accounted_for as (
 
     select
+        is_echo,
         count(case when is_kept then 1 end) as kept,
         coalesce(sum(copies), 0) - count(case when is_kept then 1 end) as duplicates
     from {{ ref('int_sends_deduplicated') }}
+    group by is_echo
 
 )
 
-select landed.records, accounted_for.kept, accounted_for.duplicates
+select landed.is_echo, landed.records, accounted_for.kept, accounted_for.duplicates
 from landed
-cross join accounted_for
-where landed.records <> accounted_for.kept + accounted_for.duplicates
+left join accounted_for
+    on landed.is_echo = accounted_for.is_echo
+where landed.records <> coalesce(accounted_for.kept + accounted_for.duplicates, 0)

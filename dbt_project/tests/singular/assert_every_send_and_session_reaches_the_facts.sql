@@ -10,7 +10,13 @@ with kept as (
     union all
     select 'sessions of Botmaker' as kind, count(*) as records
     from {{ ref('int_botmaker_sessions_deduplicated') }}
-    where is_kept {{ '' if var('include_testers') else 'and not is_tester' }}
+    where
+        is_kept {{ '' if var('include_testers') else 'and not is_tester' }}
+        -- Those that give way to a message of the logs (int_botmaker_sessions_started).
+        and {{ key_hash(['session_id']) }} not in (select sends.message_key from {{ ref('int_sends_deduplicated') }} as sends)
+        and {{ key_hash(['session_id']) }} not in (
+            select messages.message_key from {{ ref('int_inbound_messages_deduplicated') }} as messages
+        )
 
 ),
 

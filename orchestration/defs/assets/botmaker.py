@@ -7,7 +7,7 @@ from pydantic import Field
 
 from orchestration.botmaker.fetch import FETCHES, ask, fetch, open_source
 from orchestration.botmaker.settings import BotmakerSettings
-from orchestration.defs.resources import operator_errors
+from orchestration.defs.resources import operator_failures
 from orchestration.settings import Settings
 
 GROUP = "botmaker"
@@ -37,7 +37,7 @@ class BotmakerFetchConfig(Config):
 def fetch_botmaker(context: AssetExecutionContext, config: BotmakerFetchConfig) -> Iterator[MaterializeResult]:
     """Fetch from Botmaker into the landing zone, going on where the last run stopped."""
     with (
-        operator_errors(),
+        operator_failures(),
         open_source(
             Settings.from_environment(), BotmakerSettings.from_environment(), say=context.log.info, warn=context.log.warning
         ) as source,

@@ -22,7 +22,7 @@ select
     $load_id as _load_id
 from parsed_statuses as s
 inner join batch_files as f using (file_index)
-where s.is_status;
+where s.has_status and s.is_good;
 
 insert into raw.webhook_messages by name
 select
@@ -47,7 +47,7 @@ select
     $load_id as _load_id
 from parsed_messages as m
 inner join batch_files as f using (file_index)
-where m.is_message;
+where m.has_message and m.is_good;
 
 insert into raw.webhook_echoes by name
 select
@@ -64,7 +64,7 @@ select
     $load_id as _load_id
 from parsed_echoes as e
 inner join batch_files as f using (file_index)
-where e.is_echo;
+where e.has_echo and e.is_good;
 
 insert into raw.webhook_identities by name
 select

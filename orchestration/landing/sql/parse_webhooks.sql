@@ -203,7 +203,8 @@ select
     case when coalesce(body_problem, neighbour_problem, status_problem, message_text, echo_text) is not null then line end as record,
     phone_number_id,
     display_phone_number,
-    has_status and coalesce(body_problem, status_problem, status_other_kind) is null as is_status,
+    has_status and status_other_kind is null as has_status,
+    coalesce(body_problem, status_problem) is null as is_good,
     message_id,
     status,
     happened_at,
@@ -298,7 +299,8 @@ judged as (
 select
     * exclude (line),
     case when problem is not null then line end as record,
-    not is_bad_body and problem is null as is_message
+    true as has_message,
+    not is_bad_body and problem is null as is_good
 from judged;
 
 -- Of the field `smb_message_echoes` as one object, in standby with `type` and `to` in an object `message`; both forms are read in
@@ -346,7 +348,8 @@ judged as (
 select
     * exclude (line, is_of_group),
     case when problem is not null then line end as record,
-    not is_bad_body and problem is null and not is_of_group as is_echo,
+    not is_of_group as has_echo,
+    not is_bad_body and problem is null as is_good,
     case when not is_bad_body and is_of_group then 'echo of a group' end as other_kind
 from judged;
 
@@ -362,7 +365,7 @@ with contacts as (
         contact_user_id as user_id,
         contact_parent_user_id as parent_user_id,
         -- The status or message beside a contact mostly says the same, and lands.
-        is_status and are_among(
+        has_status and is_good and are_among(
             contact_wa_id, contact_user_id, contact_parent_user_id, recipient_id, recipient_user_id, recipient_parent_user_id
         ) as is_said_beside
     from parsed_statuses
@@ -376,7 +379,7 @@ with contacts as (
         contact_wa_id as wa_id,
         contact_user_id as user_id,
         contact_parent_user_id as parent_user_id,
-        is_message and not is_in_group and are_among(
+        is_good and not is_in_group and are_among(
             contact_wa_id, contact_user_id, contact_parent_user_id, sender_id, sender_user_id, sender_parent_user_id
         ) as is_said_beside
     from parsed_messages
@@ -405,7 +408,7 @@ notices as (
         sender_user_id,
         sender_parent_user_id
     from parsed_messages
-    where notice_text is not null and is_message and not is_in_group
+    where notice_text is not null and is_good and not is_in_group
 ),
 
 notices_read as (

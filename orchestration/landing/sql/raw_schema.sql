@@ -215,11 +215,40 @@ create table if not exists raw.botmaker_channels (
     _load_id bigint not null
 );
 
+-- What runs remember.
+create schema if not exists state;
+
 -- One row per attempt to build the marts; `finished_at` is set only when every check has passed.
-create table if not exists raw.builds (
+create table if not exists state.builds (
     build_id bigint not null,
     started_at timestamp not null,
     finished_at timestamp,
     through_load_id bigint not null,
     definition_sha256 varchar not null
+);
+
+-- Files and folders that look like data and were not read by the last run, by feed; of no feed's folder: an empty feed.
+create table if not exists state.files_passed_over (
+    feed varchar not null,
+    name varchar not null,
+    reason varchar not null
+);
+
+-- The variables of dbt with which the marts were last built whole.
+create table if not exists state.variables (
+    name varchar not null,
+    value varchar not null
+);
+
+-- The report days on which a fact changed, each with the number of its latest change.
+create table if not exists state.changed_days (
+    fact varchar not null,
+    session_start_date date not null,
+    change_number bigint not null
+);
+
+-- Up to which change each daily mart has followed the facts.
+create table if not exists state.watermarks (
+    consumer varchar not null,
+    change_number bigint not null
 );

@@ -9,7 +9,10 @@ renamed as (
     select
         -- ids
         channel_id as given_channel_id,
-        {{ digits_only('line_number') }} as given_line_number,
+        line_number as given_line_number,
+
+        -- booleans
+        coalesce(platform = 'webchat', false) as is_web_chat,
 
         -- numerics
         _load_id as load_id

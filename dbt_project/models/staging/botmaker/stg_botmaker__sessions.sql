@@ -4,6 +4,16 @@ with source as (
 
 ),
 
+shown as (
+
+    select
+        *,
+        -- A person with a username may have no number; without any id of a person, the chat stands for one.
+        {{ contact_id_shown('coalesce(contact_id, user_id, parent_user_id, chat_id)') }} as contact_id_shown
+    from source
+
+),
+
 renamed as (
 
     select
@@ -11,12 +21,14 @@ renamed as (
         {{ key_hash([comparable_session_id('session_id')]) }} as session_key,
         session_id,
         channel_id as given_channel_id,
-        {{ comparable_identifier('contact_id') }} as contact_id,
+        contact_id_shown as contact_id,
+        {{ comparable_identifier('contact_id_shown') }} as contact_identifier,
+        user_id,
+        parent_user_id,
         chat_id as customer_id,
 
         -- strings
         starting_cause,
-        _line_md5 as line_md5,
 
         -- numerics
         events + messages as elements,
@@ -29,7 +41,7 @@ renamed as (
         created_at as session_started_at,
         chat_created_at as customer_created_at
 
-    from source
+    from shown
 
 ),
 

@@ -4,6 +4,15 @@ with source as (
 
 ),
 
+shown as (
+
+    select
+        *,
+        {{ contact_id_shown('contact_id') }} as contact_id_shown
+    from source
+
+),
+
 renamed as (
 
     select
@@ -11,8 +20,9 @@ renamed as (
         {{ key_hash(['message_id']) }} as message_key,
         message_id,
         channel_id as given_channel_id,
-        {{ digits_only('line_number') }} as given_line_number,
-        {{ comparable_identifier('contact_id') }} as contact_id,
+        line_number as given_line_number,
+        contact_id as given_contact_id,
+        {{ comparable_identifier('contact_id_shown') }} as contact_identifier,
         customer_id,
 
         -- strings
@@ -22,8 +32,8 @@ renamed as (
         agent_groups,
         chat_link,
         nullif(error_code, '') as error_code,
-        coalesce(nullif(error_details, ''), nullif(error_title, '')) as error_detail,
-        _line_md5 as line_md5,
+        nullif(error_title, '') as error_title,
+        nullif(error_details, '') as error_details,
 
         -- numerics
         _load_id as load_id,
@@ -36,7 +46,7 @@ renamed as (
         sent_at,
         customer_created_at
 
-    from source
+    from shown
 
 ),
 

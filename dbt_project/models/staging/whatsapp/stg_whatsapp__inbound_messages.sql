@@ -4,32 +4,49 @@ with source as (
 
 ),
 
+shown as (
+
+    select
+        *,
+        {{ contact_id_shown('sender_id') }} as contact_id,
+        -- A reaction names the message that it is about in a place of its own, every other kind quotes it.
+        case when message_type = 'reaction' then reaction_message_id else context_message_id end as quoted_message_id
+    from source
+
+),
+
 renamed as (
 
     select
         -- ids
         {{ key_hash(['message_id']) }} as message_key,
-        {{ key_hash(['context_message_id']) }} as context_key,
+        {{ key_hash(['quoted_message_id']) }} as quoted_message_key,
         message_id,
+        quoted_message_id,
         phone_number_id as given_channel_id,
-        {{ digits_only('display_phone_number') }} as given_line_number,
-        {{ comparable_identifier('sender_id') }} as contact_id,
+        display_phone_number as given_line_number,
+        sender_id as given_contact_id,
+        {{ comparable_identifier('contact_id') }} as contact_identifier,
+        sender_user_id as user_id,
+        sender_parent_user_id as parent_user_id,
 
         -- strings
-        coalesce(message_type, 'unknown') as message_type,
+        message_type,
         referral_source_type,
-        _line_md5 as line_md5,
+        referral_source_id,
 
         -- numerics
         _load_id as load_id,
 
         -- booleans
+        has_reaction_emoji,
+        is_in_group,
         has_referral,
 
         -- timestamps
         happened_at
 
-    from source
+    from shown
 
 ),
 

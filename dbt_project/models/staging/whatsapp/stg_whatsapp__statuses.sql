@@ -4,36 +4,50 @@ with source as (
 
 ),
 
+shown as (
+
+    select
+        *,
+        {{ contact_id_shown('recipient_id') }} as recipient_number
+    from source
+
+),
+
 renamed as (
 
     select
         -- ids
         {{ key_hash(['message_id']) }} as message_key,
         phone_number_id as given_channel_id,
-        {{ digits_only('display_phone_number') }} as given_line_number,
+        display_phone_number as given_line_number,
+        {{ comparable_identifier('recipient_number') }} as recipient_identifier,
+        recipient_user_id as user_id,
+        recipient_parent_user_id as parent_user_id,
 
         -- strings
         status,
         nullif(error_code, '') as error_code,
-        coalesce(nullif(error_details, ''), nullif(error_message, ''), nullif(error_title, '')) as error_detail,
-        _line_md5 as line_md5,
+        nullif(error_title, '') as error_title,
+        nullif(error_message, '') as error_message,
+        nullif(error_details, '') as error_details,
 
         -- numerics
         _load_id as load_id,
 
+        -- booleans
+        -- WhatsApp also posts kinds that say nothing about delivery, such as `deleted` and `warning`.
+        status in ('sent', 'delivered', 'read', 'played', 'failed') as is_about_delivery,
+
         -- timestamps
         happened_at
 
-    from source
+    from shown
 
 ),
 
 final as (
 
-    -- WhatsApp also posts kinds that say nothing about delivery, such as `deleted` and `warning`.
-    select *
-    from renamed
-    where status in ('sent', 'delivered', 'read', 'played', 'failed')
+    select * from renamed
 
 )
 

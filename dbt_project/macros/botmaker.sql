@@ -1,0 +1,16 @@
+{# Botmaker's session id is `<chatId>_<time>`, the same session whatever the time's precision (contract,
+   section 4.6). An id of another form is compared as it is. #}
+{% macro comparable_session_id(session_id) -%}
+    {%- set time = "regexp_extract(" ~ session_id ~ ", '[^_]*$', 0)" -%}
+    coalesce(
+        case when {{ matches(session_id, "^.+_[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})$") }} then
+            substr({{ session_id }}, 1, length({{ session_id }}) - length({{ time }}) - 1)
+            || '|' || cast({{ utc_second(time) }} as {{ dbt.type_string() }})
+        end,
+        {{ session_id }}
+    )
+{%- endmacro %}
+
+{% macro botmaker_chat_link(chat_id) -%}
+    'https://go.botmaker.com/#/chats/' || {{ chat_id }}
+{%- endmacro %}

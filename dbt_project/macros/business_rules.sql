@@ -1,0 +1,103 @@
+{# Rules of the contract that more than one model needs. #}
+
+{# Contract, section 4.4. Botmaker's `startingCause` maps to the same words through a seed. #}
+{% macro origin_of_send(notification_name, template_name) -%}
+    case
+        when {{ notification_name }} is not null then 'mass_notification'
+        when {{ template_name }} is not null then 'whatsapp_template'
+        else 'other'
+    end
+{%- endmacro %}
+
+{% macro origins_in_report() -%}
+    ('mass_notification', 'whatsapp_template', 'referred_campaign', 'referred_webchat')
+{%- endmacro %}
+
+{# Origins of a session that a push starts, and so a notification. #}
+{% macro origins_of_pushes() -%}
+    ('mass_notification', 'whatsapp_template')
+{%- endmacro %}
+
+{# Contract, section 4.3: the seed says of each kind of inbound message when it counts; a kind that it does not list
+   always does, a message in a group never. #}
+{% macro counts_as(condition, message) -%}
+    not {{ message }}.is_in_group
+        and case coalesce({{ condition }}, 'always')
+            when 'always' then true
+            when 'with_referral' then {{ message }}.has_referral
+            when 'with_emoji' then {{ message }}.has_reaction_emoji
+            else false
+        end
+{%- endmacro %}
+
+{# Contract, section 4.2: flags are cumulative. `send` has the times of its statuses and `is_not_sent`. #}
+{% macro send_flags(send) -%}
+    {{ send }}.replied_at is not null as is_replied,
+        coalesce({{ send }}.read_at, {{ send }}.replied_at) is not null as is_read,
+        coalesce({{ send }}.delivered_at, {{ send }}.read_at, {{ send }}.replied_at) is not null as is_delivered,
+        not {{ send }}.is_not_sent
+        and coalesce({{ send }}.sent_status_at, {{ send }}.delivered_at, {{ send }}.read_at, {{ send }}.replied_at) is not null as is_sent
+{%- endmacro %}
+
+{% macro last_status(send) -%}
+    case
+            when {{ send }}.is_not_sent then 'not_sent'
+            when {{ send }}.is_replied then 'replied'
+            when {{ send }}.is_read then 'read'
+            when {{ send }}.is_delivered then 'delivered'
+            when {{ send }}.is_sent then 'sent'
+            else 'pending'
+        end
+{%- endmacro %}
+
+{# Contract, section 4.8. `reasons` is the seed's row of the send's code, `unknown_reason` the one for all others. #}
+{% macro failure_in_words(send, reasons, unknown_reason) -%}
+    case when {{ send }}.is_not_sent then coalesce({{ reasons }}.failure_group, 'unknown') end as failure_group,
+        case when {{ send }}.is_not_sent then coalesce({{ reasons }}.failure_action, {{ unknown_reason }}.failure_action) end as failure_action,
+        case when {{ send }}.is_not_sent then coalesce({{ reasons }}.label_en, {{ unknown_reason }}.label_en) end as failure_reason
+{%- endmacro %}
+
+{# Contract, section 4.6: Botmaker gives WhatsApp's code as the last digits in parentheses, such as `(131049.0)`, or as the
+   whole text, such as `131049.0`. #}
+{% macro failure_code_in(text) -%}
+    coalesce(
+            nullif(regexp_extract({{ text }}, '(?s)^.*[(]([0-9]+)([.][0-9]+)?[)]', 1), ''),
+            nullif(regexp_extract({{ text }}, '^ *([0-9]+)([.][0-9]+)? *$', 1), '')
+        )
+{%- endmacro %}
+
+{# The earlier of two times of which either may be unknown. #}
+{% macro earliest(one, other) -%}
+    least(coalesce({{ one }}, {{ other }}), coalesce({{ other }}, {{ one }}))
+{%- endmacro %}
+
+{# Contract, section 4.7. #}
+{% macro user_type(is_first_session, customer_created_at, session_started_at) -%}
+    case
+        when not {{ is_first_session }} then 'returning'
+        when {{ customer_created_at }} < {{ session_started_at }} - interval '{{ var("new_user_tolerance_seconds") }}' second then 'returning'
+        else 'new'
+    end
+{%- endmacro %}
+
+{# The columns that both fact tables share, in the order of the contract, section 5. #}
+{% macro session_start_columns() -%}
+    {{ return([
+        'session_start_id', 'session_id', 'session_started_at', 'session_start_date', 'origin', 'is_in_report',
+        'channel_id', 'channel_name', 'line_number', 'person_id', 'contact_id', 'customer_id', 'user_type',
+        'message_id', 'template_name', 'template_language', 'notification_name',
+        'sent_at', 'delivered_at', 'read_at', 'replied_at', 'first_reply_at', 'reply_evidence', 'failed_at',
+        'is_not_sent', 'is_sent', 'is_delivered', 'is_read', 'is_replied', 'last_status',
+        'failure_code', 'failure_group', 'failure_action', 'failure_reason', 'failure_detail',
+        'agent_groups', 'chat_link', 'source',
+    ]) }}
+{%- endmacro %}
+
+{# What the daily marts are counted by: the report's filters and its day. #}
+{% macro report_keys(prefix='') -%}
+    {%- set keys = [] -%}
+    {%- for key in ['session_start_date', 'origin', 'channel_id', 'line_number', 'template_name', 'notification_name', 'user_type'] -%}
+        {%- do keys.append(prefix ~ key) -%}
+    {%- endfor -%}
+    {{ return(keys) }}
+{%- endmacro %}

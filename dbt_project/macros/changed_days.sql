@@ -1,0 +1,56 @@
+{# The log of changed days: which report days of a fact changed, each under an increasing number. Whoever is made from the facts
+   (a daily mart, the published file, Parquet, PostgreSQL, the TSVs) remembers up to which number it has followed, and
+   takes what is behind it, whoever wrote it: a run of the job, a model materialised alone, `dbt build` by hand.
+
+   A day stands once per fact, under the number of its latest change, so the log never outgrows the calendar. #}
+
+{% macro newest_change_number() -%}
+    (select coalesce(max(changed_days.change_number), 0) from {{ source('state', 'changed_days') }} as changed_days)
+{%- endmacro %}
+
+{# Log the days of a query with the column `session_start_date`. #}
+{% macro log_changed_days(fact, days) -%}
+    create or replace temp table days_to_log as
+    select distinct session_start_date, {{ newest_change_number() }} + 1 as change_number from ({{ days }}) as days;
+    delete from {{ source('state', 'changed_days').render() }}
+    where fact = '{{ fact.identifier }}' and session_start_date in (select session_start_date from days_to_log);
+    insert into {{ source('state', 'changed_days').render() }} (fact, session_start_date, change_number)
+    select '{{ fact.identifier }}', session_start_date, change_number from days_to_log;
+    drop table days_to_log;
+{%- endmacro %}
+
+{# A fact that was built whole has not passed through `replace_people`: all its days changed, and those it had before. #}
+{% macro log_all_days_changed() -%}
+    {%- if execute and not is_incremental() -%}
+    {{ log_changed_days(this,
+        'select session_start_date from ' ~ this ~ ' union select session_start_date from ' ~ source('state', 'changed_days')
+        ~ " where fact = '" ~ this.identifier ~ "'"
+    ) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The days that changed after what a model has followed; a model without a watermark has followed nothing. #}
+{% macro days_to_replace(consumer) -%}
+    select changed_days.session_start_date
+    from {{ source('state', 'changed_days') }} as changed_days
+    where changed_days.change_number > (
+        select coalesce(max(watermarks.change_number), 0)
+        from {{ source('state', 'watermarks') }} as watermarks
+        where watermarks.consumer = '{{ consumer.identifier }}'
+    )
+{%- endmacro %}
+
+{% macro and_day_changed() -%}
+    {%- if is_incremental() -%}
+    and session_start_date in ({{ days_to_replace(this) }})
+    {%- endif -%}
+{%- endmacro %}
+
+{# In the transaction that wrote the model: it has followed every change that was logged before it. #}
+{% macro move_watermark() -%}
+    {%- if execute -%}
+    delete from {{ source('state', 'watermarks').render() }} where consumer = '{{ this.identifier }}';
+    insert into {{ source('state', 'watermarks').render() }} (consumer, change_number)
+    select '{{ this.identifier }}', {{ newest_change_number() }};
+    {%- endif -%}
+{%- endmacro %}

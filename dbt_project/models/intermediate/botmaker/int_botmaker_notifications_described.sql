@@ -1,0 +1,108 @@
+{{ config(materialized='view') }}
+
+with notifications_statused as (
+
+    select * from {{ ref('int_botmaker_notifications_with_status') }}
+
+),
+
+notifications_replied as (
+
+    select * from {{ ref('int_botmaker_notifications_replied') }}
+
+),
+
+sessions_started as (
+
+    select * from {{ ref('int_botmaker_sessions_started') }}
+
+),
+
+lines_named as (
+
+    select * from {{ ref('int_lines_named') }}
+
+),
+
+failure_reasons as (
+
+    select * from {{ ref('failure_reasons') }}
+
+),
+
+answered_notifications as (
+
+    select
+        notifications_statused.*,
+        notifications_replied.replied_at
+    from notifications_statused
+    left join notifications_replied
+        on notifications_statused.message_key = notifications_replied.message_key
+
+),
+
+flagged_notifications as (
+
+    select
+        answered_notifications.*,
+        {{ send_flags('answered_notifications') }}
+    from answered_notifications
+
+),
+
+final as (
+
+    select
+        sessions_started.session_id as session_start_id,
+        sessions_started.session_id,
+        sessions_started.session_started_at,
+        case
+            when flagged_notifications.is_session_start then sessions_started.origin
+            else {{ origin_of_send('flagged_notifications.notification_name', 'flagged_notifications.template_name') }}
+        end as origin,
+        sessions_started.channel_id,
+        lines_named.channel_name,
+        lines_named.line_number,
+        sessions_started.person_id,
+        sessions_started.contact_id,
+        sessions_started.customer_id,
+        {{ user_type(
+            'sessions_started.is_first_session', 'sessions_started.customer_created_at', 'sessions_started.session_started_at'
+        ) }} as user_type,
+        flagged_notifications.message_id,
+        flagged_notifications.template_name,
+        null as template_language,
+        flagged_notifications.notification_name,
+        flagged_notifications.sent_at,
+        flagged_notifications.delivered_at,
+        flagged_notifications.read_at,
+        flagged_notifications.replied_at,
+        -- Botmaker's answers quote nothing, and its sessions have no horizon.
+        flagged_notifications.replied_at as first_reply_at,
+        case when flagged_notifications.replied_at is not null then 'window' end as reply_evidence,
+        flagged_notifications.failed_at,
+        flagged_notifications.is_not_sent,
+        flagged_notifications.is_sent,
+        flagged_notifications.is_delivered,
+        flagged_notifications.is_read,
+        flagged_notifications.is_replied,
+        {{ last_status('flagged_notifications') }} as last_status,
+        flagged_notifications.failure_code,
+        {{ failure_in_words('flagged_notifications', 'failure_reasons', 'unknown_reason') }},
+        flagged_notifications.failure_detail,
+        null as agent_groups,
+        {{ botmaker_chat_link('sessions_started.customer_id') }} as chat_link,
+        flagged_notifications.is_session_start
+    from flagged_notifications
+    inner join sessions_started
+        on flagged_notifications.session_key = sessions_started.session_key
+    inner join lines_named
+        on sessions_started.channel_id = lines_named.channel_id
+    left join failure_reasons
+        on flagged_notifications.failure_code = failure_reasons.failure_code
+    left join failure_reasons as unknown_reason
+        on unknown_reason.failure_code = 'unknown'
+
+)
+
+select * from final

@@ -1,0 +1,138 @@
+{% set timeout = "interval '" ~ var('session_timeout_hours') ~ "' hour" %}
+
+with sends as (
+
+    select * from {{ ref('int_sends_with_status') }}
+
+),
+
+inbound_messages as (
+
+    select * from {{ ref('int_inbound_messages_classified') }}
+
+),
+
+-- One row per moment something happened. A send that was not sent is no activity: it waits in the same row set, after
+-- everything of its second, only to learn which session, if any, was open at its time.
+moments_of_sends as (
+
+    select
+        message_key,
+        message_id,
+        thread_key,
+        true as is_send,
+        case when is_not_sent then 'not sent' when is_notification then 'notification' else 'session message' end as kind,
+        sent_at as happened_at,
+        {{ whole_second('sent_at') }} as ordered_at
+    from sends
+
+),
+
+activities_of_people as (
+
+    select
+        *,
+        {{ whole_second('happened_at') }} as happened_second
+    from inbound_messages
+    where
+        {{ is_to_recompute() }}
+        and is_activity
+
+),
+
+-- A message comes after the send that it quotes: where its time is earlier, the clocks differ.
+moments_of_people as (
+
+    select
+        activities_of_people.message_key,
+        activities_of_people.message_id,
+        activities_of_people.thread_key,
+        false as is_send,
+        case
+            when quoted.kind = 'session message' and quoted.ordered_at >= activities_of_people.happened_second
+                then 'inbound after session message'
+            else 'inbound'
+        end as kind,
+        activities_of_people.happened_at,
+        case
+            when quoted.ordered_at > activities_of_people.happened_second then quoted.ordered_at
+            else activities_of_people.happened_second
+        end as ordered_at
+    from activities_of_people
+    left join moments_of_sends as quoted
+        on activities_of_people.quoted_message_key = quoted.message_key
+        and activities_of_people.thread_key = quoted.thread_key
+
+),
+
+moments as (
+
+    select * from moments_of_sends
+    union all
+    select * from moments_of_people
+
+),
+
+placed_moments as (
+
+    select
+        *,
+        case kind
+            when 'notification' then 0
+            when 'inbound' then 1
+            when 'session message' then 2
+            when 'inbound after session message' then 3
+            else 4
+        end as place_in_second,
+        case when kind <> 'not sent' then ordered_at end as activity_at
+    from moments
+
+),
+
+moments_in_order as (
+
+    select
+        *,
+        max(activity_at) over (
+            partition by thread_key order by ordered_at, place_in_second, message_id
+            rows between unbounded preceding and 1 preceding
+        ) as previous_activity_at
+    from placed_moments
+
+),
+
+moments_judged as (
+
+    select
+        *,
+        previous_activity_at is null or ordered_at > previous_activity_at + {{ timeout }} as is_without_open_session
+    from moments_in_order
+
+),
+
+final as (
+
+    select
+        message_key,
+        message_id,
+        thread_key,
+        is_send,
+        happened_at,
+        ordered_at,
+        kind = 'notification' as is_notification,
+        kind <> 'not sent' as is_activity,
+        kind <> 'not sent' and is_without_open_session as is_session_start,
+        kind = 'not sent' and is_without_open_session as is_attempted_start,
+        count(case when kind <> 'not sent' and is_without_open_session then 1 end) over (
+            partition by thread_key order by ordered_at, place_in_second, message_id
+            rows between unbounded preceding and current row
+        ) as session_number,
+        count(case when kind = 'notification' then 1 end) over (
+            partition by thread_key order by ordered_at, place_in_second, message_id
+            rows between unbounded preceding and current row
+        ) as notification_number
+    from moments_judged
+
+)
+
+select * from final

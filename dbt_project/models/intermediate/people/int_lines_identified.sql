@@ -1,0 +1,279 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['given_channel_id', 'given_line_number'],
+    incremental_strategy='delete+insert'
+) }}
+
+with lines_seen as (
+
+    select * from {{ ref('int_lines_seen') }}
+
+),
+
+channels as (
+
+    select * from {{ ref('channels') }}
+
+),
+
+shown_sightings as (
+
+    select
+        given_channel_id,
+        given_line_number,
+        {{ contact_id_shown('given_channel_id') }} as channel_id_shown,
+        {{ digits_only('given_line_number') }} as line_number,
+        max(case when is_web_chat then 1 else 0 end) = 1 as is_web_chat
+    from lines_seen
+    group by given_channel_id, given_line_number
+
+),
+
+sightings as (
+
+    select
+        given_channel_id,
+        given_line_number,
+        is_web_chat,
+        nullif(line_number, '') as line_number,
+        nullif({{ comparable_identifier('channel_id_shown') }}, '') as channel_identifier,
+        nullif({{ comparable_identifier('line_number') }}, '') as number_identifier
+    from shown_sightings
+
+),
+
+shown_channels as (
+
+    select
+        channel_id,
+        platform,
+        {{ contact_id_shown('channel_id') }} as channel_id_shown,
+        {{ digits_only('line_number') }} as line_number
+    from channels
+
+),
+
+seed_lines as (
+
+    select
+        channel_id,
+        platform,
+        nullif(line_number, '') as line_number,
+        {{ comparable_identifier('channel_id_shown') }} as channel_identifier,
+        nullif({{ comparable_identifier('line_number') }}, '') as number_identifier
+    from shown_channels
+
+),
+
+identifiers_together as (
+
+    select channel_identifier as identifier_1, number_identifier as identifier_2 from sightings
+    union
+    select channel_identifier as identifier_1, number_identifier as identifier_2 from seed_lines
+
+),
+
+-- noqa: disable=ST03
+links as (
+
+    select identifier_1, identifier_2
+    from identifiers_together
+    where identifier_1 <> identifier_2
+
+),
+
+identifiers as (
+
+    select channel_identifier as identifier from sightings where channel_identifier is not null
+    union
+    select number_identifier as identifier from sightings where number_identifier is not null
+    union
+    select channel_identifier as identifier from seed_lines
+    union
+    select number_identifier as identifier from seed_lines where number_identifier is not null
+
+),
+
+-- The linter does not know `using key`.
+-- noqa: disable=all
+components as (
+
+    {{ connected_components('links') }}
+
+),
+-- noqa: enable=all
+
+identifiers_grouped as (
+
+    select
+        identifiers.identifier,
+        coalesce(components.component, identifiers.identifier) as component
+    from identifiers
+    left join components
+        on identifiers.identifier = components.identifier
+
+),
+
+-- A channel id of the seed keeps its own line; a number that the seed gives to two channels is the smaller one's.
+identifiers_of_seed as (
+
+    select channel_identifier as identifier, channel_id, 1 as priority from seed_lines
+    union all
+    select number_identifier as identifier, channel_id, 2 as priority from seed_lines where number_identifier is not null
+
+),
+
+seed_line_of_identifier as (
+
+    select
+        identifier,
+        coalesce(min(case when priority = 1 then channel_id end), min(channel_id)) as channel_id
+    from identifiers_of_seed
+    group by identifier
+
+),
+
+seed_line_of_component as (
+
+    select identifiers_grouped.component, min(identifiers_of_seed.channel_id) as channel_id
+    from identifiers_of_seed
+    inner join identifiers_grouped
+        on identifiers_of_seed.identifier = identifiers_grouped.identifier
+    group by identifiers_grouped.component
+
+),
+
+-- Of a line that the seed does not know: the smallest channel id that is no number, else the smallest number.
+channel_ids_of_components as (
+
+    select identifiers_grouped.component, min(sightings.given_channel_id) as channel_id
+    from sightings
+    inner join identifiers_grouped
+        on sightings.channel_identifier = identifiers_grouped.identifier
+    where not exists (select 1 from sightings as numbers where numbers.number_identifier = sightings.channel_identifier)
+    group by identifiers_grouped.component
+
+),
+
+numbers_of_components as (
+
+    select identifiers_grouped.component, min(sightings.line_number) as line_number
+    from sightings
+    inner join identifiers_grouped
+        on sightings.number_identifier = identifiers_grouped.identifier
+    group by identifiers_grouped.component
+
+),
+
+lines_of_identifiers as (
+
+    select
+        identifiers_grouped.identifier,
+        coalesce(
+            seed_line_of_identifier.channel_id,
+            seed_line_of_component.channel_id,
+            channel_ids_of_components.channel_id,
+            numbers_of_components.line_number
+        ) as channel_id
+    from identifiers_grouped
+    left join seed_line_of_identifier
+        on identifiers_grouped.identifier = seed_line_of_identifier.identifier
+    left join seed_line_of_component
+        on identifiers_grouped.component = seed_line_of_component.component
+    left join channel_ids_of_components
+        on identifiers_grouped.component = channel_ids_of_components.component
+    left join numbers_of_components
+        on identifiers_grouped.component = numbers_of_components.component
+
+),
+
+smallest_numbers as (
+
+    select lines_of_identifiers.channel_id, min(sightings.line_number) as line_number
+    from sightings
+    inner join lines_of_identifiers
+        on sightings.number_identifier = lines_of_identifiers.identifier
+    group by lines_of_identifiers.channel_id
+
+),
+
+-- The seed's word comes first; of a line that it does not know, Botmaker's.
+web_chats as (
+
+    select distinct lines_of_identifiers.channel_id
+    from sightings
+    inner join lines_of_identifiers
+        on sightings.channel_identifier = lines_of_identifiers.identifier
+    where sightings.is_web_chat
+
+),
+
+identified as (
+
+    select
+        sightings.given_channel_id,
+        sightings.given_line_number,
+        lines_of_identifiers.channel_id,
+        coalesce(seed_lines.line_number, smallest_numbers.line_number) as line_number,
+        case
+            when seed_lines.channel_id is not null then coalesce(seed_lines.platform, 'whatsapp')
+            when web_chats.channel_id is not null then 'webchat'
+            else 'whatsapp'
+        end as platform
+    from sightings
+    inner join lines_of_identifiers
+        on coalesce(sightings.channel_identifier, sightings.number_identifier) = lines_of_identifiers.identifier
+    left join seed_lines
+        on lines_of_identifiers.channel_id = seed_lines.channel_id
+    left join smallest_numbers
+        on lines_of_identifiers.channel_id = smallest_numbers.channel_id
+    left join web_chats
+        on lines_of_identifiers.channel_id = web_chats.channel_id
+
+),
+
+{% if is_incremental() %}
+known as (
+
+    select * from {{ this }}
+
+),
+
+final as (
+
+    select
+        identified.given_channel_id,
+        identified.given_line_number,
+        identified.channel_id,
+        identified.line_number,
+        identified.platform,
+        case
+            when
+                identified.channel_id = known.channel_id
+                and coalesce(identified.line_number, '') = coalesce(known.line_number, '')
+                and identified.platform = known.platform
+                then known.changed_load_id
+            else {{ newest_load_id() }}
+        end as changed_load_id
+    from identified
+    left join known
+        on identified.given_channel_id = known.given_channel_id
+        and identified.given_line_number = known.given_line_number
+
+)
+{% else %}
+final as (
+
+    select
+        given_channel_id,
+        given_line_number,
+        channel_id,
+        line_number,
+        platform,
+        {{ newest_load_id() }} as changed_load_id
+    from identified
+
+)
+{% endif %}
+
+select * from final

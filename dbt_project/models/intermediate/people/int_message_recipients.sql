@@ -1,0 +1,42 @@
+{{ config(
+    materialized='incremental',
+    unique_key=['message_key', 'identifier'],
+    incremental_strategy='delete+insert'
+) }}
+
+with statuses as (
+
+    select * from {{ ref('stg_whatsapp__statuses') }}
+
+),
+
+-- The other identifiers of the status are linked with this one (int_identifiers_linked).
+new_recipients as (
+
+    select
+        message_key,
+        coalesce(recipient_identifier, user_id, parent_user_id) as identifier,
+        min(load_id) as first_load_id
+    from statuses
+    where
+        {{ loads_not_built('load_id') }}
+        and coalesce(recipient_identifier, user_id, parent_user_id) is not null
+    group by message_key, coalesce(recipient_identifier, user_id, parent_user_id)
+
+),
+
+final as (
+
+    select new_recipients.message_key, new_recipients.identifier, new_recipients.first_load_id
+    from new_recipients
+    {% if is_incremental() %}
+    where not exists (
+        select 1
+        from {{ this }} as known_recipients
+        where known_recipients.message_key = new_recipients.message_key and known_recipients.identifier = new_recipients.identifier
+    )
+    {% endif %}
+
+)
+
+select * from final

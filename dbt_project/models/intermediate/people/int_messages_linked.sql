@@ -1,0 +1,141 @@
+{{ config(
+    materialized='incremental',
+    unique_key='message_key',
+    incremental_strategy='delete+insert'
+) }}
+
+-- Some of these are read only where there is a build to go on from.
+-- noqa: disable=ST03
+with sends as (
+
+    select * from {{ ref('int_sends_deduplicated') }}
+
+),
+
+recipients as (
+
+    select * from {{ ref('int_message_recipients') }}
+
+),
+
+inbound_messages as (
+
+    select * from {{ ref('int_inbound_messages_deduplicated') }}
+
+),
+
+new_sends as (
+
+    select message_key from sends where {{ loads_not_built('last_load_id') }}
+
+),
+
+keys_with_news as (
+
+    select message_key from new_sends
+    union
+    select message_key from recipients where {{ loads_not_built('first_load_id') }}
+    union
+    select quoted_message_key as message_key from inbound_messages where {{ loads_not_built('last_load_id') }}
+    union
+    -- What turns out to be a copy of a send quotes nothing any more.
+    select quoted_message_key as message_key from inbound_messages where message_key in (select new_sends.message_key from new_sends)
+
+),
+
+sends_with_news as (
+
+    select message_key, contact_identifier
+    from sends
+    where is_kept {{ 'and message_key in (select keys_with_news.message_key from keys_with_news)' if built_through_load_id() > 0 }}
+
+),
+
+people_quoting as (
+
+    select quoted_message_key as message_key, contact_identifier as identifier
+    from inbound_messages
+    where
+        is_kept
+        and not is_in_group
+        and quoted_message_key in (select sends_with_news.message_key from sends_with_news)
+        and not exists (select 1 from sends where sends.message_key = inbound_messages.message_key)
+
+),
+
+people_reached as (
+
+    select message_key, identifier from recipients
+    union all
+    select message_key, identifier from people_quoting
+
+),
+
+links as (
+
+    select distinct
+        sends_with_news.message_key,
+        least(sends_with_news.contact_identifier, people_reached.identifier) as identifier_1,
+        greatest(sends_with_news.contact_identifier, people_reached.identifier) as identifier_2
+    from sends_with_news
+    inner join people_reached
+        on sends_with_news.message_key = people_reached.message_key
+        and sends_with_news.contact_identifier <> people_reached.identifier
+
+),
+
+{% if is_incremental() %}
+known_links as (
+
+    select message_key, identifier_1, identifier_2
+    from {{ this }}
+    where message_key in (select sends_with_news.message_key from sends_with_news)
+
+),
+
+identifiers_before as (
+
+    select message_key, identifier_1 as identifier from known_links
+    union
+    select message_key, identifier_2 as identifier from known_links where identifier_2 is not null
+
+),
+
+identifiers_now as (
+
+    select message_key, identifier_1 as identifier from links
+    union
+    select message_key, identifier_2 as identifier from links
+
+),
+
+-- Each identifier that a message no longer links keeps a row without a second one, so that its people are put together
+-- again, also by a later run where this one stops after this model.
+links_gone as (
+
+    select identifiers_before.message_key, identifiers_before.identifier as identifier_1
+    from identifiers_before
+    where not exists (
+        select 1
+        from identifiers_now
+        where
+            identifiers_now.message_key = identifiers_before.message_key
+            and identifiers_now.identifier = identifiers_before.identifier
+    )
+
+),
+{% endif %}
+
+final as (
+
+    select message_key, identifier_1, identifier_2, {{ newest_load_id() }} as last_load_id
+    from links
+    {% if is_incremental() %}
+    union all
+    select message_key, identifier_1, null as identifier_2, {{ newest_load_id() }} as last_load_id
+    from links_gone
+    {% endif %}
+
+)
+
+select * from final

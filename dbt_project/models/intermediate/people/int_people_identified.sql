@@ -1,0 +1,193 @@
+{{ config(
+    materialized='incremental',
+    unique_key='identifier',
+    incremental_strategy='delete+insert'
+) }}
+
+with identifiers_linked as (
+
+    select * from {{ ref('int_identifiers_linked') }}
+
+),
+
+messages_linked as (
+
+    select * from {{ ref('int_messages_linked') }}
+
+),
+
+all_links as (
+
+    select identifier_1, identifier_2 from identifiers_linked
+    union
+    select identifier_1, identifier_2 from messages_linked where identifier_2 is not null
+
+),
+
+{% if is_incremental() %}
+identifiers_with_news as (
+
+    select identifier_1 as identifier from identifiers_linked where {{ loads_not_built('first_load_id') }}
+    union
+    select identifier_2 as identifier from identifiers_linked where {{ loads_not_built('first_load_id') }}
+    union
+    select identifier_1 as identifier from messages_linked where {{ loads_not_built('last_load_id') }}
+    union
+    select identifier_2 as identifier from messages_linked where {{ loads_not_built('last_load_id') }} and identifier_2 is not null
+
+),
+
+components_with_news as (
+
+    select distinct known.component
+    from {{ this }} as known
+    inner join identifiers_with_news
+        on known.identifier = identifiers_with_news.identifier
+
+),
+
+-- Whole components, as they were: new links connect them, and links that are gone take them apart.
+identifiers_to_connect as (
+
+    select identifier from identifiers_with_news
+    union
+    select known.identifier
+    from {{ this }} as known
+    inner join components_with_news
+        on known.component = components_with_news.component
+
+),
+
+links as (
+
+    select all_links.identifier_1, all_links.identifier_2
+    from all_links
+    where all_links.identifier_1 in (select identifiers_to_connect.identifier from identifiers_to_connect)
+
+),
+{% else %}
+links as (
+
+    select * from all_links
+
+),
+
+identifiers_to_connect as (
+
+    select identifier_1 as identifier from links
+    union
+    select identifier_2 as identifier from links
+
+),
+{% endif %}
+
+-- The linter does not know `using key`.
+-- noqa: disable=all
+components as (
+
+    {{ connected_components('links') }}
+
+),
+-- noqa: enable=all
+
+-- Components that are too long to settle are far beyond the limit of a person; one name for all of them keeps together
+-- what has to be looked at together.
+identifiers_connected as (
+
+    select
+        identifiers_to_connect.identifier,
+        case
+            when components.is_open then '(open)'
+            else coalesce(components.component, identifiers_to_connect.identifier)
+        end as component
+    from identifiers_to_connect
+    left join components
+        on identifiers_to_connect.identifier = components.identifier
+
+),
+
+component_names as (
+
+    select
+        component,
+        count(*) as identifiers,
+        min(case when {{ is_number('identifier') }} then identifier end) as smallest_number,
+        min(case when {{ is_user_id('identifier') }} then identifier end) as smallest_user_id,
+        min(identifier) as smallest_identifier
+    from identifiers_connected
+    group by component
+
+),
+
+people as (
+
+    select
+        identifiers_connected.identifier,
+        identifiers_connected.component,
+        component_names.identifiers as connected_identifiers,
+        case
+            when
+                component_names.identifiers > {{ var('max_identifiers_per_person') }} or identifiers_connected.component = '(open)'
+                then identifiers_connected.identifier
+            else coalesce(component_names.smallest_number, component_names.smallest_user_id, component_names.smallest_identifier)
+        end as person_id
+    from identifiers_connected
+    inner join component_names
+        on identifiers_connected.component = component_names.component
+
+),
+
+{% if is_incremental() %}
+people_before_and_now as (
+
+    select
+        people.*,
+        known.component as component_before,
+        known.regrouped_load_id as regrouped_load_id_before,
+        known.person_id is null or known.person_id <> people.person_id as is_regrouped
+    from people
+    left join {{ this }} as known
+        on people.identifier = known.identifier
+
+),
+
+components_regrouped as (
+
+    select component from people_before_and_now where is_regrouped
+    union
+    select component_before as component from people_before_and_now where is_regrouped and component_before is not null
+
+),
+
+final as (
+
+    select
+        identifier,
+        component,
+        connected_identifiers,
+        person_id,
+        case
+            when
+                component in (select components_regrouped.component from components_regrouped)
+                or component_before in (select components_regrouped.component from components_regrouped)
+                then {{ newest_load_id() }}
+            else regrouped_load_id_before
+        end as regrouped_load_id
+    from people_before_and_now
+
+)
+{% else %}
+final as (
+
+    select
+        identifier,
+        component,
+        connected_identifiers,
+        person_id,
+        {{ newest_load_id() }} as regrouped_load_id
+    from people
+
+)
+{% endif %}
+
+select * from final

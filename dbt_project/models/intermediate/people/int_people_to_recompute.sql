@@ -1,0 +1,192 @@
+{% set built_through = built_through_load_id() %}
+
+-- Some of these are read only where there is a build to go on from.
+-- noqa: disable=ST03
+with sends as (
+
+    select * from {{ ref('int_sends_deduplicated') }}
+
+),
+
+inbound_messages as (
+
+    select * from {{ ref('int_inbound_messages_deduplicated') }}
+
+),
+
+statuses as (
+
+    select * from {{ ref('int_statuses_pivoted') }}
+
+),
+
+people as (
+
+    select * from {{ ref('int_people_identified') }}
+
+),
+
+lines_identified as (
+
+    select * from {{ ref('int_lines_identified') }}
+
+),
+
+botmaker_sessions as (
+
+    select * from {{ ref('int_botmaker_sessions_deduplicated') }}
+
+),
+
+botmaker_sent_results as (
+
+    select * from {{ ref('int_botmaker_sent_results_merged') }}
+
+),
+
+new_sends as (
+
+    select message_key, contact_identifier
+    from sends
+    where last_load_id > {{ built_through }}
+
+),
+
+new_messages as (
+
+    select message_key, quoted_message_key, contact_identifier
+    from inbound_messages
+    where last_load_id > {{ built_through }}
+
+),
+
+-- Events and messages come with the session's item, so that its load is theirs as well.
+new_botmaker_sessions as (
+
+    select contact_identifier
+    from botmaker_sessions
+    where last_load_id > {{ built_through }}
+
+),
+
+{% if built_through > 0 %}
+sends_with_news as (
+
+    select message_key from statuses where last_load_id > {{ built_through }}
+    union all
+    select quoted_message_key as message_key from new_messages where quoted_message_key is not null
+
+),
+
+lines_changed as (
+
+    select given_channel_id, given_line_number
+    from lines_identified
+    where changed_load_id > {{ built_through }}
+
+),
+
+sends_touched as (
+
+    select contact_identifier
+    from sends
+    where
+        message_key in (select sends_with_news.message_key from sends_with_news)
+        or exists (
+            select 1
+            from lines_changed
+            where
+                lines_changed.given_channel_id = coalesce(sends.given_channel_id, '')
+                and lines_changed.given_line_number = coalesce(sends.given_line_number, '')
+        )
+
+),
+
+messages_touched as (
+
+    select contact_identifier
+    from inbound_messages
+    where
+        -- A send that was not known when it was quoted now takes the answer from another one.
+        quoted_message_key in (select new_sends.message_key from new_sends)
+        -- A message that turns out to be a copy of a send is no message of a person any more.
+        or message_key in (select new_sends.message_key from new_sends)
+        or exists (
+            select 1
+            from lines_changed
+            where
+                lines_changed.given_channel_id = coalesce(inbound_messages.given_channel_id, '')
+                and lines_changed.given_line_number = coalesce(inbound_messages.given_line_number, '')
+        )
+
+),
+
+botmaker_sessions_touched as (
+
+    select contact_identifier
+    from botmaker_sessions
+    where
+        session_key in (select session_key from botmaker_sent_results where last_load_id > {{ built_through }})
+        -- A message of the logs with the id of a session takes its place (int_botmaker_sessions_started).
+        or {{ key_hash(['session_id']) }} in (select new_sends.message_key from new_sends)
+        or {{ key_hash(['session_id']) }} in (select new_messages.message_key from new_messages)
+        or exists (
+            select 1
+            from lines_changed
+            where lines_changed.given_channel_id = botmaker_sessions.given_channel_id
+        )
+
+),
+
+people_regrouped as (
+
+    select identifier as contact_identifier
+    from people
+    where regrouped_load_id > {{ built_through }}
+
+),
+{% endif %}
+
+identifiers_touched as (
+
+    select contact_identifier from new_sends
+    union
+    select contact_identifier from new_messages
+    union
+    select contact_identifier from new_botmaker_sessions
+    {% if built_through > 0 %}
+    union
+    select contact_identifier from sends_touched
+    union
+    select contact_identifier from messages_touched
+    union
+    select contact_identifier from botmaker_sessions_touched
+    union
+    select contact_identifier from people_regrouped
+    {% endif %}
+
+),
+
+people_touched as (
+
+    select distinct coalesce(people.person_id, identifiers_touched.contact_identifier) as person_id
+    from identifiers_touched
+    left join people
+        on identifiers_touched.contact_identifier = people.identifier
+
+),
+
+final as (
+
+    select contact_identifier as identifier from identifiers_touched
+    union
+    select person_id as identifier from people_touched
+    union
+    select people.identifier
+    from people
+    inner join people_touched
+        on people.person_id = people_touched.person_id
+
+)
+
+select * from final

@@ -1,0 +1,11 @@
+-- Contract, section 4.4: a cause that the seed `starting_causes` does not list makes a session `other`, out of the report.
+-- A row is such a cause of Botmaker's, with its sessions: add it to the seed.
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_botmaker_sessions_deduplicated'}}}) }}
+
+select sessions.starting_cause, count(*) as sessions
+from {{ ref('int_botmaker_sessions_deduplicated') }} as sessions
+where
+    sessions.is_kept
+    and sessions.starting_cause is not null
+    and lower(sessions.starting_cause) not in (select lower(causes.starting_cause) from {{ ref('starting_causes') }} as causes)
+group by sessions.starting_cause

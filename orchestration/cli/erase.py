@@ -1,0 +1,87 @@
+"""`erase PERSON`: erase a person from everything below the data folder, say what would go, or let a person back in.
+
+Exit codes: those of the job, which runs afterwards; 2 when it could not start.
+"""
+
+import sys
+from argparse import Namespace
+from typing import Any
+
+from orchestration.cli.run import run_command
+from orchestration.errors import StartsError
+from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.migrations import prepare_raw_schema
+from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.erasure import Erasure, check_identifier, erase_person, files_that_hold, plan_erasure, revoke_erasure
+from orchestration.maintenance.replay import forget_files_with_erasures
+from orchestration.settings import Settings
+from orchestration.transform.builds import goes_on_from_another
+from orchestration.warehouse import open_warehouse, writer_lock_where_landed
+
+
+def add_to(commands: Any) -> None:
+    erase = commands.add_parser("erase", help="erase a person from everything below the data folder")
+    erase.set_defaults(command=erase_command)
+    erase.add_argument("person", help="any of the person's numbers or user ids, in any spelling")
+    what = erase.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
+    what.add_argument("--revoke", action="store_true", help="let an erased person back in: what lands of the person counts again")
+
+
+def erase_command(chosen: Namespace) -> int:
+    try:
+        check_identifier(chosen.person)
+        settings = Settings.from_environment()
+        with writer_lock_where_landed(settings):
+            if chosen.revoke:
+                return _revoke(settings, chosen)
+            _bring_people_up_to_date(settings)
+            if chosen.dry_run:
+                _print_plan(plan_erasure(settings, chosen.person))
+                return 0
+            erasure = erase_person(settings, chosen.person)
+    except StartsError as error:
+        print(f"erase could not start: {error}", file=sys.stderr)
+        return 2
+    exit_code = run_command(chosen)
+    if exit_code:
+        print("The raw tables are clean, but the marts and files are not yet: fix what failed and run again.", file=sys.stderr)
+        return exit_code
+    _print_plan(erasure, "erased")
+    left = files_that_hold(settings.data, erasure.identifiers)
+    if left:
+        print(f"  LEFT       these files still hold the person: {', '.join(map(str, left))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _bring_people_up_to_date(settings: Settings) -> None:
+    """Build the table of people from everything that has landed: it says which identifiers are one person."""
+    # Imported late: dbt takes seconds to load.
+    from orchestration.transform.invocation import DbtError
+    from orchestration.transform.runner import build_people
+
+    with open_warehouse(settings) as warehouse:
+        prepare_raw_schema(warehouse)
+        is_increment = goes_on_from_another(warehouse, settings)
+    try:
+        build_people(settings, full_refresh=not is_increment)
+    except DbtError as error:
+        raise StartsError(f"it could not be worked out which identifiers are one person: {error}") from error
+
+
+def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
+    rows = ", ".join(f"{rows:,} of {table}" for table, rows in erasure.rows.items() if rows)
+    print(f"  {verb:<10} {len(erasure.identifiers)} identifiers of one person: " + (rows or "no rows; nothing of the person has landed"))
+    if erasure.landing_files:
+        print(f"  not ours   the landing zone holds the person, too, in: {', '.join(erasure.landing_files)}")
+
+
+def _revoke(settings: Settings, chosen: Namespace) -> int:
+    if not revoke_erasure(settings, chosen.person):
+        print("This person was not erased here.")
+        return 0
+    with open_warehouse(settings) as warehouse:
+        files = forget_files_with_erasures(warehouse, LandingZone(settings.landing, FEED_NAMES))
+    print(f"Let back in. The next run reads {len(files)} files again of which records were erased.")
+    return 0

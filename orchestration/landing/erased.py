@@ -1,0 +1,260 @@
+"""People who were erased stay erased (contract, section 3): what lands later of them is counted and withheld.
+
+Kept are keyed hashes of a person's identifiers and of the ids of the messages to the person, in a file below the data folder
+and not in the warehouse, so that they outlive it. A record that names an erased identifier together with one that is not
+known yet extends the person: a number's new user id is erased like the number.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.errors import StartsError
+from orchestration.files import put_in_place
+from orchestration.identifiers import create_identifier_macros
+from orchestration.keyed_hash import create_keyed_hash_macro, keyed_hash
+from orchestration.landing.feeds import Feed
+
+_KEY_BYTES = 32
+
+# A message id is no identifier of a person, and must never be taken for one.
+_MESSAGE = "message:"
+
+# More than this is an error in the data (contract, section 2.1): it must not erase one person after the other.
+MOST_IDENTIFIERS = 20
+
+ERASED_TEXT = "(erased)"
+
+
+@dataclass
+class ErasedPerson:
+    """The hashes of one erased person: of identifiers as they are compared, and of the ids of messages to the person."""
+
+    erased_at: str
+    identifiers: set[str] = field(default_factory=set)
+    messages: set[str] = field(default_factory=set)
+
+
+@dataclass
+class ErasedPeople:
+    """Everyone who was erased from a data folder. `key` is a secret: it is left out of the representation."""
+
+    path: Path
+    key: bytes = field(repr=False)
+    people: list[ErasedPerson] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, data: Path) -> "ErasedPeople":
+        """Read the file of a data folder; without one, no one was erased. Raises `StartsError` for a file that is not ours."""
+        path = data / "erased_people.json"
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            people = [ErasedPerson(p["erased_at"], set(p["identifiers"]), set(p["messages"])) for p in stored["people"]]
+            return cls(path, bytes.fromhex(stored["key"]), people)
+        except FileNotFoundError:
+            return cls(path, secrets.token_bytes(_KEY_BYTES))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StartsError(
+                f"{path} cannot be read, so it is not known who was erased, and nothing lands. Restore it from a backup. "
+                "Without one, delete it and erase those people again."
+            ) from error
+
+    def save(self) -> None:
+        """Replace the file as a whole; only its owner may read it."""
+        draft = self.path.with_name(f".{self.path.name}.draft")
+        people = [
+            {"erased_at": person.erased_at, "identifiers": sorted(person.identifiers), "messages": sorted(person.messages)}
+            for person in self.people
+        ]
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps({"key": self.key.hex(), "people": people}, indent=1), encoding="utf-8")
+        put_in_place(draft, self.path)
+
+    def find(self, identifier: str) -> ErasedPerson | None:
+        """Return the erased person of an identifier, given as it is compared."""
+        hashed = keyed_hash(self.key, identifier)
+        return next((person for person in self.people if hashed in person.identifiers), None)
+
+    def add(self, erased_at: str, identifiers: list[str], message_ids: list[str]) -> None:
+        """Add a person by identifiers, as they are compared, and message ids; one that is known already is extended."""
+        hashes = {keyed_hash(self.key, identifier) for identifier in identifiers}
+        messages = {keyed_hash(self.key, _MESSAGE + message_id) for message_id in message_ids}
+        known = [person for person in self.people if person.identifiers & hashes]
+        merged = ErasedPerson(erased_at, hashes, messages)
+        for person in known:
+            merged.identifiers |= person.identifiers
+            merged.messages |= person.messages
+        self.people = [person for person in self.people if person not in known] + [merged]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a row of a parsed table that is of one person.
+
+    `identifiers` and `ids` are SQL expressions over the row: what names the person, and what names messages or sessions of the
+    person. `withhold` clears the part; without it the whole row goes.
+    """
+
+    table: str
+    identifiers: tuple[str, ...]
+    ids: tuple[str, ...] = ()
+    condition: str = "true"
+    withhold: str | None = None
+
+
+# A message in a group says nothing about who was quoted.
+_PARTS: dict[str, tuple[_Part, ...]] = {
+    "sends": (_Part("parsed_sends", ("contact_id",), ("message_id",)),),
+    "webhooks": (
+        _Part(
+            "parsed_statuses",
+            ("recipient_id", "recipient_user_id", "recipient_parent_user_id"),
+            ("message_id",),
+            "has_status",
+            "has_status = false",
+        ),
+        _Part(
+            "parsed_messages",
+            ("sender_id", "sender_user_id", "sender_parent_user_id"),
+            ("case when not is_in_group then context_message_id end", "case when not is_in_group then reaction_message_id end"),
+            "has_message",
+            "has_message = false",
+        ),
+        _Part("parsed_echoes", ("recipient_id",), ("message_id",), "has_echo", "has_echo = false"),
+        _Part(
+            "parsed_identities",
+            ("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id"),
+        ),
+    ),
+    "botmaker/sessions": (
+        _Part(
+            "parsed_botmaker_sessions",
+            ("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id"),
+            ("comparable_session_id(session_id)",),
+        ),
+    ),
+    "botmaker/sent_results": (_Part("parsed_botmaker_sent_results", ("contact_id",), ("comparable_session_id(session_id)",)),),
+    "botmaker/channels": (),
+}
+
+
+def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople | None) -> None:
+    """Take what is of erased people out of a feed's parsed rows, and note which records held any of it.
+
+    Leaves the temporary table `erased_records` (file_index, record_number), empty where no one was erased. Erased people
+    are extended by what the records say; the file of `erased` is written then, before anything is committed.
+    """
+    connection.execute("create or replace temp table erased_records (file_index integer, record_number bigint)")
+    if erased is None or not erased.people or not _PARTS[feed.name]:
+        return
+    create_identifier_macros(connection)
+    create_keyed_hash_macro(connection, "erasure_hash", erased.key)
+    _hash_parts(connection, feed)
+    while _extend(connection, erased):
+        erased.save()
+    _withhold(connection, feed, erased)
+    connection.execute("drop table part_hashes")
+
+
+def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    """Make `part_hashes`: the hashes of each part's identifiers, of its ids, and of the numbers that its ids hold."""
+    selects = []
+    for number, part in enumerate(_PARTS[feed.name]):
+        hashes = [("identifier", f"erasure_hash(comparable_identifier({identifier}))") for identifier in part.identifiers]
+        hashes += [("id", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in part.ids]
+        # A wamid holds the number in base64, also where the record names no one. Other ids hold dates and counters, so
+        # what an id holds never extends a person.
+        hashes += [("held", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in part.ids]
+        selects += [
+            f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash from {part.table} where {part.condition}"
+            for kind, hash_ in hashes
+        ]
+    connection.execute(f"create or replace temp table part_hashes as from ({' union all '.join(selects)}) where hash is not null")
+
+
+def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool:
+    """Add to each erased person what the records say together with it; return whether anything was new."""
+    is_extended = False
+    for person in erased.people:
+        _register_hashes(connection, person.identifiers | person.messages)
+        found = connection.execute(
+            """
+            select distinct hash, kind
+            from part_hashes
+            semi join (select distinct row_number, part from part_hashes semi join erased_hashes using (hash)) using (row_number, part)
+            anti join erased_hashes using (hash)
+            where kind <> 'held'
+            """
+        ).fetchall()
+        identifiers = {hash_ for hash_, kind in found if kind == "identifier"}
+        if len(person.identifiers | identifiers) > MOST_IDENTIFIERS:
+            identifiers = set()
+        messages = {hash_ for hash_, kind in found if kind == "id"}
+        person.identifiers |= identifiers
+        person.messages |= messages
+        is_extended = is_extended or bool(identifiers or messages)
+    return is_extended
+
+
+def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople) -> None:
+    _register_hashes(connection, set().union(*(person.identifiers | person.messages for person in erased.people)))
+    connection.execute(
+        "create or replace temp table parts_to_withhold as "
+        "select distinct row_number, part from part_hashes semi join erased_hashes using (hash)"
+    )
+    parts = _PARTS[feed.name]
+    for number, part in enumerate(parts):
+        connection.execute(
+            f"insert into erased_records select distinct file_index, record_number from {part.table} "
+            f"where rowid in (select row_number from parts_to_withhold where part = {number})"
+        )
+    for table in _tables_with_texts(feed):
+        # A record that was rejected for another part of it stays counted as rejected; its text goes.
+        connection.execute(
+            f"update {table} set record = '{ERASED_TEXT}' where record is not null "
+            "and (file_index, record_number) in (select (file_index, record_number) from erased_records)"
+        )
+    for number, part in enumerate(parts):
+        rows = f"rowid in (select row_number from parts_to_withhold where part = {number})"
+        connection.execute(
+            f"update {part.table} set {part.withhold} where {rows}" if part.withhold else f"delete from {part.table} where {rows}"
+        )
+    connection.execute("drop table parts_to_withhold")
+    for table in _tables_with_texts(feed):
+        _redact_what_could_not_be_read(connection, table)
+
+
+def _tables_with_texts(feed: Feed) -> list[str]:
+    return [table for table in feed.parsed_tables if table != "parsed_identities"]
+
+
+# What may be a number or a user id in a text that is no JSON, or not of the feed.
+_CANDIDATES = r"[+0-9][0-9 ().-]{6,}[0-9]|[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]+"
+
+
+def _redact_what_could_not_be_read(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Clear the text of rejected records that name an erased person somewhere; they stay counted as rejected."""
+    connection.execute(
+        f"""
+        update {table} set record = '{ERASED_TEXT}'
+        where rowid in (
+            select row_number
+            from (
+                select rowid as row_number, unnest(regexp_extract_all(record, '{_CANDIDATES}')) as candidate
+                from {table} where record is not null and record <> '{ERASED_TEXT}'
+            )
+            where erasure_hash(comparable_identifier(candidate)) in (select hash from erased_hashes)
+        )
+        """
+    )
+
+
+def _register_hashes(connection: duckdb.DuckDBPyConnection, hashes: set[str]) -> None:
+    connection.register("erased_hashes_given", pa.table({"hash": pa.array(sorted(hashes), pa.string())}))
+    connection.execute("create or replace temp table erased_hashes as from erased_hashes_given")
+    connection.unregister("erased_hashes_given")

@@ -1,0 +1,190 @@
+"""What lies in a feed's folder on this machine: files to read, files that cannot be read, and what is no data file.
+
+fsspec's own listing takes a folder that it may not read for an empty one, does not enter linked folders and knows times to
+the second, so local folders are listed here.
+"""
+
+import os
+import stat
+import time
+import unicodedata
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from orchestration.errors import StartsError
+
+DATA_EXTENSIONS = (".jsonl", ".ndjson", ".json")
+PACKED_EXTENSIONS = ("", ".gz", ".zst")
+_EXTENSIONS = tuple(data + packed for data in DATA_EXTENSIONS for packed in PACKED_EXTENSIONS)
+
+# File systems keep times to some milliseconds, FAT to two seconds: within that, a second change leaves no trace.
+_SETTLED_AFTER_NS = 2_000_000_000
+
+_SPECIAL_KINDS = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+
+
+@dataclass(frozen=True)
+class LandingFile:
+    """A file of a feed. `version` changes when the file does; `name` is relative to the landing zone.
+
+    `problem` says why it cannot be read, where the listing shows that. A file that is not settled has changed a moment ago,
+    and may change again without another version.
+    """
+
+    name: str
+    location: str
+    bytes: int
+    version: str
+    problem: str | None = None
+    is_settled: bool = True
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A file or folder that looks like data of a feed and is not read, by its name in the landing zone."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class Listing:
+    """What a feed's folder holds; `is_there` is false where there is no such folder."""
+
+    files: list[LandingFile] = field(default_factory=list)
+    passed_over: list[PassedOver] = field(default_factory=list)
+    is_there: bool = True
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is one that tools give to what is not to be read: drafts, markers, folders of their own."""
+    return name.startswith((".", "_"))
+
+
+def is_data_file(name: str) -> bool:
+    return name.endswith(_EXTENSIONS)
+
+
+def passed_over_file(name: str) -> PassedOver:
+    """Say why a file that is no data file by its name is not read."""
+    if is_data_file(name.lower()):
+        return PassedOver(name, "its extension is not in lower case")
+    return PassedOver(name, f"its extension is none of {', '.join(DATA_EXTENSIONS)}, alone or with .gz or .zst")
+
+
+def shown_name(name: str) -> str:
+    """Return a name that can be stored and printed: bytes that are not UTF-8, and control characters, as escapes."""
+    decoded = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(rf"\x{ord(character):02x}" if unicodedata.category(character) == "Cc" else character for character in decoded)
+
+
+def list_folder(root: Path, feed: str) -> Listing:
+    """List a feed's folder with its sub-folders, linked ones too. Raises `StartsError` where one cannot be listed."""
+    folder = root / feed
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        if folder.is_symlink():
+            raise _cannot_be_listed(feed, "a link that leads nowhere") from None
+        return Listing(is_there=False)
+    except OSError as error:
+        raise _cannot_be_listed(feed, error.strerror) from error
+    if not is_folder:
+        raise _cannot_be_listed(feed, "a file, not a folder")
+    walk = _Walk()
+    walk.enter(str(folder), feed)
+    walk.listing.files.sort(key=lambda file: file.name)
+    walk.listing.passed_over.sort(key=lambda passed: passed.name)
+    return walk.listing
+
+
+def device_of(version: str) -> str | None:
+    """Return the device of the folder of a file of this version, or None for files that do not lie in a folder."""
+    parts = version.split("/")
+    return parts[4] if len(parts) == 5 else None
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self.listing = Listing()
+        self._now = time.time_ns()
+        self._seen: set[tuple[int, int]] = set()
+        # Linked folders come last, so that what they lead to keeps its own name if it lies in the same feed.
+        self._folders: deque[tuple[str, str]] = deque()
+        self._linked: deque[tuple[str, str]] = deque()
+
+    def enter(self, path: str, name: str) -> None:
+        self._folders.append((path, name))
+        while self._folders or self._linked:
+            self._list_one(*(self._folders or self._linked).popleft())
+
+    def _list_one(self, path: str, name: str) -> None:
+        try:
+            state = Path(path).stat()
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            # Removed since its parent was listed.
+            return
+        except OSError as error:
+            raise _cannot_be_listed(name, error.strerror) from error
+        if (state.st_dev, state.st_ino) in self._seen:
+            self._pass_over(f"{name}/", "a link to a folder that is read already")
+            return
+        self._seen.add((state.st_dev, state.st_ino))
+        for entry in found:
+            if not is_hidden(entry.name):
+                self._take(entry, f"{name}/{entry.name}", state.st_dev)
+
+    def _take(self, entry: os.DirEntry[str], name: str, device: int) -> None:
+        is_link = entry.is_symlink()
+        try:
+            state = entry.stat()
+        except FileNotFoundError:
+            if is_link:
+                self._refuse(entry, name, "a link that leads nowhere")
+            return
+        except OSError as error:
+            if not is_link:
+                # A folder whose names may be read, but not what is behind them.
+                raise _cannot_be_listed(str(PurePosixPath(name).parent), error.strerror) from error
+            self._refuse(entry, name, f"a link that cannot be followed ({error.strerror})")
+            return
+        if stat.S_ISDIR(state.st_mode):
+            if is_link and is_data_file(entry.name):
+                self._refuse(entry, name, "a link to a folder, not to a file")
+            else:
+                (self._linked if is_link else self._folders).append((entry.path, name))
+        elif not stat.S_ISREG(state.st_mode):
+            kind = next((kind for is_kind, kind in _SPECIAL_KINDS if is_kind(state.st_mode)), "something else")
+            self._refuse(entry, name, f"{kind}, not a file")
+        elif not is_data_file(entry.name):
+            self.listing.passed_over.append(passed_over_file(shown_name(name)))
+        elif not _is_utf8(name):
+            self._refuse(entry, name, "its name is not UTF-8: rename it")
+        else:
+            version = f"{state.st_size}/{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_ino}/{device}"
+            is_settled = self._now - state.st_ctime_ns > _SETTLED_AFTER_NS
+            self.listing.files.append(LandingFile(name, entry.path, state.st_size, version, is_settled=is_settled))
+
+    def _refuse(self, entry: os.DirEntry[str], name: str, problem: str) -> None:
+        if is_data_file(entry.name):
+            self.listing.files.append(LandingFile(shown_name(name), entry.path, 0, problem, problem))
+        else:
+            self._pass_over(name, problem)
+
+    def _pass_over(self, name: str, reason: str) -> None:
+        self.listing.passed_over.append(PassedOver(shown_name(name), reason))
+
+
+def _is_utf8(name: str) -> bool:
+    # Python writes bytes that are none as lone surrogates.
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _cannot_be_listed(name: str, reason: str | None) -> StartsError:
+    return StartsError(
+        f"{shown_name(name)}/ in the landing zone cannot be listed ({reason}). "
+        "Give this user the right to read it, or move it out of the landing zone."
+    )

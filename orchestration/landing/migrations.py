@@ -1,0 +1,113 @@
+"""The version of the raw tables: a warehouse of an older version is brought up to date in place, one of a newer version is refused."""
+
+from contextlib import suppress
+from functools import cache
+from typing import TypeAlias
+
+import duckdb
+
+from orchestration.errors import StartsError
+from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.transactions import transaction
+
+# Raise it with every change of raw_schema.sql. Version 1 is whatever was written before versions were recorded.
+RAW_SCHEMA_VERSION = 2
+
+# What dbt builds from the raw tables, and what is remembered of that: both start over after a change of the raw tables.
+_BUILT_SCHEMAS = ("marts", "intermediate", "staging")
+_STATE_OF_BUILDS = ("builds", "variables", "changed_days", "watermarks")
+
+# What rows of version 1 hold in columns that they lack and that must have a value, as SQL over the old row. Reader 1 knew no
+# groups, no emoji of reactions, and nobody who was erased.
+_VALUES_OF_OLD_ROWS = {
+    ("raw", "landed_files", "erased"): "0",
+    ("raw", "landed_files", "reader_version"): "1",
+    ("raw", "webhook_messages", "has_reaction_emoji"): "coalesce(message_type = 'reaction', false)",
+    ("raw", "webhook_messages", "is_in_group"): "false",
+}
+
+_Table: TypeAlias = tuple[str, str]
+_Columns: TypeAlias = dict[str, tuple[str, bool]]
+
+
+def prepare_raw_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the schemas `raw` and `state` of the current database, or bring those of an older version up to date.
+
+    One transaction. Rows that have landed stay; what was built from them goes, and the next run builds it again. Raises
+    `StartsError` where a newer version of the project wrote them.
+    """
+    version = raw_schema_version(connection)
+    if version == RAW_SCHEMA_VERSION:
+        return
+    if version > RAW_SCHEMA_VERSION:
+        raise StartsError(
+            f"The warehouse was written by a newer version of this project: its raw tables have version {version}, and this one knows "
+            f"up to {RAW_SCHEMA_VERSION}. Bring this installation up to date, or set STARTS_DATA to another folder. Nothing was changed."
+        )
+    with transaction(connection):
+        _bring_up_to_date(connection)
+        connection.execute("create table if not exists state.schema_version (version integer not null)")
+        connection.execute("delete from state.schema_version")
+        connection.execute("insert into state.schema_version values ($version)", {"version": RAW_SCHEMA_VERSION})
+
+
+def raw_schema_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the version of the raw tables in the current database; 0 where there are none, 1 where none was recorded."""
+    with suppress(duckdb.CatalogException):
+        row = connection.execute("select max(version) from state.schema_version").fetchone()
+        if row is not None and row[0] is not None:
+            return int(row[0])
+    return 1 if any(schema == "raw" for schema, _ in _tables(connection)) else 0
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
+    declared, before = _declared_tables(), _tables(connection)
+    changed = [table for table in before if table in declared and declared[table] != before[table]]
+    gone = [table for table in before if table not in declared and table[0] == "raw"]
+    for schema, name in changed:
+        connection.execute(f"alter table {schema}.{name} rename to {name}_before")
+    connection.execute(RAW_SCHEMA_SQL)
+    for table in changed:
+        _take_over_rows(connection, table, before[table], declared[table])
+    for schema, name in gone:
+        connection.execute(f"drop table {schema}.{name}")
+    if changed or gone:
+        for schema in _BUILT_SCHEMAS:
+            connection.execute(f"drop schema if exists {schema} cascade")
+        for name in _STATE_OF_BUILDS:
+            connection.execute(f"delete from state.{name}")
+
+
+def _take_over_rows(connection: duckdb.DuckDBPyConnection, table: _Table, before: _Columns, declared: _Columns) -> None:
+    """Copy the rows of a table's old form, rather than alter it: columns keep the declared order, and nothing else can depend on it."""
+    schema, name = table
+    values = {column: column for column in declared if column in before}
+    for column, (_, is_nullable) in declared.items():
+        if column not in before and not is_nullable:
+            values[column] = _VALUES_OF_OLD_ROWS[(schema, name, column)]
+    selected = ", ".join(f"{value} as {column}" for column, value in values.items())
+    connection.execute(f"insert into {schema}.{name} by name select {selected} from {schema}.{name}_before")
+    connection.execute(f"drop table {schema}.{name}_before")
+
+
+@cache
+def _declared_tables() -> dict[_Table, _Columns]:
+    with duckdb.connect() as scratch:
+        scratch.execute(RAW_SCHEMA_SQL)
+        return _tables(scratch)
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> dict[_Table, _Columns]:
+    """Return the tables of schemas `raw` and `state` of the current database, each with its columns' types and whether they may be null."""
+    rows = connection.execute(
+        """
+        select schema_name, table_name, column_name, data_type, is_nullable
+        from duckdb_columns()
+        where database_name = current_database() and schema_name in ('raw', 'state')
+        order by schema_name, table_name, column_index
+        """
+    ).fetchall()
+    tables: dict[_Table, _Columns] = {}
+    for schema, table, column, data_type, is_nullable in rows:
+        tables.setdefault((schema, table), {})[column] = (data_type, bool(is_nullable))
+    return tables

@@ -1,0 +1,125 @@
+"""The bytes of one file: hashed while they are read, unpacked, and known to be the same from the first to the last.
+
+A file of the landing zone may grow or be written over while a run reads it. What counts as its content is the hash of
+exactly those bytes that were parsed, so the two can never be of different states; and a file that changed meanwhile is
+not registered at all.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+
+# 16 MiB keeps a chunk near the processor's cache; 4 and 64 MiB were no faster on 1.5 GB of webhooks.
+CHUNK_BYTES = 16 << 20
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CODECS = {".gz": "gzip", ".zst": "zstd"}
+_UTF16_AND_32_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+# Without a byte order mark, the first character of JSON shows it: `{` and `[` are one byte in UTF-8.
+_UTF16_WITHOUT_MARK = (b"{\0", b"[\0", b"\0{", b"\0[")
+
+
+class DamagedFileError(Exception):
+    """The file cannot be read whole: its archive is cut short or damaged, or its JSON does not end."""
+
+
+class UnreadableFileError(Exception):
+    """The file cannot be opened or read at all, so nothing is known of its content."""
+
+
+class ChangedFileError(Exception):
+    """The file was changed while it was read."""
+
+
+class HashedFile:
+    """A regular file, open for the time of a `with` block, that hashes what is read from it. Raises `UnreadableFileError`.
+
+    It has the methods that Arrow's decompressors need.
+    """
+
+    closed = False
+
+    def __init__(self, path: Path) -> None:
+        with _errors_in_words():
+            # Without O_NONBLOCK, opening a named pipe that has taken the file's place would wait for a writer.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._state = self._fstat()
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`; none at the end."""
+        if not stat.S_ISREG(self._state.st_mode):
+            raise UnreadableFileError("it is no regular file")
+        with _errors_in_words():
+            piece = os.read(self._descriptor, size)
+        self._hash.update(piece)
+        self.bytes += len(piece)
+        return piece
+
+    def sha256(self) -> str:
+        """Read what is left, and return the hash of the whole file. Raises `ChangedFileError`."""
+        while self.read(CHUNK_BYTES):
+            pass
+        before, now = self._state, self._fstat()
+        if self.bytes != before.st_size or _moments(before) != _moments(now):
+            raise ChangedFileError("it was changed while it was read")
+        return self._hash.hexdigest()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Do nothing: Arrow closes what it has unpacked, and the bytes after a damage are still to be hashed."""
+
+    def _fstat(self) -> os.stat_result:
+        return os.fstat(self._descriptor)
+
+
+def _moments(state: os.stat_result) -> tuple[int, int, int]:
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+@contextmanager
+def _errors_in_words() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableFileError(f"it cannot be read ({error.strerror})") from error
+
+
+def chunks(file: HashedFile, file_name: str) -> Iterator[bytes]:
+    """Yield the unpacked bytes of a file, at most `CHUNK_BYTES` at a time, without a byte order mark.
+
+    `file_name` says how it is packed. Raises `DamagedFileError`, also for text that is not UTF-8 but UTF-16 or UTF-32.
+    """
+    codec = _CODECS.get(Path(file_name).suffix)
+    stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) if codec else file
+    is_first = True
+    while piece := _read(stream):
+        if is_first and piece.startswith(_UTF16_AND_32_MARKS + _UTF16_WITHOUT_MARK):
+            raise DamagedFileError("its text is UTF-16 or UTF-32: save it as UTF-8")
+        yield piece.removeprefix(BYTE_ORDER_MARK) if is_first else piece
+        is_first = False
+
+
+def _read(stream: "HashedFile | pa.CompressedInputStream") -> bytes:
+    try:
+        return stream.read(CHUNK_BYTES)
+    except OSError as error:
+        raise DamagedFileError(f"the archive is cut short or damaged ({error})") from error

@@ -1,0 +1,150 @@
+"""The dbt project as a whole: its unit tests, its documentation, its layers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.settings import Settings
+from orchestration.transform.builds import Build, BuildKind
+from orchestration.transform.invocation import common_arguments, invoke
+from orchestration.transform.parsed import parsed_project
+from orchestration.transform.runner import build_arguments, run_dbt
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A warehouse with every model built over empty raw tables: unit tests take their column types from there."""
+    made = Settings(data=tmp_path_factory.mktemp("empty"))
+    with duckdb.connect(str(made.warehouse_path)) as connection:
+        connection.execute(RAW_SCHEMA_SQL)
+    _, failure = run_dbt(made, ["build", "--empty", "--exclude-resource-type", "unit_test", *common_arguments(made)])
+    assert failure is None, failure
+    return made
+
+
+@pytest.fixture(scope="module")
+def manifest(settings: Settings) -> dict[str, Any]:
+    return parsed_project(settings).json
+
+
+def _models(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+
+
+def test_unit_tests_of_the_models_pass(settings: Settings, manifest: dict[str, Any]) -> None:
+    tested = {test["model"] for test in manifest["unit_tests"].values()}
+    # These only name columns, or make a calendar.
+    plain = {"stg_botmaker__channels", "stg_botmaker__session_messages", "metricflow_time_spine"}
+    assert {model["name"] for model in _models(manifest)} - tested == plain
+    _, failure = run_dbt(settings, ["test", "--select", "test_type:unit", *common_arguments(settings)])
+    assert failure is None, failure
+    results = json.loads((settings.dbt_target_dir / "run_results.json").read_text(encoding="utf-8"))["results"]
+    assert {result["unique_id"] for result in results if result["unique_id"].startswith("unit_test")} == set(manifest["unit_tests"])
+
+
+def test_project_parses_without_warnings_and_deprecations(settings: Settings) -> None:
+    invoke(settings, ["--warn-error", "parse", "--no-partial-parse", "--show-all-deprecations", *common_arguments(settings)])
+
+
+def test_every_model_has_its_own_yaml_and_a_description(manifest: dict[str, Any]) -> None:
+    for model in _models(manifest):
+        assert model["description"].strip(), model["name"]
+        assert Path(model["patch_path"].split("://")[1]).stem == model["name"]
+
+
+def test_marts_enforce_contracts_and_describe_every_column(manifest: dict[str, Any]) -> None:
+    marts = [model for model in _models(manifest) if model["schema"] == "marts"]
+    assert len(marts) == 5
+    for mart in marts:
+        assert mart["config"]["contract"]["enforced"], mart["name"]
+        for column in mart["columns"].values():
+            assert column["description"].strip(), (mart["name"], column["name"])
+
+
+def test_comments_of_the_marts_are_in_the_database(settings: Settings) -> None:
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        rows = connection.execute(
+            "select table_name, column_name from duckdb_columns() where schema_name = 'marts' and comment is null"
+        ).fetchall()
+    assert rows == []
+
+
+@pytest.mark.parametrize(("layer", "may_read"), [("staging", {"source"}), ("marts", {"intermediate", "marts", "seed"})])
+def test_layers_read_only_what_they_may(manifest: dict[str, Any], layer: str, may_read: set[str]) -> None:
+    for model in _models(manifest):
+        if model["schema"] != layer:
+            continue
+        for parent in model["depends_on"]["nodes"]:
+            kind = parent.split(".")[0]
+            room = manifest["nodes"][parent]["schema"] if kind == "model" else kind
+            # The record of builds is no data: it says from where to go on.
+            assert room in may_read or parent.endswith("state.builds"), (model["name"], parent)
+
+
+def _selected(settings: Settings, kind: BuildKind) -> set[str]:
+    from dbt.cli.main import dbtRunner
+
+    _, *arguments = build_arguments(settings, Build(1, 1, "", kind))
+    manifest = parsed_project(settings).manifest()
+    result = dbtRunner(manifest).invoke(["ls", "--output", "json", "--output-keys", "unique_id", "--quiet", *arguments])
+    assert isinstance(result.result, list), result.exception
+    selected = {json.loads(line)["unique_id"] for line in result.result}
+    return {name for name in selected if name.split(".")[0] in {"model", "seed", "test"}}
+
+
+def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(settings: Settings, manifest: dict[str, Any]) -> None:
+    nodes = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] != "operation"}
+    left_out = {
+        name
+        for name, node in nodes.items()
+        if node["resource_type"] == "seed"
+        or (node["config"]["materialized"] == "view" and node["schema"] != "marts")
+        or (node["resource_type"] == "test" and all(parent.startswith("seed.") for parent in node["depends_on"]["nodes"]))
+    }
+    everything = _selected(settings, BuildKind.FIRST)
+    assert everything == set(nodes)
+    assert everything - _selected(settings, BuildKind.INCREMENT) == left_out
+
+
+def test_every_column_of_every_model_is_described(settings: Settings, manifest: dict[str, Any]) -> None:
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        built = connection.execute("select schema_name, table_name, column_name from duckdb_columns() where not internal").fetchall()
+    described = {
+        (model["schema"], model["name"], name)
+        for model in _models(manifest)
+        for name, column in model["columns"].items()
+        if column["description"]
+    }
+    rooms = {schema for schema, _, _ in described}
+    lookups = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "seed"}
+    assert {column for column in built if column[0] in rooms and column[1] not in lookups} == described
+
+
+# Texts of the facts that name no person: what the business calls its lines, sends and teams, and the report's own words.
+PLAIN_COLUMNS = {
+    *("origin", "channel_id", "channel_name", "line_number", "user_type", "reply_evidence", "last_status", "source"),
+    *("template_name", "template_language", "notification_name", "agent_groups"),
+    *("failure_code", "failure_group", "failure_action", "failure_reason"),
+}
+
+
+def test_every_text_of_a_fact_either_says_how_it_names_a_person_or_is_known_not_to(manifest: dict[str, Any]) -> None:
+    """Masking, previews and the erasure read `person` in the meta of a column; a new column must not be plain by oversight."""
+    for fact in (model for model in _models(manifest) if model["name"].startswith("fct_")):
+        texts = {name: column for name, column in fact["columns"].items() if column["data_type"] == "varchar"}
+        personal = {
+            name: column["config"]["meta"]["person"] for name, column in texts.items() if "person" in column["config"].get("meta", {})
+        }
+        assert set(personal.values()) <= {"person", "contact", "customer", "id", "link", "text"}, fact["name"]
+        assert set(texts) - set(personal) == PLAIN_COLUMNS, fact["name"]
+        assert personal.keys().isdisjoint(PLAIN_COLUMNS), fact["name"]
+
+
+def test_daily_marts_have_no_column_that_names_a_person(manifest: dict[str, Any]) -> None:
+    daily = [model for model in _models(manifest) if model["schema"] == "marts" and not model["name"].startswith("fct_")]
+    texts = {name for model in daily for name, column in model["columns"].items() if column["data_type"] == "varchar"}
+    assert texts - PLAIN_COLUMNS == {"stage"}

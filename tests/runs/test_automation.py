@@ -1,0 +1,341 @@
+"""Schedules, sensors and alerts, evaluated without waiting for a clock or a daemon."""
+
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
+    RunRequest,
+    SkipReason,
+    build_init_resource_context,
+    build_run_status_sensor_context,
+    build_schedule_context,
+    build_sensor_context,
+)
+
+from orchestration.alerts import alert_of_failure, send_alert
+from orchestration.cli.main import main
+from orchestration.definitions import defs
+from orchestration.defs.jobs import WRITER_TAG
+from orchestration.defs.resources import WarehouseResource
+from orchestration.defs.schedules import daily_export
+from orchestration.defs.sensors import new_files, tell_of_failures
+from orchestration.errors import StartsError
+from orchestration.settings import PROJECT_ROOT
+from orchestration.warehouse import writer_lock
+from tests.pipeline import Pipeline
+
+SEND = {"message_id": "wamid.1", "sent_at": "2026-10-01T12:00:00Z", "channel_id": "1", "contact_id": "5511900000001", "template_name": "t"}
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    made = Pipeline(landing=tmp_path / "landing", data=tmp_path / "data", environment={})
+    (made.landing / "sends").mkdir(parents=True)
+    (made.landing / "sends" / "a.jsonl").write_text(json.dumps(SEND) + "\n")
+    monkeypatch.setenv("STARTS_LANDING", str(made.landing))
+    monkeypatch.setenv("STARTS_DATA", str(made.data))
+    return made
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def test_everything_is_off_but_the_hourly_schedule() -> None:
+    repository = defs.get_repository_def()
+    schedules = {made.name: made.default_status for made in repository.schedule_defs}
+    sensors = {made.name: made.default_status for made in repository.sensor_defs}
+    assert schedules.pop("hourly") is DefaultScheduleStatus.RUNNING
+    assert set(schedules.values()) == {DefaultScheduleStatus.STOPPED}
+    assert set(sensors.values()) == {DefaultSensorStatus.STOPPED}
+
+
+def test_fetching_from_botmaker_keeps_nobody_from_writing(pipeline: Pipeline) -> None:
+    made = WarehouseResource()
+    with made.yield_for_execution(build_init_resource_context()):
+        with writer_lock(pipeline.settings):
+            pass
+        with made.open(), pytest.raises(StartsError, match="Another run is writing"), writer_lock(pipeline.settings):
+            pass
+        with pytest.raises(StartsError, match="Another run is writing"), writer_lock(pipeline.settings):
+            pass
+    with writer_lock(pipeline.settings):
+        pass
+    sweep = defs.get_repository_def().get_schedule_def("botmaker_weekly_sweep")
+    assert sweep.job_name == "botmaker_backfill"
+    assert WRITER_TAG.items().isdisjoint(defs.resolve_job_def("botmaker_backfill").run_tags.items())
+
+
+def test_new_files_start_one_run(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    context = build_sensor_context(instance=instance)
+    assert isinstance(new_files(context), RunRequest)
+    assert isinstance(new_files(context), SkipReason)
+    (pipeline.landing / "sends" / "b.jsonl").write_text(json.dumps({**SEND, "message_id": "wamid.2"}) + "\n")
+    assert isinstance(new_files(context), RunRequest)
+
+
+def test_a_zone_that_looks_again_as_it_did_before_starts_a_run(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    context, bad = build_sensor_context(instance=instance), pipeline.landing / "sends" / "bad.jsonl"
+    requests = [new_files(context)]
+    bad.write_text("not json\n")
+    requests.append(new_files(context))
+    bad.unlink()
+    requests.append(new_files(context))
+    # Dagster starts no second run for a key that it knows.
+    assert [request.run_key for request in requests if isinstance(request, RunRequest)] == [None, None, None]
+
+
+def test_files_that_come_during_a_run_start_the_next_one(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    context = build_sensor_context(instance=instance)
+    new_files(context)
+    run = instance.create_run_for_job(defs.resolve_job_def("conversation_starts"), status=DagsterRunStatus.STARTED)
+    (pipeline.landing / "sends" / "b.jsonl").write_text(json.dumps({**SEND, "message_id": "wamid.2"}) + "\n")
+    assert isinstance(new_files(context), SkipReason)
+    instance.delete_run(run.run_id)
+    assert isinstance(new_files(context), RunRequest)
+
+
+def test_a_landing_zone_that_is_away_is_told_and_starts_nothing(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    shutil.rmtree(pipeline.landing)
+    answer = new_files(build_sensor_context(instance=instance))
+    assert isinstance(answer, SkipReason)
+    assert "does not exist" in (answer.skip_message or "")
+
+
+def test_the_daily_export_asks_for_yesterday_in_the_reports_zone() -> None:
+    # 02:00 UTC is still the evening of the 9th in São Paulo, whose yesterday is the 8th.
+    answer = daily_export(build_schedule_context(scheduled_execution_time=datetime(2026, 10, 10, 2, 0, tzinfo=UTC)))
+    assert isinstance(answer, RunRequest)
+    assert answer.partition_key == "2026-10-08"
+
+
+def test_a_backfill_writes_lost_and_damaged_days_again(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    assert pipeline.run().success
+    (tsv,) = pipeline.tsv_bytes().values()
+    path = next(pipeline.settings.exports_dir.glob("*.tsv"))
+    path.write_bytes(b"damaged")
+    job = defs.resolve_job_def("export_days")
+    days = {"dagster/asset_partition_range_start": "2026-09-30", "dagster/asset_partition_range_end": "2026-10-02"}
+    assert job.execute_in_process(instance=instance, tags=days).success
+    assert path.read_bytes() == tsv
+    path.unlink()
+    assert job.execute_in_process(instance=instance, partition_key="2026-10-01").success
+    assert path.read_bytes() == tsv
+
+
+class _Chat(BaseHTTPRequestHandler):
+    heard: list[dict[str, Any]]
+    status = 200
+    # Of the status line, when it is sent byte by byte.
+    seconds_between = 0.0
+
+    def do_POST(self) -> None:
+        self.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for byte in b"HTTP/1.1 200 OK" if self.seconds_between else b"":
+                self.wfile.write(bytes([byte]))
+                time.sleep(self.seconds_between)
+            self.send_response(self.status)
+            self.end_headers()
+
+    def do_GET(self) -> None:
+        # It is no Botmaker.
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def chat() -> Iterator[tuple[str, type[_Chat]]]:
+    handler = type("Chat", (_Chat,), {"heard": []})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hook/s3cret", handler
+    server.shutdown()
+
+
+def _fail(pipeline: Pipeline, instance: DagsterInstance) -> Any:
+    """Run the job over a landing zone that is too bad to publish, and return the failure sensor's context."""
+    (pipeline.landing / "sends" / "bad.jsonl").write_text("not json\n" * 3)
+    job = defs.resolve_job_def("conversation_starts")
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert not result.success
+    failure = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
+    return build_run_status_sensor_context(
+        sensor_name="tell_of_failures", dagster_event=failure, dagster_instance=instance, dagster_run=result.dagster_run
+    ).for_run_failure()
+
+
+def test_a_failed_run_tells_the_chat_why(
+    pipeline: Pipeline, instance: DagsterInstance, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address, handler = chat
+    # From `.env`, as every variable may be.
+    (tmp_path / ".env").write_text(f"STARTS_ALERT_URL={address}\n")
+    monkeypatch.setattr("orchestration.settings.ENV_FILE", tmp_path / ".env")
+    tell_of_failures(_fail(pipeline, instance))
+    (message,) = handler.heard
+    assert "conversation_starts failed" in message["text"]
+    assert "records were rejected" in message["text"]
+
+
+def test_a_chat_that_is_away_breaks_nothing_and_its_address_stays_secret(
+    pipeline: Pipeline,
+    instance: DagsterInstance,
+    chat: tuple[str, type[_Chat]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    address, handler = chat
+    handler.status = 500
+    monkeypatch.setenv("STARTS_ALERT_URL", address)
+    caplog.set_level(logging.DEBUG)
+    tell_of_failures(_fail(pipeline, instance))
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert "could not be sent" in said
+    assert "s3cret" not in said
+
+
+def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestration", *arguments],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_run_of_the_command_line_that_fails_posts_why(pipeline: Pipeline, chat: tuple[str, type[_Chat]]) -> None:
+    address, handler = chat
+    (pipeline.landing / "sends" / "bad.jsonl").write_text("not json\n" * 3)
+    result = _run({"STARTS_ALERT_URL": address})
+    assert result.returncode == 1
+    (message,) = handler.heard
+    assert re.match(r"conversation_starts failed \(run [0-9a-f-]{36}\):\n.*records were rejected", message["text"])
+    assert "s3cret" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "heading"),
+    [
+        ([], {"STARTS_LANDING": "/nowhere"}, 2, "conversation_starts could not start"),
+        ([], {"STARTS_LANGUAGE": "xx"}, 2, "conversation_starts could not start"),
+        (["botmaker", "run"], {"BOTMAKER_ACCESS_TOKEN": ""}, 2, "botmaker fetch could not start"),
+        (
+            ["botmaker", "fetch"],
+            {"BOTMAKER_ACCESS_TOKEN": "token", "BOTMAKER_BASE_URL": "http://127.0.0.1:{port}"},
+            1,
+            "botmaker fetch failed",
+        ),
+    ],
+)
+def test_what_could_not_start_or_be_fetched_is_posted_too(
+    pipeline: Pipeline,
+    chat: tuple[str, type[_Chat]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    environment: dict[str, str],
+    code: int,
+    heading: str,
+) -> None:
+    address, handler = chat
+    monkeypatch.setenv("STARTS_ALERT_URL", address)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(port=httpx.URL(address).port))
+    assert main(arguments) == code
+    said = capfd.readouterr()
+    (message,) = handler.heard
+    assert message["text"].startswith(f"{heading}:\n")
+    assert message["text"].partition("\n")[2] in said.err
+    assert "s3cret" not in said.out + said.err
+
+
+def test_a_surprise_is_posted_by_its_type(
+    pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address, handler = chat
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("no_such_key: 1\n")
+    result = _run({"STARTS_ALERT_URL": address, "DAGSTER_HOME": str(home)})
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    (message,) = handler.heard
+    assert re.fullmatch(r"conversation_starts failed:\n\w+: see the run's log\.", message["text"])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "http://127.0.0.1:1/s3cret",
+        "not an address s3cret",
+        "s3cret",
+        "ftp://s3cret/",
+        "http://[s3cret",
+        "http://127.0.0.1:99999/s3cret",
+        "https://s3cret\udce9/",
+        "{chat}?redirected",
+        "{chat}?slow",
+    ],
+)
+def test_a_chat_that_cannot_be_reached_changes_no_exit_code_and_its_address_stays_secret(
+    pipeline: Pipeline,
+    chat: tuple[str, type[_Chat]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    address: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr("orchestration.alerts._SECONDS", 0.5)
+    chat[1].status = 302
+    chat[1].seconds_between = 0.5 if address.endswith("slow") else 0.0
+    monkeypatch.setenv("STARTS_ALERT_URL", address.format(chat=chat[0]))
+    monkeypatch.setenv("STARTS_LANDING", "/nowhere")
+    started = time.monotonic()
+    assert main([]) == 2
+    assert time.monotonic() - started < 5
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert ("could not be sent" in said) == bool(address)
+    assert "s3cret" not in said
+
+
+def test_an_alert_is_text_that_a_chat_takes(chat: tuple[str, type[_Chat]]) -> None:
+    address, handler = chat
+    logged: list[str] = []
+    send_alert(address, alert_of_failure("failed", ["half \ud83d", "x" * 10_000]), log=logged.append)
+    (message,) = handler.heard
+    assert message["text"].startswith("failed:\nhalf ?\nxxx")
+    assert (len(message["text"]), logged) == (4_000, [])
+
+
+def test_alerts_need_no_dagster() -> None:
+    script = "import sys, orchestration.alerts; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=PROJECT_ROOT).returncode == 0

@@ -1,0 +1,125 @@
+"""What a build may go on from, and what it tells."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from dagster import AssetKey
+
+from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+from orchestration.transform import builds
+from orchestration.transform.builds import BuildKind, build_that_still_holds, finish_build, start_build
+from tests.pipeline import Pipeline
+
+SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "kind"),
+    [
+        ([], BuildKind.FIRST),
+        ([("a", False)], BuildKind.FIRST),
+        ([("a", True)], BuildKind.INCREMENT),
+        ([("a", True), ("a", False)], BuildKind.INCREMENT),
+        ([("b", True)], BuildKind.REBUILD),
+        # Tables of another definition lie there half built, whether or not something was finished before them.
+        ([("a", True), ("b", False)], BuildKind.REBUILD),
+        ([("b", False)], BuildKind.REBUILD),
+        ([("b", True), ("a", True)], BuildKind.INCREMENT),
+    ],
+)
+def test_a_build_goes_on_only_from_tables_of_its_own_definition(
+    monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], kind: BuildKind
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(RAW_SCHEMA_SQL)
+        for definition, finishes in attempts:
+            monkeypatch.setattr(builds, "definition_sha256", lambda _settings, definition=definition: definition)
+            attempt = start_build(connection, Settings())
+            if finishes:
+                finish_build(connection, attempt)
+        monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
+        assert start_build(connection, Settings()).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("attempts", "landed_since", "holds"),
+    [
+        ([], False, False),
+        ([("a", True)], False, True),
+        ([("a", True)], True, False),
+        ([("b", True)], False, False),
+        ([("a", True), ("a", False)], False, False),
+        ([("a", False), ("a", True)], False, True),
+    ],
+)
+def test_a_build_holds_until_something_lands_or_its_definition_changes(
+    monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], landed_since: bool, holds: bool
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(RAW_SCHEMA_SQL)
+        for definition, finishes in attempts:
+            monkeypatch.setattr(builds, "definition_sha256", lambda _settings, definition=definition: definition)
+            attempt = start_build(connection, Settings())
+            if finishes:
+                finish_build(connection, attempt)
+        if landed_since:
+            connection.execute("insert into raw.landed_files values ('sends', 'a', 'x', 1, 1, 1, 0, 'landed', null, now(), 1)")
+        monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
+        assert (build_that_still_holds(connection, Settings()) is not None) is holds
+
+
+def test_every_run_tells_of_every_check(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    (run.landing / "sends").mkdir(parents=True)
+    told = []
+    for number, new in enumerate(([SEND], [SEND | {"message_id": "b", "contact_id": "5511900000002"}], [])):
+        if new:
+            (run.landing / "sends" / f"{number}.json").write_text(json.dumps(new))
+        result = run.run()
+        assert result.success
+        evaluations = result.get_asset_check_evaluations()
+        assert all(evaluation.passed for evaluation in evaluations)
+        told.append(sorted(str(evaluation.asset_check_key) for evaluation in evaluations))
+    rebuild, increment, nothing_new = told
+    assert rebuild == increment == nothing_new
+    assert len(rebuild) == len(set(rebuild))
+
+
+def test_one_model_can_be_materialised_and_the_build_is_whole(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    (run.landing / "sends").mkdir(parents=True)
+    (run.landing / "sends" / "1.json").write_text(json.dumps(SEND))
+    assert run.materialize("raw/sends", "raw/landed_files").success
+    one = AssetKey(["marts", "funnel_session_starts"])
+    result = run.materialize(one.to_user_string())
+    assert result.success
+    assert {event.asset_key for event in result.get_asset_materialization_events()} == {one}
+    assert run.materialize("published_marts").success
+    assert len(run.rows("fct_notifications")) == 1
+
+
+def test_models_materialised_alone_are_held_to_the_share_of_rejected_records(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    (run.landing / "sends").mkdir(parents=True)
+    (run.landing / "sends" / "1.jsonl").write_text(json.dumps(SEND) + "\nnot json\n")
+    assert not run.run().success
+    result = run.materialize("marts/funnel_session_starts")
+    assert not result.success
+    assert "1 of 2 new records were rejected" in str(result.all_events)
+    assert not run.materialize("published_marts").success
+
+
+def test_a_new_check_is_no_check_that_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(DBT_PROJECT_DIR, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "logs"))
+    monkeypatch.setattr(builds, "PROJECT_ROOT", tmp_path)
+    folders = [tmp_path / folder.relative_to(PROJECT_ROOT) for folder in builds._DEFINITION_FOLDERS]
+    monkeypatch.setattr(builds, "_DEFINITION_FOLDERS", folders)
+    monkeypatch.setattr(builds, "DBT_PROJECT_DIR", tmp_path / "dbt_project")
+    before = builds.definition_sha256(Settings())
+    (tmp_path / "dbt_project" / "tests" / "singular" / "assert_more.sql").write_text("select 1 where false")
+    assert builds.definition_sha256(Settings()) != before

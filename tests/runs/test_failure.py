@@ -1,0 +1,273 @@
+"""What goes wrong says so, leaves what was published alone, and mends itself on the next run."""
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from orchestration.cli.main import main
+from orchestration.settings import PROJECT_ROOT
+from tests.data.hostile_logs import hostile_records, write_files
+from tests.pipeline import Pipeline, comparable, query
+
+GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
+HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
+REMEDY = "Wait for it to finish and run again, or set STARTS_DATA to another folder. Nothing was changed."
+
+
+def good_sends(count: int) -> list[bytes]:
+    return [GOOD_SEND % (n, n) for n in range(count)]
+
+
+def published_bytes(pipeline: Pipeline) -> dict[str, bytes]:
+    folders = (pipeline.settings.published_dir, pipeline.settings.exports_dir)
+    return {str(path): path.read_bytes() for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def damage_inside(pipeline: Pipeline) -> None:
+    """Overwrite published ids: the file still opens, and fails where they are read."""
+    path = pipeline.settings.published_database
+    ids = "select max(block_id) as block from pragma_storage_info('{}') where column_name = 'session_start_id'"
+    blocks = [query(path, ids.format(mart))[0]["block"] for mart in ("fct_session_starts", "fct_notifications")]
+    with path.open("r+b") as file:
+        for block in blocks:
+            # Three headers of 4 KiB and then the blocks, each with a checksum that DuckDB compares when it reads it.
+            file.seek(3 * 4096 + block * 262_144 + 1000)
+            file.write(b"x" * 1000)
+
+
+def test_an_empty_landing_zone_publishes_empty_marts(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    assert run.run().success
+    assert run.rows("fct_session_starts") == []
+    assert run.tsv_bytes() == {}
+
+
+def test_a_second_run_at_the_same_time_changes_nothing(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
+    assert run.run().success
+    before = published_bytes(run)
+    write_files(run.landing, "sends", "2.jsonl", good_sends(9))
+    with FileLock(run.settings.lock_path):
+        result = run.command()
+    assert result.returncode == 1
+    assert result.stderr.endswith(f"\nconversation_starts failed: Another run is writing to {run.data}. {REMEDY}\n")
+    assert result.stderr.count("Another run") == 1
+    assert "Stack Trace" not in result.stderr
+    assert published_bytes(run) == before
+
+
+def test_a_surprise_shows_its_traceback_once(
+    pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = pipeline()
+    for name, value in (("STARTS_LANDING", run.landing), ("STARTS_DATA", run.data), ("DAGSTER_HOME", tmp_path)):
+        monkeypatch.setenv(name, str(value))
+
+    def surprise(*_: object) -> None:
+        raise RuntimeError("the moon is full")
+
+    monkeypatch.setattr("orchestration.defs.resources.writer_lock", surprise)
+    assert main([]) == 1
+    said = capfd.readouterr().err
+    assert said.count("in surprise") == 1
+    assert said.endswith("conversation_starts failed: RuntimeError: the moon is full\n")
+
+
+def test_nothing_new_changes_no_byte(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(30))
+    assert run.run().success
+    before = published_bytes(run)
+    # The same content under another name is nothing new either.
+    write_files(run.landing, "sends", "copy-of-1.jsonl", good_sends(30))
+    assert run.run().success
+    assert published_bytes(run) == before
+
+
+def test_a_new_day_leaves_the_other_days_files_alone(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
+    assert run.run().success
+    (old_file,) = run.settings.exports_dir.glob("*.tsv")
+    old_stamp = old_file.stat().st_mtime_ns
+    write_files(
+        run.landing, "sends", "2.jsonl", [line.replace(b"1791000000", b"1791259200").replace(b"wamid.", b"next.") for line in good_sends(3)]
+    )
+    assert run.run().success
+    assert len(run.tsv_bytes()) == 2
+    assert old_file.stat().st_mtime_ns == old_stamp
+
+
+def test_a_warehouse_made_anew_is_not_taken_for_the_old_one(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    old = write_files(run.landing, "sends", "1.jsonl", good_sends(3))
+    assert run.run().success
+    old.unlink()
+    write_files(run.landing, "sends", "2.jsonl", good_sends(1))
+    run.settings.warehouse_path.unlink()
+    assert run.run().success
+    assert len(run.rows("fct_notifications")) == 1
+    assert next(iter(run.tsv_bytes().values())).count(b"\n") == 2
+
+
+def test_too_many_rejected_records_block_publication_until_the_file_is_mended(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(30))
+    assert run.run().success
+    before = published_bytes(run)
+    bad = write_files(run.landing, "sends", "2.jsonl", [*[GOOD_SEND % (n, n) for n in range(50, 60)], b"garbage"])
+    first, again = run.command(), run.command()
+    for result in (first, again):
+        assert result.returncode == 1
+        assert "1 of 11 new records were rejected (9.1%, the limit is 5.0%)" in result.stderr
+        assert "sends/2.jsonl" in result.stderr
+        assert "Stack Trace" not in result.stderr
+    assert published_bytes(run) == before
+
+    bad.unlink()
+    assert run.run().success
+    assert len(run.rows("fct_notifications")) == 40
+
+
+def test_a_file_that_comes_again_as_bad_as_before_is_judged_by_what_it_holds_now(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    for mend in (b"garbage", b"other garbage"):
+        write_files(run.landing, "sends", "1.jsonl", [*good_sends(30), mend])
+        assert run.run().success
+    ledger = run.rows("raw.landed_files", published=False)
+    assert [(row["records"], row["rejected"]) for row in ledger] == [(31, 1), (31, 1)]
+
+
+def test_a_published_file_that_is_damaged_inside_is_written_anew(warm: Callable[..., Pipeline]) -> None:
+    run, untouched = warm("damaged"), warm("untouched")
+    for each in (run, untouched):
+        write_files(each.landing, "sends", "1.jsonl", good_sends(3000))
+    assert run.run().success
+    damage_inside(run)
+    # Another day, so that the damaged rows would be kept as they are.
+    next_day = [line.replace(b"wamid.", b"next.").replace(b"1791000000", b"1791259200") for line in good_sends(3)]
+    for each in (run, untouched):
+        write_files(each.landing, "sends", "2.jsonl", next_day)
+        assert each.run().success
+    for mart in ("fct_session_starts", "fct_notifications", "funnel_session_starts"):
+        assert comparable(run.rows(mart)) == comparable(untouched.rows(mart))
+    assert run.tsv_bytes() == untouched.tsv_bytes()
+
+
+def test_an_export_of_a_damaged_published_file_says_what_to_do(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(3000))
+    assert run.run().success
+    damage_inside(run)
+    for tsv in run.settings.exports_dir.glob("*.tsv"):
+        tsv.unlink()
+    result = run.command()
+    assert result.returncode == 1
+    assert "conversation_starts.duckdb is damaged" in result.stderr
+    assert "Delete it and run the job again" in result.stderr
+    run.settings.published_database.unlink()
+    assert run.command().returncode == 0
+    assert len(run.tsv_bytes()) == 1
+
+
+def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    whole = gzip.compress(b"\n".join(good_sends(500)))
+    folder = run.landing / "sends"
+    folder.mkdir()
+    write_files(run.landing, "sends", "0.jsonl", good_sends(2))
+    (folder / "1.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    assert run.run().success
+    ledger = {row["file_name"]: row for row in run.rows("raw.landed_files", published=False)}
+    assert ledger["sends/1.jsonl.gz"]["status"] == "set_aside"
+    assert "cut short" in ledger["sends/1.jsonl.gz"]["reason"]
+    assert len(run.rows("fct_notifications")) == 2
+
+    (folder / "1.jsonl.gz").write_bytes(whole)
+    assert run.run().success
+    assert len(run.rows("fct_notifications")) == 500
+
+
+def test_a_failed_check_blocks_publication(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
+    assert run.run().success
+    before = published_bytes(run)
+    # An inbound message with the id of a send that starts another session: two starts, one key.
+    body = (
+        b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", '
+        b'"value": {"metadata": {"phone_number_id": "c"}, '
+        b'"messages": [{"id": "wamid.1", "from": "5599", "timestamp": "1791000000", "type": "text"}]}}]}]}'
+    )
+    write_files(run.landing, "webhooks", "1.jsonl", [body])
+    result = run.command()
+    assert result.returncode == 1
+    assert "Rows of fct_session_starts that share their `session_start_id` with another row: 1" in result.stderr
+    assert "unique_fct_session_starts_session_start_id" in result.stderr
+    assert published_bytes(run) == before
+
+
+def halves(run: Pipeline, *numbers: int) -> None:
+    """Put the first half of the hostile logs there, the second, or both."""
+    sends, webhooks = hostile_records(7)
+    for number in numbers:
+        write_files(run.landing, "sends", f"{number}.jsonl", sends[number - 1 :: 2])
+        write_files(run.landing, "webhooks", f"{number}.jsonl", webhooks[number - 1 :: 2])
+
+
+@pytest.fixture(scope="module")
+def at_once(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:
+    """Both halves in one run that nothing disturbed."""
+
+    def build(folder: Path) -> None:
+        run = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
+        halves(run, 1, 2)
+        assert run.run().success
+
+    folder = made_once("halves_at_once", build)
+    return Pipeline(folder / "landing", folder / "data", {})
+
+
+@pytest.mark.parametrize("moment", ["sends:", "land_webhooks - webhooks:", "models", "published_marts - Published"])
+def test_a_killed_run_is_mended_by_the_next(pipeline: Callable[..., Pipeline], at_once: Pipeline, moment: str) -> None:
+    killed = pipeline(STARTS_MAX_REJECTED_SHARE="1")
+    halves(killed, 1)
+    assert killed.run().success
+    halves(killed, 2)
+    kill_at(killed, moment)
+    assert killed.run().success
+    for mart in ("fct_session_starts", "fct_notifications", "status_session_starts"):
+        assert comparable(killed.rows(mart)) == comparable(at_once.rows(mart))
+    assert killed.tsv_bytes() == at_once.tsv_bytes()
+
+
+def kill_at(pipeline: Pipeline, moment: str) -> None:
+    """Start the job and kill it (-9) as soon as its log says `moment`, or dbt is in the middle of the models."""
+    dbt = pipeline.settings.dbt_target_dir
+    shutil.rmtree(dbt)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestration"],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, **pipeline.variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if moment in line or (moment == "models" and "webhooks:" in line):
+            break
+    while moment == "models" and process.poll() is None and len(list(dbt.rglob("run/**/*.sql"))) < 12:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL

@@ -1,0 +1,32 @@
+"""The marts are the same, but for `contact_id`, however contacts are written and files arrive."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.metamorphic import Lines, hostile_zone, permuted, respelled, with_user_ids, write_zone
+from tests.pipeline import Pipeline, comparable
+
+MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
+
+
+def marts_of(run: Pipeline, zone: Lines, rnd: random.Random | None = None) -> dict[str, list[Any]]:
+    """Run the job on a zone and return the rows of the marts without their contacts."""
+    write_zone(run.landing, zone, rnd)
+    assert run.run().success
+    rows = {mart: run.rows(mart) for mart in MARTS}
+    return {mart: comparable([{**row, "contact_id": None} for row in rows[mart]]) for mart in MARTS}
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_other_names_of_the_same_people_change_nothing_but_the_contact(pipeline: Callable[..., Pipeline], seed: int) -> None:
+    zone, rnd = hostile_zone(seed, copies_differ=False), random.Random(seed)
+    changed = permuted(with_user_ids(respelled(zone, rnd, 0.5), rnd, 0.3), rnd)
+    plain, other = (
+        marts_of(pipeline(name, STARTS_MAX_REJECTED_SHARE="1"), lines, chance)
+        for name, lines, chance in (("plain", zone, None), ("changed", changed, rnd))
+    )
+    for mart in MARTS:
+        assert other[mart] == plain[mart], mart

@@ -1,0 +1,70 @@
+"""What MetricFlow answers, beside plain SQL on the published marts."""
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from orchestration.settings import PROJECT_ROOT
+from tests.metrics import NOTIFICATIONS, SESSION_STARTS, plain_sql
+from tests.pipeline import Pipeline, query
+
+pytestmark = pytest.mark.skipif(find_spec("dbt_metricflow") is None, reason="need MetricFlow (.venv/bin/uv sync --inexact --extra metrics)")
+
+
+def ask(sample: Pipeline, tmp_path: Path, *arguments: str) -> list[dict[str, str]]:
+    """Run `mf query` as people do, in a process of its own, and read its CSV."""
+    path = tmp_path / "answer.csv"
+    done = _mf(sample, "query", *arguments, "--csv", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _mf(sample: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"STARTS_DATA": str(sample.data)}
+    command = [sys.executable, "-m", "orchestration", "metrics", *arguments]
+    return subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def numbers(row: dict[str, str], names: Iterable[str]) -> dict[str, float | None]:
+    return {name: float(row[name]) if row[name] else None for name in names}
+
+
+def test_the_definitions_are_valid_for_the_published_marts(sample: Pipeline) -> None:
+    done = _mf(sample, "validate-configs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Successfully validated metrics against data warehouse (ERRORS: 0" in done.stdout + done.stderr
+
+
+def test_every_metric_is_what_plain_sql_says(sample: Pipeline, tmp_path: Path) -> None:
+    (row,) = ask(sample, tmp_path, "--metrics", ",".join([*SESSION_STARTS, *NOTIFICATIONS]))
+    for metrics, mart in ((SESSION_STARTS, "fct_session_starts"), (NOTIFICATIONS, "fct_notifications")):
+        (expected,) = query(sample.settings.published_database, plain_sql(metrics, mart))
+        assert numbers(row, metrics) == pytest.approx(expected)
+
+
+def test_every_metric_of_the_report_by_its_filters_is_what_plain_sql_says(sample: Pipeline, tmp_path: Path) -> None:
+    keys = ("origin", "line_number", "user_type")
+    asked = ",".join(f"session_start__{key}" for key in keys)
+    rows = ask(sample, tmp_path, "--metrics", ",".join(SESSION_STARTS), "--group-by", asked)
+    expected = query(sample.settings.published_database, plain_sql(SESSION_STARTS, "fct_session_starts", ", ".join(keys)))
+    found = {tuple(row[f"session_start__{key}"] for key in keys): row for row in rows}
+    assert len(rows) == len(expected) > 10
+    for row in expected:
+        cell = tuple(row.pop(key) for key in keys)
+        assert numbers(found[cell], SESSION_STARTS) == pytest.approx(row), cell
+
+
+def test_a_day_of_the_report_is_a_day_in_its_time_zone(sample: Pipeline, tmp_path: Path) -> None:
+    rows = ask(sample, tmp_path, "--metrics", "sends,reply_rate", "--group-by", "metric_time__day")
+    expected = query(
+        sample.settings.published_database, "select session_start_date, sum(notifications) as sends from session_starts_daily group by 1"
+    )
+    sends = {row["metric_time__day"][:10]: int(row["sends"]) for row in rows}
+    assert sends == {str(row["session_start_date"]): int(row["sends"]) for row in expected}

@@ -1,0 +1,26 @@
+"""A data folder of an older version of the project goes on where it was."""
+
+import shutil
+from collections.abc import Callable
+
+import duckdb
+import pytest
+
+from tests.pipeline import Pipeline, comparable
+from tests.unit.test_migrations import OLD_WAREHOUSES
+
+
+@pytest.mark.parametrize("name", ["first_commit.sql", "contract_version_1.sql"])
+def test_an_old_data_folder_gives_what_a_new_one_gives(pipeline: Callable[..., Pipeline], name: str) -> None:
+    old, new = pipeline("old", STARTS_MAX_REJECTED_SHARE="1"), pipeline("new", STARTS_MAX_REJECTED_SHARE="1")
+    for each in (old, new):
+        shutil.copytree(OLD_WAREHOUSES / "landing", each.landing, dirs_exist_ok=True)
+    old.data.mkdir()
+    with duckdb.connect(str(old.settings.warehouse_path)) as connection:
+        connection.execute((OLD_WAREHOUSES / name).read_text(encoding="utf-8"))
+    for each in (old, new):
+        assert each.run().success
+    for mart in ("fct_session_starts", "fct_notifications", "funnel_session_starts"):
+        assert comparable(old.rows(mart)) == comparable(new.rows(mart))
+    assert len(new.rows("fct_notifications")) == 4
+    assert old.tsv_bytes() == new.tsv_bytes()

@@ -1,0 +1,275 @@
+"""What an operator does by hand: erase a person, replay what was rejected, build anew, keep only so long."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from orchestration.defs.assets import landing
+from orchestration.exports.filters import ExportSelection
+from orchestration.exports.on_demand import export_selection
+from orchestration.landing.feeds import SENDS
+from orchestration.maintenance.erasure import files_that_hold
+from orchestration.settings import PROJECT_ROOT
+from orchestration.warehouse import open_warehouse
+from tests.pipeline import Pipeline
+from tests.pipeline import comparable as rows_comparable
+
+# Numbers that stand nowhere else, not in a unit test of the models either.
+ERASED, OTHER = "5511987650001", "5511987650002"
+
+
+def _wamid(contact: str, number: int) -> str:
+    return "wamid." + base64.b64encode(b"\x1d\x0c" + contact.encode() + b"\x15\x02%d" % number).decode()
+
+
+def _send(contact: str, number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "message_id": _wamid(contact, number),
+        "sent_at": f"2026-10-0{number}T12:00:00Z",
+        "channel_id": "1",
+        "contact_id": f"+{contact}",
+        "template_name": "welcome",
+        "chat_link": f"https://inbox.example/{contact}",
+        **more,
+    }
+
+
+def _webhook(contact: str, number: int) -> dict[str, Any]:
+    value = {
+        "metadata": {"phone_number_id": "1"},
+        "statuses": [{"id": _wamid(contact, number), "status": "read", "timestamp": "1791000000", "recipient_id": contact}],
+        "messages": [{"id": _wamid(contact, 9), "from": contact, "type": "text", "timestamp": "1791000100"}],
+    }
+    return {"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": value}]}]}
+
+
+def _session(contact: str) -> dict[str, Any]:
+    return {
+        "id": f"CHAT{contact[-1]}_2026-10-05T10:00:00Z",
+        "creationTime": "2026-10-05T10:00:00Z",
+        "startingCause": "WhatsAppTemplate",
+        "chat": {"chat": {"chatId": f"CHAT{contact[-1]}", "channelId": "line-1", "contactId": contact}},
+        "events": [
+            {
+                "name": "notification-sent",
+                "creationTime": "2026-10-05T10:00:00Z",
+                "info": {"messageId": f"M{contact[-1]}", "whatsappTemplate": "w"},
+            }
+        ],
+        "messages": [],
+    }
+
+
+def _put(run: Pipeline, name: str, *records: Any) -> None:
+    path = run.landing / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join((record if isinstance(record, str) else json.dumps(record)) + "\n" for record in records))
+
+
+@pytest.fixture(scope="module")
+def two_contacts(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """Two contacts in every feed, each with a record in quarantine, landed and published."""
+
+    def build(folder: Path) -> None:
+        made = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
+        for contact in (ERASED, OTHER):
+            last = contact[-1]
+            _put(
+                made,
+                f"sends/{last}.jsonl",
+                _send(contact, 1),
+                _send(contact, 4),
+                json.dumps(_send(contact, 5)) + "}",
+                {"message_id": f"refused-{last}", "contact_id": f"+55 (11) {contact[4:9]}-{contact[9:]}"},
+            )
+            _put(made, f"webhooks/{last}.jsonl", _webhook(contact, 1))
+            _put(made, f"botmaker/sessions/{last}.jsonl", _session(contact))
+            _put(made, f"botmaker/sent_results/{last}.jsonl", {"sessionId": _session(contact)["id"].replace("Z", ".000Z"), "status": {}})
+        assert made.run().success
+
+    return made_once("two_contacts", build)
+
+
+@pytest.fixture
+def run(two_contacts: Path, tmp_path: Path) -> Pipeline:
+    shutil.copytree(two_contacts, tmp_path, dirs_exist_ok=True)
+    return Pipeline(tmp_path / "landing", tmp_path / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
+
+
+def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) -> None:
+    export_selection(run.settings, ExportSelection(file_name="all.tsv"))
+    export_selection(run.settings, ExportSelection(file_name="other.tsv", period_from="2027-01-01"))
+    held = {path.name for path in files_that_hold(run.data, [ERASED])}
+    assert held >= {"warehouse.duckdb", "conversation_starts.duckdb", "fct_notifications.parquet", "all.tsv"}
+    of_others = [row for row in run.rows("fct_session_starts") if row["contact_id"] == OTHER]
+    assert len(of_others) == 4
+
+    erased = run.command("erase", "+55 (11) 98765-0001")
+    assert erased.returncode == 0
+
+    assert files_that_hold(run.data, [ERASED]) == []
+    assert rows_comparable(run.rows("fct_session_starts")) == rows_comparable(of_others)
+    assert (run.settings.exports_dir / "on_demand" / "other.tsv").exists()
+    # In whatever groups the number was written, and whatever the precision of a session's time.
+    rejected = [row["record"] for row in run.rows("raw.rejected_records", published=False)]
+    assert (len(rejected), rejected.count("(erased)")) == (4, 2)
+    assert not [record for record in rejected if "98765-0001" in record]
+    assert [row["session_id"] for row in run.rows("raw.botmaker_sent_results", published=False)] == ["CHAT2_2026-10-05T10:00:00.000Z"]
+    assert "2 of sends" in erased.stdout
+    assert f"sends/{ERASED[-1]}.jsonl" in erased.stdout
+    assert f"sends/{OTHER[-1]}.jsonl" not in erased.stdout
+
+
+def test_an_erased_contact_does_not_come_back_with_the_next_run(run: Pipeline) -> None:
+    assert run.command("erase", ERASED).returncode == 0
+    _put(run, "sends/3.jsonl", _send(OTHER, 7))
+    assert run.run().success
+    assert {row["contact_id"] for row in run.rows("fct_session_starts")} == {OTHER}
+
+
+def test_a_day_that_held_only_the_erased_contact_loses_its_tsv(run: Pipeline) -> None:
+    _put(run, "sends/alone.jsonl", _send(ERASED, 8))
+    assert run.run().success
+    assert "sessionStartingCauses-2026-10-08.tsv" in run.tsv_bytes()
+    assert run.command("erase", ERASED).returncode == 0
+    assert "sessionStartingCauses-2026-10-08.tsv" not in run.tsv_bytes()
+
+
+def test_rebuilding_changes_no_mart_and_no_tsv(run: Pipeline) -> None:
+    before, tsvs = rows_comparable(run.rows("fct_session_starts")), run.tsv_bytes()
+    assert run.command("rebuild").returncode == 0
+    assert rows_comparable(run.rows("fct_session_starts")) == before
+    assert run.tsv_bytes() == tsvs
+
+
+def test_replaying_reads_files_again_and_counts_nothing_twice(run: Pipeline) -> None:
+    def ledger() -> Any:
+        rows = run.rows("raw.landed_files", published=False)
+        return sorted((row["file_name"], row["records"], row["landed"], row["rejected"]) for row in rows)
+
+    before, ledger_before = rows_comparable(run.rows("fct_session_starts")), ledger()
+    replayed = run.command("replay")
+    assert replayed.returncode == 0
+    assert "To be read again: sends/1.jsonl, sends/2.jsonl" in replayed.stdout
+    assert ledger() == ledger_before
+    assert rows_comparable(run.rows("fct_session_starts")) == before
+    assert len(run.rows("raw.sends", published=False)) == 4
+
+
+def test_replaying_takes_in_what_a_newer_version_can_read(warm: Callable[..., Pipeline]) -> None:
+    made = warm(STARTS_MAX_REJECTED_SHARE="1")
+    _put(made, "sends/1.jsonl", _send(OTHER, 1), _send(OTHER, 2, chat_link=None))
+    does_not_know_links = replace(SENDS, parse_sql=SENDS.parse_sql.replace("types[12] not in ('VARCHAR', 'NULL')", "types[12] <> 'NULL'"))
+    with patch.object(landing, "SENDS", does_not_know_links):
+        assert made.run().success
+    assert len(made.rows("fct_notifications")) == 1
+    assert made.command("replay").returncode == 0
+    assert len(made.rows("fct_notifications")) == 2
+    assert made.rows("raw.rejected_records", published=False) == []
+
+
+def test_what_has_left_the_landing_zone_is_not_taken_back(run: Pipeline) -> None:
+    before = rows_comparable(run.rows("raw.sends", published=False))
+    for path in run.landing.glob("sends/*"):
+        path.unlink()
+    replayed = run.command("replay")
+    assert replayed.returncode == 0
+    assert "No file in the landing zone has rejected records" in replayed.stdout
+    assert rows_comparable(run.rows("raw.sends", published=False)) == before
+    assert len(run.rows("raw.rejected_records", published=False)) == 4
+    shutil.rmtree(run.landing)
+    replayed = run.command("replay")
+    assert replayed.returncode == 2
+    assert "does not exist" in replayed.stderr
+    assert rows_comparable(run.rows("raw.sends", published=False)) == before
+
+
+def test_replayed_files_are_not_held_to_the_limit_on_their_own(warm: Callable[..., Pipeline]) -> None:
+    made = warm()
+    _put(made, "sends/1.jsonl", *(_send(f"55119876{number:05}", 1) for number in range(40)))
+    _put(made, "sends/2.jsonl", "not json")
+    assert made.run().success
+    assert made.command("replay").returncode == 0
+    assert len(made.rows("fct_notifications")) == 40
+
+
+def test_there_may_be_nothing_to_replay(warm: Callable[..., Pipeline]) -> None:
+    made = warm()
+    _put(made, "sends/1.jsonl", _send(OTHER, 1))
+    assert made.run().success
+    replayed = made.command("replay")
+    assert replayed.returncode == 0
+    assert "No file in the landing zone has rejected records" in replayed.stdout
+
+
+def test_exports_and_rejected_texts_are_kept_for_so_many_days(warm: Callable[..., Pipeline]) -> None:
+    made = warm(STARTS_MAX_REJECTED_SHARE="1")
+    today = datetime.now(ZoneInfo("America/Sao_Paulo"))
+    for number, age in enumerate((0, 9, 10, 11)):
+        sent_at = f"{today - timedelta(days=age):%Y-%m-%dT12:00:00-03:00}"
+        _put(made, f"sends/{number}.jsonl", _send(f"551198765000{number}", number) | {"sent_at": sent_at})
+    _put(made, "sends/bad.jsonl", "not json")
+    assert made.run().success
+    assert len(made.tsv_bytes()) == 4
+    with open_warehouse(made.settings) as warehouse:
+        warehouse.execute("update raw.rejected_records set landed_at = landed_at - interval 11 day")
+    old = made.settings.exports_dir / "on_demand" / "old.tsv"
+    old.parent.mkdir()
+    old.touch()
+    os.utime(old, (0, 0))
+
+    made.environment["STARTS_RETENTION_DAYS"] = "10"
+    assert made.run().success
+
+    assert sorted(made.tsv_bytes()) == sorted(f"sessionStartingCauses-{today - timedelta(days=age):%Y-%m-%d}.tsv" for age in (0, 9, 10))
+    assert not old.exists()
+    (rejected,) = made.rows("raw.rejected_records", published=False)
+    assert (rejected["reason"], rejected["record"]) == ("not JSON", None)
+    assert len(made.rows("fct_notifications")) == 4
+    assert made.command("rebuild").returncode == 0
+    assert len(made.tsv_bytes()) == 3
+
+
+def test_what_a_longer_retention_keeps_comes_back(warm: Callable[..., Pipeline]) -> None:
+    made = warm()
+    _put(made, "sends/1.jsonl", *(_send(OTHER, number) for number in (1, 4, 7)))
+    assert made.run().success
+    before = made.tsv_bytes()
+    assert len(before) == 3
+    made.environment["STARTS_RETENTION_DAYS"] = "1"
+    assert made.run().success
+    assert made.tsv_bytes() == {}
+    made.environment["STARTS_RETENTION_DAYS"] = "36500"
+    assert made.run().success
+    assert made.tsv_bytes() == before
+
+
+def test_docs_are_built_from_a_folder_with_any_name(tmp_path: Path) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / 'it\'s "ours" $HOME', {})
+    _put(made, "sends/1.jsonl", _send(OTHER, 1))
+
+    def docs() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "STARTS_DATA": str(made.data)}
+        command = [sys.executable, "-m", "orchestration", "docs"]
+        return subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+    too_early = docs()
+    assert (too_early.returncode, made.data.exists()) == (2, False)
+    assert "yet: run `make run` first." in too_early.stderr
+    assert made.run().success
+    built = docs()
+    assert built.returncode == 0, built.stdout
+    catalog = json.loads(Path(built.stdout.strip()).with_name("catalog.json").read_text())
+    assert "model.conversation_starts.fct_session_starts" in catalog["nodes"]

@@ -1,0 +1,165 @@
+"""A warehouse that is damaged, locked, or written by a newer DuckDB: each says what it is, at once, and what to do."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration import warehouse
+from orchestration.cli.main import main
+from orchestration.errors import StartsError
+from orchestration.landing.migrations import prepare_raw_schema
+from orchestration.settings import Settings
+from orchestration.warehouse import DamagedWarehouseError, error_in_words, open_warehouse
+from tests.damage import DAMAGES, be_of_storage_version, damage_data
+
+WAY_OUT = "Build the warehouse again from the landing zone: `python -m orchestration rebuild --from-landing`"
+HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A warehouse that is large enough to have damage anywhere, above a landing zone of one file."""
+    (tmp_path / "landing" / "sends").mkdir(parents=True)
+    made = Settings(landing=str(tmp_path / "landing"), data=tmp_path / "data")
+    made.data.mkdir()
+    with open_warehouse(made) as connection:
+        prepare_raw_schema(connection)
+        connection.execute("create table filler as select range, md5(range::varchar) as h from range(50000)")
+    return made
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_warehouse_says_so_at_once(settings: Settings, damage: str) -> None:
+    DAMAGES[damage](settings.warehouse_path)
+    started = time.monotonic()
+    with pytest.raises(DamagedWarehouseError) as raised, open_warehouse(settings):
+        pass
+    # Far below the time for which a locked file is tried again.
+    assert time.monotonic() - started < 5
+    assert str(raised.value).startswith(f"The warehouse {settings.warehouse_path} is damaged (")
+    assert WAY_OUT in str(raised.value)
+    assert "holds" not in str(raised.value)
+
+
+def test_damage_that_shows_when_it_is_read_says_so(settings: Settings) -> None:
+    damage_data(settings.warehouse_path)
+    with pytest.raises(DamagedWarehouseError, match="Corrupt database file"), open_warehouse(settings) as connection:
+        connection.execute("select max(h) from filler").fetchall()
+
+
+def test_damage_that_dbt_finds_says_so(settings: Settings) -> None:
+    text = "fct_session_starts: Runtime Error in model fct_session_starts (models/x.sql)\n  IO Error: Corrupt database file: computed 1"
+    assert isinstance(error_in_words(settings, RuntimeError(text)), DamagedWarehouseError)
+
+
+def test_damage_of_another_file_is_not_taken_for_the_warehouses(settings: Settings) -> None:
+    damaged = duckdb.IOException(f'IO Error: Could not read enough bytes from file "{settings.published_database}": attempted 1')
+    assert error_in_words(settings, damaged) is None
+
+
+def test_a_warehouse_of_a_newer_duckdb_is_no_damage(settings: Settings) -> None:
+    be_of_storage_version(settings.warehouse_path, 100)
+    with pytest.raises(StartsError, match="was written by a newer version of DuckDB than") as raised, open_warehouse(settings):
+        pass
+    assert not isinstance(raised.value, DamagedWarehouseError)
+
+
+def test_a_locked_warehouse_is_waited_for_and_then_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warehouse, "_WAIT_FOR_FILE_SECONDS", 0.5)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(settings.warehouse_path)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        started = time.monotonic()
+        with pytest.raises(StartsError, match="Another program holds"), open_warehouse(settings):
+            pass
+        assert time.monotonic() - started >= 0.5
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_file_that_was_made_only_in_part_stops_no_later_run(tmp_path: Path) -> None:
+    """As a kill or a full disk leaves it while the first run makes the file."""
+    settings = Settings(landing=str(tmp_path), data=tmp_path)
+    (tmp_path / ".warehouse.duckdb.new").write_bytes(b"half of a header")
+    # A log without its database belongs to a warehouse that was deleted, and must not be replayed into the new one.
+    (tmp_path / "warehouse.duckdb.wal").write_bytes(b"old")
+    with open_warehouse(settings) as connection:
+        connection.execute("create table t as select 1 as a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["warehouse.duckdb"]
+
+
+def rebuild_from_landing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command up to the job, which other tests run."""
+    monkeypatch.setenv("STARTS_DATA", str(settings.data))
+    monkeypatch.setenv("STARTS_LANDING", settings.landing)
+    monkeypatch.setattr("orchestration.cli.maintain.run_command", lambda _: 0)
+    return main(["rebuild", "--from-landing"])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_rebuilding_from_the_landing_zone_removes_a_damaged_warehouse_and_nothing_else(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    DAMAGES[damage](settings.warehouse_path)
+    for kept in ("erased_people.json", "exports"):
+        (settings.data / kept).touch()
+    assert rebuild_from_landing(settings, monkeypatch) == 0
+    assert sorted(path.name for path in settings.data.iterdir() if path.name != ".writer.lock") == ["erased_people.json", "exports"]
+
+
+def land(settings: Settings, landed_as: str, listed_as: str, sha256: str = "a") -> None:
+    """Write down that a content has landed, and under which name it was seen last."""
+    with open_warehouse(settings) as connection:
+        connection.execute(
+            """
+            insert into raw.landed_files by name
+            select 'sends' as feed, $name as file_name, $sha256 as content_sha256, 1 as bytes, 1 as records, 1 as landed, 0 as rejected,
+                0 as erased, 'landed' as status, now()::timestamp as landed_at, 1 as load_id, 2 as reader_version
+            """,
+            {"name": landed_as, "sha256": sha256},
+        )
+        connection.execute(
+            "insert into raw.landing_listing values ('sends', $name, 'version', $sha256)", {"name": listed_as, "sha256": sha256}
+        )
+
+
+def test_a_healthy_warehouse_is_kept_where_it_alone_has_a_files_records(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    land(settings, "sends/gone.jsonl", "sends/gone.jsonl")
+    assert rebuild_from_landing(settings, monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert "1 landed files are no longer in the landing zone, so their records would be lost: sends/gone.jsonl." in said
+    with open_warehouse(settings) as connection:
+        assert connection.execute("select count(*) from raw.landed_files").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(("landed_as", "listed_as"), [("sends/1.jsonl", "sends/1.jsonl"), ("sends/old-name.jsonl", "sends/1.jsonl")])
+def test_a_healthy_warehouse_may_go_where_the_landing_zone_has_every_file(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, landed_as: str, listed_as: str
+) -> None:
+    (Path(settings.landing) / "sends" / "1.jsonl").write_text("{}")
+    land(settings, landed_as, listed_as)
+    # What the file held before it grew.
+    land(settings, "sends/1.jsonl", "sends/1.jsonl", sha256="before")
+    assert rebuild_from_landing(settings, monkeypatch) == 0
+    assert not settings.warehouse_path.exists()
+
+
+def test_a_warehouse_of_a_newer_duckdb_is_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    be_of_storage_version(settings.warehouse_path, 100)
+    assert rebuild_from_landing(settings, monkeypatch) == 2
+    assert settings.warehouse_path.exists()
+
+
+def test_a_landing_zone_that_is_away_costs_no_warehouse(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (Path(settings.landing) / "sends").rmdir()
+    Path(settings.landing).rmdir()
+    assert rebuild_from_landing(settings, monkeypatch) == 2
+    assert settings.warehouse_path.exists()

@@ -1,0 +1,219 @@
+"""How a file is cut into records, against a reading of the same rules one character at a time."""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestration.landing import lines, streams
+from orchestration.landing.lines import MAX_RECORD_BYTES, Reading, read_lines
+
+BLANK = b" \t\r\n"
+# A record as (number of its line, text), and a long one with its beginning.
+Records = list[tuple[int, str]]
+
+
+def read(path: Path, limit: int = MAX_RECORD_BYTES) -> tuple[Records, Records]:
+    """Return the records and the long ones, and check that they are numbered one after the other."""
+    reading = Reading()
+    columns: dict[str, list] = {name: [] for name in ("record_number", "line_number", "line", "undecodable")}
+    for batch in read_lines(path, path.name, 7, reading, limit):
+        batch.validate(full=True)
+        assert set(batch["file_index"].to_pylist()) == {7}
+        for name, values in columns.items():
+            values += batch[name].to_pylist()
+    texts = [bad if line is None else line for line, bad in zip(columns["line"], columns["undecodable"], strict=True)]
+    numbers = sorted(columns["record_number"] + [record.record_number for record in reading.long_records])
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert columns["record_number"] == sorted(columns["record_number"])
+    long_records = [(record.line_number, record.beginning) for record in reading.long_records]
+    return list(zip(columns["line_number"], texts, strict=True)), long_records
+
+
+def written(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+# The rules of orchestration/landing/lines.py, one character at a time
+
+
+@dataclass
+class Piece:
+    line: int
+    text: bytes
+    start: int
+    rises: int = 0
+    opens_text: bool = False
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text)
+
+    def follows(self, other: "Piece") -> bool:
+        return self.text.startswith(b"{") and other.text.rstrip(BLANK).endswith(b"}") and not other.opens_text
+
+
+def pieces_of(content: bytes) -> list[Piece]:
+    pieces: list[Piece] = []
+    start = 0
+    for number, line in enumerate(content.split(b"\n"), 1):
+        begun, in_text, rises, last, position = 0, False, 0, b"", 0
+        cuts: list[tuple[int, int, int, bool]] = []
+        while position < len(line):
+            character = line[position : position + 1]
+            if character == b"\\" and line[position + 1 : position + 2] in (b"\\", b'"'):
+                last, position = b"\\", position + 2
+                continue
+            if character == b'"':
+                in_text = not in_text
+            elif not in_text and character == b"{" and last == b"}":
+                cuts.append((begun, position, rises, False))
+                begun, rises = position, 0
+            if not in_text:
+                rises += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(character, 0)
+            if character not in (b" ", b"\t", b"\r"):
+                last = character if not in_text else b"text"
+            position += 1
+        cuts.append((begun, len(line), rises, in_text))
+        for begin, end, rise, opens in cuts:
+            text = line[begin:end].lstrip(BLANK)
+            if text.startswith(streams.BYTE_ORDER_MARK):
+                text = text[3:].lstrip(BLANK)
+            if text:
+                pieces.append(Piece(number, text.removesuffix(b"\r"), start + end - len(text), rise, opens))
+        start += len(line) + 1
+    return pieces
+
+
+def shown(text: bytes) -> str:
+    return text.decode(errors="backslashreplace")
+
+
+def lines_by_character(content: bytes, limit: int) -> tuple[Records, Records]:
+    pieces, records, long_records, index = pieces_of(content), [], [], 0
+    while index < len(pieces):
+        head, following = pieces[index], index + 1
+        if head.text.startswith(b"{") and head.rises > 0 and not head.opens_text and len(head.text) <= limit:
+            following = end_of_value(pieces, index, limit)
+        text = content[head.start : pieces[following - 1].end]
+        if len(text) > limit:
+            long_records.append((head.line, shown(text[: min(limit, 1024)])))
+        else:
+            records.append((head.line, shown(text)))
+        index = following
+    return records, long_records
+
+
+def end_of_value(pieces: list[Piece], head: int, limit: int) -> int:
+    """Return the first piece that does not belong to a value whose first piece leaves brackets open."""
+    height, index = pieces[head].rises, head + 1
+    while index < len(pieces):
+        piece = pieces[index]
+        if piece.follows(pieces[index - 1]) or piece.opens_text or len(piece.text) > limit:
+            return head + 1
+        if piece.end - pieces[head].start > limit:
+            index += 1
+            while index < len(pieces) and not pieces[index].follows(pieces[index - 1]):
+                index += 1
+            return index
+        height += piece.rises
+        if height <= 0:
+            return index + 1
+        index += 1
+    return head + 1
+
+
+# What is cut, and what is not
+
+
+def some_value(rnd: random.Random, depth: int = 0) -> object:
+    texts = ["", "a", "}{", "} {", '"', "\\", '\\"', "é🌵", "\ufeff", "[", "]", "{", "},{", "\n", "x" * 30]
+    kind = rnd.randrange(8 if depth < 3 else 5)
+    if kind == 0:
+        return rnd.choice([None, True, 1, -2.5, 10**30])
+    if kind < 5:
+        return "".join(rnd.choices(texts, k=rnd.randrange(4)))
+    if kind == 5:
+        return [some_value(rnd, depth + 1) for _ in range(rnd.randrange(4))]
+    return some_object(rnd, depth + 1)
+
+
+def some_object(rnd: random.Random, depth: int = 0) -> dict[str, object]:
+    return {rnd.choice(["a", "b", "}{", '"', "c\\"]): some_value(rnd, depth) for _ in range(rnd.randrange(4))}
+
+
+def dumped(rnd: random.Random, value: object) -> bytes:
+    """Write a value as it may come: with or without spaces, over several lines, with or without escapes."""
+    indent = rnd.choice([None, None, 0, 1, 2, "\t"])
+    text = json.dumps(
+        value, indent=indent, ensure_ascii=rnd.random() < 0.5, separators=rnd.choice([(",", ":"), (", ", ": "), (" ,", " : ")])
+    )
+    return text.replace("\n", rnd.choice(["\n", "\r\n", "\n\n"])).encode() if indent is not None else text.encode()
+
+
+SEPARATORS = [b"", b"", b" ", b"\t", b"\n", b"\n", b"\r\n", b"\n\n \n", b" \n ", b"  \r\n" + streams.BYTE_ORDER_MARK, b" " * 70]
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("extension", ["jsonl", "ndjson", "json"])
+def test_objects_are_found_whatever_stands_between_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, extension: str) -> None:
+    rnd = random.Random(seed)
+    monkeypatch.setattr(streams, "CHUNK_BYTES", rnd.choice([1, 2, 7, 64, 1 << 20]))
+    content, expected = rnd.choice(SEPARATORS), []
+    for value in [some_object(rnd) for _ in range(rnd.randrange(1, 8))]:
+        expected.append((content.count(b"\n") + 1, value))
+        content += dumped(rnd, value) + rnd.choice(SEPARATORS)
+    records, long_records = read(written(tmp_path, f"a.{extension}", content))
+    assert [(line, json.loads(text)) for line, text in records] == expected
+    assert long_records == []
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_elements_of_arrays_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    rnd = random.Random(seed)
+    monkeypatch.setattr(streams, "CHUNK_BYTES", rnd.choice([1, 2, 7, 64, 1 << 20]))
+    monkeypatch.setattr(lines, "_STEP_BYTES", rnd.choice([3, 1 << 20]))
+    content, expected, blank = b"", [], [b"", b"", b" ", b"\n", b"\r\n\t"]
+    for _ in range(rnd.randrange(1, 4)):
+        elements = [some_value(rnd) for _ in range(rnd.randrange(5))]
+        content += rnd.choice(blank) + b"["
+        for index, element in enumerate(elements):
+            content += rnd.choice(blank)
+            expected.append((content.count(b"\n") + 1, element))
+            content += dumped(rnd, element) + rnd.choice(blank) + (b"," if index < len(elements) - 1 else b"")
+        content += rnd.choice(blank) + b"]" + rnd.choice(blank)
+    if rnd.random() < 0.5:
+        expected.append((content.count(b"\n") + 1, {"last": 1}))
+        content += b'{"last": 1}'
+    records, _ = read(written(tmp_path, "a.json", content))
+    assert [(line, json.loads(text)) for line, text in records] == expected
+
+
+def damaged(rnd: random.Random, content: bytes) -> bytes:
+    for _ in range(rnd.randrange(4)):
+        place = rnd.randrange(len(content) + 1)
+        junk = [b"", b"\n", b'"', b"{", b"}", b"[", b"]", b"}{", b"\\", b"garbage", b"\xff", b"\0", b" " * 80, b"\n{\n", b'{"a":\n']
+        content = content[:place] + rnd.choice(junk) + content[place + rnd.choice([0, 0, 1, 5, 40]) :]
+    return content
+
+
+@pytest.mark.parametrize("limit", [20, 100, 10_000])
+@pytest.mark.parametrize("seed", range(300))
+def test_damaged_files_are_cut_by_the_rules_whatever_the_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, limit: int
+) -> None:
+    rnd = random.Random(seed)
+    content = b"".join(dumped(rnd, some_object(rnd)) + rnd.choice(SEPARATORS) for _ in range(rnd.randrange(1, 8)))
+    content = damaged(rnd, content).removeprefix(streams.BYTE_ORDER_MARK)
+    if limit < 10_000:
+        # After a long record a mark is known by its three bytes, which chunks must not part.
+        content = content.replace(streams.BYTE_ORDER_MARK, b"")
+    path = written(tmp_path, "a.jsonl", content)
+    expected = lines_by_character(content, limit)
+    for chunk in (1, 5, 33, 1 << 20):
+        monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
+        assert read(path, limit) == expected, (chunk, content)

@@ -1,0 +1,224 @@
+"""The look-ups as files: complete, readable in three languages, safe to load, and in the documented order."""
+
+import csv
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestration.settings import PROJECT_ROOT
+
+LOOKUPS = PROJECT_ROOT / "seeds" / "lookups"
+LABELS = ("label_en", "label_pt", "label_es")
+
+# Contract, section 4.8.
+GROUPS = {"recipient", "meta_limit", "opt_out", "quality", "template", "rate", "billing", "account", "technical", "unknown"}
+ACTIONS = {"retry", "wait_24h", "never", "fix_template", "fix_account", "none"}
+
+# What can be done must fit the kind of problem: `never` after an opt-out, `fix_account` for a missing payment method.
+ACTIONS_OF_GROUP = {
+    "recipient": {"never", "none", "fix_template", "fix_account"},
+    "meta_limit": {"wait_24h", "none"},
+    "opt_out": {"never"},
+    "quality": {"fix_template", "fix_account"},
+    "template": {"fix_template", "fix_account", "retry"},
+    "rate": {"retry"},
+    "billing": {"fix_account"},
+    "account": {"fix_account", "retry", "none"},
+    "technical": {"retry", "fix_template", "none"},
+    "unknown": {"none"},
+}
+
+# The codes on Meta's list as of September 2026, by the headings of that page:
+# https://developers.facebook.com/documentation/business-messaging/whatsapp/support/error-codes
+CODES_OF_META = {
+    "authorization": [0, 3, 10, 190, *range(200, 300)],
+    "integrity": [368, 130497, 131031],
+    "template creation": [2388039, 2388040, 2388047, 2388072, 2388073, 2388293, 2388299],
+    "send template": [2388019],
+    "phone migration": [2388012, 2388091, 2388093, 2388103, 2494100],
+    "template insights": [200005, 200006, 200007],
+    "synchronization": [2593107, 2593108],
+    "throttling": [4, 80007, 130429, 131048, 131056, 133016, 131064],
+    "other": [
+        *(1, 2, 33, 100, 130403, 130472, 131000, 131005, 131008, 131009, 131016, 131021, 131026, 131037, 131042, 131045, 131047),
+        *(131049, 131050, 131051, 131052, 131053, 131057, 131063, 132000, 132001, 132005, 132007, 132012, 132015, 132016, 132068),
+        *(132069, 133000, 133004, 133005, 133006, 133008, 133009, 133010, 133015, 134011, 135000),
+    ],
+    "marketing messages": [131055, 132018, 134100, 134101, 134102, 1752041],
+    # On the list until late 2025.
+    "earlier": [2388001, 2593079, 2593085],
+    # On other pages of Meta: user ids, maximum price, identity check, call permissions, lists, test numbers, coexistence.
+    "other pages": [104, 131030, 131044, 131058, 131059, 131060, 131061, 131062, 132008, 134103, 137000],
+    "calls": [138000, 138009, 138013, 138014, 138017],
+}
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (LOOKUPS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def _by_code() -> dict[str, dict[str, str]]:
+    return {row["failure_code"]: row for row in _rows("failure_reasons")}
+
+
+SEEDS: dict[str, dict[str, Any]] = {
+    seed["name"]: seed for seed in yaml.safe_load((LOOKUPS / "lookups.yml").read_text(encoding="utf-8"))["seeds"]
+}
+
+
+def _accepted_values(seed: str, column: str) -> set[str]:
+    described = next(one for one in SEEDS[seed]["columns"] if one["name"] == column)
+    accepted = [test["accepted_values"] for test in described["data_tests"] if "accepted_values" in test]
+    return set(accepted[0]["arguments"]["values"])
+
+
+def test_every_lookup_is_described() -> None:
+    assert set(SEEDS) == {path.stem for path in LOOKUPS.glob("*.csv")}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_columns_have_a_description_and_a_type(name: str) -> None:
+    header = (LOOKUPS / f"{name}.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert [column["name"] for column in SEEDS[name]["columns"]] == header
+    assert all(column["description"].strip() for column in SEEDS[name]["columns"])
+    assert list(SEEDS[name]["config"]["column_types"]) == header
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_cells_are_safe_to_load(name: str) -> None:
+    content = (LOOKUPS / f"{name}.csv").read_bytes()
+    assert b"\r" not in content
+    assert content.endswith(b"\n")
+    assert not content.startswith(b"\xef\xbb\xbf")
+    for row in _rows(name):
+        assert None not in row, f"too many cells: {row}"
+        for cell in row.values():
+            assert cell is not None, f"too few cells: {row}"
+            # Some adapters of dbt paste a cell between quotation marks, and dbt reads `null` as no value.
+            assert not re.search(r"""['’‘`´"\\]""", cell), cell
+            assert cell == " ".join(cell.split()), cell
+            assert cell.lower() != "null", row
+
+
+def test_failure_codes_are_sorted_by_number_and_unique() -> None:
+    *codes, last = [row["failure_code"] for row in _rows("failure_reasons")]
+    assert last == "unknown"
+    assert codes == [str(number) for number in sorted({int(code) for code in codes})]
+
+
+@pytest.mark.parametrize(("name", "column"), [("inbound_message_types", "message_type"), ("starting_causes", "starting_cause")])
+def test_keys_are_sorted_and_unique_whatever_their_case(name: str, column: str) -> None:
+    keys = [row[column] for row in _rows(name)]
+    assert keys == sorted(keys, key=str.lower)
+    assert len({key.lower() for key in keys}) == len(keys)
+
+
+@pytest.mark.parametrize("heading", CODES_OF_META)
+def test_every_code_of_meta_is_there(heading: str) -> None:
+    assert {str(code) for code in CODES_OF_META[heading]} - set(_by_code()) == set()
+
+
+def test_no_code_is_there_without_a_source() -> None:
+    sourced = {str(code) for codes in CODES_OF_META.values() for code in codes}
+    assert set(_by_code()) - sourced == {"unknown"}
+
+
+def test_groups_and_actions_are_those_of_the_contract() -> None:
+    assert _accepted_values("failure_reasons", "failure_group") == GROUPS
+    assert _accepted_values("failure_reasons", "failure_action") == ACTIONS
+    rows = _rows("failure_reasons")
+    assert {row["failure_group"] for row in rows} == GROUPS
+    assert {row["failure_action"] for row in rows} == ACTIONS
+
+
+@pytest.mark.parametrize(("column", "values"), [("failure_group", GROUPS), ("failure_action", ACTIONS)])
+def test_groups_and_actions_are_defined_in_words(column: str, values: set[str]) -> None:
+    described = next(one for one in SEEDS["failure_reasons"]["columns"] if one["name"] == column)
+    assert {value for value in values if f"`{value}`: " in described["description"]} == values
+
+
+def test_every_action_fits_its_group() -> None:
+    found: dict[str, set[str]] = {}
+    for row in _rows("failure_reasons"):
+        found.setdefault(row["failure_group"], set()).add(row["failure_action"])
+    assert found == ACTIONS_OF_GROUP
+
+
+@pytest.mark.parametrize(
+    ("code", "group", "action"),
+    [
+        ("131049", "meta_limit", "wait_24h"),  # An earlier attempt fails too and hurts the account.
+        ("131050", "opt_out", "never"),
+        ("130403", "recipient", "never"),
+        ("131026", "recipient", "never"),
+        ("131056", "rate", "retry"),
+        ("131000", "technical", "retry"),
+        ("131042", "billing", "fix_account"),
+        ("132015", "quality", "fix_template"),
+        ("134101", "template", "retry"),
+        ("unknown", "unknown", "none"),
+    ],
+)
+def test_what_meta_says_of_the_usual_codes(code: str, group: str, action: str) -> None:
+    row = _by_code()[code]
+    assert (row["failure_group"], row["failure_action"]) == (group, action)
+
+
+def test_labels_are_short_texts_in_three_languages() -> None:
+    for row in _rows("failure_reasons"):
+        texts = [row[label] for label in LABELS]
+        assert len(set(texts)) == len(LABELS), row
+        for text in texts:
+            assert 10 <= len(text) <= 80, text
+            assert text[0].isupper(), text
+            assert text[-1] not in ".!:;,", text
+            assert row["failure_code"] not in text.split(), row
+
+
+def test_the_same_label_means_the_same_in_every_column() -> None:
+    for label in LABELS:
+        meanings: dict[str, set[tuple[str, ...]]] = {}
+        for row in _rows("failure_reasons"):
+            meanings.setdefault(row[label], set()).add(tuple(row[column] for column in ("failure_group", "failure_action", *LABELS)))
+        assert {text: found for text, found in meanings.items() if len(found) > 1} == {}
+
+
+def test_which_inbound_messages_are_activity_and_which_are_answers() -> None:
+    # Contract, section 4.3.
+    found = {row["message_type"]: (row["activity"], row["answer"]) for row in _rows("inbound_message_types")}
+    assert {kind: use for kind, use in found.items() if use != ("always", "always")} == {
+        "edit": ("never", "never"),
+        "reaction": ("with_emoji", "with_emoji"),
+        "request_welcome": ("with_referral", "never"),
+        "revoke": ("never", "never"),
+        "system": ("never", "never"),
+    }
+    assert set(found) >= {
+        *(
+            "audio",
+            "button",
+            "contacts",
+            "document",
+            "image",
+            "interactive",
+            "location",
+            "order",
+            "sticker",
+            "text",
+            "unsupported",
+            "video",
+        ),
+    }
+    for column in ("activity", "answer"):
+        assert _accepted_values("inbound_message_types", column) == {"always", "never", "with_referral", "with_emoji"}
+
+
+def test_starting_causes_mean_the_origins_of_the_contract() -> None:
+    # Contract, section 4.4: the first four are the report's, and every origin has a cause.
+    causes = {row["starting_cause"]: row["origin"] for row in _rows("starting_causes")}
+    assert causes["Referral"] == "referred_campaign"
+    assert (causes["WhatsAppTemplate"], causes["Organic"]) == ("whatsapp_template", "organic")
+    assert set(causes.values()) == _accepted_values("starting_causes", "origin")

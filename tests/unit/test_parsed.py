@@ -1,0 +1,131 @@
+"""The project parsed once: for every data folder, again after a change, and never half."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.settings import Settings
+from orchestration.transform import parsed
+from orchestration.transform.invocation import DbtError
+from orchestration.transform.parsed import ParsedProject, parsed_project
+
+
+@pytest.fixture
+def parses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Keep parsed projects below the test's folder, and return a list with an entry for each time that dbt parses."""
+    of_session = parsed_project(Settings())
+    times: list[str] = []
+
+    def parse(_settings: Settings, arguments: list[str], *_: Any) -> None:
+        """Put there what dbt writes: it takes a second, and another test looks at what it writes."""
+        times.append(arguments[0])
+        target = Path(arguments[arguments.index("--target-path") + 1])
+        for name in ("manifest.json", "partial_parse.msgpack"):
+            shutil.copy(of_session.folder / name, target)
+
+    monkeypatch.setattr(parsed, "_SHARED_FOLDER", tmp_path / "project" / "parsed")
+    monkeypatch.setattr(parsed, "invoke", parse)
+    return times
+
+
+def test_dbt_runs_on_what_it_has_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsed, "_SHARED_FOLDER", tmp_path / "parsed")
+    project = parsed_project(Settings(data=tmp_path / "data"))
+    assert project.folder.parent == tmp_path / "parsed"
+    assert [path.name for path in (tmp_path / "parsed").iterdir()] == [project.folder.name]
+    assert set(project.manifest().nodes) == set(project.json["nodes"])
+    # A run writes into its manifest; the next one must not see that.
+    assert project.manifest() is not project.manifest()
+
+
+def test_another_data_folder_parses_nothing(parses: list[str], tmp_path: Path) -> None:
+    first = parsed_project(Settings(data=tmp_path / "a"))
+    assert parsed_project(Settings(data=tmp_path / "b")) == first
+    assert parses == ["parse"]
+
+
+@pytest.mark.parametrize("change", ["project", "profile", "variable", "target", "dbt"])
+def test_what_parsing_reads_parses_again_when_it_changes(
+    parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    before = parsed_project(Settings(data=tmp_path))
+    settings = Settings(data=tmp_path, report_timezone="Asia/Tokyo" if change == "variable" else "America/Sao_Paulo")
+    if change == "project":
+        monkeypatch.setattr(parsed, "definition_sha256", lambda _: "another")
+    elif change == "profile":
+        (tmp_path / "profiles.yml").write_text("another")
+        monkeypatch.setattr(parsed, "DBT_PROJECT_DIR", tmp_path)
+    elif change == "target":
+        monkeypatch.setenv("STARTS_DBT_TARGET", "published")
+    elif change == "dbt":
+        monkeypatch.setattr(parsed, "_dbt_version", lambda: "another")
+    after = parsed_project(settings)
+    assert after.folder != before.folder
+    assert parsed_project(settings) == after
+    assert len(parses) == 2
+
+
+def test_a_project_that_cannot_be_written_to_keeps_it_below_the_data_folder(
+    parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(parsed, "_SHARED_FOLDER", tmp_path / "file" / "parsed")
+    for _ in range(2):
+        assert parsed_project(Settings(data=tmp_path / "data")).folder.is_relative_to(tmp_path / "data")
+    assert parses == ["parse"]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "partial_parse.msgpack", "sha256"])
+@pytest.mark.parametrize("damage", ["cut short", "missing"])
+def test_a_damaged_one_is_parsed_again(parses: list[str], tmp_path: Path, name: str, damage: str) -> None:
+    settings = Settings(data=tmp_path)
+    path = parsed_project(settings).folder / name
+    whole = path.read_bytes()
+    path.unlink()
+    if damage == "cut short":
+        path.write_bytes(whole[:-1])
+    again = parsed_project(settings)
+    assert (again.folder / name).read_bytes() == whole
+    assert parses == ["parse"] * 2
+
+
+def test_of_two_processes_at_once_the_second_leaves_what_the_first_has_parsed(
+    parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, invoke, by_the_other = Settings(data=tmp_path), parsed.invoke, []
+
+    def parse_while_another_does(*arguments: Any) -> None:
+        invoke(*arguments)
+        if not by_the_other:
+            by_the_other.append(None)
+            by_the_other[0] = parsed_project(settings).json_path.stat().st_ino
+
+    monkeypatch.setattr(parsed, "invoke", parse_while_another_does)
+    project = parsed_project(settings)
+    assert parses == ["parse"] * 2
+    assert project.json_path.stat().st_ino == by_the_other[0]
+    assert list(project.folder.parent.iterdir()) == [project.folder]
+
+
+def test_a_parse_that_fails_leaves_nothing_behind(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise DbtError("no model of that name")
+
+    monkeypatch.setattr(parsed, "invoke", fail)
+    with pytest.raises(DbtError, match="no model"):
+        parsed_project(Settings(data=tmp_path))
+    assert list((tmp_path / "project" / "parsed").iterdir()) == []
+
+
+def test_the_ones_used_longest_ago_are_deleted(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(version: int) -> ParsedProject:
+        monkeypatch.setattr(parsed, "_dbt_version", lambda: str(version))
+        return parsed_project(Settings(data=tmp_path))
+
+    first, second, *_ = [parse(version) for version in range(parsed._KEPT)]
+    assert parse(0) == first
+    parse(parsed._KEPT)
+    assert (first.folder.exists(), second.folder.exists()) == (True, False)
+    assert len(parses) == parsed._KEPT + 1
