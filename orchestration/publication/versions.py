@@ -204,6 +204,9 @@ def _point(link: Path, target: str) -> bool:
         if error.errno not in _NO_LINKS:
             raise
         return False
+    if link.is_dir() and not link.is_symlink():
+        # A backup that follows links has put a folder in its place.
+        shutil.rmtree(link)
     draft.replace(link)
     sync_folder(link.parent)
     return True
