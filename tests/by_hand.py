@@ -27,9 +27,7 @@ class DbtRun:
         return lines[1].strip() if refused else None
 
 
-def dbt_by_hand(
-    run: Pipeline, *arguments: str, project: Path = DBT_PROJECT_DIR, on_event: Callable[[Any], None] | None = None
-) -> DbtRun:
+def dbt_by_hand(run: Pipeline, *arguments: str, project: Path = DBT_PROJECT_DIR, on_event: Callable[[Any], None] | None = None) -> DbtRun:
     """Run a dbt command in this process, on the project as it was parsed before; another `project` is parsed first."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner

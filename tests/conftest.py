@@ -75,7 +75,7 @@ def warm(pipeline: Callable[..., Pipeline], empty_build: Path) -> Callable[..., 
 
     def make(name: str = "run", landing: Path | None = None, **environment: str) -> Pipeline:
         made = pipeline(name, landing, **environment)
-        shutil.copytree(empty_build, made.data, ignore=shutil.ignore_patterns(".dbt"))
+        shutil.copytree(empty_build, made.data, symlinks=True, ignore=shutil.ignore_patterns(".dbt"))
         return made
 
     return make
@@ -89,7 +89,7 @@ def sample(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path_
         assert Pipeline(SAMPLE_LOGS, folder / "data", {}).run().success
 
     data = tmp_path_factory.mktemp("sample") / "data"
-    shutil.copytree(made_once("sample", build) / "data", data)
+    shutil.copytree(made_once("sample", build) / "data", data, symlinks=True)
     return Pipeline(SAMPLE_LOGS, data, {})
 
 

@@ -104,7 +104,7 @@ def two_contacts(made_once: Callable[[str, Callable[[Path], object]], Path]) -> 
 
 @pytest.fixture
 def run(two_contacts: Path, tmp_path: Path) -> Pipeline:
-    shutil.copytree(two_contacts, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(two_contacts, tmp_path, symlinks=True, dirs_exist_ok=True)
     return Pipeline(tmp_path / "landing", tmp_path / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
 
 

@@ -54,7 +54,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> list[Settings]:
     write_files(run.landing, "botmaker/sessions", "1.jsonl", [_session_telling_of_one_message(hour) for hour in (10, 20)])
     run.environment = {"STARTS_MAX_REJECTED_SHARE": "1"}
     assert run.run().success
-    shutil.copytree(run.data, folder / "first")
+    shutil.copytree(run.data, folder / "first", symlinks=True)
     late = {
         "message_id": "late",
         "sent_at": 1791500000,
