@@ -78,11 +78,6 @@ class FileMode(StrEnum):
     def umask(self) -> int:
         return 0o077 if self is FileMode.PRIVATE else 0o007
 
-    @property
-    def rights(self) -> int:
-        """The rights of a new file, for what does not follow the umask."""
-        return 0o666 & ~self.umask
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -41,7 +41,7 @@ def writer_lock(settings: Settings) -> Iterator[None]:
     The lock is the operating system's (flock), so a killed run never leaves it behind.
     """
     prepare_data_folder(settings)
-    lock = FileLock(settings.lock_path, timeout=0, mode=settings.files_mode.rights)
+    lock = FileLock(settings.lock_path, timeout=0)
     try:
         lock.acquire()
     except Timeout:

@@ -24,7 +24,7 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
     home = prepare_home(settings)
     try:
         # Two processes that create the databases at once fail half way: both find none, and both create the tables.
-        with _lock(home, settings):
+        with _lock(home):
             instance = DagsterInstance.from_config(str(home))
     except DagsterError as error:
         raise StartsError(f"Dagster cannot be started from {home}: {error}. Correct its dagster.yaml, or unset DAGSTER_HOME.") from error
@@ -55,6 +55,6 @@ def _template() -> str:
     return _TEMPLATE.read_text(encoding="utf-8")
 
 
-def _lock(home: Path, settings: Settings) -> FileLock | nullcontext[None]:
+def _lock(home: Path) -> FileLock | nullcontext[None]:
     # A home that cannot be written to keeps its databases elsewhere, as that of deploy/ does.
-    return FileLock(home / ".opening.lock", mode=settings.files_mode.rights) if os.access(home, os.W_OK) else nullcontext()
+    return FileLock(home / ".opening.lock") if os.access(home, os.W_OK) else nullcontext()

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from orchestration.errors import StartsError
 from orchestration.exports.filters import ExportSelection
 from orchestration.exports.tsv import Layout, prepare_cells, write_tsv
-from orchestration.files import explained_disk_errors, make_folder, put_in_place, restrict_file
+from orchestration.files import make_folder, put_in_place, restrict_file
 from orchestration.publication.masking import masking_fingerprint
 from orchestration.publication.published import check_contacts, open_published
 from orchestration.publication.versions import current_version
@@ -25,7 +25,7 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
     usual_language = Language.ES if layout is Layout.BOTMAKER else settings.language
     language = Language(selection.language) if selection.language else usual_language
     condition, values = selection.condition()
-    with explained_disk_errors(f"Exporting to {folder}"), open_published(settings) as published:
+    with open_published(settings) as published:
         check_contacts(published, settings)
         selection.check_known(published)
         make_folder(settings.exports_dir, settings)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.errors import StartsError
-from orchestration.files import copy_file, explained_disk_errors, is_disk_full, quoted, restrict_file, sync_file
+from orchestration.errors import StartsError, in_words
+from orchestration.files import copy_file, quoted, restrict_file, sync_file
 from orchestration.publication.differences import days_that_differ, parquet_that_differs
 from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart
 from orchestration.publication.masking import prepare_masking, published_rows
@@ -72,22 +72,22 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
 
     Sizes and times of the published files are checked in any case; with `thorough` also every row, against the marts.
     """
-    with explained_disk_errors(f"Publishing to {settings.published_dir}"):
-        recover_publication(settings)
-        source = source_of(settings, build)
-        version = current_version(settings)
-        work = _work(warehouse, settings, version, source, thorough)
-        if work.is_nothing:
-            assert version is not None
-            assert version.record is not None
-            return Publication(changed=False, rows=version.record.rows, days_replaced=[])
-        try:
-            return _publish_version(warehouse, settings, build, source, work)
-        except duckdb.Error as error:
-            if work.base is None or is_disk_full(error):
-                raise
-            # What lies there is damaged somewhere inside: nothing of it is worth building upon.
-            return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
+    recover_publication(settings)
+    source = source_of(settings, build)
+    version = current_version(settings)
+    work = _work(warehouse, settings, version, source, thorough)
+    if work.is_nothing:
+        assert version is not None
+        assert version.record is not None
+        return Publication(changed=False, rows=version.record.rows, days_replaced=[])
+    try:
+        return _publish_version(warehouse, settings, build, source, work)
+    except duckdb.Error as error:
+        # A full disk stays full.
+        if work.base is None or in_words(error) is not None:
+            raise
+        # What lies there is damaged somewhere inside: nothing of it is worth building upon.
+        return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
 
 
 def _everything(damaged: list[str]) -> _Work:

@@ -139,6 +139,8 @@ def recover_publication(settings: Settings) -> None:
         _record_path(settings, version.number).unlink(missing_ok=True)
     elif version is not None and version.record is not None:
         _enter(settings, version)
+        for name in version.intact_files():
+            restrict_file(version.folder / name, settings, read_only=True)
     number, record = (version.number, version.record) if version else (0, None)
     _remove_others(settings, number, record)
     previous = _previous(settings, number, record)

@@ -19,7 +19,7 @@ from orchestration.publication import parquet, versions
 from orchestration.publication.publish import Publication, publish
 from orchestration.publication.published import open_published
 from orchestration.publication.versions import current_version, recover_publication
-from orchestration.settings import PROJECT_ROOT, Contacts, Settings
+from orchestration.settings import PROJECT_ROOT, Contacts, FileMode, Settings
 from orchestration.transform.builds import MARTS, FinishedBuild
 from orchestration.warehouse import open_warehouse
 from tests.marts import FACT_COLUMNS, Warehouse, settings_of, start
@@ -351,7 +351,7 @@ def test_nothing_is_kept_that_must_not_be_read_any_more(tmp_path: Path, why: str
     made.build_and_publish(BUILDS)
     if why == "erased":
         with open_warehouse(made.settings) as connection:
-            connection.execute("update raw.builds set started_at = started_at - interval 1 microsecond")
+            connection.execute("update state.builds set started_at = started_at - interval 1 microsecond")
     else:
         made.settings = settings_of(tmp_path, contacts=Contacts.MASKED, mask_key="another")
     made.build_and_publish({NOVEMBER: []})
@@ -371,13 +371,15 @@ def modes(folder: Path) -> dict[str, set[int]]:
 
 def test_published_files_are_read_only_and_private_to_the_user_or_the_group(site: Site) -> None:
     assert modes(site.settings.published_dir) == {"file": {0o400}, "folder": {0o700}}
-    object.__setattr__(site.settings, "files_mode", "group")
-    site.settings.published_dir.chmod(0o2700)
-    site.build_and_publish({day: [start(day.month, day)] for day in BUILDS})
-    found = modes(site.settings.published_dir)
-    assert found["file"] <= {0o440, 0o400}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (site.settings.published_dir / "parquet").resolve().rglob("*.parquet")} == {0o440}
     # The bit that gives new files the folder's group stays.
+    site.settings.published_dir.chmod(0o2700)
+    site.settings = settings_of(site.settings.data.parent, files_mode=FileMode.GROUP)
+    site.publish(site.warehouse.build({}))
+    assert modes(site.settings.published_dir)["file"] == {0o440}
+    assert stat.S_IMODE(site.settings.published_dir.stat().st_mode) == 0o2700
+    site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
+    assert modes(site.settings.published_dir)["file"] == {0o440}
+    assert modes((site.settings.published_dir / "parquet").resolve().parent)["folder"] == {0o750}
     assert stat.S_IMODE(site.settings.published_dir.stat().st_mode) == 0o2750
 
 
@@ -454,13 +456,13 @@ def test_a_pointer_to_no_version_is_nothing_published(site: Site, pointer: bytes
     site.assert_is_published()
 
 
-def test_a_full_disk_is_explained(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_what_was_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     before = site.months()
     monkeypatch.setattr(versions, "_write_record", full)
-    with pytest.raises(StartsError, match="No space left on device"):
+    with pytest.raises(StartsError, match="No space is left on the disk"):
         site.build_and_publish({NOVEMBER: []})
     monkeypatch.undo()
     assert site.months() == before

@@ -61,14 +61,8 @@ def _specs(feed: Feed) -> list[AssetSpec]:
 def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Feed) -> Iterator[MaterializeResult]:
     with warehouse.open() as connection:
         zone = LandingZone(warehouse.settings.landing, FEED_NAMES)
-        report = land_feed(
-            connection,
-            zone,
-            feed,
-            ErasedPeople.load(warehouse.settings.data),
-            reread=warehouse.settings.reread,
-            max_record_bytes=warehouse.settings.max_record_bytes,
-        )
+        settings, erased = warehouse.settings, ErasedPeople.load(warehouse.settings.data)
+        report = land_feed(connection, zone, feed, erased, reread=settings.reread, max_record_bytes=settings.max_record_bytes)
         ledger.write_passed_over(connection, feed.name, report.passed_over)
         _log(context, report)
         for table in feed.tables:
