@@ -70,7 +70,7 @@ class Pipeline:
         out, error = StringIO(), StringIO()
         with (
             patch.dict(os.environ, self.variables),
-            patch.object(DagsterInstance, "get", _new_instance),
+            patch.object(DagsterInstance, "from_config", lambda _: _new_instance()),
             redirect_stdout(out),
             redirect_stderr(error),
         ):

@@ -352,3 +352,23 @@ def test_a_reader_that_holds_the_old_file_does_not_stop_the_next_publication(pip
         assert run.run().success
         assert reader.execute("select count(*) from fct_session_starts").fetchone() == (1,)
     assert len(run.rows("fct_session_starts")) == 2
+
+
+def test_a_backfill_writes_lost_and_damaged_days_again(warm: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestration.definitions import defs
+
+    run = warm()
+    for name, value in run.variables.items():
+        monkeypatch.setenv(name, value)
+    write_files(run.landing, "sends", "1.jsonl", [send(sent_at="2026-10-01T12:00:00Z")])
+    assert run.run().success
+    (tsv,) = run.tsv_bytes().values()
+    path = next(run.settings.exports_dir.glob("*.tsv"))
+    path.write_bytes(b"damaged")
+    job = defs.resolve_job_def("export_days")
+    days = {"dagster/asset_partition_range_start": "2026-09-30", "dagster/asset_partition_range_end": "2026-10-02"}
+    assert job.execute_in_process(tags=days).success
+    assert path.read_bytes() == tsv
+    path.unlink()
+    assert job.execute_in_process(partition_key="2026-10-01").success
+    assert path.read_bytes() == tsv

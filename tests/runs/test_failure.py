@@ -44,6 +44,23 @@ def damage_inside(pipeline: Pipeline) -> None:
             file.write(b"x" * 1000)
 
 
+@pytest.fixture
+def landed(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Callable[..., Pipeline]) -> Callable[[str, int], Pipeline]:
+    """Return a maker of pipelines that have published so many good sends, from `sends/1.jsonl`."""
+
+    def make(name: str = "run", count: int = 30) -> Pipeline:
+        def build(folder: Path) -> None:
+            run = Pipeline(folder / "landing", folder / "data", {})
+            write_files(run.landing, "sends", "1.jsonl", good_sends(count))
+            assert run.run().success
+
+        made = pipeline(name)
+        shutil.copytree(made_once(f"{count}_good_sends", build), made.data.parent, symlinks=True, dirs_exist_ok=True)
+        return made
+
+    return make
+
+
 def test_an_empty_landing_zone_publishes_empty_marts(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     assert run.run().success
@@ -51,10 +68,8 @@ def test_an_empty_landing_zone_publishes_empty_marts(pipeline: Callable[..., Pip
     assert run.tsv_bytes() == {}
 
 
-def test_a_second_run_at_the_same_time_changes_nothing(warm: Callable[..., Pipeline]) -> None:
-    run = warm()
-    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
-    assert run.run().success
+def test_a_second_run_at_the_same_time_changes_nothing(landed: Callable[..., Pipeline]) -> None:
+    run = landed()
     before = published_bytes(run)
     write_files(run.landing, "sends", "2.jsonl", good_sends(9))
     with FileLock(run.settings.lock_path):
@@ -83,10 +98,8 @@ def test_a_surprise_shows_its_traceback_once(
     assert said.endswith("conversation_starts failed: RuntimeError: the moon is full\n")
 
 
-def test_nothing_new_changes_no_byte(warm: Callable[..., Pipeline]) -> None:
-    run = warm()
-    write_files(run.landing, "sends", "1.jsonl", good_sends(30))
-    assert run.run().success
+def test_nothing_new_changes_no_byte(landed: Callable[..., Pipeline]) -> None:
+    run = landed()
     before = published_bytes(run)
     # The same content under another name is nothing new either.
     write_files(run.landing, "sends", "copy-of-1.jsonl", good_sends(30))
@@ -94,10 +107,8 @@ def test_nothing_new_changes_no_byte(warm: Callable[..., Pipeline]) -> None:
     assert published_bytes(run) == before
 
 
-def test_a_new_day_leaves_the_other_days_files_alone(warm: Callable[..., Pipeline]) -> None:
-    run = warm()
-    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
-    assert run.run().success
+def test_a_new_day_leaves_the_other_days_files_alone(landed: Callable[..., Pipeline]) -> None:
+    run = landed()
     (old_file,) = run.settings.exports_dir.glob("*.tsv")
     old_stamp = old_file.stat().st_mtime_ns
     write_files(
@@ -108,11 +119,9 @@ def test_a_new_day_leaves_the_other_days_files_alone(warm: Callable[..., Pipelin
     assert old_file.stat().st_mtime_ns == old_stamp
 
 
-def test_a_warehouse_made_anew_is_not_taken_for_the_old_one(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
-    old = write_files(run.landing, "sends", "1.jsonl", good_sends(3))
-    assert run.run().success
-    old.unlink()
+def test_a_warehouse_made_anew_is_not_taken_for_the_old_one(landed: Callable[..., Pipeline]) -> None:
+    run = landed()
+    (run.landing / "sends" / "1.jsonl").unlink()
     write_files(run.landing, "sends", "2.jsonl", good_sends(1))
     run.settings.warehouse_path.unlink()
     assert run.run().success
@@ -120,10 +129,8 @@ def test_a_warehouse_made_anew_is_not_taken_for_the_old_one(pipeline: Callable[.
     assert next(iter(run.tsv_bytes().values())).count(b"\n") == 2
 
 
-def test_too_many_rejected_records_block_publication_until_the_file_is_mended(warm: Callable[..., Pipeline]) -> None:
-    run = warm()
-    write_files(run.landing, "sends", "1.jsonl", good_sends(30))
-    assert run.run().success
+def test_too_many_rejected_records_block_publication_until_the_file_is_mended(landed: Callable[..., Pipeline]) -> None:
+    run = landed()
     before = published_bytes(run)
     bad = write_files(run.landing, "sends", "2.jsonl", [*[GOOD_SEND % (n, n) for n in range(50, 60)], b"garbage"])
     first, again = run.command(), run.command()
@@ -148,11 +155,8 @@ def test_a_file_that_comes_again_as_bad_as_before_is_judged_by_what_it_holds_now
     assert [(row["records"], row["rejected"]) for row in ledger] == [(31, 1), (31, 1)]
 
 
-def test_a_published_file_that_is_damaged_inside_is_written_anew(warm: Callable[..., Pipeline]) -> None:
-    run, untouched = warm("damaged"), warm("untouched")
-    for each in (run, untouched):
-        write_files(each.landing, "sends", "1.jsonl", good_sends(3000))
-    assert run.run().success
+def test_a_published_file_that_is_damaged_inside_is_written_anew(landed: Callable[..., Pipeline]) -> None:
+    run, untouched = landed("damaged", 3000), landed("untouched", 3000)
     damage_inside(run)
     # Another day, so that the damaged rows would be kept as they are.
     next_day = [line.replace(b"wamid.", b"next.").replace(b"1791000000", b"1791259200") for line in good_sends(3)]
@@ -164,10 +168,8 @@ def test_a_published_file_that_is_damaged_inside_is_written_anew(warm: Callable[
     assert run.tsv_bytes() == untouched.tsv_bytes()
 
 
-def test_an_export_of_a_damaged_published_file_says_what_to_do(warm: Callable[..., Pipeline]) -> None:
-    run = warm()
-    write_files(run.landing, "sends", "1.jsonl", good_sends(3000))
-    assert run.run().success
+def test_an_export_of_a_damaged_published_file_says_what_to_do(landed: Callable[..., Pipeline]) -> None:
+    run = landed(count=3000)
     damage_inside(run)
     for tsv in run.settings.exports_dir.glob("*.tsv"):
         tsv.unlink()
@@ -198,10 +200,8 @@ def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(warm:
     assert len(run.rows("fct_notifications")) == 500
 
 
-def test_a_failed_check_blocks_publication(warm: Callable[..., Pipeline]) -> None:
-    run = warm()
-    write_files(run.landing, "sends", "1.jsonl", good_sends(3))
-    assert run.run().success
+def test_a_failed_check_blocks_publication(landed: Callable[..., Pipeline]) -> None:
+    run = landed()
     before = published_bytes(run)
     # An inbound message with the id of a send that starts another session: two starts, one key.
     body = (
@@ -234,21 +234,32 @@ def at_once(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipel
         halves(run, 1, 2)
         assert run.run().success
 
-    folder = made_once("halves_at_once", build)
+    folder = made_once("both_halves", build)
     return Pipeline(folder / "landing", folder / "data", {})
 
 
+@pytest.fixture
+def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Callable[..., Pipeline]) -> Pipeline:
+    """The first half is published, the second one has come."""
+
+    def build(folder: Path) -> None:
+        run = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
+        halves(run, 1)
+        assert run.run().success
+
+    made = pipeline(STARTS_MAX_REJECTED_SHARE="1")
+    shutil.copytree(made_once("first_half", build), made.data.parent, symlinks=True, dirs_exist_ok=True)
+    halves(made, 2)
+    return made
+
+
 @pytest.mark.parametrize("moment", ["sends:", "land_webhooks - webhooks:", "models", "published_marts - Published"])
-def test_a_killed_run_is_mended_by_the_next(pipeline: Callable[..., Pipeline], at_once: Pipeline, moment: str) -> None:
-    killed = pipeline(STARTS_MAX_REJECTED_SHARE="1")
-    halves(killed, 1)
-    assert killed.run().success
-    halves(killed, 2)
-    kill_at(killed, moment)
-    assert killed.run().success
+def test_a_killed_run_is_mended_by_the_next(half_way: Pipeline, at_once: Pipeline, moment: str) -> None:
+    kill_at(half_way, moment)
+    assert half_way.run().success
     for mart in ("fct_session_starts", "fct_notifications", "status_session_starts"):
-        assert comparable(killed.rows(mart)) == comparable(at_once.rows(mart))
-    assert killed.tsv_bytes() == at_once.tsv_bytes()
+        assert comparable(half_way.rows(mart)) == comparable(at_once.rows(mart))
+    assert half_way.tsv_bytes() == at_once.tsv_bytes()
 
 
 def kill_at(pipeline: Pipeline, moment: str) -> None:

@@ -1,11 +1,7 @@
 """Botmaker as a source: its pages come whole, once, at its pace, and the token stays where it is."""
 
 import json
-import logging
-import os
-import signal
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +21,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from filelock import FileLock
 from fsspec import AbstractFileSystem
 
 from orchestration.botmaker.client import (
@@ -38,17 +33,17 @@ from orchestration.botmaker.client import (
     BotmakerRefusedError,
     checked_next_page,
 )
-from orchestration.botmaker.fetch import FETCHES, fetch, open_source
+from orchestration.botmaker.fetch import fetch, open_source
 from orchestration.botmaker.pages import PageSet, folder_name, page_sets_of
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.botmaker.windows import Fetch, FetchRequest, Kind, Window, needs_long_term_search, planned, requested, split
 from orchestration.errors import StartsError
-from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, SENDS
+from orchestration.landing.feeds import FEED_NAMES, SENDS
 from orchestration.landing.land import land_feed
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import PROJECT_ROOT, SAMPLE_LOGS, Settings, SettingsError
-from tests.botmaker_server import TOKEN, BotmakerServer, Fault, botmaker_server
-from tests.botmaker_site import NOW, Botmaker, add_sessions, botmaker_site, pages_below
+from tests.botmaker_server import TOKEN, Fault, botmaker_server
+from tests.botmaker_site import NOW, Botmaker, add_sessions, botmaker_site
 
 ZONE = "America/Sao_Paulo"
 DAY = timedelta(days=1)
@@ -845,252 +840,6 @@ def test_pages_go_to_an_object_store_too(botmaker: Botmaker, tmp_path: Path, s3:
     names = [name for name in s3.find("botmaker-pages/whatsapp") if "2026-11-07T000000Z--" in name]
     assert [name.rpartition("/")[2] for name in names] == ["page-00001.json.zst", "page-00002.json.zst", "page-00003.last.json.zst"]
     assert len(botmaker.server.answered) == len(set(botmaker.server.answered))
-
-
-# --- as a command
-
-
-def environment(server: BotmakerServer, folder: Path, **more: str) -> dict[str, str]:
-    (folder / "landing" / "sends").mkdir(parents=True, exist_ok=True)
-    return {
-        **os.environ,
-        **server.environment,
-        "STARTS_LANDING": str(folder / "landing"),
-        "STARTS_DATA": str(folder / "data"),
-        **more,
-    }
-
-
-def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestration", *arguments], cwd=PROJECT_ROOT, env=environ, capture_output=True, text=True, timeout=300
-    )
-
-
-def recent(server: BotmakerServer, count: int) -> list[str]:
-    """Put sessions of the last minutes there, on the real clock."""
-    start = datetime.now(UTC) - timedelta(minutes=count + 5)
-    ids = []
-    for n in range(count):
-        created_at = (start + timedelta(minutes=n)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        ids.append(f"CHAT{n:03}_{created_at}")
-        server.add_session(ids[-1], created_at)
-    return ids
-
-
-def test_fetch_as_a_command_tells_a_line_per_window(tmp_path: Path) -> None:
-    with botmaker_server(page_size=2) as server:
-        recent(server, 3)
-        server.add_notification("n1", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), None, {"customerId": "c"})
-        server.channels = [{"id": "c"}]
-        server.templates = [{"name": "t"}]
-        result = run(environment(server, tmp_path), "botmaker", "fetch")
-        assert result.returncode == 0, result.stderr
-        assert sum(line.startswith("sessions: ") for line in result.stdout.splitlines()) in (7, 8)
-        assert "sent_results: n1 (1 of 1): 1 page, 1 items" in result.stdout
-        assert "fetched    sessions: 3 items" in result.stdout
-        folders = {path.name for path in (tmp_path / "landing" / "botmaker").iterdir()}
-        assert folders == {"sessions", "sent_results", "sent_results_lists", "channels", "whatsapp_templates"}
-        day = (datetime.now(UTC) - 2 * DAY).date().isoformat()
-        again = run(environment(server, tmp_path), "botmaker", "fetch", "--from", day, "--to", day)
-        assert again.returncode == 0, again.stderr
-        assert "(1 of 2)" in again.stdout
-        assert "channels: nothing new" in again.stdout
-        assert not list((tmp_path / "landing").rglob("*.draft"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "more", "code", "words"),
-    [
-        ((), {"BOTMAKER_ACCESS_TOKEN": ""}, 2, "could not start: BOTMAKER_ACCESS_TOKEN is not set"),
-        ((), {"BOTMAKER_BASE_URL": "http://example.com"}, 2, "BOTMAKER_BASE_URL"),
-        ((), {"STARTS_LANDING": ""}, 2, "Set STARTS_LANDING"),
-        (("--from", "soon"), {}, 2, "neither a day"),
-        (("--sweeep",), {}, 2, "unrecognized arguments"),
-        ((), {"BOTMAKER_ACCESS_TOKEN": "wrong-one"}, 1, "failed: Botmaker refused the token for sessions (HTTP 401)"),
-    ],
-)
-def test_exit_codes_tell_what_could_not_start_from_what_failed(
-    tmp_path: Path, arguments: tuple[str, ...], more: dict[str, str], code: int, words: str
-) -> None:
-    with botmaker_server() as server:
-        result = run(environment(server, tmp_path, **more), "botmaker", "fetch", *arguments)
-    assert result.returncode == code
-    assert words in result.stderr
-    assert "Traceback" not in result.stderr
-    assert "wrong-one" not in result.stderr + result.stdout
-
-
-def test_a_second_fetch_could_not_start(tmp_path: Path) -> None:
-    with botmaker_server() as server:
-        environ = environment(server, tmp_path)
-        (tmp_path / "data").mkdir()
-        with FileLock(tmp_path / "data" / ".botmaker.lock"):
-            result = run(environ, "botmaker", "fetch")
-    assert (result.returncode, server.requests) == (2, [])
-    assert "Another fetch" in result.stderr
-
-
-def test_a_killed_fetch_goes_on_and_asks_for_no_page_twice(tmp_path: Path) -> None:
-    with botmaker_server(page_size=2) as server:
-        ids = recent(server, 9)
-        environ = environment(server, tmp_path)
-        answer, calls = server._next, []
-
-        def kill_at_third(query: dict[str, str]) -> tuple[int, Any]:
-            calls.append(query)
-            if len(calls) == 3:
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
-            return answer(query)
-
-        with patch.object(server, "_next", side_effect=kill_at_third):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "orchestration", "botmaker", "fetch"],
-                cwd=PROJECT_ROOT,
-                env=environ,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            process.wait(120)
-        assert process.returncode == -signal.SIGKILL
-        before = pages_below(tmp_path / "landing" / "botmaker")
-        asked_before = [request.url for request in server.requests]
-        killed_at = asked_before[-1]
-        result = run(environ, "botmaker", "fetch")
-        assert result.returncode == 0, result.stderr
-        asked_after = [request.url for request in server.requests[len(asked_before) :]]
-        # Only the page whose answer the kill cut off is asked for again.
-        assert set(asked_before) & set(asked_after) == {killed_at}
-        assert len(asked_after) == len(set(asked_after))
-        pages = pages_below(tmp_path / "landing" / "botmaker")
-        assert pages.items() >= before.items()
-        found = [item["id"] for name, body in pages.items() if name.startswith("sessions/") for item in json.loads(body)["items"]]
-        assert found == ids
-
-
-def test_run_fetches_and_then_builds_and_a_failed_fetch_builds_nothing(tmp_path: Path) -> None:
-    with botmaker_server() as server:
-        environ = environment(server, tmp_path)
-        failed = run({**environ, "BOTMAKER_ACCESS_TOKEN": "wrong-one"}, "botmaker", "run")
-        assert failed.returncode == 1
-        assert not (tmp_path / "data" / "published").exists()
-        result = run(environ, "botmaker", "run")
-        assert result.returncode == 0, result.stderr
-        assert result.stdout.index("botmaker fetch finished") < result.stdout.index("conversation_starts finished")
-        assert (tmp_path / "data" / "published" / "conversation_starts.duckdb").exists()
-
-
-# --- in Dagster, and the token
-
-
-def job(name: str, config: dict[str, Any] | None = None, instance: Any = None) -> Any:
-    from orchestration.definitions import defs
-
-    return defs.resolve_job_def(name).execute_in_process(
-        raise_on_error=False,
-        instance=instance,
-        run_config={
-            "ops": {"fetch_botmaker": {"config": config or {}}},
-            "loggers": {"console": {"config": {"log_level": "DEBUG"}}},
-        },
-    )
-
-
-def everything_below(folder: Path) -> bytes:
-    return b"".join(str(path).encode() + (path.read_bytes() if path.is_file() else b"") for path in folder.rglob("*"))
-
-
-def test_the_jobs_hold_what_their_names_say_and_no_schedule_starts_by_itself() -> None:
-    from dagster import DefaultScheduleStatus
-
-    from orchestration.definitions import defs
-    from orchestration.defs.assets.landing import _specs
-
-    def keys(name: str) -> set[str]:
-        return {key.to_user_string() for key in defs.resolve_job_def(name).asset_layer.selected_asset_keys}
-
-    fetched = {f"botmaker/{feed}" for feed in FETCHES}
-    assert keys("conversation_starts") & fetched == set()
-    assert keys("botmaker_backfill") == fetched
-    assert keys("botmaker_starts") == keys("conversation_starts") | fetched
-    for name, job in (("botmaker_daily", "botmaker_starts"), ("botmaker_weekly_sweep", "botmaker_backfill")):
-        schedule = defs.resolve_schedule_def(name)
-        assert schedule.default_status is DefaultScheduleStatus.STOPPED
-        assert (schedule.job_name, schedule.execution_timezone) == (job, ZONE)
-    for feed in BOTMAKER_FEEDS:
-        assert {dep.asset_key.to_user_string() for spec in _specs(feed) for dep in spec.deps} == {feed.name}
-    assert all(not list(spec.deps) for spec in _specs(SENDS))
-
-
-def test_a_backfill_in_dagster_counts_what_it_did(tmp_path: Path) -> None:
-    with botmaker_server(page_size=2) as server:
-        recent(server, 3)
-        server.fail(Fault("broken", "/sessions"))
-        yesterday = (datetime.now(UTC) - DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
-        with patch.dict(os.environ, environment(server, tmp_path)):
-            result = job("botmaker_backfill", {"period_from": yesterday})
-        assert result.success
-        metadata = {
-            event.asset_key.to_user_string(): {name: value.value for name, value in event.materialization.metadata.items()}
-            for event in result.get_asset_materialization_events()
-        }
-    assert set(metadata) == {f"botmaker/{feed}" for feed in FETCHES}
-    sessions = metadata["botmaker/sessions"]
-    assert (sessions["windows"], sessions["pages"], sessions["items"], sessions["requests"], sessions["retries"]) in (
-        (2, 3, 3, 4, 1),
-        (2, 4, 3, 5, 1),
-    )
-    assert sessions["bytes"] > 0
-
-
-def test_one_run_of_the_job_fetches_lands_and_publishes(tmp_path: Path) -> None:
-    with botmaker_server(page_size=2) as server:
-        recent(server, 3)
-        with patch.dict(os.environ, environment(server, tmp_path)):
-            assert job("botmaker_starts").success
-    with duckdb.connect(str(tmp_path / "data" / "published" / "conversation_starts.duckdb"), read_only=True) as published:
-        assert published.execute("select source, count(*) from fct_session_starts group by source").fetchall() == [("botmaker", 3)]
-
-
-def test_the_token_is_nowhere_in_what_a_run_leaves_behind(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    from dagster import DagsterInstance
-
-    caplog.set_level(logging.DEBUG)
-    home = tmp_path / "home"
-    home.mkdir()
-    with botmaker_server(page_size=2) as server, DagsterInstance.local_temp(str(home)) as instance:
-        recent(server, 3)
-        server.add_notification("n1", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), None, {"customerId": "c"})
-        server.channels = [{"id": "c", "token": "telegram-secret"}]
-        server.fail(Fault("status", status=500), Fault("broken"))
-        with patch.dict(os.environ, environment(server, tmp_path)):
-            good = job("botmaker_backfill", instance=instance)
-            # The server repeats in its refusal the token that it got.
-            server.token = "another"
-            bad = job("botmaker_backfill", instance=instance)
-        assert good.success
-        assert not bad.success
-        server.token = TOKEN
-        server.fail(Fault("status", status=400, body=json.dumps({"errors": [{"message": f"no {TOKEN}"}]}).encode()))
-        command = run(environment(server, tmp_path), "botmaker", "fetch")
-        assert command.returncode == 1
-    told = [event.event_specific_data.user_failure_data.description for event in bad.all_events if event.is_step_failure]
-    assert "put it into BOTMAKER_ACCESS_TOKEN" in told[0]
-    captured = capfd.readouterr()
-    left_behind = b"".join(
-        [
-            everything_below(tmp_path),
-            repr([event for result in (good, bad) for event in result.all_events]).encode(),
-            caplog.text.encode(),
-            (captured.out + captured.err + command.stdout + command.stderr).encode(),
-        ]
-    )
-    assert b"HTTP 500" in left_behind
-    assert TOKEN.encode() not in left_behind
-    assert b"telegram-secret" not in left_behind
 
 
 def test_no_exception_of_the_client_carries_the_token_in_its_chain(botmaker: Botmaker) -> None:

@@ -30,13 +30,16 @@ from dagster import (
 )
 
 from orchestration.alerts import alert_of_failure, send_alert
+from orchestration.botmaker.fetch import FETCHES
 from orchestration.cli.main import main
 from orchestration.definitions import defs
+from orchestration.defs.assets.landing import _specs
 from orchestration.defs.jobs import WRITER_TAG
 from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.schedules import daily_export
 from orchestration.defs.sensors import new_files, tell_of_failures
 from orchestration.errors import StartsError
+from orchestration.landing.feeds import BOTMAKER_FEEDS, SENDS
 from orchestration.warehouse import writer_lock
 from tests.pipeline import Pipeline
 
@@ -127,18 +130,21 @@ def test_the_daily_export_asks_for_yesterday_in_the_reports_zone() -> None:
     assert answer.partition_key == "2026-10-08"
 
 
-def test_a_backfill_writes_lost_and_damaged_days_again(pipeline: Pipeline, instance: DagsterInstance) -> None:
-    assert pipeline.run().success
-    (tsv,) = pipeline.tsv_bytes().values()
-    path = next(pipeline.settings.exports_dir.glob("*.tsv"))
-    path.write_bytes(b"damaged")
-    job = defs.resolve_job_def("export_days")
-    days = {"dagster/asset_partition_range_start": "2026-09-30", "dagster/asset_partition_range_end": "2026-10-02"}
-    assert job.execute_in_process(instance=instance, tags=days).success
-    assert path.read_bytes() == tsv
-    path.unlink()
-    assert job.execute_in_process(instance=instance, partition_key="2026-10-01").success
-    assert path.read_bytes() == tsv
+def test_the_jobs_hold_what_their_names_say_and_no_schedule_starts_by_itself() -> None:
+    def keys(name: str) -> set[str]:
+        return {key.to_user_string() for key in defs.resolve_job_def(name).asset_layer.selected_asset_keys}
+
+    fetched = {f"botmaker/{feed}" for feed in FETCHES}
+    assert keys("conversation_starts") & fetched == set()
+    assert keys("botmaker_backfill") == fetched
+    assert keys("botmaker_starts") == keys("conversation_starts") | fetched
+    for name, job in (("botmaker_daily", "botmaker_starts"), ("botmaker_weekly_sweep", "botmaker_backfill")):
+        schedule = defs.resolve_schedule_def(name)
+        assert schedule.default_status is DefaultScheduleStatus.STOPPED
+        assert (schedule.job_name, schedule.execution_timezone) == (job, "America/Sao_Paulo")
+    for feed in BOTMAKER_FEEDS:
+        assert {dep.asset_key.to_user_string() for spec in _specs(feed) for dep in spec.deps} == {feed.name}
+    assert all(not list(spec.deps) for spec in _specs(SENDS))
 
 
 class _Chat(BaseHTTPRequestHandler):
