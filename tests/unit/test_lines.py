@@ -1,19 +1,14 @@
 """How a file is cut into records, against a reading of the same rules one character at a time."""
 
-import gzip
 import json
 import random
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from orchestration.landing import lines, streams
 from orchestration.landing.lines import MAX_RECORD_BYTES, Reading, read_lines
-from orchestration.landing.streams import ChangedFileError, DamagedFileError, UnreadableFileError
 
 BLANK = b" \t\r\n"
 # A record as (number of its line, text), and a long one with its beginning.
@@ -154,7 +149,9 @@ def some_object(rnd: random.Random, depth: int = 0) -> dict[str, object]:
 def dumped(rnd: random.Random, value: object) -> bytes:
     """Write a value as it may come: with or without spaces, over several lines, with or without escapes."""
     indent = rnd.choice([None, None, 0, 1, 2, "\t"])
-    text = json.dumps(value, indent=indent, ensure_ascii=rnd.random() < 0.5, separators=rnd.choice([(",", ":"), (", ", ": "), (" ,", " : ")]))
+    text = json.dumps(
+        value, indent=indent, ensure_ascii=rnd.random() < 0.5, separators=rnd.choice([(",", ":"), (", ", ": "), (" ,", " : ")])
+    )
     return text.replace("\n", rnd.choice(["\n", "\r\n", "\n\n"])).encode() if indent is not None else text.encode()
 
 
@@ -163,9 +160,7 @@ SEPARATORS = [b"", b"", b" ", b"\t", b"\n", b"\n", b"\r\n", b"\n\n \n", b" \n ",
 
 @pytest.mark.parametrize("seed", range(60))
 @pytest.mark.parametrize("extension", ["jsonl", "ndjson", "json"])
-def test_objects_are_found_whatever_stands_between_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, extension: str
-) -> None:
+def test_objects_are_found_whatever_stands_between_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, extension: str) -> None:
     rnd = random.Random(seed)
     monkeypatch.setattr(streams, "CHUNK_BYTES", rnd.choice([1, 2, 7, 64, 1 << 20]))
     content, expected = rnd.choice(SEPARATORS), []
