@@ -8,7 +8,6 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 # Trust what the machine trusts, such as the certificate of a company proxy.
 export UV_SYSTEM_CERTS := true
-export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test superset-test dev lint docs bench sample-logs sample-botmaker clean
@@ -25,7 +24,7 @@ run: .venv/.synced ## Land, build, check, publish and export once
 	@.venv/bin/python -m orchestration
 
 dev: .venv/.synced ## Open the Dagster UI on http://localhost:3000
-	.venv/bin/dg dev
+	@.venv/bin/python -m orchestration dg dev
 
 test: .venv/.synced ## Run every test
 	.venv/bin/python -m pytest $(PYTEST_FLAGS)

@@ -24,6 +24,10 @@ from orchestration.defs.jobs import (
 from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.schedules import botmaker_daily, botmaker_weekly_sweep, daily_export, hourly
 from orchestration.defs.sensors import new_files, tell_of_failures
+from orchestration.file_rights import restrict_new_files
+
+# Dagster's daemon and web interface import this in the processes in which runs work.
+restrict_new_files()
 
 defs = Definitions(
     assets=[

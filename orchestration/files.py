@@ -1,25 +1,86 @@
-"""Files that are replaced as a whole or not at all, and their names in SQL."""
+"""Files that are replaced as a whole or not at all, their permissions, and their names in SQL."""
 
 import hashlib
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
+
+from orchestration.settings import FileMode, Settings
+
+_COPY_BYTES = 1 << 23
 
 
 def put_in_place(draft: Path, target: Path) -> None:
     """Turn a finished draft into the file itself, so that a crash leaves either the old bytes or the new ones."""
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(draft)
     draft.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    sync_folder(target.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Return when the file's bytes are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's bytes within the kernel; where the file system shares blocks (XFS, Btrfs), only a reference is written."""
+    with source.open("rb") as read, target.open("wb") as written:
+        copy_range(read.fileno(), written.fileno(), 0, source.stat().st_size)
+
+
+def copy_range(source: int, target: int, start: int, size: int) -> None:
+    """Write `size` bytes of one open file, from `start`, at the position of another. Raises `OSError` where there are fewer."""
+    while size > 0:
+        copied = _copy_some(source, target, start, size)
+        if copied == 0:
+            raise OSError(f"the file has {size} bytes less than it should")
+        start, size = start + copied, size - copied
+
+
+def _copy_some(source: int, target: int, start: int, size: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        # Some pairs of file systems do not support it.
+        with suppress(OSError):
+            return os.copy_file_range(source, target, size, offset_src=start)
+    return os.write(target, os.pread(source, min(size, _COPY_BYTES), start))
 
 
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_folder(folder: Path, settings: Settings) -> None:
+    """Create a folder, or close one, so that only we can open it and, with `STARTS_FILE_MODE=group`, our group."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rights = stat.S_IMODE(folder.stat().st_mode)
+    wanted = rights & ~settings.files_mode.umask
+    if settings.files_mode is FileMode.GROUP:
+        wanted |= 0o050
+    _set_rights(folder, rights, wanted)
+
+
+def restrict_file(path: Path, settings: Settings, *, read_only: bool) -> None:
+    """Let only us and, with `STARTS_FILE_MODE=group`, our group use a file; published ones are for reading alone."""
+    _set_rights(path, stat.S_IMODE(path.stat().st_mode), (0o444 if read_only else 0o666) & ~settings.files_mode.umask)
+
+
+def _set_rights(path: Path, rights: int, wanted: int) -> None:
+    if rights != wanted:
+        # It may belong to another user of the group, who has to change it.
+        with suppress(PermissionError):
+            path.chmod(wanted)
 
 
 def quoted(value: object) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from io import StringIO
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import duckdb
 from dotenv.parser import Binding, parse_stream
 
 from orchestration.errors import StartsError
@@ -35,13 +36,16 @@ _POSTGRES_URL = re.compile(
 _POSTGRES_PORT = re.compile(r"^(?:(?:\[[0-9A-Fa-f:]+\]|[^:\[\],]*)(?::\d+)?(?:,|$))*$")
 # A hundred years: a calendar ends, and with it the reckoning of the first day that is kept.
 _MOST_RETENTION_DAYS = 36_500
+# DuckDB holds a text of up to 4 GiB; a record is held several times while it is parsed.
+_MOST_RECORD_BYTES = 1024 * 1024 * 1024
 _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
 
 # Every variable that the project reads, here or elsewhere, to tell one that is misspelt.
 KNOWN_NAMES = (
     *("STARTS_LANDING", "STARTS_DATA", "STARTS_REPORT_TIMEZONE", "STARTS_LANGUAGE", "STARTS_CONTACTS", "STARTS_MASK_KEY"),
-    *("STARTS_MAX_REJECTED_SHARE", "STARTS_RETENTION_DAYS", "STARTS_ALERT_URL"),
+    *("STARTS_MAX_REJECTED_SHARE", "STARTS_MAX_RECORD_BYTES", "STARTS_RETENTION_DAYS", "STARTS_KEEP_RUNS_DAYS"),
+    *("STARTS_FILE_MODE", "STARTS_REREAD", "STARTS_ALERT_URL"),
     *("STARTS_POSTGRES_URL", "STARTS_POSTGRES_SCHEMA", "STARTS_POSTGRES_READER"),
     *("STARTS_WAREHOUSE", "STARTS_PUBLISHED", "STARTS_DBT_TARGET", "STARTS_TEST_SUPERSET"),
 )
@@ -64,6 +68,17 @@ class Contacts(StrEnum):
     MASKED = "masked"
 
 
+class FileMode(StrEnum):
+    """Who may read the files that are written: this user alone, or its group as well. Nobody else ever may."""
+
+    PRIVATE = "private"
+    GROUP = "group"
+
+    @property
+    def umask(self) -> int:
+        return 0o077 if self is FileMode.PRIVATE else 0o007
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where the logs are, where results go, and how the report is told.
@@ -77,13 +92,27 @@ class Settings:
     language: Language = Language.EN
     contacts: Contacts = Contacts.PLAIN
     max_rejected_share: float = 0.05
+    max_record_bytes: int = 16 * 1024 * 1024
     retention_days: int | None = None
+    keep_runs_days: int = 30
+    files_mode: FileMode = FileMode.PRIVATE
+    reread: bool = False
     mask_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _check_zone(self.report_timezone)
         if not 0 <= self.max_rejected_share <= 1:
             raise SettingsError(f"STARTS_MAX_REJECTED_SHARE is {self.max_rejected_share}: write a share from 0 to 1, such as 0.05.")
+        if not 1024 <= self.max_record_bytes <= _MOST_RECORD_BYTES:
+            raise SettingsError(
+                f"STARTS_MAX_RECORD_BYTES is {self.max_record_bytes}: write a number of bytes from 1024 to {_MOST_RECORD_BYTES}, "
+                "such as 16777216."
+            )
+        if not 1 <= self.keep_runs_days <= _MOST_RETENTION_DAYS:
+            raise SettingsError(
+                f"STARTS_KEEP_RUNS_DAYS is {self.keep_runs_days}: write for how many days Dagster keeps its runs, "
+                f"from 1 to {_MOST_RETENTION_DAYS}."
+            )
         if self.retention_days is not None and not 1 <= self.retention_days <= _MOST_RETENTION_DAYS:
             raise SettingsError(
                 f"STARTS_RETENTION_DAYS is {self.retention_days}: write how many days to keep, from 1 to {_MOST_RETENTION_DAYS}, "
@@ -120,6 +149,11 @@ class Settings:
         """dbt's artifacts follow the data folder: two folders with other settings never mix."""
         return self.data / ".dbt"
 
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps its runs, unless DAGSTER_HOME says otherwise: two data folders never colour each other's checks."""
+        return self.data / ".dagster"
+
     @cached_property
     def dbt_vars(self) -> dict[str, str]:
         return {"report_timezone": self.report_timezone}
@@ -141,7 +175,11 @@ class Settings:
             language=_choice(Language, "STARTS_LANGUAGE", env.get("STARTS_LANGUAGE", "en")),
             contacts=_choice(Contacts, "STARTS_CONTACTS", env.get("STARTS_CONTACTS", "plain")),
             max_rejected_share=_share("STARTS_MAX_REJECTED_SHARE", env.get("STARTS_MAX_REJECTED_SHARE", "0.05")),
+            max_record_bytes=_whole_number("STARTS_MAX_RECORD_BYTES", env.get("STARTS_MAX_RECORD_BYTES", "16777216"), "bytes", 16777216),
             retention_days=_days("STARTS_RETENTION_DAYS", env.get("STARTS_RETENTION_DAYS")),
+            keep_runs_days=_whole_number("STARTS_KEEP_RUNS_DAYS", env.get("STARTS_KEEP_RUNS_DAYS", "30"), "days", 30),
+            files_mode=_files_mode(env),
+            reread=_yes_or_no("STARTS_REREAD", env.get("STARTS_REREAD", "no")),
             mask_key=env.get("STARTS_MASK_KEY"),
         )
 
@@ -187,6 +225,11 @@ class PostgresSettings:
 def publishes_to_postgres() -> bool:
     """Say whether the job `conversation_starts` ends in a PostgreSQL database, too."""
     return "STARTS_POSTGRES_URL" in environment()
+
+
+def files_mode() -> FileMode:
+    """Return who may read what is written, whatever else is set. Raises `SettingsError`."""
+    return _files_mode(environment())
 
 
 def environment() -> dict[str, str]:
@@ -256,13 +299,29 @@ def _absolute(path: str) -> Path:
 
 
 def _check_zone(name: str) -> None:
-    message = f"STARTS_REPORT_TIMEZONE is {name!r}, which is no time zone: write an IANA name such as America/Sao_Paulo."
-    if not _ZONE_NAME.match(name):
-        raise SettingsError(message)
+    if not _is_zone(name):
+        raise SettingsError(f"STARTS_REPORT_TIMEZONE is {name!r}, which is no time zone: write an IANA name such as America/Sao_Paulo.")
+
+
+def _is_zone(name: str) -> bool:
+    """Ask Python, which works out days to keep and schedules, and DuckDB, which works out all others.
+
+    Each knows names that the other does not: `posix/America/Sao_Paulo` and `localtime`, or `PST`. Both know `Factory`, the
+    zone of a machine on which none was set.
+    """
+    if not _ZONE_NAME.match(name) or name == "Factory":
+        return False
     try:
         ZoneInfo(name)
-    except (OSError, ValueError, ZoneInfoNotFoundError) as error:
-        raise SettingsError(message) from error
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        return False
+    return name in _zones_of_duckdb()
+
+
+@cache
+def _zones_of_duckdb() -> frozenset[str]:
+    with duckdb.connect() as connection:
+        return frozenset(name for (name,) in connection.execute("select name from pg_timezone_names()").fetchall())
 
 
 def _check_identifier(name: str, value: str) -> None:
@@ -275,6 +334,24 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
         return kind(value)
     except ValueError:
         raise SettingsError(f"{name} is {value!r}: write one of {', '.join(kind)}.") from None
+
+
+def _files_mode(env: Mapping[str, str]) -> FileMode:
+    return _choice(FileMode, "STARTS_FILE_MODE", env.get("STARTS_FILE_MODE", "private"))
+
+
+def _yes_or_no(name: str, value: str) -> bool:
+    answer = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}.get(value.strip().lower())
+    if answer is None:
+        raise SettingsError(f"{name} is {value!r}: write yes or no.")
+    return answer
+
+
+def _whole_number(name: str, value: str, unit: str, example: int) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise SettingsError(f"{name} is {value!r}: write a whole number of {unit}, such as {example}.") from None
 
 
 def _days(name: str, value: str | None) -> int | None:

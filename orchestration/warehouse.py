@@ -11,6 +11,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from orchestration.errors import QUOTED_FILE, StartsError, chain_of, in_words, operator_errors, text_of_machine_error
+from orchestration.file_rights import restrict_existing_files
 from orchestration.landing.migrations import prepare_raw_schema, raw_schema_version
 from orchestration.settings import Settings
 
@@ -78,6 +79,7 @@ def prepare_data_folder(settings: Settings) -> None:
         settings.data.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+        restrict_existing_files(settings)
     except OSError as error:
         raise StartsError(
             f"The data folder {settings.data} cannot be written to ({error.strerror}). "

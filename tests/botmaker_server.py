@@ -5,6 +5,7 @@ It is strict where Botmaker is, so that a request that would be refused there is
 
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -37,6 +39,7 @@ class Request:
     query: dict[str, str]
     at: float
     url: str
+    headers: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Fault:
 
     `kind`: `status` (with `status`, `headers`, `body`), `broken` (the connection ends in the middle of the body),
     `half_json` (a whole answer that is half of the JSON), `slow` (waits `seconds` first), `empty` (204),
-    `zero_length` (200 without a body), `hang` (waits until the server is closed), `raw` (200 with `body`).
+    `zero_length` (200 without a body), `hang` (waits until the server is closed), `raw` (200 with `body`),
+    `wire` (`body` is all that goes over the wire, from the status line on, a byte every `seconds`; then the connection closes).
     """
 
     kind: str
@@ -60,7 +64,12 @@ class BotmakerServer:
     """The sessions, notifications, channels and templates of one customer, as a test puts them here."""
 
     def __init__(
-        self, *, page_size: int = 500, now: Callable[[], datetime] | None = None, monotonic: Callable[[], float] | None = None
+        self,
+        *,
+        page_size: int = 500,
+        now: Callable[[], datetime] | None = None,
+        monotonic: Callable[[], float] | None = None,
+        certificate: Path | None = None,
     ) -> None:
         self.page_size = page_size
         self.now = now or (lambda: datetime.now(UTC))
@@ -77,12 +86,21 @@ class BotmakerServer:
         self.next_page_host: str | None = None
         self.next_page_scheme = "http"
         self.forgotten_cursors: set[str] = set()
+        # Put into every nextPage that has a cursor, and needed to follow it.
+        self.next_page_extra: dict[str, str] = {}
+        # Replies instead of the documented answer where it does not return None.
+        self.instead: Callable[[str, dict[str, str]], tuple[int, Any] | None] = lambda path, query: None
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._http.daemon_threads = True
         cast(Any, self._http).botmaker = self
+        self._scheme = "https" if certificate else "http"
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
 
     @property
     def port(self) -> int:
@@ -90,7 +108,7 @@ class BotmakerServer:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v2.0"
+        return f"{self._scheme}://127.0.0.1:{self.port}/v2.0"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -103,6 +121,15 @@ class BotmakerServer:
         self._closing.set()
         self._http.shutdown()
         self._http.server_close()
+
+    def forget_faults(self) -> int:
+        """Let the answers be as they should from now on; return how many faults were still waiting."""
+        waiting, self._faults = len(self._faults), []
+        return waiting
+
+    @property
+    def has_faults(self) -> bool:
+        return bool(self._faults)
 
     def fail(self, *faults: Fault) -> None:
         self._faults.extend(faults)
@@ -157,12 +184,14 @@ class BotmakerServer:
         path = parts.path.removeprefix("/v2.0")
         query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         with self._lock:
-            self.requests.append(Request(path, query, self.monotonic(), handler.path))
+            self.requests.append(
+                Request(path, query, self.monotonic(), handler.path, {name.lower(): value for name, value in handler.headers.items()})
+            )
             fault = next((fault for fault in self._faults if path.startswith(fault.path)), None)
             if fault is not None:
                 self._faults.remove(fault)
-            status, content = self._answer(handler, path, query)
-        body = json.dumps(content, ensure_ascii=False).encode()
+            status, content = self.instead(path, query) or self._answer(handler, path, query)
+        body = b"" if content is None else json.dumps(content, ensure_ascii=False).encode()
         if fault is None:
             self._send(handler, status, body)
         else:
@@ -187,6 +216,12 @@ class BotmakerServer:
             handler.end_headers()
             handler.wfile.write(body[: len(body) // 2])
             handler.close_connection = True
+        elif fault.kind == "wire":
+            handler.close_connection = True
+            for piece in (fault.body[n : n + 1] for n in range(len(fault.body))) if fault.seconds else (fault.body,):
+                handler.wfile.write(piece)
+                if self._closing.wait(fault.seconds):
+                    break
         elif fault.kind == "empty":
             handler.send_response(204)
             handler.end_headers()
@@ -255,6 +290,8 @@ class BotmakerServer:
     def _next(self, query: dict[str, str]) -> tuple[int, Any]:
         if query["cursor"] in self.forgotten_cursors:
             return 400, _error("BAD_REQUEST", "the cursor has expired")
+        if any(query.get(name) != value for name, value in self.next_page_extra.items()):
+            return 400, _error("BAD_REQUEST", "this is not the nextPage that was given")
         original = dict(pair.split("=", 1) for pair in query["cursor"].split("|")[1:])
         path = query["cursor"].split("|")[0].partition("@")[0]
         offset = {"offset": query["cursor"].split("|")[0].partition("@")[2]}
@@ -262,7 +299,7 @@ class BotmakerServer:
 
     def _page(self, path: str, query: dict[str, str], content: Item, items: str = "items") -> tuple[int, Any]:
         offset = int(query.get("offset", "0"))
-        original = {name: value for name, value in query.items() if name not in ("offset", "cursor")}
+        original = {name: value for name, value in query.items() if name not in ("offset", "cursor", *self.next_page_extra)}
         found = content[items]
         upto = offset + self.page_size
         next_page = None
@@ -270,7 +307,7 @@ class BotmakerServer:
             host = self.next_page_host or f"127.0.0.1:{self.port}"
             if path in ("/sessions", "/notifications/sent-results"):
                 cursor = "|".join([f"{path}@{upto}", *(f"{name}={value}" for name, value in original.items())])
-                place = f"cursor={quote(cursor, safe='')}"
+                place = "&".join([f"cursor={quote(cursor, safe='')}", *(f"{name}={value}" for name, value in self.next_page_extra.items())])
             else:
                 place = f"offset={upto}"
             next_page = f"{self.next_page_scheme}://{host}/v2.0{path}?{place}"
@@ -279,6 +316,8 @@ class BotmakerServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are written one after the other: without this, every answer takes 40 ms.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         # The other side may be gone: killed, or out of patience.

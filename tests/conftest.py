@@ -1,13 +1,16 @@
-"""Fixtures for whole runs."""
+"""Fixtures for whole runs, and one line at the end that says what was not tested here. `tests/README.md` says which to use."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from fsspec import AbstractFileSystem
 from moto.server import ThreadedMotoServer
 
+from orchestration.settings import SAMPLE_LOGS
 from tests.pipeline import Pipeline
 
 for name in [name for name in os.environ if name.startswith(("STARTS_", "BOTMAKER_")) and not name.startswith("STARTS_TEST_")]:
@@ -22,9 +25,30 @@ def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a maker of folders that are made once for all workers. Copy what you change: others read it, too."""
+    # The base folder of a worker lies in that of the session.
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
+    shared.mkdir(exist_ok=True)
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, finished = shared / name, shared / f"{name}.finished"
+        with FileLock(shared / f"{name}.lock"):
+            if not finished.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                finished.touch()
+        return folder
+
+    return make
+
+
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Callable[..., Pipeline]:
-    """Return a maker of pipelines below the test's own folder; settings by environment variable."""
+    """Return a maker of pipelines below the test's own folder, without a data folder yet; settings by environment variable."""
 
     def make(name: str = "run", landing: Path | None = None, **environment: str) -> Pipeline:
         zone = landing or tmp_path / name / "landing"
@@ -32,6 +56,41 @@ def pipeline(tmp_path: Path) -> Callable[..., Pipeline]:
         return Pipeline(zone, tmp_path / name / "data", environment)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def empty_build(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The data folder of a finished build of an empty landing zone."""
+
+    def build(folder: Path) -> None:
+        (folder / "landing").mkdir()
+        assert Pipeline(folder / "landing", folder / "data", {}).run().success
+
+    return made_once("empty_build", build) / "data"
+
+
+@pytest.fixture
+def warm(pipeline: Callable[..., Pipeline], empty_build: Path) -> Callable[..., Pipeline]:
+    """Return a maker of pipelines like `pipeline`, whose first run is an increment: it takes a second less than a first build."""
+
+    def make(name: str = "run", landing: Path | None = None, **environment: str) -> Pipeline:
+        made = pipeline(name, landing, **environment)
+        shutil.copytree(empty_build, made.data, ignore=shutil.ignore_patterns(".dbt"))
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sample(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The bundled logs, run once for all workers; each has a copy of its own. Export from it and read it, but land nothing."""
+
+    def build(folder: Path) -> None:
+        assert Pipeline(SAMPLE_LOGS, folder / "data", {}).run().success
+
+    data = tmp_path_factory.mktemp("sample") / "data"
+    shutil.copytree(made_once("sample", build) / "data", data)
+    return Pipeline(SAMPLE_LOGS, data, {})
 
 
 @pytest.fixture
@@ -56,3 +115,11 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
     finally:
         server.stop()
         s3fs.S3FileSystem.clear_instance_cache()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which tests were skipped, and what to install for them: a skip without a word looks like a test that passed."""
+    reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped")]
+    if reasons:
+        told = "; ".join(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons))
+        terminalreporter.write_line(f"NOT TESTED HERE: {told}", yellow=True)

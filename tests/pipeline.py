@@ -1,14 +1,32 @@
 """Run the real job in this process, below folders of a test's own."""
 
 import os
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import duckdb
+from dagster import DagsterInstance, Definitions
+from dagster._core.event_api import EventRecordsResult
+from dagster._core.storage.event_log import InMemoryEventLogStorage
 
 from orchestration.settings import Settings
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command left: its exit code and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @dataclass
@@ -21,31 +39,43 @@ class Pipeline:
 
     @property
     def settings(self) -> Settings:
-        return Settings.from_environment(self._environment())
+        return Settings.from_environment(self.variables)
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables that mean this landing zone and data folder."""
         return {"STARTS_LANDING": str(self.landing), "STARTS_DATA": str(self.data), **self.environment}
 
     def run(self) -> Any:
         """Run the job once and return Dagster's result, failed or not."""
         from orchestration.definitions import defs
 
-        with patch.dict(os.environ, self._environment()):
-            return defs.resolve_job_def("conversation_starts").execute_in_process(
-                raise_on_error=False, run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-            )
+        return self._execute(defs, "conversation_starts")
 
     def materialize(self, *assets: str) -> Any:
         """Materialise some assets alone, as from the UI, and return Dagster's result, failed or not."""
-        from dagster import AssetSelection, Definitions, define_asset_job
+        from dagster import AssetSelection, define_asset_job
 
         from orchestration.definitions import defs
 
-        chosen = Definitions.merge(defs, Definitions(jobs=[define_asset_job("chosen", selection=AssetSelection.assets(*assets))]))
-        with patch.dict(os.environ, self._environment()):
-            return chosen.resolve_job_def("chosen").execute_in_process(
-                raise_on_error=False, run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-            )
+        chosen = define_asset_job("chosen", selection=AssetSelection.assets(*assets))
+        return self._execute(Definitions.merge(defs, Definitions(jobs=[chosen])), "chosen")
+
+    def _execute(self, defs: Definitions, job: str) -> Any:
+        with patch.dict(os.environ, self.variables):
+            return defs.resolve_job_def(job).execute_in_process(instance=_instance(), raise_on_error=False, run_config=_QUIET)
+
+    def command(self, *arguments: str) -> Finished:
+        """Run `python -m orchestration` with these arguments, but in this process: six seconds less than in one of its own."""
+        out, error = StringIO(), StringIO()
+        with (
+            patch.dict(os.environ, self.variables),
+            patch.object(DagsterInstance, "get", _new_instance),
+            redirect_stdout(out),
+            redirect_stderr(error),
+        ):
+            code = _exit_code(arguments)
+        return Finished(code, out.getvalue(), error.getvalue())
 
     def rows(self, table: str, *, published: bool = True) -> list[dict[str, Any]]:
         """Return a table's rows as dictionaries, in no particular order."""
@@ -54,6 +84,38 @@ class Pipeline:
 
     def tsv_bytes(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.settings.exports_dir.glob("*.tsv"))}
+
+
+def _exit_code(arguments: Sequence[str]) -> int:
+    from orchestration.cli.main import main
+
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+
+
+class _EventLogThatKeepsNothing(InMemoryEventLogStorage):
+    """A result has its events already. Storing each one and asking for earlier ones takes half of a run with nothing new."""
+
+    def store_event(self, event: Any) -> None:
+        pass
+
+    def get_asset_records(self, asset_keys: Any = None) -> list[Any]:
+        return []
+
+    def fetch_observations(self, *_: Any, **__: Any) -> EventRecordsResult:
+        return EventRecordsResult(records=[], cursor="", has_more=False)
+
+
+def _new_instance() -> DagsterInstance:
+    instance = DagsterInstance.ephemeral()
+    instance._event_storage = _EventLogThatKeepsNothing()
+    instance._event_storage.register_instance(instance)
+    return instance
+
+
+_instance = cache(_new_instance)
 
 
 def query(path: Path, sql: str, *, read_only: bool = True) -> list[dict[str, Any]]:

@@ -1,32 +1,50 @@
 """Botmaker's API: one page at a time, at the pace it allows, tried again when that may help.
 
-httpx for HTTP, tenacity for trying again: a body that breaks off in the middle, or JSON that does, is
-only noticed after the headers are in, which is too late for the retries that HTTP libraries bring along.
+tenacity for trying again: a body that breaks off in the middle, or JSON that does, is only noticed after
+the headers are in, which is too late for the retries that HTTP libraries bring along.
 """
 
 import json
+import math
+import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from orchestration.botmaker.settings import TOKEN_VARIABLE, WHERE_TOKENS_ARE_MADE, BotmakerSettings
+from orchestration.botmaker.token import Token
+from orchestration.botmaker.transport import Response, ResponseTooLargeError, ResponseTooSlowError, Transport
 from orchestration.errors import StartsError
 
 # The waits add up to two minutes, and to more where Botmaker says how long to wait.
 TRIES = 8
+# Another connection may be faster, but each try takes up to `RESPONSE_SECONDS`.
+TRIES_WHEN_SLOW = 2
 _LONGEST_WAIT_SECONDS = 60.0
-# Whoever asks for more patience than this has another problem than a rate.
+# A longer Retry-After means an outage, not a rate limit.
 _LONGEST_RETRY_AFTER_SECONDS = 900.0
-# A page of 500 sessions with their messages takes Botmaker a while.
-_TIMEOUT = httpx.Timeout(120.0, connect=20.0)
 _MESSAGE_CHARACTERS = 300
+_LONGEST_HOST_NAME = 253
+_DAY_SECONDS = 86_400.0
+_NO_CONTENT = 204
+# Python refuses to convert more than 4,300, because the time grows with their square.
+_MOST_DIGITS = 4_000
+# A million sessions in a day, or customers of one notification: eight times the largest bot that we know of.
+MOST_PAGES = 2_000
+# Lines and templates; WhatsApp allows an account 6,000 templates.
+MOST_PAGES_OF_A_SNAPSHOT = 200
+# What an operator can do is the same for every odd response.
+WHAT_TO_DO = (
+    "Nothing of it was stored. Run again later: the next run goes on from the last good page. "
+    "If it stays like this, ask Botmaker's support."
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +55,11 @@ class Endpoint:
     seconds_between: float = 1.0
     items: str = "items"
     pace: str = ""
+    most_pages: int = MOST_PAGES
 
     def of(self, identifier: str) -> "Endpoint":
         """Return the endpoint of one thing; all of these share a pace."""
-        return Endpoint(f"{self.path}/{quote(identifier, safe='')}", self.seconds_between, self.items, self.path + "/")
+        return replace(self, path=f"{self.path}/{quote(identifier, safe='')}", pace=self.path + "/")
 
     @property
     def paced_as(self) -> str:
@@ -50,21 +69,27 @@ class Endpoint:
 SESSIONS = Endpoint("sessions", 1 / 5)
 SENT_RESULTS = Endpoint("notifications/sent-results", 1 / 30)
 SENT_RESULT = Endpoint("notifications/sent-results", 60 / 3, items="customers")
-CHANNELS = Endpoint("channels")
-WHATSAPP_TEMPLATES = Endpoint("whatsapp/templates")
+CHANNELS = Endpoint("channels", most_pages=MOST_PAGES_OF_A_SNAPSHOT)
+WHATSAPP_TEMPLATES = Endpoint("whatsapp/templates", most_pages=MOST_PAGES_OF_A_SNAPSHOT)
 
 
 @dataclass(frozen=True)
 class Page:
-    """An answer as it came. An empty body is a page without items, and the last one."""
+    """A response as it came, but for the token. An empty body is a page without items, and the last one.
 
-    body: bytes
-    content: dict[str, Any] = field(repr=False)
+    `next_page` is the address as it came, and may hold the token; in `body` it is crossed out.
+    """
+
+    body: bytes = field(repr=False)
     items: list[Any] = field(repr=False)
-    next_page: str | None
+    next_page: str | None = field(repr=False)
 
 
-class BotmakerRefusedError(StartsError):
+class BotmakerAnswerError(StartsError):
+    """Botmaker answers, but with nothing that can be used; another address may get a better answer."""
+
+
+class BotmakerRefusedError(BotmakerAnswerError):
     """An address that leads nowhere, however often it is asked; `status` is None where it was not even asked."""
 
     def __init__(self, message: str, status: int | None) -> None:
@@ -73,9 +98,11 @@ class BotmakerRefusedError(StartsError):
 
 
 class _TryAgainError(Exception):
-    def __init__(self, reason: str, wait_seconds: float | None = None) -> None:
+    def __init__(self, reason: str, *, wait_seconds: float | None = None, tries: int = TRIES, is_answer: bool = False) -> None:
         super().__init__(reason)
         self.wait_seconds = wait_seconds
+        self.tries = tries
+        self.is_answer = is_answer
 
 
 @dataclass(frozen=True)
@@ -96,32 +123,22 @@ class BotmakerClient:
         *,
         clock: Clock | None = None,
         warn: Callable[[str], None] = lambda _: None,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.requests = 0
         self.retries = 0
         self._settings = settings
+        self._token = Token(settings.access_token)
         self._clock = clock or Clock()
         self._warn = warn
         self._due_at: dict[str, float] = {}
-        tls = httpx.create_ssl_context()
-        # What the machine trusts too, such as the certificate of a company proxy.
-        tls.load_default_certs()
-        self._http = httpx.Client(
-            headers={"access-token": settings.access_token, "accept": "application/json"},
-            # A redirect may lead to another host, which httpx would send our header to.
-            follow_redirects=False,
-            timeout=_TIMEOUT,
-            trust_env=not settings.is_local,
-            verify=tls,
-            transport=transport,
-        )
+        self._empty_once: set[str] = set()
+        self._transport = Transport({"access-token": settings.access_token, "accept": "application/json"}, trust_env=not settings.is_local)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self._transport.close()
 
     def first_page(self, endpoint: Endpoint, parameters: Mapping[str, str] | None = None) -> Page:
         url = httpx.URL(f"{self._settings.base_url}/{endpoint.path}", params=dict(parameters or {}))
@@ -129,12 +146,24 @@ class BotmakerClient:
 
     def next_page(self, endpoint: Endpoint, url: str) -> Page:
         """Follow a page's `next_page`, which leads to Botmaker's own host or nowhere."""
-        return self._page(endpoint, checked_next_page(self._settings.base_url, url))
+        try:
+            checked = checked_next_page(self._settings.base_url, url)
+        except BotmakerRefusedError as error:
+            raise BotmakerRefusedError(self._shown(str(error)), None) from None
+        return self._page(endpoint, checked)
+
+    def _shown(self, text: str) -> str:
+        """Return a text that can be shown: without the token, and on one line."""
+        return "".join(character if character.isprintable() else " " for character in self._token.cross_out(text))
+
+    def _quoted(self, text: str) -> str:
+        """Return what Botmaker or a library wrote, for a message of ours."""
+        return self._shown(text)[:_MESSAGE_CHARACTERS]
 
     def _page(self, endpoint: Endpoint, url: str) -> Page:
         retrying = Retrying(
             retry=retry_if_exception_type(_TryAgainError),
-            stop=stop_after_attempt(TRIES),
+            stop=_is_last_try,
             wait=_wait,
             before_sleep=lambda state: self._before_sleep(endpoint, state),
             sleep=self._clock.sleep,
@@ -143,8 +172,8 @@ class BotmakerClient:
         try:
             return retrying(self._try, endpoint, url)
         except _TryAgainError as error:
-            raise StartsError(
-                f"Botmaker did not answer {endpoint.path} in {TRIES} tries; the last time: {error}. "
+            raise (BotmakerAnswerError if error.is_answer else StartsError)(
+                f"Botmaker did not answer {endpoint.path} in {retrying.statistics['attempt_number']} tries; the last time: {error}. "
                 "Run again later: what has come stays, and the next run goes on from there."
             ) from None
 
@@ -158,14 +187,20 @@ class BotmakerClient:
         self._keep_pace(endpoint)
         self.requests += 1
         try:
-            response = self._http.get(url)
+            response = self._transport.get(url)
+        except ResponseTooLargeError as error:
+            raise BotmakerAnswerError(f"Botmaker's answer to {endpoint.path} {error}, which is no page of its API. {WHAT_TO_DO}") from None
+        except ResponseTooSlowError as error:
+            raise _TryAgainError(f"the answer {error}", tries=TRIES_WHEN_SLOW) from None
         # These hold the request, and the request holds the token: only their names and words go on.
+        except httpx.RemoteProtocolError as error:
+            raise _TryAgainError(self._quoted(f"the answer is no whole HTTP response ({error})")) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise _TryAgainError(self._clean(f"{type(error).__name__} {error}".strip())) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise StartsError(f"Botmaker's {endpoint.path} cannot be asked: {self._clean(str(error))}") from None
+            raise _TryAgainError(self._quoted(f"{type(error).__name__} {error}".strip())) from None
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            raise BotmakerAnswerError(f"Botmaker's {endpoint.path} cannot be asked: {self._quoted(str(error))}. {WHAT_TO_DO}") from None
         self._check_status(endpoint, response)
-        return self._read(endpoint, response.content)
+        return self._read(endpoint, url, response)
 
     def _keep_pace(self, endpoint: Endpoint) -> None:
         now = self._clock.monotonic()
@@ -174,9 +209,9 @@ class BotmakerClient:
             self._clock.sleep(due_at - now)
         self._due_at[endpoint.paced_as] = max(now, due_at) + endpoint.seconds_between
 
-    def _check_status(self, endpoint: Endpoint, response: httpx.Response) -> None:
-        status = response.status_code
-        if response.is_success:
+    def _check_status(self, endpoint: Endpoint, response: Response) -> None:
+        status = response.status
+        if 200 <= status < 300:
             return
         if status in (401, 403):
             raise StartsError(
@@ -184,45 +219,76 @@ class BotmakerClient:
                 f"Make a new one ({WHERE_TOKENS_ARE_MADE}) and put it into {TOKEN_VARIABLE}."
             )
         if status == 429:
-            raise _TryAgainError("too many requests (HTTP 429)", self._retry_after(response))
+            raise _TryAgainError("too many requests (HTTP 429)", wait_seconds=self._retry_after(response))
         if status >= 500 or status == 408:
-            raise _TryAgainError(f"HTTP {status}", self._retry_after(response))
-        if response.is_redirect:
+            raise _TryAgainError(f"HTTP {status}", wait_seconds=self._retry_after(response), is_answer=True)
+        if 300 <= status < 400:
             raise StartsError(
                 f"Botmaker redirects {endpoint.path} to another address, and the token is not sent there. "
                 "Set BOTMAKER_BASE_URL to where the API is now."
             )
-        raise BotmakerRefusedError(f"Botmaker refused {endpoint.path} (HTTP {status}): {self._clean(_message(response))}", status)
+        raise BotmakerRefusedError(f"Botmaker refused {endpoint.path} (HTTP {status}): {self._quoted(_message(response.body))}", status)
 
-    def _retry_after(self, response: httpx.Response) -> float | None:
+    def _retry_after(self, response: Response) -> float | None:
         seconds = _seconds(response.headers.get("retry-after"), self._clock.now())
         if seconds is not None and seconds > _LONGEST_RETRY_AFTER_SECONDS:
-            raise StartsError(f"Botmaker asks to wait for {seconds / 60:.0f} minutes (HTTP {response.status_code}). Run again then.")
+            wait = f"{seconds / 60:.0f} minutes" if seconds < _DAY_SECONDS else "more than a day"
+            raise StartsError(f"Botmaker asks to wait for {wait} (HTTP {response.status}). Run again then.")
         return seconds
 
-    def _read(self, endpoint: Endpoint, body: bytes) -> Page:
+    def _read(self, endpoint: Endpoint, url: str, response: Response) -> Page:
+        # "Nothing" may have no body, but so has a response that a proxy lost: where it is not explicit, it must come twice.
+        if response.status != _NO_CONTENT and not response.body.strip() and url not in self._empty_once:
+            self._empty_once.add(url)
+            raise _TryAgainError("the answer is empty")
+        body = self._token.cross_out_of_bytes(response.body)
         try:
-            return read_page(body, endpoint.items)
+            page = read_page(response.body, endpoint.items)
+            return page if body == response.body else replace(read_page(body, endpoint.items), next_page=page.next_page)
         except ValueError:
-            raise _TryAgainError("the answer is no whole JSON") from None
-
-    def _clean(self, text: str) -> str:
-        return text.replace(self._settings.access_token, "***")[:_MESSAGE_CHARACTERS]
+            content_type = self._quoted(response.headers.get("content-type", "not given"))
+            raise _TryAgainError(f"the answer is no whole JSON (content type: {content_type})", is_answer=True) from None
 
 
 def read_page(body: bytes, items: str) -> Page:
-    """Read what is needed of a page to go on. Raises `ValueError` where it is no whole JSON, else `StartsError`."""
+    """Read what is needed of a page to go on. Raises `ValueError` where it is no whole JSON, else `BotmakerAnswerError`."""
     if not body.strip():
-        return Page(body, {}, [], None)
-    # A stray byte in somebody's message is for the landing to judge.
-    content = json.loads(body.decode("utf-8-sig", "replace"))
+        return Page(body, [], None)
+    content = parsed(body)
     found = content.get(items) if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(found, list):
-        raise StartsError(f"Botmaker's answer has no list {items!r}. Is BOTMAKER_BASE_URL the address of its API v2.0?")
-    next_page = content.get("nextPage") or None
+        raise BotmakerAnswerError(
+            f"Botmaker's answer has no list {items!r}. Check that BOTMAKER_BASE_URL is the address of its API v2.0. {WHAT_TO_DO}"
+        )
+    next_page = content.get("nextPage")
     if next_page is not None and not isinstance(next_page, str):
-        raise StartsError("Botmaker's answer has a nextPage that is no address.")
-    return Page(body, content, found, next_page)
+        raise BotmakerAnswerError(f"Botmaker's answer has a nextPage that is no address. {WHAT_TO_DO}")
+    return Page(body, found, next_page or None)
+
+
+def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Parse JSON of any bytes. Raises `ValueError` where it is no whole JSON, `BotmakerAnswerError` where it is nested too deeply.
+
+    Numbers that no reader takes (NaN, 1e400, 5,000 digits) become None, and stray bytes U+FFFD: one odd value in one
+    message must not stop a page, and the landing judges it in the body, which is stored as it came.
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8-sig", "replace"),
+            parse_constant=lambda _: None,
+            parse_float=_finite,
+            parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else None,
+            object_hook=object_hook,
+        )
+    except RecursionError:
+        raise BotmakerAnswerError(
+            f"Botmaker's answer is JSON nested too deeply to be read, which is no page of its API. {WHAT_TO_DO}"
+        ) from None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def checked_next_page(base_url: str, url: str) -> str:
@@ -230,7 +296,7 @@ def checked_next_page(base_url: str, url: str) -> str:
     base, given = urlsplit(base_url), _split(url)
     default_ports = (None, 443, 80) if base.port is None else (None, base.port)
     if given is None or given.scheme not in ("http", "https") or given.hostname != base.hostname or given.port not in default_ports:
-        host = given.hostname if given is not None else None
+        host = (given.hostname or "")[:_LONGEST_HOST_NAME] if given is not None else None
         raise BotmakerRefusedError(
             f"Botmaker's nextPage leads to {host or 'no host'}, not to {base.netloc}: the token is not sent there. "
             "If the API has moved, set BOTMAKER_BASE_URL.",
@@ -248,29 +314,35 @@ def _split(url: str) -> Any:
     return parts
 
 
+def _is_last_try(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return isinstance(error, _TryAgainError) and state.attempt_number >= error.tries
+
+
 def _wait(state: RetryCallState) -> float:
     """Twice as long each time, with jitter; longer where Botmaker says so."""
     back_off = wait_exponential_jitter(initial=1, max=_LONGEST_WAIT_SECONDS, jitter=1)(state)
     error = state.outcome.exception() if state.outcome else None
-    told = error.wait_seconds if isinstance(error, _TryAgainError) else None
-    return back_off if told is None else max(back_off, told)
+    requested = error.wait_seconds if isinstance(error, _TryAgainError) else None
+    return back_off if requested is None else max(back_off, requested)
 
 
 def _seconds(retry_after: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header: seconds, or a date."""
-    if not retry_after:
-        return None
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
+    """Read a Retry-After header: seconds, or a date. One that is neither counts as missing."""
+    text = (retry_after or "").strip()
+    if re.fullmatch(r"[0-9]+", text):
+        # Infinity for thousands of digits.
+        return float(text)
     try:
-        until = parsedate_to_datetime(retry_after)
-    except ValueError:
+        until = parsedate_to_datetime(text)
+        # Without a zone it is UTC, as in every HTTP date.
+        return max(0.0, ((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return max(0.0, (until.astimezone(UTC) - now).total_seconds())
 
 
-def _message(response: httpx.Response) -> str:
+def _message(body: bytes) -> str:
     try:
-        return "; ".join(str(error["message"]) for error in response.json()["errors"]) or "no reason given"
-    except (ValueError, KeyError, TypeError):
+        return "; ".join(str(error["message"]) for error in json.loads(body)["errors"]) or "no reason given"
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "no reason given"

@@ -5,11 +5,12 @@ before anything else.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from filelock import FileLock, Timeout
 
@@ -18,12 +19,15 @@ from orchestration.botmaker.client import (
     SENT_RESULT,
     SENT_RESULTS,
     SESSIONS,
+    WHAT_TO_DO,
     WHATSAPP_TEMPLATES,
+    BotmakerAnswerError,
     BotmakerClient,
     BotmakerRefusedError,
     Clock,
     Endpoint,
     Page,
+    parsed,
     read_page,
 )
 from orchestration.botmaker.pages import (
@@ -32,20 +36,22 @@ from orchestration.botmaker.pages import (
     SENT_RESULTS_LISTS_FOLDER,
     SESSIONS_FOLDER,
     WHATSAPP_TEMPLATES_FOLDER,
-    Book,
+    PageSet,
     PageStore,
     folder_name,
 )
 from orchestration.botmaker.settings import BotmakerSettings
+from orchestration.botmaker.token import CROSSED_OUT
+from orchestration.botmaker.transport import MOST_BODY_BYTES
 from orchestration.botmaker.windows import (
     SENT_RESULTS_REACH,
-    Asked,
     Fetch,
+    FetchRequest,
     Window,
     api_time,
-    asked_for,
     needs_long_term_search,
     planned,
+    requested,
     split,
     stamp,
     whole_second,
@@ -56,12 +62,26 @@ from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import prepare_data_folder
 
+# A page may be empty where a filter left nothing of it, but not so many of them in a row.
+_MOST_IDLE_PAGES = 100
+_BEGINNING_AGAIN = "beginning that period again"
+_WHEN_ENDLESS = "Run again later: the next run begins this period again. If it stays like this, ask Botmaker's support."
+# So many notifications that fail are no matter of a single one.
+_MOST_FAILURES = 3
+_LONGEST_IDENTIFIER = 200
+# A name may be plural, and have a prefix: botToken, client_secrets.
+_SECRET_NAME = re.compile(r"(token|secret|password|api[-_]?key)s?$", re.IGNORECASE)
+
 _SESSION_PARAMETERS = {
     "include-open-sessions": "true",
     "include-messages": "true",
     "include-events": "true",
     "timestamp-precision": "milliseconds",
 }
+
+
+class EndlessPagesError(StartsError):
+    """Pages that lead from one to the next for ever."""
 
 
 @dataclass
@@ -84,7 +104,7 @@ class FetchReport:
 
 @dataclass(frozen=True)
 class Source:
-    """All that a fetch needs: whom to ask, where to put it, what day it is, and whom to tell."""
+    """All that a fetch needs: the API, the store of its pages, the settings, the time, and where its progress goes."""
 
     client: BotmakerClient
     store: PageStore
@@ -135,101 +155,123 @@ def _fetch_lock(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
-def fetch(source: Source, feed: str, asked: Asked) -> FetchReport:
+def fetch(source: Source, feed: str, request: FetchRequest) -> FetchReport:
     """Fetch one of `FETCHES`. What came before an error stays, and the next fetch goes on from there."""
     report = FetchReport(feed)
     requests, retries = source.client.requests, source.client.retries
-    FETCHES[feed](source, asked, report)
+    FETCHES[feed](source, request, report)
     report.requests, report.retries = source.client.requests - requests, source.client.retries - retries
     return report
 
 
-def ask(source: Source, period_from: str | None, period_to: str | None, *, sweep: bool) -> Asked:
-    return asked_for(period_from, period_to, sweep=sweep, zone=source.report_timezone, now=source.now)
+def ask(source: Source, period_from: str | None, period_to: str | None, *, sweep: bool) -> FetchRequest:
+    return requested(period_from, period_to, sweep=sweep, zone=source.report_timezone, now=source.now)
 
 
-def _fetch_sessions(source: Source, asked: Asked, report: FetchReport) -> None:
-    books = source.store.books(SESSIONS_FOLDER)
+def _fetch_sessions(source: Source, request: FetchRequest, report: FetchReport) -> None:
+    page_sets = source.store.page_sets(SESSIONS_FOLDER)
 
-    def book_of(fetch: Fetch, window: Window) -> Book:
+    def page_set_of(fetch: Fetch, window: Window) -> PageSet:
         name = f"{SESSIONS_FOLDER}/{fetch.name}/{window.name}"
-        return books.get(name, Book(name))
+        return page_sets.get(name, PageSet(name))
 
-    known = _fetches(name.removeprefix(f"{SESSIONS_FOLDER}/").rpartition("/")[0] for name in books)
-    for fetch in _planned(source, asked, known, lambda fetch: all(book_of(fetch, window).is_complete for window in split(fetch.period))):
+    known = _fetches(name.removeprefix(f"{SESSIONS_FOLDER}/").rpartition("/")[0] for name in page_sets)
+    for fetch in _planned(
+        source, request, known, lambda fetch: all(page_set_of(fetch, window).is_complete for window in split(fetch.period))
+    ):
         windows = split(fetch.period)
         for number, window in enumerate(windows, 1):
-            book = book_of(fetch, window)
-            if book.is_complete:
+            page_set = page_set_of(fetch, window)
+            if page_set.is_complete:
                 continue
             is_long_term = needs_long_term_search(window, source.now)
             parameters = _period(window) | _SESSION_PARAMETERS | ({"long-term-search": "true"} if is_long_term else {})
             before = replace(report)
-            _fetch_book(source, SESSIONS, book, parameters, report)
+            _fetch_page_set(source, SESSIONS, page_set, parameters, report)
             report.windows += 1
-            _tell(source, report, before, f"{window} ({number} of {len(windows)}){', by long-term search' if is_long_term else ''}")
+            _say_progress(source, report, before, f"{window} ({number} of {len(windows)}){', by long-term search' if is_long_term else ''}")
 
 
-def _fetch_sent_results(source: Source, asked: Asked, report: FetchReport) -> None:
-    lists = source.store.books(SENT_RESULTS_LISTS_FOLDER)
-    details = source.store.books(SENT_RESULTS_FOLDER)
+def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchReport) -> None:
+    lists = source.store.page_sets(SENT_RESULTS_LISTS_FOLDER)
+    details = source.store.page_sets(SENT_RESULTS_FOLDER)
 
-    def list_of(fetch: Fetch) -> Book:
+    def list_of(fetch: Fetch) -> PageSet:
         name = f"{SENT_RESULTS_LISTS_FOLDER}/{fetch.name}"
-        return lists.get(name, Book(name))
+        return lists.get(name, PageSet(name))
 
     def is_finished(fetch: Fetch) -> bool:
-        book = list_of(fetch)
-        return book.is_complete and not _due(source, fetch, source.store.bodies(book), details)
+        page_set = list_of(fetch)
+        return page_set.is_complete and not _due(source, fetch, _stored_pages(source, SENT_RESULTS, page_set), details)
 
     known = _fetches(name.removeprefix(f"{SENT_RESULTS_LISTS_FOLDER}/") for name in lists)
-    for fetch in _planned(source, asked, known, is_finished):
+    for fetch in _planned(source, request, known, is_finished):
         reach = source.now - SENT_RESULTS_REACH
         window = replace(fetch.period, start=max(fetch.period.start, reach))
         if window.start > fetch.period.start:
             source.say(f"sent_results: Botmaker keeps them for three months, so nothing before {api_time(reach)} can be fetched")
         if window.start >= window.end:
             continue
-        book = list_of(fetch)
-        if not book.is_complete:
+        page_set = list_of(fetch)
+        if not page_set.is_complete:
             before = replace(report)
-            book = _fetch_book(source, SENT_RESULTS, book, _period(window), report)
+            page_set = _fetch_page_set(source, SENT_RESULTS, page_set, _period(window), report)
             report.windows += 1
-            _tell(source, report, before, f"{window}, the list")
-        due = _due(source, fetch, source.store.bodies(book), details)
+            _say_progress(source, report, before, f"{window}, the list")
+        due = _due(source, fetch, _stored_pages(source, SENT_RESULTS, page_set), details)
+        failures: list[str] = []
         for number, (identifier, detail) in enumerate(due.items(), 1):
             before = replace(report)
-            details[detail.name] = _fetch_sent_result(source, identifier, detail, report)
-            _tell(source, report, before, f"{identifier} ({number} of {len(due)})")
+            try:
+                details[detail.name] = _fetch_sent_result(source, identifier, detail, report)
+            except BotmakerAnswerError as error:
+                # The others must not wait for one that Botmaker cannot serve.
+                failures.append(f"{folder_name(identifier)}: {error}")
+                if len(failures) == _MOST_FAILURES:
+                    break
+            else:
+                _say_progress(source, report, before, f"{folder_name(identifier)} ({number} of {len(due)})")
+        if failures:
+            raise StartsError("The results of these notifications could not be fetched. " + " ".join(failures))
 
 
-def _fetch_sent_result(source: Source, identifier: str, book: Book, report: FetchReport) -> Book:
+def _fetch_sent_result(source: Source, identifier: str, page_set: PageSet, report: FetchReport) -> PageSet:
     try:
-        return _fetch_book(source, SENT_RESULT.of(identifier), book, {}, report)
+        return _fetch_page_set(source, SENT_RESULT.of(identifier), page_set, {}, report)
     except BotmakerRefusedError as error:
         if error.status != 404:
             raise
         # It was deleted after it was listed; that must not keep the others away.
-        source.say(f"sent_results: {identifier} is gone (HTTP 404)")
-        return book
+        source.say(f"sent_results: {folder_name(identifier)} is gone (HTTP 404)")
+        return page_set
 
 
-def _due(source: Source, fetch: Fetch, lists: list[bytes], details: Mapping[str, Book]) -> dict[str, Book]:
+def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[str, PageSet]) -> dict[str, PageSet]:
     """Say which of the listed notifications to fetch: new ones, and those whose results may still change."""
-    fetched = {name.rpartition("/")[0] for name, book in details.items() if book.is_complete}
+    fetched = {name.rpartition("/")[0] for name, page_set in details.items() if page_set.is_complete}
     settled_before = fetch.stamped_at - timedelta(days=source.settings.sweep_days)
-    due: dict[str, Book] = {}
-    for item in (item for body in lists for item in read_page(body, SENT_RESULTS.items).items):
+    due: dict[str, PageSet] = {}
+    for item in (item for page in lists for item in page.items):
         identifier = item.get("notificationInstanceId") if isinstance(item, dict) else None
-        if not isinstance(identifier, str) or not identifier:
-            source.say("sent_results: a listed notification has no notificationInstanceId, so its results cannot be fetched")
+        if not _can_be_asked_for(identifier):
+            source.say("sent_results: a listed notification has no usable notificationInstanceId, so its results cannot be fetched")
             continue
         folder = f"{SENT_RESULTS_FOLDER}/{folder_name(identifier)}"
         name = f"{folder}/{stamp(fetch.stamped_at)}"
-        book = details.get(name, Book(name))
-        if not book.is_complete and (folder not in fetched or not _is_settled(item, settled_before)):
-            due[identifier] = book
+        page_set = details.get(name, PageSet(name))
+        if not page_set.is_complete and (folder not in fetched or not _is_settled(item, settled_before)):
+            due[identifier] = page_set
     return due
+
+
+def _can_be_asked_for(identifier: Any) -> TypeGuard[str]:
+    """Say if an address can be made of an identifier: of text that is no half emoji, no dot segment and not too long."""
+    return (
+        isinstance(identifier, str)
+        and identifier.isprintable()
+        and 0 < len(identifier) <= _LONGEST_IDENTIFIER
+        and bool(identifier.strip("."))
+    )
 
 
 def _is_settled(item: dict[str, Any], settled_before: datetime) -> bool:
@@ -240,77 +282,116 @@ def _is_settled(item: dict[str, Any], settled_before: datetime) -> bool:
         return False
 
 
-def _fetch_channels(source: Source, asked: Asked, report: FetchReport) -> None:
-    _fetch_snapshot(source, CHANNELS, CHANNELS_FOLDER, report, without_tokens)
+def _fetch_channels(source: Source, request: FetchRequest, report: FetchReport) -> None:
+    _fetch_snapshot(source, CHANNELS, CHANNELS_FOLDER, report, without_secrets)
 
 
-def _fetch_whatsapp_templates(source: Source, asked: Asked, report: FetchReport) -> None:
+def _fetch_whatsapp_templates(source: Source, request: FetchRequest, report: FetchReport) -> None:
     _fetch_snapshot(source, WHATSAPP_TEMPLATES, WHATSAPP_TEMPLATES_FOLDER, report, lambda page: page.body)
 
 
 def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: FetchReport, body_of: Callable[[Page], bytes]) -> None:
     """Fetch what has no history, and keep it if it says something new."""
-    pages = list(_pages_from(source, endpoint, source.client.first_page(endpoint)))
-    bodies = [body_of(page) for page in pages]
-    books = source.store.books(folder)
-    latest = max((book for book in books.values() if book.is_complete), key=lambda book: book.name, default=None)
-    if not any(page.items for page in pages) or (latest is not None and source.store.bodies(latest) == bodies):
+    bodies: list[bytes] = []
+    items = 0
+    for page in _pages_from(source, endpoint, source.client.first_page(endpoint)):
+        bodies.append(body_of(page))
+        items += len(page.items)
+        # They are kept in memory until the last one is there, so all of them together may be as large as one other page.
+        if sum(map(len, bodies)) > MOST_BODY_BYTES:
+            raise StartsError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB. {WHAT_TO_DO}")
+    page_sets = source.store.page_sets(folder)
+    latest = max((page_set for page_set in page_sets.values() if page_set.is_complete), key=lambda page_set: page_set.name, default=None)
+    if not items or (latest is not None and [source.store.read(name) for name in latest.page_names] == bodies):
         source.say(f"{report.feed}: nothing new")
         return
     fetched_at = source.now
-    while f"{folder}/{stamp(fetched_at)}" in books:
+    while f"{folder}/{stamp(fetched_at)}" in page_sets:
         fetched_at += timedelta(seconds=1)
-    book = Book(f"{folder}/{stamp(fetched_at)}")
-    for number, (page, body) in enumerate(zip(pages, bodies, strict=True), 1):
-        source.store.write(book.page_name(number, is_last=number == len(pages)), body)
-        report.add(replace(page, body=body))
+    page_set = PageSet(f"{folder}/{stamp(fetched_at)}")
+    for number, body in enumerate(bodies, 1):
+        source.store.write(page_set.page_name(number, is_last=number == len(bodies)), body)
+    report.pages, report.items, report.bytes = len(bodies), items, sum(map(len, bodies))
     source.say(f"{report.feed}: {report.items} items")
 
 
-def without_tokens(page: Page) -> bytes:
-    """Write a page anew without the tokens of other services, such as a Telegram bot's."""
+def without_secrets(page: Page) -> bytes:
+    """Write a page without the secrets of other services, such as a Telegram bot's token. An empty page stays empty."""
 
-    def cleaned(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: cleaned(inner) for name, inner in value.items() if not name.lower().endswith("token")}
-        return [cleaned(inner) for inner in value] if isinstance(value, list) else value
+    def cleaned(value: dict[str, Any]) -> dict[str, Any]:
+        return {name: inner for name, inner in value.items() if not _SECRET_NAME.search(name)}
 
-    return json.dumps(cleaned(page.content), separators=(",", ":")).encode()
+    if not page.body.strip():
+        return page.body
+    return json.dumps(parsed(page.body, object_hook=cleaned), separators=(",", ":")).encode()
 
 
-def _fetch_book(source: Source, endpoint: Endpoint, book: Book, parameters: Mapping[str, str], report: FetchReport) -> Book:
-    """Fetch the missing pages of an incomplete book, each in the zone before the next is asked for; return it complete."""
-    first = _page_after(source, endpoint, book) if book.pages else None
+def _fetch_page_set(source: Source, endpoint: Endpoint, page_set: PageSet, parameters: Mapping[str, str], report: FetchReport) -> PageSet:
+    """Fetch the missing pages of an incomplete page set, each in the zone before the next is requested; return it complete."""
+    first = _page_after(source, endpoint, page_set) if page_set.pages else None
     if first is None:
-        book = book.anew() if book.pages else book
+        page_set = page_set.restarted() if page_set.pages else page_set
         first = source.client.first_page(endpoint, parameters)
-    for page in _pages_from(source, endpoint, first):
-        book = replace(book, pages=book.pages + 1, is_complete=page.next_page is None)
-        source.store.write(book.newest_page_name, page.body)
-        report.add(page)
-    return book
+    try:
+        for page in _pages_from(source, endpoint, first, pages_before=page_set.pages):
+            page_set = replace(page_set, pages=page_set.pages + 1, is_complete=page.next_page is None)
+            source.store.write(page_set.newest_page_name, page.body)
+            report.add(page)
+    except EndlessPagesError:
+        # The last address leads nowhere. An empty page 0 makes the next run begin again at the first page, in a new attempt.
+        source.store.write(page_set.restarted().page_name(0, is_last=False), b"")
+        raise
+    return page_set
 
 
-def _page_after(source: Source, endpoint: Endpoint, book: Book) -> Page | None:
-    """Ask for the page after the newest of a book, or return None if Botmaker has forgotten where that was."""
-    newest = read_page(source.store.read(book.newest_page_name), endpoint.items)
+def _page_after(source: Source, endpoint: Endpoint, page_set: PageSet) -> Page | None:
+    """Ask for the page after the newest of a page set, or return None where that address is lost."""
+    newest = _stored_page(source, endpoint, page_set.newest_page_name)
     if newest.next_page is None:
+        return None
+    if CROSSED_OUT in newest.next_page:
+        source.say(
+            f"{endpoint.path}: the address after {page_set.newest_page_name} held the token, which is not stored; {_BEGINNING_AGAIN}"
+        )
         return None
     try:
         return source.client.next_page(endpoint, newest.next_page)
-    except BotmakerRefusedError as error:
-        source.say(f"{endpoint.path}: the page after {book.newest_page_name} is to be had no more ({error}); beginning that period anew")
+    except BotmakerAnswerError as error:
+        # Whatever the answer is, Botmaker may have forgotten the address; that must not stop every later run.
+        source.say(f"{endpoint.path}: the page after {page_set.newest_page_name} cannot be fetched ({error}); {_BEGINNING_AGAIN}")
         return None
 
 
-def _pages_from(source: Source, endpoint: Endpoint, page: Page) -> Iterator[Page]:
+def _stored_pages(source: Source, endpoint: Endpoint, page_set: PageSet) -> Iterator[Page]:
+    """Read the pages of a complete page set one after the other."""
+    return (_stored_page(source, endpoint, name) for name in page_set.page_names)
+
+
+def _stored_page(source: Source, endpoint: Endpoint, name: str) -> Page:
+    try:
+        return read_page(source.store.read(name), endpoint.items)
+    except (ValueError, BotmakerAnswerError):
+        raise StartsError(f"{name} in the landing zone is no page of Botmaker's. Remove its folder, and run again.") from None
+
+
+def _pages_from(source: Source, endpoint: Endpoint, page: Page, *, pages_before: int = 0) -> Iterator[Page]:
+    """Follow pages from one that has `pages_before` it to the last. Raises `EndlessPagesError` where there seems to be none."""
     followed: set[str] = set()
+    idle, pages = 0, pages_before + 1
     yield page
     while page.next_page is not None:
         if page.next_page in followed:
-            raise StartsError(f"Botmaker's pages of {endpoint.path} go in a circle. Run again later.")
+            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} go in a circle. {_WHEN_ENDLESS}")
+        if pages >= endpoint.most_pages:
+            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} go on after {pages:,} of them. {_WHEN_ENDLESS}")
         followed.add(page.next_page)
-        page = source.client.next_page(endpoint, page.next_page)
+        following = source.client.next_page(endpoint, page.next_page)
+        idle = idle + 1 if not following.items or following.items == page.items else 0
+        if idle > _MOST_IDLE_PAGES:
+            raise EndlessPagesError(
+                f"Botmaker's pages of {endpoint.path} go on, but the last {idle:,} of them brought nothing new. {_WHEN_ENDLESS}"
+            )
+        page, pages = following, pages + 1
         yield page
 
 
@@ -318,21 +399,21 @@ def _fetches(names: Iterator[str]) -> set[Fetch]:
     return {fetch for fetch in map(Fetch.from_name, names) if fetch is not None}
 
 
-def _planned(source: Source, asked: Asked, known: set[Fetch], is_finished: Callable[[Fetch], bool]) -> list[Fetch]:
-    return planned(asked, source.settings, zone=source.report_timezone, known=known, is_finished=is_finished, now=source.now)
+def _planned(source: Source, request: FetchRequest, known: set[Fetch], is_finished: Callable[[Fetch], bool]) -> list[Fetch]:
+    return planned(request, source.settings, zone=source.report_timezone, known=known, is_finished=is_finished, now=source.now)
 
 
 def _period(window: Window) -> dict[str, str]:
     return {"from": api_time(window.start), "to": api_time(window.end)}
 
 
-def _tell(source: Source, report: FetchReport, before: FetchReport, what: str) -> None:
+def _say_progress(source: Source, report: FetchReport, before: FetchReport, what: str) -> None:
     pages, items = report.pages - before.pages, report.items - before.items
     source.say(f"{report.feed}: {what}: {pages} {'page' if pages == 1 else 'pages'}, {items:,} items")
 
 
 # In this order: what is fetched most, and matters most, comes first.
-FETCHES: dict[str, Callable[[Source, Asked, FetchReport], None]] = {
+FETCHES: dict[str, Callable[[Source, FetchRequest, FetchReport], None]] = {
     "sessions": _fetch_sessions,
     "sent_results": _fetch_sent_results,
     "channels": _fetch_channels,

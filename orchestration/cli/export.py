@@ -39,7 +39,7 @@ def export_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
         # Imported late: Dagster, which also takes these filters, loads for seconds, and a wrong setting should be told at once.
-        from orchestration.exports.daily import export_selection
+        from orchestration.exports.on_demand import export_selection
 
         path, rows = export_selection(settings, _selection(chosen))
     except StartsError as error:

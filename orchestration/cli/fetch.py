@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestration.botmaker.fetch import FETCHES, ask, fetch, open_source
 from orchestration.botmaker.settings import BotmakerSettings
-from orchestration.cli.run import run_command
+from orchestration.cli.run import alert, run_command
 from orchestration.errors import StartsError
 from orchestration.settings import Settings
 
@@ -36,7 +36,9 @@ def fetch_command(arguments: Namespace) -> int:
             has_started = True
             reports = [fetch(source, feed, asked) for feed in FETCHES]
     except StartsError as error:
-        print(f"botmaker fetch {'failed' if has_started else 'could not start'}: {error}", file=sys.stderr)
+        what = f"botmaker fetch {'failed' if has_started else 'could not start'}"
+        print(f"{what}: {error}", file=sys.stderr)
+        alert(what, [str(error)])
         return 1 if has_started else 2
     print(f"\nbotmaker fetch finished in {time.monotonic() - started:.0f} s")
     for report in reports:

@@ -5,15 +5,17 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 
-from orchestration.cli import compare, docs, erase, export, fetch, maintain, metrics
+from orchestration.cli import compare, dg, docs, erase, export, fetch, maintain, metrics
 from orchestration.cli.run import run_command
 from orchestration.errors import StartsError, operator_errors
+from orchestration.file_rights import restrict_new_files
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; without a command, run the job. A command line that makes no sense is exit code 2, too."""
     chosen = _parser().parse_args(arguments)
+    restrict_new_files()
     # A `.env` that cannot be read is told by the command, as any other wrong setting.
     with suppress(SettingsError):
         for warning in warnings_of_unknown_names():
@@ -28,9 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="python -m orchestration", description="Land, build, check, publish, export.")
-    parser.set_defaults(command=run_command)
+    parser.set_defaults(command=run_command, reread=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    commands.add_parser("run", help="run the job conversation_starts once (the default)")
+    run = commands.add_parser("run", help="run the job conversation_starts once (the default)")
+    run.add_argument("--reread", action="store_true", help="look into every file of the landing zone again, also those that seem unchanged")
     fetch.add_to(commands)
     export.add_to(commands)
     compare.add_to(commands)
@@ -38,4 +41,5 @@ def _parser() -> ArgumentParser:
     maintain.add_to(commands)
     erase.add_to(commands)
     docs.add_to(commands)
+    dg.add_to(commands)
     return parser

@@ -2,12 +2,16 @@
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 
 import duckdb
-from dagster import ConfigurableResource, Failure, InitResourceContext
+from dagster import ConfigurableResource, Failure, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
+from orchestration.defs.retention import forget_old_runs
 from orchestration.errors import StartsError, operator_errors
+from orchestration.exports.manifest import recover_exports
+from orchestration.publication.versions import recover_publication
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, writer_lock
 
@@ -33,6 +37,16 @@ class WarehouseResource(ConfigurableResource):
         self._is_locked = False
         with ExitStack() as self._until_run_ends:
             yield self
+        self._forget_old_runs(context)
+
+    def _forget_old_runs(self, context: InitResourceContext) -> None:
+        if context.run is None or context.instance is None or not context.instance.is_persistent:
+            return
+        try:
+            forget_old_runs(context.instance, context.run.job_name, self._settings.keep_runs_days, datetime.now(UTC))
+        except Exception as error:  # each of Dagster's storages has its own
+            # The run has done its work; the next one deletes what is left.
+            get_dagster_logger().warning(f"Dagster's old runs could not be deleted: {error}")
 
     @contextmanager
     def open(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
@@ -41,6 +55,9 @@ class WarehouseResource(ConfigurableResource):
             if not self._is_locked:
                 self._until_run_ends.enter_context(writer_lock(self._settings))
                 self._is_locked = True
+                # What a killed run left half replaced is finished or taken back before anything else happens.
+                recover_publication(self._settings)
+                recover_exports(self._settings)
             with open_warehouse(self._settings) as connection:
                 yield connection
 

@@ -61,4 +61,4 @@ def tell_of_failures(context: RunFailureSensorContext) -> None:
         return
     run = context.dagster_run
     events = [entry.dagster_event for entry in context.instance.all_logs(run.run_id) if entry.dagster_event is not None]
-    send_alert(address, alert_of_failure(run.job_name, run.run_id, reasons_for_failure(events)))
+    send_alert(address, alert_of_failure(f"{run.job_name} failed (run {run.run_id})", reasons_for_failure(events)), log=context.log.error)

@@ -1,4 +1,4 @@
-"""The TSV of the report: its 24 columns, their headers in three languages, and how a cell is written.
+"""The TSV of the report: its 27 columns, their headers in three languages, and how a cell is written.
 
 The contract, section 6. Every rule about a cell is one SQL expression, so that DuckDB writes a
 million rows in one scan.
@@ -75,6 +75,9 @@ TSV_COLUMNS = (
     TsvColumn("failure_code", "Código da falha", "Código de falla", _text("failure_code")),
     TsvColumn("session_start_id", "ID do início de sessão", "Id de inicio de sesión", _text("session_start_id")),
     TsvColumn("chat_link", "Link da conversa", "Enlace al chat", _text("chat_link")),
+    TsvColumn("person_id", "ID da pessoa", "Id Persona", _text("person_id")),
+    TsvColumn("first_reply_at", "Data/hora da primeira resposta", "Fecha/tiempo Primera Respuesta", _time("first_reply_at")),
+    TsvColumn("failure_action", "Ação recomendada", "Acción recomendada", "failure_action"),
 )
 
 # The original download ends here; what follows is ours.

@@ -8,7 +8,6 @@ person back.
 
 import base64
 import re
-import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.errors import StartsError
+from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import put_in_place, quoted
 from orchestration.identifiers import comparable_identifier, create_identifier_macros
 from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
@@ -265,11 +265,11 @@ def _count_erased_records(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _remove_what_is_not_made_anew(settings: Settings) -> None:
-    """Remove exports on demand, and what earlier publications left behind; the job makes the rest anew.
+    """Remove exports on demand; the job makes the rest anew.
 
     Whom an export on demand holds is not certain where contacts are masked, so all of them go.
     """
-    shutil.rmtree(settings.exports_dir / "on_demand", ignore_errors=True)
+    remove_all_on_demand(settings)
 
 
 def _base64_spellings(text: bytes) -> list[bytes]:

@@ -10,9 +10,8 @@ from orchestration.warehouse import DamagedWarehouseError, open_warehouse, remov
 def remove_warehouse_for_landing(settings: Settings) -> None:
     """Delete the warehouse, so that the next run reads the whole landing zone into a new one. Raises `StartsError`.
 
-    Only the working file goes: what is published and exported stays until the run replaces it, and the list of erased people
-    (`erased_people.json`) lies beside the warehouse. A warehouse that can be read is kept if it holds what no file of the
-    landing zone gives back.
+    Only the working file goes: what is published and exported stays until the run replaces it, and who was erased is not in it
+    but in `erased_people.json`. A warehouse that can be read is kept if it holds what no file of the landing zone gives back.
     """
     zone = LandingZone(settings.landing, FEED_NAMES)
     with writer_lock(settings):

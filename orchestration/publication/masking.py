@@ -1,76 +1,200 @@
-"""Contacts as a keyed hash and their last four digits (contract, section 6).
+"""Contacts as a keyed hash and their last four digits, and ids without a number in them (contract, section 6).
 
-HMAC-SHA256 in SQL over two pads that are bound into a temporary table, so that the key itself never
-stands in a statement, a log or a file.
+`MASKS` says of every column that may name a person how it leaves the warehouse. A mask depends on the value and the key
+alone, so the same value has the same mask in every mart, file and database, and joins keep working.
+
+HMAC-SHA256 in SQL over two pads that are bound as variables, so that the key never stands in a statement, a log or a
+file.
 """
 
 import hashlib
 import hmac
+import re
+from enum import StrEnum
 
 import duckdb
 
+from orchestration.errors import StartsError
 from orchestration.settings import Contacts, Settings
 
-_BLOCK_BYTES = 64
-_HASH_DIGITS = 16
 
-# A wamid is base64 around the contact's own number, so a masked row must not carry one as it is.
-_MASKED_EXPRESSIONS = {
-    "contact_id": "masked_contact(contact_id)",
-    "customer_id": "replace(customer_id, contact_id, masked_contact(contact_id))",
-    "session_start_id": "masked_id(session_start_id, contact_id)",
-    "session_id": "masked_id(session_id, contact_id)",
-    "message_id": "masked_id(message_id, contact_id)",
-    "chat_link": "replace(chat_link, contact_id, masked_contact(contact_id))",
-    "failure_detail": "masked_text(failure_detail, contact_id)",
+class Mask(StrEnum):
+    """How a column is masked.
+
+    `identifier`: always. `id`: where its text or what it holds in base64 has a number. `link`: always, but for the
+    server's name. `text`: the numbers in it.
+    """
+
+    IDENTIFIER = "identifier"
+    ID = "id"
+    LINK = "link"
+    TEXT = "text"
+
+
+MASKS = {
+    "person_id": Mask.IDENTIFIER,
+    "contact_id": Mask.IDENTIFIER,
+    "customer_id": Mask.IDENTIFIER,
+    # A wamid is base64 around a number.
+    "session_start_id": Mask.ID,
+    "session_id": Mask.ID,
+    "message_id": Mask.ID,
+    "chat_link": Mask.LINK,
+    "failure_code": Mask.TEXT,
+    "failure_detail": Mask.TEXT,
+    "agent_groups": Mask.TEXT,
 }
 
-_MACROS = f"""
-create or replace temp macro keyed_hash(text) as left(
-    sha256((select outer_pad from mask_key) || unhex(sha256((select inner_pad from mask_key) || encode(text)))),
-    {_HASH_DIGITS}
+# These name no person: they are about the business's own lines and templates, times, states and counts. A line's number is not a
+# person's; names of templates and notifications are the report's filters and keys of its daily marts.
+PLAIN_COLUMNS = frozenset(
+    {
+        *("session_started_at", "session_start_date", "sent_at", "delivered_at", "read_at", "replied_at", "first_reply_at", "failed_at"),
+        *("origin", "is_in_report", "is_session_start", "source", "user_type"),
+        *("channel_id", "channel_name", "line_number", "template_name", "template_language", "notification_name"),
+        *("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied", "last_status", "reply_evidence"),
+        *("failure_group", "failure_action", "failure_reason"),
+        *("stage_order", "stage", "notifications", "session_starts", "replied", "not_replied"),
+        *("weekday", "hour", "not_sent", "sent", "delivered", "read"),
+        *("replied_within_1h", "replied_within_24h", "replied_within_72h", "replied_within_7d"),
+        *("market", "billed_date", "pricing_model", "pricing_category", "pricing_type", "is_charged"),
+        *("rate", "currency", "cost", "cost_basis"),
+    }
+)
+
+_BLOCK_BYTES = 64
+_KEY_VARIABLES = ("mask_inner_pad", "mask_outer_pad")
+# Part of the fingerprint: a change of what a mask is rewrites everything that is masked.
+_RULES = 2
+
+# Eight digits, with up to three characters between two of them that are neither letters nor digits.
+_GROUPED_NUMBER = "[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){7,}"
+# The same for digits of any script, 50 times slower: for texts that are not ASCII.
+_GROUPED_NUMBER_OF_ANY_SCRIPT = r"\p{Nd}(?:[^\p{L}\p{N}]{0,3}\p{Nd}){7,}"
+_EIGHT_DIGITS = re.compile(r"\d(?:[\W_]{0,3}\d){7}")
+# Eight ASCII digits in a row as base64 writes them. A digit is 0011xxxx in binary, so three of them are always four characters
+# from these classes, and eight contain at least two such threes: before, between or after which the rest follows.
+_THREE_DIGITS = "[MNO][DTjz][AEIMQUYcgk][w-z0-5]"
+_BASE64_NUMBER = "|".join(
+    (
+        f"(?:{_THREE_DIGITS}){{2}}[MNO][DTjz][A-Za-n]",
+        f"[DTjz][AEIMQUYcgk][w-z0-5](?:{_THREE_DIGITS}){{2}}",
+        f"[AEIMQUYcgkosw048][w-z0-5](?:{_THREE_DIGITS}){{2}}[MNO]",
+    )
+)
+# The same as `_GROUPED_NUMBER` in decoded bytes, written in hexadecimal; a character of UTF-8 has up to three bytes.
+_HEX_NUMBER = "3[0-9](?:(?:[0-289A-F][0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-F]){0,9}3[0-9]){7}"
+# Eight digits in base64.
+_SHORTEST_BASE64 = 11
+
+_MACROS = rf"""
+-- Letters alone: a hash in hexadecimal would itself have eight digits in a row in one of ten cases.
+create or replace temp macro keyed_hash(text, size) as translate(
+    left(sha256(getvariable('{_KEY_VARIABLES[1]}') || unhex(sha256(getvariable('{_KEY_VARIABLES[0]}') || encode(text)))), size),
+    '0123456789', 'ghijklmnop'
 );
-create or replace temp macro masked_contact(contact) as keyed_hash(contact) || '-' || right(contact, 4);
-create or replace temp macro masked_id(id, contact) as case
-    when contains(cast(try(from_base64(substr(id, 7))) as varchar), contact) then 'wamid.' || keyed_hash(id)
-    else replace(id, contact, masked_contact(contact))
+create or replace temp macro last_four(digits) as case when length(digits) >= 8 then '-' || right(digits, 4) else '' end;
+create or replace temp macro masked_identifier(text) as keyed_hash(text, 16) || case
+    when regexp_full_match(text, '[0-9]+') then last_four(text)
+    else last_four(regexp_replace(text, '[^0-9]+', '', 'g'))
 end;
-create or replace temp macro number_in_groups(digits) as
-    left(digits, 1) || regexp_replace(substr(digits, 2), '(.)', '[^0-9]{{0,2}}\\1', 'g');
-create or replace temp macro masked_text(text, contact) as case
-    -- In words a number is often written in groups, with a space, a hyphen or brackets between its digits.
-    when regexp_full_match(contact, '[0-9]+') then regexp_replace(text, number_in_groups(contact), masked_contact(contact), 'g')
-    else replace(text, contact, masked_contact(contact))
+
+create or replace temp macro base64_letters(text) as translate(regexp_replace(text, '[^A-Za-z0-9+/_-]+', '', 'g'), '-_', '+/');
+create or replace temp macro padded_base64(letters) as case length(letters) % 4
+    when 0 then letters
+    when 1 then left(letters, length(letters) - 1)
+    when 2 then letters || '=='
+    else letters || '='
+end;
+create or replace temp macro decoded_hex(letters, start) as hex(from_base64(padded_base64(substr(letters, start))));
+-- What stands before the base64 shifts where its groups of four begin. 41 is a letter, which parts two numbers.
+create or replace temp macro decoded_has_number(letters) as regexp_matches(
+    concat_ws('41', decoded_hex(letters, 1), decoded_hex(letters, 2), decoded_hex(letters, 3), decoded_hex(letters, 4)),
+    '{_HEX_NUMBER}'
+);
+-- The first condition holds for nearly every id of WhatsApp.
+create or replace temp macro shows_number(text) as case
+    when regexp_matches(text, '{_BASE64_NUMBER}') then true
+    when regexp_matches(text, '{_GROUPED_NUMBER}') then true
+    when length(text) < strlen(text) then regexp_matches(text, '{_GROUPED_NUMBER_OF_ANY_SCRIPT}')
+    else false
+end;
+create or replace temp macro has_number(text) as case
+    when shows_number(text) then true
+    when length(text) >= {_SHORTEST_BASE64} then decoded_has_number(base64_letters(text))
+    else false
+end;
+
+create or replace temp macro masked_id(text) as case
+    when not has_number(text) then text
+    when starts_with(text, 'wamid.') then 'wamid.' || keyed_hash(text, 24)
+    else keyed_hash(text, 24)
+end;
+-- In lower case, as servers are written: the base64 of digits has a capital letter in four.
+create or replace temp macro server_of(link) as regexp_extract(link, '^[a-z]+://[a-z0-9.:-]+/');
+create or replace temp macro masked_link(text) as
+    case when shows_number(server_of(text)) then '' else server_of(text) end || masked_identifier(text);
+create or replace temp macro without_grouped_numbers(text) as list_reduce(
+    list_prepend(text, regexp_extract_all(text, '{_GROUPED_NUMBER}')),
+    lambda masked, number: replace(masked, number, masked_identifier(regexp_replace(number, '[^0-9]+', '', 'g')))
+);
+create or replace temp macro masked_text(text) as case
+    when not has_number(text) then text
+    when has_number(without_grouped_numbers(text)) then masked_identifier(text)
+    else without_grouped_numbers(text)
 end;
 """
 
 
 def prepare_masking(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Make the macros of `published_columns` known to the connection; nothing for plain contacts."""
+    """Create the macros that `published_rows` uses; nothing for plain contacts."""
     if settings.contacts is Contacts.PLAIN:
         return
     assert settings.mask_key is not None
-    inner, outer = _hmac_pads(settings.mask_key.encode())
-    connection.execute(
-        "create or replace temp table mask_key as select $inner::blob as inner_pad, $outer::blob as outer_pad",
-        {"inner": inner, "outer": outer},
-    )
+    for name, pad in zip(_KEY_VARIABLES, _hmac_pads(settings.mask_key.encode()), strict=True):
+        connection.execute(f"set variable {name} = $pad::blob", {"pad": pad})
     connection.execute(_MACROS)
 
 
-def published_columns(columns: list[str], settings: Settings) -> str:
-    """Return the select list of a mart's columns as they may leave the warehouse."""
+def published_rows(columns: list[str], relation: str, settings: Settings, where: str = "true") -> str:
+    """Return the query for a mart's rows as they may leave the warehouse.
+
+    Raises `StartsError` for a column of which nobody has said whether it names a person.
+    """
     if settings.contacts is Contacts.PLAIN:
-        return ", ".join(columns)
-    return ", ".join(f"{_MASKED_EXPRESSIONS[column]} as {column}" if column in _MASKED_EXPRESSIONS else column for column in columns)
+        return f"select {', '.join(columns)} from {relation} where {where}"
+    unknown = [column for column in columns if column not in MASKS and column not in PLAIN_COLUMNS]
+    if unknown:
+        raise StartsError(f"{relation} has columns without a rule for masking ({', '.join(unknown)}): add them to MASKS or PLAIN_COLUMNS.")
+    # Most rows have one id three times and one identifier twice: its mask is computed once.
+    first = {mask: next((column for column in columns if MASKS.get(column) is mask), None) for mask in (Mask.ID, Mask.IDENTIFIER)}
+    masks = ", ".join(f"masked_{mask}({column}) as first_{mask}" for mask, column in first.items() if column is not None)
+    source = f"(select *, {masks} from {relation} where {where})" if masks else f"{relation} where {where}"
+    return f"select {', '.join(_masked(column, first) for column in columns)} from {source}"
 
 
-def mask_fingerprint(settings: Settings) -> str:
-    """Say which mask a file was written with, without giving the key away."""
+def _masked(column: str, first: dict[Mask, str | None]) -> str:
+    mask = MASKS.get(column)
+    if mask is None:
+        return column
+    if mask not in first:
+        return f"masked_{mask}({column}) as {column}"
+    if column == first[mask]:
+        return f"first_{mask} as {column}"
+    return f"case when {column} = {first[mask]} then first_{mask} else masked_{mask}({column}) end as {column}"
+
+
+def may_hold_number(text: str) -> bool:
+    """Say whether eight digits stand in a text, in a row or in groups: for what is shown to operators and kept by Dagster."""
+    return bool(_EIGHT_DIGITS.search(text))
+
+
+def masking_fingerprint(settings: Settings) -> str:
+    """Say which mask files are written with, without giving the key away: `plain`, or `masked/` and a hash under the key."""
     if settings.mask_key is None or settings.contacts is Contacts.PLAIN:
         return settings.contacts
-    digest = hmac.new(settings.mask_key.encode(), b"conversation-starts mask fingerprint", hashlib.sha256).hexdigest()
-    return f"{settings.contacts}/{digest[:_HASH_DIGITS]}"
+    digest = hmac.new(settings.mask_key.encode(), b"conversation-starts mask fingerprint %d" % _RULES, hashlib.sha256).hexdigest()
+    return f"{settings.contacts}/{digest[:16]}"
 
 
 def _hmac_pads(key: bytes) -> tuple[bytes, bytes]:

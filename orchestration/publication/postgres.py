@@ -4,43 +4,47 @@ Rows are deleted and copied in, never truncated or swapped: only so does a reade
 keep seeing all of the old state, and nobody waits. Tables are dropped only when their columns changed.
 """
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import duckdb
 
 from orchestration.errors import StartsError
 from orchestration.files import quoted
+from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.publish import Publication
-from orchestration.publication.published import open_published
+from orchestration.publication.published import check_contacts, open_published
+from orchestration.publication.source import Source, days_behind
 from orchestration.settings import PostgresSettings, Settings
-from orchestration.transform.builds import MARTS, days_changed_since, is_known
 
-TABLES = (*MARTS, "publish_info")
+TABLES = (*(mart.name for mart in PUBLISHED_MARTS), "publish_info")
 
 _TYPES = {
     "VARCHAR": "text",
     "DATE": "date",
     "TIMESTAMP": "timestamp without time zone",
     "BOOLEAN": "boolean",
+    "SMALLINT": "smallint",
     "INTEGER": "integer",
     "BIGINT": "bigint",
     "DOUBLE": "double precision",
 }
-# Two sessions of Botmaker may tell of one message.
-_PRIMARY_KEYS = {"fct_session_starts": "session_start_id", "fct_notifications": "session_start_id, message_id"}
-# The day serves the report's period and the replacement of days; the contact, a look-up of one person. Names of templates
-# have no index: they come in any length, and a tree takes no more than 2,700 bytes.
-_INDEXES = {mart: ["(session_start_date)"] for mart in MARTS} | {
-    fact: ["(session_start_date)", "using hash (contact_id)"] for fact in _PRIMARY_KEYS
-}
+# The day serves the report's period and the replacement of days; the others, a look-up of one person, session or message.
+# There is no primary key: ids come in any length, and a tree takes no more than 2,700 bytes, while a hash index keeps four. That
+# ids are unique is checked before anything is published.
+_LOOKED_UP = ("session_start_id", "message_id", "person_id", "contact_id")
 # A table that someone reads in a long transaction cannot be dropped; the old state stays until the next run.
 _LOCK_TIMEOUT = "60s"
 _CONNECT_TIMEOUT_SECONDS = 15
+
+_MODES_WITH_TLS = {"require", "verify-ca", "verify-full"}
+_LOCAL_HOST = re.compile(r"(?:/.*|(?:localhost|127(?:\.\d{1,3}){3}|::1|\[::1\])?(?::\d*)?)", re.IGNORECASE)
 
 _REFUSALS = (
     ("password authentication failed", "the user or the password is wrong"),
@@ -53,13 +57,14 @@ _REFUSALS = (
     ("timeout expired", f"it did not answer within {_CONNECT_TIMEOUT_SECONDS} seconds"),
     ("permission denied for database", "this user may not connect to the database"),
     ("too many", "it has no connection left"),
+    ("does not support ssl", "it offers no TLS; write sslmode=disable into the URL only for a network that you trust"),
     ("ssl", "the encrypted connection failed; see `sslmode`"),
     ("starting up", "it is still starting up"),
 )
 _ADVICE = {
     "42501": "Give the user of STARTS_POSTGRES_URL the right to create and to write there.",
     "42704": "Create the role of STARTS_POSTGRES_READER, or name another.",
-    "2BP01": "Drop what depends on the table (a view?), publish, and make it anew.",
+    "2BP01": "Drop what depends on the table (a view?), publish, and create it again.",
     "55P03": "Someone reads the tables in a long transaction; publish again when it has ended.",
     "25006": "The database is read-only: name the primary server.",
     "53100": "The server's disk is full.",
@@ -69,6 +74,7 @@ _ADVICE = {
 def publish_to_postgres(warehouse: duckdb.DuckDBPyConnection, settings: Settings, target: PostgresSettings) -> Publication:
     """Bring the database up to the published file; leave every row alone if nothing changed."""
     with open_published(settings) as published, _connection(target) as database:
+        check_contacts(published, settings)
         return _Copy(warehouse, published, database, target).run()
 
 
@@ -131,13 +137,10 @@ class _Copy:
         """Return the report days that changed since what the database holds, or None if that cannot be built upon."""
         if present != self._columns:
             return None
-        before, now = self._info(present), self._published_info()
-        same_meaning = ("report_timezone", "contacts", "definition_sha256")
-        if not before or any(before[name] != now[name] for name in same_meaning) or before["build_id"] > now["build_id"]:
+        before = self._info(present)
+        if not before:
             return None
-        if not all(is_known(self._warehouse, info["build_id"], info["build_started_at"]) for info in (before, now)):
-            return None
-        return days_changed_since(self._warehouse, before["build_id"]) if before["build_id"] < now["build_id"] else []
+        return days_behind(self._warehouse, Source.model_validate(before), Source.model_validate(self._published_info()))
 
     def _info(self, present: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
         if present.get("publish_info") != self._columns["publish_info"]:
@@ -155,12 +158,12 @@ class _Copy:
     def _write(self, present: dict[str, list[tuple[str, str]]], days: list[date] | None) -> None:
         if days is None:
             self._prepare_schema()
-        for mart in MARTS:
+        for mart in PUBLISHED_MARTS:
             if days is None:
-                self._replace_all(mart, present.get(mart))
+                self._replace_all(mart.name, present.get(mart.name))
             elif days:
-                literals = ", ".join(f"date '{day:%Y-%m-%d}'" for day in days)
-                self._replace_rows(mart, f"session_start_date in ({literals})")
+                literals = ", ".join(f"date '{day.isoformat()}'" for day in days)
+                self._replace_rows(mart.name, f"{mart.date_column} in ({literals})")
         self._replace_all("publish_info", present.get("publish_info"))
 
     def _prepare_schema(self) -> None:
@@ -193,9 +196,9 @@ class _Copy:
             cursor.adbc_ingest(table, batches, mode="append", db_schema_name=self._target.schema)
 
     def _index(self, table: str) -> None:
-        if table in _PRIMARY_KEYS:
-            self._execute(f"alter table {self._name(table)} add primary key ({_PRIMARY_KEYS[table]})")
-        for index in _INDEXES.get(table, []):
+        columns = {name for name, _ in self._columns[table]}
+        indexes = [f"({mart.date_column})" for mart in PUBLISHED_MARTS if mart.name == table]
+        for index in [*indexes, *(f"using hash ({column})" for column in _LOOKED_UP if column in columns)]:
             self._execute(f"create index on {self._name(table)} {index}")
 
     def _comment(self, table: str) -> None:
@@ -225,9 +228,9 @@ class _Copy:
     def _verify(self) -> dict[str, int]:
         """Compare the tables with the published ones, row count by row count, before anyone may see them."""
         copied, published = {}, {}
-        for mart in MARTS:
-            ((copied[mart],),) = self._rows(f"select count(*) from {self._name(mart)}")
-            ((published[mart],),) = self._published.execute(f"select count(*) from {mart}").fetchall()
+        for mart in PUBLISHED_MARTS:
+            ((copied[mart.name],),) = self._rows(f"select count(*) from {self._name(mart.name)}")
+            ((published[mart.name],),) = self._published.execute(f"select count(*) from {mart.name}").fetchall()
         if copied != published:
             raise StartsError(
                 f"The tables in PostgreSQL would differ from the published marts (rows {copied}, not {published}); they were left as "
@@ -252,7 +255,11 @@ def _columns(published: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str
     rows = published.execute(
         "select column_name, data_type from duckdb_columns() where table_name = $table order by column_index", {"table": table}
     ).fetchall()
-    return [(name, _TYPES[kind]) for name, kind in rows]
+    return [(name, _postgres_type(kind)) for name, kind in rows]
+
+
+def _postgres_type(kind: str) -> str:
+    return kind.replace("DECIMAL", "numeric") if kind.startswith("DECIMAL") else _TYPES[kind]
 
 
 @contextmanager
@@ -265,7 +272,7 @@ def _connection(target: PostgresSettings) -> Iterator[Any]:
     problem = None
     database = None
     try:
-        database = dbapi.connect(_with_timeout(target.url))
+        database = dbapi.connect(connection_url(target.url, os.environ))
     except dbapi.Error as error:
         problem = f"PostgreSQL at {target.place} cannot be reached: {_refusal(str(error))}. Look at STARTS_POSTGRES_URL."
     # Raised out here, so that the driver's own words, which may quote the URL, are in no trace of the error.
@@ -291,8 +298,22 @@ def _close(database: Any) -> None:
             continue
 
 
-def _with_timeout(url: str) -> str:
-    return url if "connect_timeout=" in url else f"{url}{'&' if '?' in url else '?'}connect_timeout={_CONNECT_TIMEOUT_SECONDS}"
+def connection_url(url: str, environ: Mapping[str, str]) -> str:
+    """Return the URL to connect with: with a time limit, and with TLS for a server elsewhere, unless the URL says otherwise.
+
+    libpq's own default, `prefer`, goes on without TLS where the server has none or somebody in between says so.
+    """
+    asked = dict(parse_qsl(urlsplit(url).query))
+    added = {} if "connect_timeout" in asked else {"connect_timeout": str(_CONNECT_TIMEOUT_SECONDS)}
+    if "sslmode" not in asked and not _is_local(url, asked) and environ.get("PGSSLMODE") not in _MODES_WITH_TLS:
+        added["sslmode"] = "require"
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(added)}" if added else url
+
+
+def _is_local(url: str, asked: Mapping[str, str]) -> bool:
+    """Say whether all servers are on this machine: by a socket's folder, or by an address that never leaves it."""
+    hosts = asked.get("hostaddr") or asked.get("host") or urlsplit(url).netloc.rpartition("@")[2]
+    return all(_LOCAL_HOST.fullmatch(host) for host in hosts.split(","))
 
 
 def _refusal(words: str) -> str:
@@ -304,5 +325,5 @@ def _explain(error: Exception, target: PostgresSettings) -> str:
     """Return what PostgreSQL said in its first line, which holds no values, and what to do about it."""
     said = re.search(r"(?:ERROR|FATAL):\s+([^\n]+)", str(error))
     reason = said[1] if said else "the connection broke"
-    advice = _ADVICE.get(getattr(error, "sqlstate", None) or "", "Mend it and publish again.")
+    advice = _ADVICE.get(getattr(error, "sqlstate", None) or "", "Correct that and publish again.")
     return f"The publication to PostgreSQL at {target.place} failed: {reason}. The tables are as they were. {advice}"

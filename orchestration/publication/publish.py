@@ -1,106 +1,193 @@
-"""Publish the marts for BI: a DuckDB file and Parquet files, each replaced as a whole or not at all.
+"""Publish the marts for BI: a DuckDB file and Parquet by month, shown together in one step or not at all.
 
-The cost follows the days that changed: they are replaced in a copy of the last published file. A
-reader that holds the old file open keeps it; the next one to open gets the new one.
+The cost follows the days that changed: they are replaced in a copy of the last published file, if that file is as it was
+written. A reader that holds the old file open keeps it; the next one to open gets the new one.
 """
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 
-from orchestration.errors import StartsError
-from orchestration.files import put_in_place, quoted
-from orchestration.publication.masking import mask_fingerprint, prepare_masking, published_columns
+from orchestration.errors import StartsError, in_words
+from orchestration.files import copy_file, quoted, restrict_file, sync_file
+from orchestration.publication.differences import days_that_differ, parquet_that_differs
+from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart
+from orchestration.publication.masking import prepare_masking, published_rows
+from orchestration.publication.parquet import KeptFile, RowsByDay, write_parquet
+from orchestration.publication.published import is_held_for_writing
+from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, source_of
+from orchestration.publication.versions import (
+    DATABASE,
+    Version,
+    VersionRecord,
+    current_version,
+    link_or_copy,
+    new_version,
+    recover_publication,
+    show_version,
+    written_file,
+)
 from orchestration.settings import Settings
-from orchestration.transform.builds import MARTS, FinishedBuild, days_changed_since, is_known
+from orchestration.transform.builds import FinishedBuild
 
 
 @dataclass
 class Publication:
-    """What was published: rows per mart, rows more than before, and the report days that were replaced (None: all of them)."""
+    """What was published: rows by mart, rows more than before, and the report days that were replaced (None: all of them).
+
+    `damaged` names published files that were not as they had been written, and were written again.
+    """
 
     changed: bool
     rows: dict[str, int] = field(default_factory=dict)
     rows_more: dict[str, int] = field(default_factory=dict)
     days_replaced: list[date] | None = None
+    damaged: list[str] = field(default_factory=list)
 
 
-def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild) -> Publication:
-    """Bring the published files up to a finished build; leave every byte alone if nothing changed."""
-    target = settings.published_database
-    target.parent.mkdir(parents=True, exist_ok=True)
-    base = _published_build_id(warehouse, target, settings, build)
-    days = None if base is None else days_changed_since(warehouse, base)
-    if days == [] and _parquet_is_complete(settings):
-        return Publication(changed=False, rows=_count_rows(warehouse, "marts"), days_replaced=[])
+@dataclass(frozen=True)
+class _Work:
+    """What a publication has to do: replace `days` in a copy of `base`, or write everything where there is no base.
+
+    `is_held`: another program has the base open for writing, so readers need a copy even if nothing changed.
+    """
+
+    base: Version | None
+    days: list[date]
+    kept: dict[str, KeptFile]
+    damaged: list[str]
+    is_held: bool = False
+
+    @property
+    def is_nothing(self) -> bool:
+        return self.base is not None and not self.days and not self.damaged and not self.is_held
+
+
+def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, *, thorough: bool = False) -> Publication:
+    """Bring the published files up to a finished build; leave every byte alone if nothing changed.
+
+    Sizes and times of the published files are checked in any case; with `thorough` also every row, against the marts.
+    """
+    recover_publication(settings)
+    source = source_of(settings, build)
+    version = current_version(settings)
+    work = _work(warehouse, settings, version, source, thorough)
+    if work.is_nothing:
+        assert version is not None
+        assert version.record is not None
+        return Publication(changed=False, rows=version.record.rows, days_replaced=[])
     try:
-        return _publish_days(warehouse, settings, build, days)
-    except duckdb.Error:
-        if days is None:
+        return _publish_version(warehouse, settings, build, source, work)
+    except duckdb.Error as error:
+        # A full disk stays full.
+        if work.base is None or in_words(error) is not None:
             raise
         # What lies there is damaged somewhere inside: nothing of it is worth building upon.
-        return _publish_days(warehouse, settings, build, None)
+        return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
 
 
-def _publish_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, days: list[date] | None) -> Publication:
-    target = settings.published_database
-    draft = _draft_of(target)
-    _remove_draft(draft)
-    if days is not None:
-        shutil.copyfile(target, draft)
-    warehouse.execute(f"attach {quoted(draft)} as draft")
+def _everything(damaged: list[str]) -> _Work:
+    return _Work(None, [], {}, damaged)
+
+
+def _work(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Version | None, source: Source, thorough: bool) -> _Work:
+    """Find what changed since the published version, and which of its files are not as they were written."""
+    if version is None or version.record is None:
+        return _everything([])
+    intact = version.intact_files()
+    days = days_behind(warehouse, version.record.source, source)
+    if days is None or DATABASE not in intact:
+        return _everything([DATABASE] if days is not None else [])
+    if thorough:
+        try:
+            found = days_that_differ(warehouse, settings, version, days)
+        except duckdb.Error:
+            return _everything([DATABASE])
+        if found:
+            return _everything([DATABASE])
+        for name in parquet_that_differs(warehouse, version, intact):
+            del intact[name]
+    kept = {name: KeptFile(version.folder / name, file.rows) for name, file in intact.items() if name != DATABASE}
+    damaged = [file.name for file in version.record.files if file.name not in intact]
+    return _Work(version, days, kept, damaged, is_held_for_writing(version))
+
+
+def _publish_version(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source, work: _Work
+) -> Publication:
+    shown = current_version(settings)
+    folder = new_version(settings)
+    database = folder / DATABASE
+    is_changed = work.base is None or bool(work.days)
+    if work.base is not None:
+        (copy_file if is_changed or work.is_held else link_or_copy)(work.base.database, database)
+        if DATABASE not in work.base.intact_files():
+            # Another program wrote to it while it was copied.
+            return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
+    with _attached(warehouse, database, read_only=not is_changed):
+        if is_changed:
+            _write_marts(warehouse, settings, work)
+            _write_publish_info(warehouse, settings, build, source)
+        rows_by_day = _verify(warehouse)
+        parquet = write_parquet(warehouse, settings, folder, rows_by_day, work.days, work.kept, shown.folder if shown else None)
+    restrict_file(database, settings, read_only=True)
+    sync_file(database)
+    rows = {mart: sum(days.values()) for mart, days in rows_by_day.items()}
+    before = work.base.record if work.base is not None else None
+    if before is not None and not is_changed:
+        source = before.source
+    record = VersionRecord(
+        source=source,
+        rows=rows,
+        files=[*parquet, written_file(folder, database)],
+        keeps_previous=shown is not None and _may_be_kept(warehouse, shown, source),
+    )
+    show_version(settings, folder, record)
+    rows_before = before.rows if before is not None else {}
+    return Publication(
+        changed=True,
+        rows=rows,
+        rows_more={mart: count - rows_before.get(mart, 0) for mart, count in rows.items()},
+        days_replaced=work.days if before is not None else None,
+        damaged=work.damaged,
+    )
+
+
+def _may_be_kept(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
+    """Say whether a version may stay for its readers: not if it may hold erased people, or contacts under another mask."""
+    before = version.record.source if version.record is not None else None
+    return before is not None and before.masking_fingerprint == now.masking_fingerprint and is_of_this_warehouse(warehouse, before)
+
+
+@contextmanager
+def _attached(warehouse: duckdb.DuckDBPyConnection, database: Path, *, read_only: bool) -> Iterator[None]:
+    """Attach a version's file as `draft`."""
+    warehouse.execute(f"attach {quoted(database)} as draft{' (read_only)' if read_only else ''}")
+    try:
+        yield
+    finally:
+        warehouse.execute("detach draft")
+
+
+def _write_marts(warehouse: duckdb.DuckDBPyConnection, settings: Settings, work: _Work) -> None:
+    prepare_masking(warehouse, settings)
     # A mart has no order of its own; keeping the warehouse's costs a third of the writing.
     warehouse.execute("set preserve_insertion_order = false")
     try:
-        prepare_masking(warehouse, settings)
-        rows_before = _count_rows(warehouse, "draft.main") if days is not None else dict.fromkeys(MARTS, 0)
-        for mart in MARTS:
-            if days is None:
+        for mart in PUBLISHED_MARTS:
+            if work.base is None:
                 _write_mart(warehouse, settings, mart)
             else:
-                _replace_days(warehouse, settings, mart, days)
-        _write_publish_info(warehouse, settings, build)
-        rows = _verify(warehouse)
-        stale = [mart for mart in MARTS if days != [] or not _parquet_path(settings, mart).exists()]
-        drafts = _write_parquet_drafts(warehouse, settings, stale)
+                _replace_days(warehouse, settings, mart, work.days)
     finally:
         warehouse.execute("reset preserve_insertion_order")
-        warehouse.execute("detach draft")
-    for parquet_draft, parquet in drafts:
-        put_in_place(parquet_draft, parquet)
-    # Last, because it carries the watermark: a kill before this line has the next run publish all of it again.
-    put_in_place(draft, target)
-    return Publication(True, rows, {mart: rows[mart] - rows_before[mart] for mart in MARTS}, days)
 
 
-def _draft_of(target: Path) -> Path:
-    return target.with_name(f".{target.name}.draft")
-
-
-def _remove_draft(draft: Path) -> None:
-    """A run that was killed while it wrote leaves its draft behind."""
-    draft.unlink(missing_ok=True)
-    draft.with_name(draft.name + ".wal").unlink(missing_ok=True)
-
-
-def _published_build_id(warehouse: duckdb.DuckDBPyConnection, target: Path, settings: Settings, build: FinishedBuild) -> int | None:
-    """Return the build that the published file shows, or None if it cannot be built upon."""
-    if not target.exists():
-        return None
-    try:
-        with duckdb.connect(str(target), read_only=True) as published:
-            row = published.execute("select build_id, build_started_at, definition_sha256, contacts from publish_info").fetchone()
-    except duckdb.Error:
-        return None
-    if row is None or row[2:] != (build.definition_sha256, mask_fingerprint(settings)) or not is_known(warehouse, *row[:2]):
-        return None
-    return int(row[0])
-
-
-def _columns(warehouse: duckdb.DuckDBPyConnection, mart: str) -> list[str]:
+def _columns(warehouse: duckdb.DuckDBPyConnection, mart: PublishedMart) -> list[str]:
     rows = warehouse.execute(
         """
         select column_name
@@ -108,14 +195,14 @@ def _columns(warehouse: duckdb.DuckDBPyConnection, mart: str) -> list[str]:
         where database_name = current_database() and schema_name = 'marts' and table_name = $mart
         order by column_index
         """,
-        {"mart": mart},
+        {"mart": mart.name},
     ).fetchall()
     return [name for (name,) in rows]
 
 
-def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: str) -> None:
-    columns = published_columns(_columns(warehouse, mart), settings)
-    warehouse.execute(f"create or replace table draft.main.{mart} as select {columns} from marts.{mart}")
+def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart) -> None:
+    rows = published_rows(_columns(warehouse, mart), f"marts.{mart.name}", settings)
+    warehouse.execute(f"create table draft.main.{mart.name} as {rows}")
     comments = warehouse.execute(
         """
         select 'table', table_name, comment
@@ -126,24 +213,22 @@ def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: 
         select 'column', $mart || '.' || column_name, comment from duckdb_columns()
         where database_name = current_database() and schema_name = 'marts' and table_name = $mart and comment is not null
         """,
-        {"mart": mart},
+        {"mart": mart.name},
     ).fetchall()
     for kind, name, comment in comments:
         warehouse.execute(f"comment on {kind} draft.main.{name} is {quoted(comment)}")
 
 
-def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: str, days: list[date]) -> None:
-    if not days:
-        return
-    columns = published_columns(_columns(warehouse, mart), settings)
+def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, days: list[date]) -> None:
     # Literals, because DuckDB prunes row groups by them and not by a bound list.
-    literals = ", ".join(f"date '{day:%Y-%m-%d}'" for day in days)
-    on_these_days = f"session_start_date in ({literals})"
-    warehouse.execute(f"delete from draft.main.{mart} where {on_these_days}")
-    warehouse.execute(f"insert into draft.main.{mart} by name select {columns} from marts.{mart} where {on_these_days}")
+    literals = ", ".join(f"date '{day.isoformat()}'" for day in days)
+    on_these_days = f"{mart.date_column} in ({literals})"
+    rows = published_rows(_columns(warehouse, mart), f"marts.{mart.name}", settings, on_these_days)
+    warehouse.execute(f"delete from draft.main.{mart.name} where {on_these_days}")
+    warehouse.execute(f"insert into draft.main.{mart.name} by name {rows}")
 
 
-def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild) -> None:
+def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source) -> None:
     warehouse.execute(
         """
         create or replace table draft.main.publish_info as
@@ -152,56 +237,38 @@ def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings
             $build_id::bigint as build_id,
             $build_started_at::timestamp as build_started_at,
             $through_load_id::bigint as through_load_id,
+            $change_number::bigint as change_number,
+            -- How fresh the data is, which the time of the publication does not say.
+            (select max(newest_event_at) from intermediate.int_newest_events) as newest_event_at,
             $report_timezone as report_timezone,
             $contacts as contacts,
-            $definition as definition_sha256
+            $masking_fingerprint as masking_fingerprint,
+            $definition_sha256 as definition_sha256
         """,
         {
+            **source.model_dump(exclude={"build_started_at"}),
+            "build_started_at": source.build_started_at.replace(tzinfo=None),
             "published_at": datetime.now(UTC).replace(tzinfo=None),
-            "build_id": build.build_id,
-            "build_started_at": build.started_at,
             "through_load_id": build.through_load_id,
-            "report_timezone": settings.report_timezone,
-            "contacts": mask_fingerprint(settings),
-            "definition": build.definition_sha256,
+            "contacts": settings.contacts.value,
         },
     )
 
 
-def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Compare the draft with the marts, mart by mart, before anyone may see it."""
-    expected, drafted = _count_rows(warehouse, "marts"), _count_rows(warehouse, "draft.main")
-    if expected != drafted:
+def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, RowsByDay]:
+    """Compare the draft with the marts, day by day, before anyone may see it; return the rows of each mart and day."""
+    expected, drafted = (_rows_by_mart_and_day(warehouse, schema) for schema in ("marts", "draft.main"))
+    different = [name for name in expected if expected[name] != drafted[name]]
+    if different:
         raise StartsError(
-            f"The published file would differ from the marts (rows {drafted}, not {expected}); it was left as it was. "
-            "Delete it and run again."
+            f"What would be published differs from the marts in the rows per day of {', '.join(different)}; the published files were "
+            "left as they were. Run `python -m orchestration rebuild`."
         )
     return drafted
 
 
-def _count_rows(warehouse: duckdb.DuckDBPyConnection, schema: str) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for mart in MARTS:
-        row = warehouse.execute(f"select count(*) from {schema}.{mart}").fetchone()
-        assert row is not None
-        counts[mart] = int(row[0])
-    return counts
-
-
-def _parquet_path(settings: Settings, mart: str) -> Path:
-    return settings.published_dir / "parquet" / f"{mart}.parquet"
-
-
-def _parquet_is_complete(settings: Settings) -> bool:
-    return all(_parquet_path(settings, mart).exists() for mart in MARTS)
-
-
-def _write_parquet_drafts(warehouse: duckdb.DuckDBPyConnection, settings: Settings, marts: list[str]) -> list[tuple[Path, Path]]:
-    drafts = []
-    for mart in marts:
-        path = _parquet_path(settings, mart)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.draft")
-        warehouse.execute(f"copy draft.main.{mart} to {quoted(draft)} (format parquet, compression zstd, compression_level 1)")
-        drafts.append((draft, path))
-    return drafts
+def _rows_by_mart_and_day(warehouse: duckdb.DuckDBPyConnection, schema: str) -> dict[str, RowsByDay]:
+    return {
+        mart.name: dict(warehouse.execute(f"select {mart.date_column}, count(*) from {schema}.{mart.name} group by all").fetchall())
+        for mart in PUBLISHED_MARTS
+    }

@@ -1,17 +1,23 @@
 """Schedules, sensors and alerts, evaluated without waiting for a clock or a daemon."""
 
 import json
+import logging
+import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from dagster import (
     DagsterInstance,
+    DagsterInvalidConfigError,
     DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
@@ -23,6 +29,8 @@ from dagster import (
     build_sensor_context,
 )
 
+from orchestration.alerts import alert_of_failure, send_alert
+from orchestration.cli.main import main
 from orchestration.definitions import defs
 from orchestration.defs.jobs import WRITER_TAG
 from orchestration.defs.resources import WarehouseResource
@@ -136,11 +144,21 @@ def test_a_backfill_writes_lost_and_damaged_days_again(pipeline: Pipeline, insta
 class _Chat(BaseHTTPRequestHandler):
     heard: list[dict[str, Any]]
     status = 200
+    # Of the status line, when it is sent byte by byte.
+    seconds_between = 0.0
 
     def do_POST(self) -> None:
         self.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.status)
-        self.end_headers()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for byte in b"HTTP/1.1 200 OK" if self.seconds_between else b"":
+                self.wfile.write(bytes([byte]))
+                time.sleep(self.seconds_between)
+            self.send_response(self.status)
+            self.end_headers()
+
+    def do_GET(self) -> None:
+        # It is no Botmaker.
+        self.send_error(404)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -191,7 +209,113 @@ def test_a_chat_that_is_away_breaks_nothing_and_its_address_stays_secret(
     address, handler = chat
     handler.status = 500
     monkeypatch.setenv("STARTS_ALERT_URL", address)
+    caplog.set_level(logging.DEBUG)
     tell_of_failures(_fail(pipeline, instance))
     said = "".join(capfd.readouterr()) + caplog.text
     assert "could not be sent" in said
     assert "s3cret" not in said
+
+
+def test_a_run_of_the_command_line_that_fails_posts_why(
+    pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address, handler = chat
+    (pipeline.landing / "sends" / "bad.jsonl").write_text("not json\n" * 3)
+    monkeypatch.setenv("STARTS_ALERT_URL", address)
+    assert main([]) == 1
+    (message,) = handler.heard
+    assert re.match(r"conversation_starts failed \(run [0-9a-f-]{36}\):\n.*records were rejected", message["text"])
+    assert "s3cret" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "heading"),
+    [
+        ([], {"STARTS_LANDING": "/nowhere"}, 2, "conversation_starts could not start"),
+        ([], {"STARTS_LANGUAGE": "xx"}, 2, "conversation_starts could not start"),
+        (["botmaker", "run"], {"BOTMAKER_ACCESS_TOKEN": ""}, 2, "botmaker fetch could not start"),
+        (
+            ["botmaker", "fetch"],
+            {"BOTMAKER_ACCESS_TOKEN": "token", "BOTMAKER_BASE_URL": "http://127.0.0.1:{port}"},
+            1,
+            "botmaker fetch failed",
+        ),
+    ],
+)
+def test_what_could_not_start_or_be_fetched_is_posted_too(
+    pipeline: Pipeline,
+    chat: tuple[str, type[_Chat]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    environment: dict[str, str],
+    code: int,
+    heading: str,
+) -> None:
+    address, handler = chat
+    monkeypatch.setenv("STARTS_ALERT_URL", address)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(port=httpx.URL(address).port))
+    assert main(arguments) == code
+    said = capfd.readouterr()
+    (message,) = handler.heard
+    assert message["text"].startswith(f"{heading}:\n")
+    assert message["text"].partition("\n")[2] in said.err
+    assert "s3cret" not in said.out + said.err
+
+
+def test_a_surprise_is_posted_by_its_type(
+    pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address, handler = chat
+    (tmp_path / "dagster.yaml").write_text("no_such_key: 1\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("STARTS_ALERT_URL", address)
+    with pytest.raises(DagsterInvalidConfigError):
+        main([])
+    assert [message["text"] for message in handler.heard] == ["conversation_starts failed:\nDagsterInvalidConfigError: see the run's log."]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "http://127.0.0.1:1/s3cret",
+        "not an address s3cret",
+        "s3cret",
+        "ftp://s3cret/",
+        "http://[s3cret",
+        "http://127.0.0.1:99999/s3cret",
+        "https://s3cret\udce9/",
+        "{chat}?redirected",
+        "{chat}?slow",
+    ],
+)
+def test_a_chat_that_cannot_be_reached_changes_no_exit_code_and_its_address_stays_secret(
+    pipeline: Pipeline,
+    chat: tuple[str, type[_Chat]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    address: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    chat[1].status = 302
+    chat[1].seconds_between = 0.5 if address.endswith("slow") else 0.0
+    monkeypatch.setenv("STARTS_ALERT_URL", address.format(chat=chat[0]))
+    monkeypatch.setenv("STARTS_LANDING", "/nowhere")
+    started = time.monotonic()
+    assert main([]) == 2
+    assert time.monotonic() - started < 5
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert ("could not be sent" in said) == bool(address)
+    assert "s3cret" not in said
+
+
+def test_an_alert_is_text_that_a_chat_takes(chat: tuple[str, type[_Chat]]) -> None:
+    address, handler = chat
+    logged: list[str] = []
+    send_alert(address, alert_of_failure("failed", ["half \ud83d", "x" * 10_000]), log=logged.append)
+    (message,) = handler.heard
+    assert message["text"].startswith("failed:\nhalf ?\nxxx")
+    assert (len(message["text"]), logged) == (4_000, [])

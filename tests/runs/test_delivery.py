@@ -18,10 +18,10 @@ from pydantic import ValidationError
 
 from orchestration.cli.main import main
 from orchestration.errors import StartsError
-from orchestration.exports.daily import export_days, export_selection
+from orchestration.exports.daily import export_days
 from orchestration.exports.filters import ExportSelection
+from orchestration.exports.on_demand import export_selection
 from orchestration.exports.tsv import TSV_COLUMNS
-from orchestration.settings import SAMPLE_LOGS
 from orchestration.transform.builds import MARTS
 from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import write_files
@@ -32,14 +32,6 @@ HEADERS_OF_THE_ORIGINAL = [
     *("No Enviado", "Enviado", "Entregado", "Leída", "Respondida", "Razón Falla Envío", "Detalle Falla Envío"),
     *("Fecha/tiempo Envío", "Fecha/tiempo Entrega", "Fecha/hora de lectura", "Fecha/tiempo Respuesta", "Grupos Agente"),
 ]
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The bundled logs, run once."""
-    run = Pipeline(SAMPLE_LOGS, tmp_path_factory.mktemp("sample"), {})
-    assert run.run().success
-    return run
 
 
 def send(**fields: Any) -> bytes:
@@ -75,7 +67,7 @@ def test_pandas_reads_a_daily_tsv_without_arguments(sample: Pipeline) -> None:
     assert total == sum(row["is_in_report"] for row in sample.rows("fct_session_starts"))
 
 
-def test_hostile_text_stays_in_its_cell(pipeline: Callable[..., Pipeline]) -> None:
+def test_hostile_text_stays_in_its_cell(warm: Callable[..., Pipeline]) -> None:
     texts = [
         *(
             '"',
@@ -97,7 +89,7 @@ def test_hostile_text_stays_in_its_cell(pipeline: Callable[..., Pipeline]) -> No
         ),
         *("=1+1", "+1", "+55 11", "-1", "-a", "@a", " =1", "＝1", "\t=1", "1e5", "+5511,5", "=", "NULL", "nan", "é🌵", "\\", "\\N", "#"),
     ]
-    run = pipeline()
+    run = warm()
     sends = [
         send(message_id=f"m{n:03d}", sent_at=1791000000 + n, contact_id=f"c{n}", template_name=text, agent_groups=text)
         for n, text in enumerate(texts)
@@ -125,11 +117,11 @@ def test_hostile_text_stays_in_its_cell(pipeline: Callable[..., Pipeline]) -> No
     assert pd.read_csv(path, sep="\t").shape == (len(texts), 24)
 
 
-def test_headers_and_reasons_come_in_three_languages(pipeline: Callable[..., Pipeline]) -> None:
-    texts = {}
+def test_headers_and_reasons_come_in_three_languages(warm: Callable[..., Pipeline]) -> None:
+    run, texts = warm(), {}
+    write_files(run.landing, "sends", "1.jsonl", [send(error={"code": 131050})])
     for language in ("en", "pt", "es"):
-        run = pipeline(language, STARTS_LANGUAGE=language)
-        write_files(run.landing, "sends", "1.jsonl", [send(error={"code": 131050})])
+        run.environment["STARTS_LANGUAGE"] = language
         assert run.run().success
         (path,) = run.settings.exports_dir.glob("*.tsv")
         header, row = path.read_text(encoding="utf-8").splitlines()
@@ -153,8 +145,8 @@ def test_another_language_or_zone_rewrites_what_is_there(pipeline: Callable[...,
     assert [str(row["session_start_date"]) for row in run.rows("session_starts_daily")] == ["2026-10-05"]
 
 
-def test_a_manifest_that_is_not_ours_is_written_anew(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_a_manifest_that_is_not_ours_is_written_anew(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     write_files(run.landing, "sends", "1.jsonl", [send()])
     assert run.run().success
     path, tsvs = run.settings.exports_dir / "manifest.json", run.tsv_bytes()
@@ -173,10 +165,10 @@ def test_a_manifest_that_is_not_ours_is_written_anew(pipeline: Callable[..., Pip
         assert run.tsv_bytes() == tsvs
 
 
-def test_masked_contacts_leave_no_number_behind(pipeline: Callable[..., Pipeline]) -> None:
+def test_masked_contacts_leave_no_number_behind(warm: Callable[..., Pipeline]) -> None:
     contact, key = "5511987654321", "a secret"
     wamid = "wamid.HBgNNTUxMTk4NzY1NDMyMRUCABEYEjI0NjVGNEVCQUQ3MjIzMkIyNQA="  # holds the number in base64
-    run = pipeline(STARTS_CONTACTS="masked", STARTS_MASK_KEY=key)
+    run = warm(STARTS_CONTACTS="masked", STARTS_MASK_KEY=key)
     leaks = {
         "chat_link": f"https://wa.me/{contact}",
         "customer_id": f"chat-{contact}",

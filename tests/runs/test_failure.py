@@ -2,19 +2,17 @@
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
 
-from orchestration import warehouse
-from orchestration.cli import run as run_module
 from orchestration.cli.main import main
 from orchestration.settings import PROJECT_ROOT
 from tests.data.hostile_logs import hostile_records, write_files
@@ -23,14 +21,6 @@ from tests.pipeline import Pipeline, comparable, query
 GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
 HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
 REMEDY = "Wait for it to finish and run again, or set STARTS_DATA to another folder. Nothing was changed."
-
-
-def run_command(pipeline: Pipeline) -> subprocess.CompletedProcess[str]:
-    """Run the job as `make run` does."""
-    environment = {**os.environ, "STARTS_LANDING": str(pipeline.landing), "STARTS_DATA": str(pipeline.data), **pipeline.environment}
-    return subprocess.run(
-        [sys.executable, "-m", "orchestration"], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=300
-    )
 
 
 def good_sends(count: int) -> list[bytes]:
@@ -54,39 +44,6 @@ def damage_inside(pipeline: Pipeline) -> None:
             file.write(b"x" * 1000)
 
 
-def test_a_missing_landing_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
-    run = pipeline()
-    run.landing = tmp_path / "nowhere"
-    result = run_command(run)
-    assert result.returncode == 2
-    assert f"landing folder {run.landing} does not exist" in result.stderr
-    assert "STARTS_LANDING" in result.stderr
-
-
-def test_a_folder_that_is_no_landing_zone_is_named(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
-    (run.landing / "photos").mkdir()
-    result = run_command(run)
-    assert result.returncode == 2
-    assert "none of sends/, webhooks/" in result.stderr
-
-
-def test_an_unwritable_data_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
-    run = pipeline()
-    (tmp_path / "file").touch()
-    run.data = tmp_path / "file" / "data"
-    result = run_command(run)
-    assert result.returncode == 2
-    assert f"The data folder {run.data} cannot be written to" in result.stderr
-    assert "STARTS_DATA" in result.stderr
-
-
-def test_a_wrong_setting_is_named(pipeline: Callable[..., Pipeline]) -> None:
-    result = run_command(pipeline(STARTS_REPORT_TIMEZONE="America/Nowhere'; drop table x"))
-    assert result.returncode == 2
-    assert "STARTS_REPORT_TIMEZONE" in result.stderr
-
-
 def test_an_empty_landing_zone_publishes_empty_marts(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     assert run.run().success
@@ -94,14 +51,14 @@ def test_an_empty_landing_zone_publishes_empty_marts(pipeline: Callable[..., Pip
     assert run.tsv_bytes() == {}
 
 
-def test_a_second_run_at_the_same_time_changes_nothing(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_a_second_run_at_the_same_time_changes_nothing(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     write_files(run.landing, "sends", "1.jsonl", good_sends(3))
     assert run.run().success
     before = published_bytes(run)
     write_files(run.landing, "sends", "2.jsonl", good_sends(9))
     with FileLock(run.settings.lock_path):
-        result = run_command(run)
+        result = run.command()
     assert result.returncode == 1
     assert result.stderr.endswith(f"\nconversation_starts failed: Another run is writing to {run.data}. {REMEDY}\n")
     assert result.stderr.count("Another run") == 1
@@ -126,8 +83,8 @@ def test_a_surprise_shows_its_traceback_once(
     assert said.endswith("conversation_starts failed: RuntimeError: the moon is full\n")
 
 
-def test_nothing_new_changes_no_byte(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_nothing_new_changes_no_byte(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     write_files(run.landing, "sends", "1.jsonl", good_sends(30))
     assert run.run().success
     before = published_bytes(run)
@@ -137,8 +94,8 @@ def test_nothing_new_changes_no_byte(pipeline: Callable[..., Pipeline]) -> None:
     assert published_bytes(run) == before
 
 
-def test_a_new_day_leaves_the_other_days_files_alone(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_a_new_day_leaves_the_other_days_files_alone(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     write_files(run.landing, "sends", "1.jsonl", good_sends(3))
     assert run.run().success
     (old_file,) = run.settings.exports_dir.glob("*.tsv")
@@ -163,13 +120,13 @@ def test_a_warehouse_made_anew_is_not_taken_for_the_old_one(pipeline: Callable[.
     assert next(iter(run.tsv_bytes().values())).count(b"\n") == 2
 
 
-def test_too_many_rejected_records_block_publication_until_the_file_is_mended(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_too_many_rejected_records_block_publication_until_the_file_is_mended(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     write_files(run.landing, "sends", "1.jsonl", good_sends(30))
     assert run.run().success
     before = published_bytes(run)
     bad = write_files(run.landing, "sends", "2.jsonl", [*[GOOD_SEND % (n, n) for n in range(50, 60)], b"garbage"])
-    first, again = run_command(run), run_command(run)
+    first, again = run.command(), run.command()
     for result in (first, again):
         assert result.returncode == 1
         assert "1 of 11 new records were rejected (9.1%, the limit is 5.0%)" in result.stderr
@@ -182,8 +139,8 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_mended(pi
     assert len(run.rows("fct_notifications")) == 40
 
 
-def test_a_file_that_comes_again_as_bad_as_before_is_judged_by_what_it_holds_now(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_a_file_that_comes_again_as_bad_as_before_is_judged_by_what_it_holds_now(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     for mend in (b"garbage", b"other garbage"):
         write_files(run.landing, "sends", "1.jsonl", [*good_sends(30), mend])
         assert run.run().success
@@ -191,8 +148,8 @@ def test_a_file_that_comes_again_as_bad_as_before_is_judged_by_what_it_holds_now
     assert [(row["records"], row["rejected"]) for row in ledger] == [(31, 1), (31, 1)]
 
 
-def test_a_published_file_that_is_damaged_inside_is_written_anew(pipeline: Callable[..., Pipeline]) -> None:
-    run, untouched = pipeline("damaged"), pipeline("untouched")
+def test_a_published_file_that_is_damaged_inside_is_written_anew(warm: Callable[..., Pipeline]) -> None:
+    run, untouched = warm("damaged"), warm("untouched")
     for each in (run, untouched):
         write_files(each.landing, "sends", "1.jsonl", good_sends(3000))
     assert run.run().success
@@ -207,62 +164,24 @@ def test_a_published_file_that_is_damaged_inside_is_written_anew(pipeline: Calla
     assert run.tsv_bytes() == untouched.tsv_bytes()
 
 
-def test_an_export_of_a_damaged_published_file_says_what_to_do(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_an_export_of_a_damaged_published_file_says_what_to_do(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     write_files(run.landing, "sends", "1.jsonl", good_sends(3000))
     assert run.run().success
     damage_inside(run)
     for tsv in run.settings.exports_dir.glob("*.tsv"):
         tsv.unlink()
-    result = run_command(run)
+    result = run.command()
     assert result.returncode == 1
     assert "conversation_starts.duckdb is damaged" in result.stderr
     assert "Delete it and run the job again" in result.stderr
     run.settings.published_database.unlink()
-    assert run_command(run).returncode == 0
+    assert run.command().returncode == 0
     assert len(run.tsv_bytes()) == 1
 
 
-@pytest.mark.parametrize("command", [("export",), ("compare", "download.tsv")])
-def test_a_published_file_that_is_none_is_told_in_words(
-    pipeline: Callable[..., Pipeline],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    command: tuple[str, ...],
-) -> None:
-    run = pipeline()
-    run.settings.published_dir.mkdir(parents=True)
-    run.settings.published_database.write_bytes(b"not what DuckDB wrote" * 1000)
-    (tmp_path / "download.tsv").write_text("Id Usuario\tFecha/tiempo Inicio Sesión\n1\t2026-10-01 10:00\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STARTS_DATA", str(run.data))
-    assert main(command) != 0
-    assert "Delete it and run the job again" in capsys.readouterr().err
-
-
-def test_a_run_is_no_failure_when_the_next_one_has_begun(
-    pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    made = pipeline()
-    monkeypatch.setenv("STARTS_LANDING", str(made.landing))
-    monkeypatch.setenv("STARTS_DATA", str(made.data))
-    monkeypatch.setattr(run_module, "_run_job", lambda: SimpleNamespace(success=True))
-    made.data.mkdir(parents=True)
-    monkeypatch.setattr(warehouse, "_WAIT_FOR_FILE_SECONDS", 0.0)
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(made.settings.warehouse_path)], stdout=subprocess.PIPE)
-    try:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        assert main(["run"]) == 0
-    finally:
-        holder.kill()
-        holder.wait()
-    assert "no summary: Another program holds" in capsys.readouterr().out
-
-
-def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     whole = gzip.compress(b"\n".join(good_sends(500)))
     folder = run.landing / "sends"
     folder.mkdir()
@@ -279,8 +198,8 @@ def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(pipel
     assert len(run.rows("fct_notifications")) == 500
 
 
-def test_a_failed_check_blocks_publication(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_a_failed_check_blocks_publication(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     write_files(run.landing, "sends", "1.jsonl", good_sends(3))
     assert run.run().success
     before = published_bytes(run)
@@ -291,50 +210,64 @@ def test_a_failed_check_blocks_publication(pipeline: Callable[..., Pipeline]) ->
         b'"messages": [{"id": "wamid.1", "from": "5599", "timestamp": "1791000000", "type": "text"}]}}]}]}'
     )
     write_files(run.landing, "webhooks", "1.jsonl", [body])
-    result = run_command(run)
+    result = run.command()
     assert result.returncode == 1
     assert "Rows of fct_session_starts that share their `session_start_id` with another row: 1" in result.stderr
     assert "unique_fct_session_starts_session_start_id" in result.stderr
     assert published_bytes(run) == before
 
 
-@pytest.mark.parametrize("moment", ["land_webhooks - webhooks:", "published_marts - Published", "RUN_START", "sends:"])
-def test_a_killed_run_is_mended_by_the_next(pipeline: Callable[..., Pipeline], moment: str) -> None:
+def halves(run: Pipeline, *numbers: int) -> None:
+    """Put the first half of the hostile logs there, the second, or both."""
     sends, webhooks = hostile_records(7)
-    at_once, killed = pipeline("at_once", STARTS_MAX_REJECTED_SHARE="1"), pipeline("killed", STARTS_MAX_REJECTED_SHARE="1")
-    for run in (at_once, killed):
-        write_files(run.landing, "sends", "1.jsonl", sends[::2])
-        write_files(run.landing, "webhooks", "1.jsonl", webhooks[::2])
+    for number in numbers:
+        write_files(run.landing, "sends", f"{number}.jsonl", sends[number - 1 :: 2])
+        write_files(run.landing, "webhooks", f"{number}.jsonl", webhooks[number - 1 :: 2])
+
+
+@pytest.fixture(scope="module")
+def at_once(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:
+    """Both halves in one run that nothing disturbed."""
+
+    def build(folder: Path) -> None:
+        run = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
+        halves(run, 1, 2)
+        assert run.run().success
+
+    folder = made_once("halves_at_once", build)
+    return Pipeline(folder / "landing", folder / "data", {})
+
+
+@pytest.mark.parametrize("moment", ["sends:", "land_webhooks - webhooks:", "models", "published_marts - Published"])
+def test_a_killed_run_is_mended_by_the_next(pipeline: Callable[..., Pipeline], at_once: Pipeline, moment: str) -> None:
+    killed = pipeline(STARTS_MAX_REJECTED_SHARE="1")
+    halves(killed, 1)
     assert killed.run().success
-    for run in (at_once, killed):
-        write_files(run.landing, "sends", "2.jsonl", sends[1::2])
-        write_files(run.landing, "webhooks", "2.jsonl", webhooks[1::2])
+    halves(killed, 2)
     kill_at(killed, moment)
     assert killed.run().success
-    assert at_once.run().success
-    assert comparable(killed.rows("fct_session_starts")) == comparable(at_once.rows("fct_session_starts"))
-    assert comparable(killed.rows("fct_notifications")) == comparable(at_once.rows("fct_notifications"))
-    assert comparable(killed.rows("status_session_starts")) == comparable(at_once.rows("status_session_starts"))
+    for mart in ("fct_session_starts", "fct_notifications", "status_session_starts"):
+        assert comparable(killed.rows(mart)) == comparable(at_once.rows(mart))
     assert killed.tsv_bytes() == at_once.tsv_bytes()
 
 
 def kill_at(pipeline: Pipeline, moment: str) -> None:
-    """Start the job and kill it (-9) as soon as its log says `moment`, or a little after it started."""
-    environment = {**os.environ, "STARTS_LANDING": str(pipeline.landing), "STARTS_DATA": str(pipeline.data), **pipeline.environment}
+    """Start the job and kill it (-9) as soon as its log says `moment`, or dbt is in the middle of the models."""
+    dbt = pipeline.settings.dbt_target_dir
+    shutil.rmtree(dbt)
     process = subprocess.Popen(
         [sys.executable, "-m", "orchestration"],
         cwd=PROJECT_ROOT,
-        env=environment,
+        env={**os.environ, **pipeline.variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if moment in line or (moment == "RUN_START" and "webhooks:" in line):
+        if moment in line or (moment == "models" and "webhooks:" in line):
             break
-    if moment == "RUN_START":
-        # Into the middle of the models.
-        time.sleep(1.5)
+    while moment == "models" and process.poll() is None and len(list(dbt.rglob("run/**/*.sql"))) < 12:
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL

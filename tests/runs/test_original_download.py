@@ -18,10 +18,9 @@ from pydantic import ValidationError
 
 from orchestration.cli.main import main
 from orchestration.errors import StartsError
-from orchestration.exports.daily import export_selection
 from orchestration.exports.filters import ExportSelection
+from orchestration.exports.on_demand import export_selection
 from orchestration.reconciliation.compare import Cause, Comparison, UnreadableDownloadError, compare_download, decoded
-from orchestration.settings import SAMPLE_LOGS
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline
 
@@ -33,14 +32,6 @@ ORIGINAL_HEADER = [
     *("Fecha/tiempo Envío", "Fecha/tiempo Entrega", "Fecha/hora de lectura", "Fecha/tiempo Respuesta", "Grupos Agente"),
 ]
 PERIOD: dict[str, Any] = {"period_from": "2026-10-05", "period_to": "2026-10-11"}
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The bundled logs, run once."""
-    run = Pipeline(SAMPLE_LOGS, tmp_path_factory.mktemp("sample"), {})
-    assert run.run().success
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -305,8 +296,8 @@ def test_a_period_of_its_own(sample: Pipeline, exported: bytes, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_hostile_values_are_equal_to_themselves(pipeline: Callable[..., Pipeline], seed: int) -> None:
-    run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
+def test_hostile_values_are_equal_to_themselves(warm: Callable[..., Pipeline], seed: int) -> None:
+    run = warm(STARTS_MAX_REJECTED_SHARE="1")
     sends, webhooks = hostile_records(seed)
     write_files(run.landing, "sends", "1.jsonl", sends)
     write_files(run.landing, "webhooks", "1.jsonl", webhooks)
@@ -330,8 +321,8 @@ def test_hostile_values_are_equal_to_themselves(pipeline: Callable[..., Pipeline
         assert causes(comparison) == {(Cause.MISSING_THERE, None): 1}
 
 
-def test_masked_contacts_cannot_be_compared(pipeline: Callable[..., Pipeline], exported: bytes, tmp_path: Path) -> None:
-    run = pipeline(STARTS_CONTACTS="masked", STARTS_MASK_KEY="a secret")
+def test_masked_contacts_cannot_be_compared(warm: Callable[..., Pipeline], exported: bytes, tmp_path: Path) -> None:
+    run = warm(STARTS_CONTACTS="masked", STARTS_MASK_KEY="a secret")
     sends, _ = hostile_records(1)
     write_files(run.landing, "sends", "1.jsonl", sends[:20])
     assert run.run().success

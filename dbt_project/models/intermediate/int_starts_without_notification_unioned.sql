@@ -62,8 +62,8 @@ described_starts_without_send as (
         null as sent_at, null as delivered_at, null as read_at, null as replied_at,
         null as first_reply_at, null as reply_evidence, null as failed_at,
         false as is_not_sent, false as is_sent, false as is_delivered, false as is_read, null as is_replied,
-        null as last_status, null as failure_code, null as failure_group, null as failure_action, null as failure_reason, null as failure_detail,
-        null as agent_groups
+        null as last_status, null as failure_code, null as failure_group, null as failure_action, null as failure_reason,
+        null as failure_detail, null as agent_groups
     from starts_without_send
 
 ),

@@ -3,43 +3,51 @@
 import duckdb
 from dagster import MarkdownMetadataValue, MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
+from orchestration.publication.masking import may_hold_number
+
 _CELL_CHARACTERS = 80
 _BAR_CHARACTERS = 24
 
-# Dagster keeps metadata for as long as it keeps runs, out of reach of an erasure, so no person is to be found in it. These
-# columns name none; ids and links do, also those of messages (a wamid is base64 around the contact's number), and what
-# WhatsApp says of a failure may.
+# Dagster keeps metadata for as long as it keeps runs, out of reach of an erasure, so no person is to be found in it, whether
+# contacts are masked or not. These columns name none; ids and links do, also those of messages (a wamid is base64 around the
+# contact's number), and what WhatsApp says of a failure may.
 _SHOWN_COLUMNS = {
     # files and records
-    *("feed", "file_name", "line_number", "records", "landed", "rejected", "status", "set_aside_because", "rejected_because", "landed_at"),
-    *("_file_name", "_line_number", "_landed_at", "_load_id"),
+    *("line_number", "records", "landed", "rejected", "erased", "landed_at", "_line_number", "_landed_at", "_load_id"),
     # lines
-    *("channel_id", "channel_name", "phone_number_id", "display_phone_number", "platform"),
+    *("channel_id", "phone_number_id", "display_phone_number"),
     # sends and what became of them
-    *("template_name", "template_language", "notification_name", "template_or_notification_name", "agent_groups"),
-    *("sent_at", "delivered_at", "read_at", "replied_at", "answered_at", "failed_at", "error_at", "happened_at", "created_at"),
-    *("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied", "last_status", "has_error"),
-    *("error_code", "failure_code", "failure_group", "failure_reason"),
+    *("sent_at", "delivered_at", "read_at", "replied_at", "first_reply_at", "answered_at", "failed_at", "error_at", "happened_at"),
+    *("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied", "last_status", "has_error", "reply_evidence", "created_at"),
+    *("failure_group", "failure_action", "failure_reason"),
     # messages and sessions
-    *("kind", "message_type", "has_referral", "referral_source_type", "name", "sender", "starting_cause", "events", "messages"),
-    *("session_started_at", "session_start_date", "origin", "user_type", "is_new_user", "is_tester"),
+    *("has_referral", "events", "messages", "session_started_at", "session_start_date", "origin", "user_type", "is_new_user", "is_tester"),
     *("session_starts", "notifications", "replied", "not_replied"),
 }
+# Other people choose these texts, and some put a number in them.
+_SHOWN_WITHOUT_NUMBERS = {
+    *("feed", "file_name", "_file_name", "status", "set_aside_because", "rejected_because"),
+    *("template_name", "template_language", "notification_name", "template_or_notification_name", "agent_groups", "channel_name"),
+    *("error_code", "failure_code", "kind", "message_type", "referral_source_type", "name", "sender", "starting_cause", "platform"),
+}
+_HIDDEN = "(hidden: it may hold a number)"
 
 
 def preview(connection: duckdb.DuckDBPyConnection, query: str) -> TableMetadataValue:
     """Show the rows of one of this package's own queries, without what may name a person; long values are cut."""
     result = connection.execute(query)
     columns = [description[0] for description in result.description or []]
-    shown = [column for column in columns if column in _SHOWN_COLUMNS]
+    shown = [column for column in columns if column in _SHOWN_COLUMNS | _SHOWN_WITHOUT_NUMBERS]
     records = [
-        TableRecord({name: _cell(value) for name, value in zip(columns, row, strict=True) if name in shown}) for row in result.fetchall()
+        TableRecord({name: _cell(name, value) for name, value in zip(columns, row, strict=True) if name in shown})
+        for row in result.fetchall()
     ]
     return MetadataValue.table(records=records, schema=TableSchema(columns=[TableColumn(name) for name in shown]))
 
 
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)[:_CELL_CHARACTERS]
+def _cell(column: str, value: object) -> str:
+    text = "" if value is None else str(value)
+    return _HIDDEN if column in _SHOWN_WITHOUT_NUMBERS and may_hold_number(text) else text[:_CELL_CHARACTERS]
 
 
 def latest_funnel(connection: duckdb.DuckDBPyConnection) -> MarkdownMetadataValue:

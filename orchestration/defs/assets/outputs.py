@@ -12,13 +12,15 @@ from dagster import (
     MetadataValue,
     asset,
 )
+from pydantic import Field
 
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.metadata import latest_funnel, preview
 from orchestration.defs.resources import WarehouseResource, operator_failures
 from orchestration.errors import StartsError
-from orchestration.exports.daily import export_days, export_selection
+from orchestration.exports.daily import export_days
 from orchestration.exports.filters import ExportSelection
+from orchestration.exports.on_demand import export_selection
 from orchestration.exports.tsv import first_rows_sql
 from orchestration.publication.postgres import publish_to_postgres
 from orchestration.publication.publish import publish
@@ -31,15 +33,22 @@ REPORT_DAYS = DailyPartitionsDefinition("2022-01-01", timezone=Settings.from_env
 _MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
 
 
+class CheckConfig(Config):
+    """How far the files of earlier runs are checked; those that are not as they were written are written again."""
+
+    thorough: bool = Field(default=False, description="Check every row and byte of them; else only sizes and times of change.")
+
+
 @asset(group_name="publication", deps=_MART_KEYS, kinds={"duckdb", "parquet"}, freshness_policy=FRESH)
-def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+def published_marts(context: AssetExecutionContext, config: CheckConfig, warehouse: WarehouseResource) -> MaterializeResult:
     """The marts for BI tools, as one DuckDB file and as Parquet: replaced as a whole, after every check has passed."""
     settings = warehouse.settings
     with warehouse.open() as connection:
         build = last_finished_build(connection)
         if build is None:
             raise StartsError("The last build did not pass its checks, so there is nothing to publish. Run the whole job.")
-        publication = publish(connection, settings, build)
+        publication = publish(connection, settings, build, thorough=config.thorough)
+        _warn_of_damage(context, publication.damaged)
         context.log.info("Published." if publication.changed else "Nothing changed: the published files stay as they are.")
         return MaterializeResult(
             metadata={
@@ -52,6 +61,7 @@ def published_marts(context: AssetExecutionContext, warehouse: WarehouseResource
                 "bytes": settings.published_database.stat().st_size,
                 "rows": MetadataValue.json(publication.rows),
                 "rows_more_than_before": MetadataValue.json(publication.rows_more),
+                "damaged": MetadataValue.json(publication.damaged),
                 "preview": preview(
                     connection, "select * from marts.session_starts_daily order by session_start_date desc, notifications desc limit 10"
                 ),
@@ -78,11 +88,12 @@ def postgres_marts(context: AssetExecutionContext, warehouse: WarehouseResource)
 
 
 @asset(group_name="export", deps=[published_marts], kinds={"csv"}, freshness_policy=FRESH)
-def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, warehouse: WarehouseResource) -> MaterializeResult:
     """The report's download: one TSV per report day, rewritten only when its day changed."""
     settings = warehouse.settings
     with warehouse.open() as connection:
-        exports = export_days(connection, settings)
+        exports = export_days(connection, settings, thorough=config.thorough)
+        _warn_of_damage(context, exports.damaged)
         context.log.info(f"{len(exports.written)} daily TSVs written, {len(exports.removed)} removed, {exports.files} in all.")
         return MaterializeResult(
             metadata={
@@ -92,6 +103,7 @@ def session_starts_tsv(context: AssetExecutionContext, warehouse: WarehouseResou
                 "path": MetadataValue.path(str(exports.latest or settings.exports_dir)),
                 "bytes": exports.latest.stat().st_size if exports.latest else 0,
                 "written": MetadataValue.json(exports.written[:100]),
+                "damaged": MetadataValue.json(exports.damaged[:100]),
                 "first_rows": preview(connection, first_rows_sql(exports.latest)) if exports.latest else MetadataValue.text("none"),
             }
         )
@@ -111,6 +123,14 @@ def session_starts_tsv_of_days(context: AssetExecutionContext, warehouse: Wareho
         exports = export_days(connection, warehouse.settings, days)
         context.log.info(f"{len(days)} report days looked at, {len(exports.written)} TSVs written: the others were as they should be.")
         return MaterializeResult(metadata={"days": len(days), "files_written": len(exports.written), "files": exports.files})
+
+
+def _warn_of_damage(context: AssetExecutionContext, names: list[str]) -> None:
+    if names:
+        context.log.warning(
+            f"{len(names)} files were not as they had been written, and were written again: {', '.join(names[:10])}. "
+            "Another program changed them, or the disk did."
+        )
 
 
 class ExportConfig(ExportSelection, Config):

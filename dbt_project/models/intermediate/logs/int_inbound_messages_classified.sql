@@ -1,3 +1,5 @@
+-- Some of these are read only where there is a build to go on from.
+-- noqa: disable=ST03
 with inbound_messages as (
 
     select * from {{ ref('int_inbound_messages_deduplicated') }}
@@ -43,16 +45,18 @@ sends_to_recompute as (
 -- What the people to recompute wrote, and what quotes a send to them: a message in a group may, without a link to them.
 messages_to_classify as (
 
+    {% if built_through_load_id() > 0 %}
     select *
     from inbound_messages
     where
         is_kept
-        {% if built_through_load_id() > 0 %}
         and (
             {{ is_to_recompute() }}
             or quoted_message_key in (select sends_to_recompute.message_key from sends_to_recompute)
         )
-        {% endif %}
+    {% else %}
+    select * from inbound_messages where is_kept
+    {% endif %}
 
 ),
 

@@ -60,7 +60,7 @@ merged_statuses as (
     from pivoted_statuses
     group by message_key
     {% else %}
-    select * from pivoted_statuses -- noqa: LT02
+    select * from pivoted_statuses
     {% endif %}
 
 ),

@@ -73,6 +73,7 @@ identifiers_together as (
 
 ),
 
+-- noqa: disable=ST03
 links as (
 
     select identifier_1, identifier_2
@@ -93,11 +94,14 @@ identifiers as (
 
 ),
 
+-- The linter does not know `using key`.
+-- noqa: disable=all
 components as (
 
     {{ connected_components('links') }}
 
 ),
+-- noqa: enable=all
 
 identifiers_grouped as (
 
@@ -121,9 +125,10 @@ identifiers_of_seed as (
 
 seed_line_of_identifier as (
 
-    select identifier, min(channel_id) as channel_id
+    select
+        identifier,
+        coalesce(min(case when priority = 1 then channel_id end), min(channel_id)) as channel_id
     from identifiers_of_seed
-    where (identifier, priority) in (select identifier, min(priority) from identifiers_of_seed group by identifier)
     group by identifier
 
 ),
@@ -145,7 +150,7 @@ channel_ids_of_components as (
     from sightings
     inner join identifiers_grouped
         on sightings.channel_identifier = identifiers_grouped.identifier
-    where sightings.channel_identifier not in (select numbers.number_identifier from sightings as numbers where numbers.number_identifier is not null)
+    where not exists (select 1 from sightings as numbers where numbers.number_identifier = sightings.channel_identifier)
     group by identifiers_grouped.component
 
 ),
@@ -227,6 +232,13 @@ identified as (
 
 ),
 
+{% if is_incremental() %}
+known as (
+
+    select * from {{ this }}
+
+),
+
 final as (
 
     select
@@ -235,25 +247,33 @@ final as (
         identified.channel_id,
         identified.line_number,
         identified.platform,
-        {% if is_incremental() %}
         case
             when
                 identified.channel_id = known.channel_id
-                and identified.line_number is not distinct from known.line_number
+                and coalesce(identified.line_number, '') = coalesce(known.line_number, '')
                 and identified.platform = known.platform
                 then known.changed_load_id
             else {{ newest_load_id() }}
         end as changed_load_id
-        {% else %}
-        {{ newest_load_id() }} as changed_load_id
-        {% endif %}
     from identified
-    {% if is_incremental() %}
-    left join {{ this }} as known
+    left join known
         on identified.given_channel_id = known.given_channel_id
         and identified.given_line_number = known.given_line_number
-    {% endif %}
 
 )
+{% else %}
+final as (
+
+    select
+        given_channel_id,
+        given_line_number,
+        channel_id,
+        line_number,
+        platform,
+        {{ newest_load_id() }} as changed_load_id
+    from identified
+
+)
+{% endif %}
 
 select * from final

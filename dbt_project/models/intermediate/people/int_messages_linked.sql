@@ -4,6 +4,8 @@
     incremental_strategy='delete+insert'
 ) }}
 
+-- Some of these are read only where there is a build to go on from.
+-- noqa: disable=ST03
 with sends as (
 
     select * from {{ ref('int_sends_deduplicated') }}
@@ -45,11 +47,7 @@ sends_with_news as (
 
     select message_key, contact_identifier
     from sends
-    where
-        is_kept
-        {% if built_through_load_id() > 0 %}
-        and message_key in (select keys_with_news.message_key from keys_with_news)
-        {% endif %}
+    where is_kept {{ 'and message_key in (select keys_with_news.message_key from keys_with_news)' if built_through_load_id() > 0 }}
 
 ),
 
@@ -87,14 +85,43 @@ links as (
 ),
 
 {% if is_incremental() %}
--- A message whose links are gone keeps a row without a second identifier, so that its old rows are replaced.
+known_links as (
+
+    select message_key, identifier_1, identifier_2
+    from {{ this }}
+    where message_key in (select sends_with_news.message_key from sends_with_news)
+
+),
+
+identifiers_before as (
+
+    select message_key, identifier_1 as identifier from known_links
+    union
+    select message_key, identifier_2 as identifier from known_links where identifier_2 is not null
+
+),
+
+identifiers_now as (
+
+    select message_key, identifier_1 as identifier from links
+    union
+    select message_key, identifier_2 as identifier from links
+
+),
+
+-- Each identifier that a message no longer links keeps a row without a second one, so that its people are put together
+-- again, also by a later run where this one stops after this model.
 links_gone as (
 
-    select distinct sends_with_news.message_key, sends_with_news.contact_identifier as identifier_1
-    from sends_with_news
-    inner join {{ this }} as known_links
-        on sends_with_news.message_key = known_links.message_key
-    where sends_with_news.message_key not in (select links.message_key from links)
+    select identifiers_before.message_key, identifiers_before.identifier as identifier_1
+    from identifiers_before
+    where not exists (
+        select 1
+        from identifiers_now
+        where
+            identifiers_now.message_key = identifiers_before.message_key
+            and identifiers_now.identifier = identifiers_before.identifier
+    )
 
 ),
 {% endif %}

@@ -1,0 +1,74 @@
+"""Cross the token out of everything that is stored, logged or raised, because Botmaker repeats it in places."""
+
+import base64
+import re
+from collections.abc import Iterator
+from functools import cached_property
+
+CROSSED_OUT = "***"
+
+# A character as JSON (`\u0065`) or a URL (`%65`) may write it, also where these were packed into each other a few times. Without
+# the limits, a body of nothing but backslashes would take quadratic time.
+_BACKSLASHES = r"\\{1,8}"
+_PERCENT = r"%(?:25){0,3}"
+_ESCAPE = re.compile(rf"{_PERCENT}([2-7][0-9a-f])|{_BACKSLASHES}(?:u00([2-7][0-9a-f]))?".encode())
+# What is left of a shorter text in base64 would be found in other people's data.
+_SHORTEST_BASE64 = 8
+
+
+class Token:
+    """A secret that finds itself: in any case, with characters escaped, and in base64 on its own or inside of another text."""
+
+    def __init__(self, token: str) -> None:
+        self._forms = list(dict.fromkeys([token, *_in_base64(token)]))
+        self._needles = [form.lower().encode() for form in self._forms]
+        # The search below takes these for escapes; no token of Botmaker's has them.
+        self._is_searchable = not set("%\\") & set(token)
+
+    def cross_out(self, text: str) -> str:
+        return self.cross_out_of_bytes(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+
+    def cross_out_of_bytes(self, body: bytes) -> bytes:
+        """Return the body itself where the token is not in it, which for 6 MB takes 12 ms, or 0.1 s where something is escaped."""
+        if self._is_searchable and not self._is_in(body.lower()):
+            return body
+        return self._pattern.sub(CROSSED_OUT.encode(), body)
+
+    def _is_in(self, lower: bytes) -> bool:
+        if any(needle in lower for needle in self._needles):
+            return True
+        if b"\\" not in lower and b"%" not in lower:
+            return False
+        unescaped = _ESCAPE.sub(_meant_by, lower)
+        return any(needle in unescaped for needle in self._needles)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[bytes]:
+        return re.compile("|".join(map(_with_escapes, self._forms)).encode(), re.IGNORECASE)
+
+
+def _in_base64(token: str) -> Iterator[str]:
+    """Yield what is the same in the base64 of every text that holds the token, by its offset in groups of three bytes."""
+    for offset in range(3):
+        padded = b"\0" * offset + token.encode()
+        # The first and the last characters hold bits of what stands before and after the token.
+        whole = base64.b64encode(padded).decode()[(0, 2, 3)[offset] : len(padded) * 8 // 6]
+        if len(whole) >= _SHORTEST_BASE64:
+            yield whole
+            yield whole.replace("+", "-").replace("/", "_")
+
+
+def _with_escapes(form: str) -> str:
+    return "".join(_with_escapes_of(character, is_first=number == 0) for number, character in enumerate(form))
+
+
+def _with_escapes_of(character: str, *, is_first: bool) -> str:
+    codes = "|".join(f"{ord(case):02x}" for case in sorted({character.lower(), character.upper()}))
+    # A backslash before the first character may belong to what stands before it.
+    plain = ("" if is_first else f"(?:{_BACKSLASHES})?") + re.escape(character)
+    return f"(?:{plain}|{_PERCENT}(?:{codes})|{_BACKSLASHES}u00(?:{codes}))"
+
+
+def _meant_by(escape: re.Match[bytes]) -> bytes:
+    code = escape[1] or escape[2]
+    return bytes([int(code, 16)]).lower() if code else b""

@@ -1,0 +1,119 @@
+"""One HTTP response at a time, within bounds of size and time.
+
+httpx limits the silence between two reads, but not a whole response: a server that sends a byte a second, be it of the body, of
+the headers or of interim responses, keeps it waiting for hours. It also unpacks whatever gzip expands to. Therefore the request
+runs as a coroutine, which a timeout can end at any point, and the body is unpacked here, in pieces.
+"""
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+# A page of 500 sessions with their messages has some 10 MiB. As Python objects, JSON takes up to 25 times its size.
+MOST_BODY_BYTES = 64 * 1024 * 1024
+# Botmaker needs a while for such a page, more so in a long-term search: this long it may be silent.
+_SILENCE = httpx.Timeout(120.0, connect=20.0)
+# The silence, and 10 MiB unpacked over a line of 1.5 Mbit/s.
+RESPONSE_SECONDS = 180.0
+_PIECE_BYTES = 256 * 1024
+_GZIP = zlib.MAX_WBITS | 16
+
+# httpx logs the address of each request and httpcore the headers of each response; Botmaker may repeat the token in both.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class ResponseTooLargeError(Exception):
+    """The body is larger than `MOST_BODY_BYTES`, as sent or unpacked; the message is a predicate."""
+
+
+class ResponseTooSlowError(Exception):
+    """The response was not complete after `RESPONSE_SECONDS`; the message is a predicate."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A complete response; `body` is unpacked."""
+
+    status: int
+    headers: httpx.Headers = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Transport:
+    """An HTTP client with one method. It follows no redirect, because httpx would send our headers to the other host too."""
+
+    def __init__(self, headers: Mapping[str, str], *, trust_env: bool) -> None:
+        tls = httpx.create_ssl_context()
+        # What the machine trusts too, such as the certificate of a company proxy.
+        tls.load_default_certs()
+        self._runner = asyncio.Runner()
+        self._http = httpx.AsyncClient(
+            # gzip alone: the one encoding that `_body` unpacks within bounds.
+            headers={"accept-encoding": "gzip", **headers},
+            # The API has no use for cookies, and large ones, sent back, would make it refuse every later request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            follow_redirects=False,
+            timeout=_SILENCE,
+            trust_env=trust_env,
+            verify=tls,
+        )
+
+    def close(self) -> None:
+        with self._runner:
+            self._runner.run(self._http.aclose())
+
+    def get(self, url: str) -> Response:
+        """Raises `ResponseTooLargeError`, `ResponseTooSlowError`, and what httpx raises, with `DecodingError` for broken gzip."""
+        return self._runner.run(self._get(url))
+
+    async def _get(self, url: str) -> Response:
+        try:
+            async with asyncio.timeout(RESPONSE_SECONDS), self._http.stream("GET", url) as response:
+                return Response(response.status_code, response.headers, await _body(response))
+        except TimeoutError:
+            raise ResponseTooSlowError(f"was not complete after {RESPONSE_SECONDS:g} seconds") from None
+
+
+async def _body(response: httpx.Response) -> bytes:
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("gzip", "identity", ""):
+        raise httpx.DecodingError("the body has an encoding that was not asked for")
+    unpacker = _Unpacker() if encoding == "gzip" else None
+    body, received = bytearray(), 0
+    async for chunk in response.aiter_raw():
+        received += len(chunk)
+        for piece in unpacker.pieces(chunk) if unpacker else (chunk,):
+            body += piece
+            if max(received, len(body)) > MOST_BODY_BYTES:
+                raise ResponseTooLargeError(f"has more than {MOST_BODY_BYTES / 2**20:g} MiB")
+    if unpacker and received and not unpacker.is_complete:
+        raise httpx.DecodingError("the gzip breaks off")
+    return bytes(body)
+
+
+class _Unpacker:
+    """Unpacks gzip, of any number of members, into pieces of bounded size."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(_GZIP)
+
+    @property
+    def is_complete(self) -> bool:
+        return self._member.eof
+
+    def pieces(self, packed: bytes) -> Iterator[bytes]:
+        while packed:
+            if self._member.eof:
+                self._member = zlib.decompressobj(_GZIP)
+            try:
+                piece = self._member.decompress(packed, _PIECE_BYTES)
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error)) from None
+            packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            yield piece

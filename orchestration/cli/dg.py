@@ -1,0 +1,40 @@
+"""Dagster's own command line, told where the runs of this data folder are: `python -m orchestration dg dev`, `… dg launch --job …`.
+
+Exit codes: those of `dg`; 2 when it could not start.
+"""
+
+import os
+import sys
+from argparse import REMAINDER, Namespace
+from pathlib import Path
+from typing import Any
+
+from orchestration.errors import StartsError
+from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.warehouse import prepare_data_folder
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("dg", help="Dagster's command line, with the runs of this data folder: `dg dev` opens its UI")
+    parser.set_defaults(command=dg_command)
+    parser.add_argument("arguments", nargs=REMAINDER, help="such as: dev; launch --job export_on_demand")
+
+
+def dg_command(chosen: Namespace) -> int:
+    """Run `dg` in the project's folder and with DAGSTER_HOME set, in place of this process."""
+    dg = Path(sys.executable).with_name("dg")
+    try:
+        settings = Settings.from_environment()
+        if not dg.exists():
+            raise StartsError("Dagster's command line is not installed: run .venv/bin/uv sync --inexact.")
+        prepare_data_folder(settings)
+        # Imported late: Dagster takes seconds to load.
+        from orchestration.defs.home import open_instance, prepare_home
+
+        with open_instance(settings):
+            home = prepare_home(settings)
+    except StartsError as error:
+        print(f"dg could not start: {error}", file=sys.stderr)
+        return 2
+    os.chdir(PROJECT_ROOT)
+    return os.execve(dg, [str(dg), *chosen.arguments], {**os.environ, "DAGSTER_HOME": str(home)})

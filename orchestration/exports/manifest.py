@@ -1,0 +1,146 @@
+"""What is known of the daily exports: `manifest.json` beside them, and the journal of a replacement under way.
+
+The manifest says which bytes belong together. It is replaced last, so a reader that compares a file with it never mixes two
+exports. Before the first file is replaced, the journal holds the whole replacement: after a kill it is finished, not guessed.
+"""
+
+import re
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from orchestration.files import put_in_place, restrict_file, sync_folder
+from orchestration.publication.source import Source
+from orchestration.settings import Settings
+
+# Earlier versions wrote years before 1000 with fewer digits.
+_DAILY_FILE = re.compile(r"sessionStartingCauses-\d{1,4}-\d{2}-\d{2}\.tsv")
+
+_Count = Annotated[int, Field(ge=0)]
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def file_name(day: date) -> str:
+    """Return the name of a report day's file: years have four digits, as no date format of every system writes them."""
+    return f"sessionStartingCauses-{day.isoformat()}.tsv"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ExportedFile(_Model):
+    """A day's file: its rows without the header, and the bytes that it must have."""
+
+    file: str
+    report_date: date
+    rows: _Count
+    bytes: _Count
+    sha256: _Sha256
+    time_zone: str
+    made_at: datetime
+
+    @model_validator(mode="after")
+    def _is_named_after_its_day(self) -> Self:
+        # The manifest lies where other tools write, too: its names become paths that are replaced and removed.
+        if self.file != file_name(self.report_date):
+            raise ValueError(f"{self.file!r} is not the file of {self.report_date}")
+        return self
+
+
+class ExportSettings(_Model):
+    """The settings that every daily file depends on, beside the marts."""
+
+    time_zone: str
+    language: str
+
+
+class Manifest(_Model):
+    settings: ExportSettings
+    publication: Source
+    made_at: datetime
+    files: list[ExportedFile]
+
+    @property
+    def by_day(self) -> dict[date, ExportedFile]:
+        return {entry.report_date: entry for entry in self.files}
+
+
+class _Journal(_Model):
+    """A replacement whose drafts are all written: the manifest after it, and the days whose files go."""
+
+    manifest: Manifest
+    removed: list[date]
+
+
+def read_manifest(settings: Settings) -> Manifest | None:
+    """Return the manifest, or None where there is none that this version of the project has written."""
+    try:
+        return Manifest.model_validate_json(_manifest_path(settings).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def draft_of(settings: Settings, day: date) -> Path:
+    return settings.exports_dir / f".{file_name(day)}.draft"
+
+
+def replace_exports(settings: Settings, manifest: Manifest, removed: list[date]) -> None:
+    """Put the drafts in place, remove the files of days that are gone, and replace the manifest, so that a kill loses nothing."""
+    sync_folder(settings.exports_dir)
+    journal = _Journal(manifest=manifest, removed=removed)
+    _write(settings, _journal_path(settings), journal.model_dump_json())
+    _carry_out(settings, journal)
+
+
+def recover_exports(settings: Settings) -> None:
+    """Finish the replacement that a kill interrupted, and remove drafts that belong to none. The caller holds the writer's lock."""
+    if not settings.exports_dir.is_dir():
+        return
+    try:
+        _carry_out(settings, _Journal.model_validate_json(_journal_path(settings).read_bytes()))
+    except FileNotFoundError:
+        pass
+    except ValidationError:
+        _journal_path(settings).unlink()
+    for draft in settings.exports_dir.glob(".*.draft"):
+        draft.unlink()
+    for path in settings.exports_dir.glob("*.tsv"):
+        restrict_file(path, settings, read_only=True)
+
+
+def remove_unlisted(settings: Settings, manifest: Manifest) -> list[str]:
+    """Remove the daily files that lie here from before and that no manifest knows; return their names."""
+    listed = {entry.file for entry in manifest.files}
+    unlisted = [path for path in settings.exports_dir.glob("*.tsv") if path.name not in listed and _DAILY_FILE.fullmatch(path.name)]
+    for path in unlisted:
+        path.unlink()
+    return [path.name for path in unlisted]
+
+
+def _carry_out(settings: Settings, journal: _Journal) -> None:
+    for entry in journal.manifest.files:
+        draft = draft_of(settings, entry.report_date)
+        if draft.exists():
+            draft.replace(settings.exports_dir / entry.file)
+    for day in journal.removed:
+        (settings.exports_dir / file_name(day)).unlink(missing_ok=True)
+    _write(settings, _manifest_path(settings), journal.manifest.model_dump_json(indent=2) + "\n")
+    _journal_path(settings).unlink()
+
+
+def _write(settings: Settings, path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    restrict_file(draft, settings, read_only=False)
+    put_in_place(draft, path)
+
+
+def _manifest_path(settings: Settings) -> Path:
+    return settings.exports_dir / "manifest.json"
+
+
+def _journal_path(settings: Settings) -> Path:
+    return settings.exports_dir / ".journal.json"

@@ -1,0 +1,197 @@
+"""The published marts as Parquet: a file for each mart and month (contract, section 7).
+
+The bytes of a month follow from its rows alone, in whatever steps they came: rows have a total order, and a month of more than one
+row group has row groups of its own for each day. So what a run writes is the days that changed, and all other row
+groups are copied as they are.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from filecmp import cmp
+from pathlib import Path
+from threading import local
+
+import duckdb
+
+from orchestration.files import make_folder, quoted, restrict_file, sync_file
+from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart
+from orchestration.publication.parquet_footer import ParquetFile, UnknownParquetError, read_parquet_file, write_parquet_file
+from orchestration.publication.versions import PARQUET, WrittenFile, link_or_copy, written_file
+from orchestration.settings import Settings
+
+# DuckDB's own default, which its readers work best with: https://duckdb.org/docs/stable/data/parquet/tips
+_ROW_GROUP_ROWS = 122_880
+# Bloom filters stand outside of row groups, so they could not be copied.
+_OPTIONS = f"format parquet, compression zstd, compression_level 1, row_group_size {_ROW_GROUP_ROWS}, write_bloom_filter false"
+
+RowsByDay = dict[date, int]
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A Parquet file of the version before that is as it was written."""
+
+    path: Path
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Month:
+    """A month's file that has to be written: `reusable` holds the row groups of unchanged days."""
+
+    mart: PublishedMart
+    path: Path
+    rows_by_day: RowsByDay
+    reusable: ParquetFile | None
+    reusable_days: dict[date, list[int]]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.rows_by_day.values())
+
+    @property
+    def days_to_write(self) -> list[date]:
+        return [day for day in self.rows_by_day if day not in self.reusable_days]
+
+    def draft_of(self, day: date) -> Path:
+        return self.path.with_name(f".{self.path.name}.{day.isoformat()}.draft")
+
+
+def write_parquet(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    folder: Path,
+    rows_by_day: dict[str, RowsByDay],
+    changed_days: Collection[date],
+    kept: Mapping[str, KeptFile],
+    folder_before: Path | None,
+) -> list[WrittenFile]:
+    """Write the Parquet files of a version's folder from the tables `draft.main.<mart>`; return all of them.
+
+    `rows_by_day` are the rows of each table. `kept` are the files of the version before, by name: a month without a changed
+    day is a link to its file. So is one that turns out to have the same bytes as in `folder_before`.
+    """
+    files, months = [], []
+    changed_months = {_month_of(day) for day in changed_days}
+    for mart in PUBLISHED_MARTS:
+        make_folder(folder / PARQUET / mart.name, settings)
+        for month, days in _by_month(rows_by_day[mart.name]).items():
+            name = f"{PARQUET}/{mart.name}/{month}.parquet"
+            path, old = folder / name, kept.get(name)
+            if old is not None and month not in changed_months and old.rows == sum(days.values()):
+                link_or_copy(old.path, path)
+                restrict_file(path, settings, read_only=True)
+                files.append(written_file(folder, path, old.rows))
+            else:
+                months.append(_month(mart, path, days, old, changed_days))
+    make_folder(folder / PARQUET, settings)
+    _write_drafts(connection, months)
+    for month in months:
+        _put_together(connection, month)
+        before = folder_before / month.path.relative_to(folder) if folder_before is not None else None
+        if before is not None and before.is_file() and cmp(before, month.path, shallow=False):
+            month.path.unlink()
+            link_or_copy(before, month.path)
+        restrict_file(month.path, settings, read_only=True)
+        sync_file(month.path)
+        files.append(written_file(folder, month.path, month.rows))
+    return files
+
+
+def _by_month(rows_by_day: RowsByDay) -> dict[str, RowsByDay]:
+    months: dict[str, RowsByDay] = defaultdict(dict)
+    for day in sorted(rows_by_day):
+        months[_month_of(day)][day] = rows_by_day[day]
+    return months
+
+
+def _month_of(day: date) -> str:
+    # Not by strftime, which writes the year 999 with three digits on some systems.
+    return day.isoformat()[:7]
+
+
+def _month(mart: PublishedMart, path: Path, rows_by_day: RowsByDay, old: KeptFile | None, changed_days: Collection[date]) -> _Month:
+    """Find the row groups of a month's old file that can be used again."""
+    nothing = _Month(mart, path, rows_by_day, None, {})
+    if old is None or nothing.rows <= _ROW_GROUP_ROWS:
+        return nothing
+    try:
+        file = read_parquet_file(old.path)
+    except UnknownParquetError:
+        return nothing
+    found: dict[date, list[int]] = defaultdict(list)
+    for number, day in enumerate(file.days_of_row_groups(mart.date_column) or []):
+        found[day].append(number)
+    usable = {
+        day: numbers
+        for day, numbers in found.items()
+        if day not in changed_days and sum(file.rows_of(number) for number in numbers) == rows_by_day.get(day)
+    }
+    return _Month(mart, path, rows_by_day, file, usable)
+
+
+def _write_drafts(connection: duckdb.DuckDBPyConnection, months: Sequence[_Month]) -> None:
+    """Write every small month, and every day of a large one, as many at a time as DuckDB has threads: it writes a row group with one."""
+    pieces = []
+    for month in months:
+        if month.rows <= _ROW_GROUP_ROWS:
+            pieces.append((month, month.path, list(month.rows_by_day)))
+        else:
+            pieces += [(month, month.draft_of(day), [day]) for day in month.days_to_write]
+    threads = connection.execute("select current_setting('threads')::integer").fetchone()
+    assert threads is not None
+    own = local()
+
+    def open_cursor() -> None:
+        own.cursor = connection.cursor()
+
+    def write(piece: tuple[_Month, Path, list[date]]) -> None:
+        month, path, days = piece
+        _write_rows(own.cursor, month.mart, path, days, sum(month.rows_by_day[day] for day in days))
+
+    with ThreadPoolExecutor(threads[0], initializer=open_cursor) as pool:
+        list(pool.map(write, pieces))
+
+
+def _write_rows(connection: duckdb.DuckDBPyConnection, mart: PublishedMart, path: Path, days: list[date], rows: int) -> None:
+    # Literals, because DuckDB prunes row groups by them and not by bound values.
+    order = ", ".join(mart.order if mart.order == ("all",) else (mart.date_column, *mart.order))
+    row = connection.execute(
+        f"copy (select * from draft.main.{mart.name} "
+        f"where {mart.date_column} between date '{days[0].isoformat()}' and date '{days[-1].isoformat()}' order by {order}) "
+        f"to {quoted(path)} ({_OPTIONS})"
+    ).fetchone()
+    if row != (rows,):
+        raise RuntimeError(f"{path} would hold {row} rows, not {rows}")
+
+
+def _put_together(connection: duckdb.DuckDBPyConnection, month: _Month) -> None:
+    """Make a large month's file of the days just written and the row groups of its old file."""
+    if month.rows <= _ROW_GROUP_ROWS:
+        return
+    try:
+        parts = [_part(month, day) for day in month.rows_by_day]
+        rows = write_parquet_file(month.path, parts)
+    except UnknownParquetError:
+        if month.reusable is None:
+            raise
+        # Written by another version of DuckDB: nothing of the old file is used.
+        again = _Month(month.mart, month.path, month.rows_by_day, None, {})
+        _write_drafts(connection, [again])
+        _put_together(connection, again)
+        return
+    if rows != month.rows:
+        raise RuntimeError(f"{month.path} would hold {rows} rows, not {month.rows}")
+    for draft in month.path.parent.glob(f".{month.path.name}.*.draft"):
+        draft.unlink()
+
+
+def _part(month: _Month, day: date) -> tuple[ParquetFile, list[int]]:
+    if day in month.reusable_days:
+        assert month.reusable is not None
+        return month.reusable, month.reusable_days[day]
+    file = read_parquet_file(month.draft_of(day))
+    return file, list(range(len(file.row_groups)))

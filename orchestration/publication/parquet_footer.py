@@ -1,0 +1,248 @@
+"""Parquet files put together from row groups of others, without decoding a value.
+
+A row group's bytes mean the same wherever they stand in a file: only the footer says where they are. So a month's file of
+which a day changed is copied but for that day's row groups, and a footer is written with the new places. The footer
+is a struct of Apache Thrift's compact protocol (https://github.com/apache/parquet-format: parquet.thrift); it is decoded into
+plain values, so that what this module does not know stays as it was.
+"""
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from orchestration.files import copy_range
+
+_MAGIC = b"PAR1"
+_EPOCH = date(1970, 1, 1)
+
+# Types of the compact protocol.
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
+# Fields of parquet.thrift, by struct.
+_FILE_SCHEMA, _FILE_ROWS, _FILE_ROW_GROUPS = 2, 3, 4
+_GROUP_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_ORDINAL = 1, 3, 5, 7
+_CHUNK_OFFSET, _CHUNK_META, _CHUNK_INDEXES = 2, 3, (4, 5, 6, 7)
+_META_PATH, _META_SIZE, _META_OFFSETS, _META_STATISTICS, _META_BLOOM_FILTER = 3, 7, (9, 10, 11), 12, (14, 15)
+_STATISTICS_MAX, _STATISTICS_MIN = 5, 6
+
+# A struct is its fields by number, each with its type; a list is the type of its items and the items.
+Struct = dict[int, tuple[int, Any]]
+
+
+class UnknownParquetError(Exception):
+    """A Parquet file is not as this module expects; it has to be written as a whole."""
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """A Parquet file and its decoded footer."""
+
+    path: Path
+    footer: Struct
+
+    @property
+    def row_groups(self) -> list[Struct]:
+        return self.footer[_FILE_ROW_GROUPS][1][1]
+
+    def rows_of(self, row_group: int) -> int:
+        return self.row_groups[row_group][_GROUP_ROWS][1]
+
+    def days_of_row_groups(self, date_column: str) -> list[date] | None:
+        """Return the one day of each row group, or None where a row group holds several."""
+        days = [_one_day(group, date_column) for group in self.row_groups]
+        return None if None in days else [day for day in days if day is not None]
+
+
+def read_parquet_file(path: Path) -> ParquetFile:
+    """Decode a file's footer. Raises `UnknownParquetError`."""
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        if file.tell() < 12:
+            raise UnknownParquetError(f"{path} is too short")
+        file.seek(-8, os.SEEK_END)
+        size, magic = struct.unpack("<I4s", file.read(8))
+        if magic != _MAGIC or size + 12 > file.tell():
+            raise UnknownParquetError(f"{path} has no footer")
+        file.seek(-8 - size, os.SEEK_END)
+        footer = file.read(size)
+    try:
+        return ParquetFile(path, _Reader(footer).struct())
+    except (IndexError, KeyError, struct.error) as error:
+        raise UnknownParquetError(f"{path} has a footer that cannot be decoded") from error
+
+
+def write_parquet_file(target: Path, parts: Sequence[tuple[ParquetFile, Sequence[int]]]) -> int:
+    """Write the given row groups of each file, in this order, as one file; return its rows. Raises `UnknownParquetError`."""
+    footer = dict(parts[0][0].footer)
+    groups = []
+    with target.open("wb") as written:
+        written.write(_MAGIC)
+        written.flush()
+        for source, numbers in parts:
+            if source.footer[_FILE_SCHEMA] != footer[_FILE_SCHEMA]:
+                raise UnknownParquetError(f"{source.path} has other columns")
+            with source.path.open("rb") as read:
+                for number in numbers:
+                    start, size = _place(source.row_groups[number])
+                    moved = os.lseek(written.fileno(), 0, os.SEEK_CUR) - start
+                    copy_range(read.fileno(), written.fileno(), start, size)
+                    groups.append(_moved(source.row_groups[number], moved, len(groups)))
+        rows = sum(group[_GROUP_ROWS][1] for group in groups)
+        footer[_FILE_ROWS] = (_I64, rows)
+        footer[_FILE_ROW_GROUPS] = (_LIST, (_STRUCT, groups))
+        encoded = _encoded_struct(footer)
+        os.write(written.fileno(), encoded + struct.pack("<I", len(encoded)) + _MAGIC)
+    return rows
+
+
+def _chunks(group: Struct) -> list[Struct]:
+    return group[_GROUP_COLUMNS][1][1]
+
+
+def _one_day(group: Struct, date_column: str) -> date | None:
+    for chunk in _chunks(group):
+        meta = chunk[_CHUNK_META][1]
+        if meta[_META_PATH][1][1] == [date_column.encode()] and _META_STATISTICS in meta:
+            statistics = meta[_META_STATISTICS][1]
+            least, most = (statistics.get(field, (0, b""))[1] for field in (_STATISTICS_MIN, _STATISTICS_MAX))
+            if least == most and len(least) == 4:
+                return _EPOCH + timedelta(days=struct.unpack("<i", least)[0])
+    return None
+
+
+def _place(group: Struct) -> tuple[int, int]:
+    """Return where a row group's columns begin in the file, and their bytes: they stand one after the other."""
+    metas = [chunk[_CHUNK_META][1] for chunk in _chunks(group)]
+    starts = [min(meta[field][1] for field in _META_OFFSETS if field in meta) for meta in metas]
+    ends = [start + meta[_META_SIZE][1] for start, meta in zip(starts, metas, strict=True)]
+    if starts[1:] != ends[:-1]:
+        raise UnknownParquetError("the columns of a row group do not stand one after the other")
+    return starts[0], ends[-1] - starts[0]
+
+
+def _moved(group: Struct, by: int, ordinal: int) -> Struct:
+    """Return a row group's description for a place `by` bytes further on. Indexes and filters outside of it stay behind."""
+    moved = dict(group)
+    moved[_GROUP_COLUMNS] = (_LIST, (_STRUCT, [_moved_chunk(chunk, by) for chunk in _chunks(group)]))
+    if _GROUP_OFFSET in group:
+        moved[_GROUP_OFFSET] = (_I64, group[_GROUP_OFFSET][1] + by)
+    if _GROUP_ORDINAL in group:
+        moved[_GROUP_ORDINAL] = (_I16, ordinal)
+    return moved
+
+
+def _moved_chunk(chunk: Struct, by: int) -> Struct:
+    meta = {field: value for field, value in chunk[_CHUNK_META][1].items() if field not in _META_BLOOM_FILTER}
+    for field in _META_OFFSETS:
+        if field in meta:
+            meta[field] = (_I64, meta[field][1] + by)
+    moved = {field: value for field, value in chunk.items() if field not in _CHUNK_INDEXES}
+    # Zero means that the description stands in the footer alone.
+    if moved[_CHUNK_OFFSET][1]:
+        moved[_CHUNK_OFFSET] = (_I64, moved[_CHUNK_OFFSET][1] + by)
+    moved[_CHUNK_META] = (_STRUCT, meta)
+    return moved
+
+
+class _Reader:
+    """Decodes the compact protocol from the beginning of some bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def struct(self) -> Struct:
+        fields: Struct = {}
+        number = 0
+        while header := self._byte():
+            kind = header & 0x0F
+            number = number + (header >> 4) if header >> 4 else self._signed()
+            fields[number] = (kind, self._value(kind))
+        return fields
+
+    def _value(self, kind: int) -> Any:
+        if kind in (_TRUE, _FALSE):
+            return kind == _TRUE
+        if kind in (_I16, _I32, _I64):
+            return self._signed()
+        if kind == _BINARY:
+            return self._bytes(self._unsigned())
+        if kind in (_LIST, _SET):
+            header = self._byte()
+            size = header >> 4 if header >> 4 != 15 else self._unsigned()
+            item = header & 0x0F
+            # A truth value in a list is a byte of its own.
+            return item, [self._byte() if item in (_TRUE, _FALSE) else self._value(item) for _ in range(size)]
+        if kind == _STRUCT:
+            return self.struct()
+        if kind == _BYTE:
+            return self._byte()
+        if kind == _DOUBLE:
+            return self._bytes(8)
+        raise KeyError(kind)
+
+    def _byte(self) -> int:
+        self._at += 1
+        return self._data[self._at - 1]
+
+    def _bytes(self, size: int) -> bytes:
+        if self._at + size > len(self._data):
+            raise IndexError(size)
+        self._at += size
+        return self._data[self._at - size : self._at]
+
+    def _unsigned(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def _signed(self) -> int:
+        value = self._unsigned()
+        return value >> 1 if value & 1 == 0 else -(value >> 1) - 1
+
+
+def _encoded_struct(fields: Struct) -> bytes:
+    encoded = bytearray()
+    before = 0
+    for number, (kind, value) in sorted(fields.items()):
+        step = number - before
+        encoded += bytes([step << 4 | kind]) if 0 < step < 16 else bytes([kind]) + _encoded_signed(number)
+        encoded += _encoded_value(kind, value)
+        before = number
+    return bytes(encoded) + b"\0"
+
+
+def _encoded_value(kind: int, value: Any) -> bytes:
+    if kind in (_TRUE, _FALSE):
+        return b""
+    if kind in (_I16, _I32, _I64):
+        return _encoded_signed(value)
+    if kind == _BINARY:
+        return _encoded_unsigned(len(value)) + value
+    if kind in (_LIST, _SET):
+        item, items = value
+        header = bytes([len(items) << 4 | item]) if len(items) < 15 else bytes([0xF0 | item]) + _encoded_unsigned(len(items))
+        return header + b"".join(bytes([each]) if item in (_TRUE, _FALSE) else _encoded_value(item, each) for each in items)
+    if kind == _STRUCT:
+        return _encoded_struct(value)
+    return bytes([value]) if kind == _BYTE else value
+
+
+def _encoded_unsigned(value: int) -> bytes:
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _encoded_signed(value: int) -> bytes:
+    return _encoded_unsigned(value << 1 if value >= 0 else (-value << 1) - 1)

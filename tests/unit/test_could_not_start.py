@@ -1,0 +1,125 @@
+"""A command that cannot do its work says what to change, before or instead of a run of the job."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from orchestration import warehouse
+from orchestration.cli import run as run_module
+from orchestration.cli.main import main
+from orchestration.identifiers import comparable_identifier
+from tests.pipeline import Pipeline
+
+HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
+
+
+def test_a_missing_landing_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+    run = pipeline()
+    run.landing = tmp_path / "nowhere"
+    result = run.command()
+    assert result.returncode == 2
+    assert f"landing folder {run.landing} does not exist" in result.stderr
+    assert "STARTS_LANDING" in result.stderr
+
+
+def test_a_folder_that_is_no_landing_zone_is_named(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    (run.landing / "photos").mkdir()
+    result = run.command()
+    assert result.returncode == 2
+    assert "none of sends/, webhooks/" in result.stderr
+
+
+def test_an_unwritable_data_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+    run = pipeline()
+    (tmp_path / "file").touch()
+    run.data = tmp_path / "file" / "data"
+    result = run.command()
+    assert result.returncode == 2
+    assert f"The data folder {run.data} cannot be written to" in result.stderr
+    assert "STARTS_DATA" in result.stderr
+
+
+def test_a_wrong_setting_is_named(pipeline: Callable[..., Pipeline]) -> None:
+    result = pipeline(STARTS_REPORT_TIMEZONE="America/Nowhere'; drop table x").command()
+    assert result.returncode == 2
+    assert "STARTS_REPORT_TIMEZONE" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("export",), ("compare", "download.tsv")])
+def test_a_published_file_that_is_none_is_told_in_words(
+    pipeline: Callable[..., Pipeline],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+) -> None:
+    run = pipeline()
+    run.settings.published_dir.mkdir(parents=True)
+    run.settings.published_database.write_bytes(b"not what DuckDB wrote" * 1000)
+    (tmp_path / "download.tsv").write_text("Id Usuario\tFecha/tiempo Inicio Sesión\n1\t2026-10-01 10:00\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STARTS_DATA", str(run.data))
+    assert main(command) != 0
+    assert "Delete it and run the job again" in capsys.readouterr().err
+
+
+def test_a_run_is_no_failure_when_the_next_one_has_begun(
+    pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = pipeline()
+    monkeypatch.setenv("STARTS_LANDING", str(made.landing))
+    monkeypatch.setenv("STARTS_DATA", str(made.data))
+    monkeypatch.setattr(run_module, "_run_job", lambda _: SimpleNamespace(success=True))
+    made.data.mkdir(parents=True)
+    monkeypatch.setattr(warehouse, "_WAIT_FOR_FILE_SECONDS", 0.0)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(made.settings.warehouse_path)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert main(["run"]) == 0
+    finally:
+        holder.kill()
+        holder.wait()
+    assert "no summary: Another program holds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [("erase", "5511987650001"), ("replay",), ("rebuild",)])
+def test_before_the_first_run_there_is_nothing_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
+    result = made.command(*command)
+    assert result.returncode == 2
+    assert "Nothing has landed yet: run the job first." in result.stderr
+    assert not made.data.exists()
+    # As a run that was killed at once leaves it.
+    made.data.mkdir()
+    with warehouse.open_warehouse(made.settings):
+        pass
+    result = made.command(*command)
+    assert result.returncode == 2
+    assert "Nothing has landed yet: run the job first." in result.stderr
+
+
+@pytest.mark.parametrize("contact", ["", "a", "      ", "+1 (23) 4"])
+def test_too_short_a_contact_is_refused_before_anything_runs(tmp_path: Path, contact: str) -> None:
+    made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
+    result = made.command("erase", contact)
+    assert result.returncode == 2
+    assert "too short for a person" in result.stderr
+    assert not made.data.exists()
+
+
+def test_contacts_are_compared_as_the_contract_does() -> None:
+    assert comparable_identifier("+55 (11) 98765-0001") == "5511987650001"
+    assert comparable_identifier("US.1349") == "US.1349"
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "ten", "36501", "99999999999"])
+def test_a_retention_that_makes_no_sense_is_refused(pipeline: Callable[..., Pipeline], days: str) -> None:
+    result = pipeline(STARTS_RETENTION_DAYS=days).command("run")
+    assert result.returncode == 2
+    assert "STARTS_RETENTION_DAYS" in result.stderr

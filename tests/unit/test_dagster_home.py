@@ -1,0 +1,115 @@
+"""Dagster's home: one for each data folder, unless the operator names one; made by one process at a time."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+from filelock import FileLock
+
+from orchestration.cli.main import main
+from orchestration.defs.home import open_instance, prepare_home
+from orchestration.errors import StartsError, operator_errors
+from orchestration.settings import PROJECT_ROOT, Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A data folder whose name YAML would take for something else; nobody has set DAGSTER_HOME."""
+    monkeypatch.delenv("DAGSTER_HOME")
+    data = tmp_path / 'a "b": #c'
+    data.mkdir()
+    return Settings(data=data)
+
+
+def test_each_data_folder_has_runs_of_its_own(settings: Settings) -> None:
+    home = settings.data / ".dagster"
+    with open_instance(settings) as instance:
+        assert instance.root_directory == str(home)
+    assert (home / "storage" / "history" / "runs.db").exists()
+    configuration = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
+    template = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text(encoding="utf-8"))
+    assert configuration["storage"]["sqlite"]["base_dir"] == str(home / "storage")
+    assert configuration["compute_logs"]["config"]["base_dir"] == str(home / "logs")
+    assert configuration["concurrency"] == template["concurrency"]
+    assert configuration["telemetry"] == {"enabled": False}
+
+
+def test_its_configuration_follows_the_projects(settings: Settings) -> None:
+    path = prepare_home(settings) / "dagster.yaml"
+    written = path.read_text(encoding="utf-8")
+    path.write_text("# of an older version\n")
+    assert prepare_home(settings) == path.parent
+    assert path.read_text(encoding="utf-8") == written
+    stamp = path.stat().st_mtime_ns
+    prepare_home(settings)
+    assert path.stat().st_mtime_ns == stamp
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["dagster.yaml"]
+
+
+def test_an_operators_own_home_is_used_and_left_as_it_is(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(own))
+    with open_instance(settings) as instance:
+        assert instance.root_directory == str(own)
+    assert (own / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+    assert not (settings.data / ".dagster").exists()
+
+
+@pytest.mark.parametrize("home", ["relative", "/nowhere/to/be/found"])
+def test_a_home_that_cannot_be_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", home)
+    with pytest.raises(StartsError, match=f"DAGSTER_HOME is {home}: name an existing folder"), open_instance(settings):
+        pass
+
+
+def test_a_configuration_that_is_wrong_is_named(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dagster.yaml").write_text("storage: {nothing: {known: 1}}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with pytest.raises(StartsError, match=r"Correct its dagster\.yaml"), open_instance(settings):
+        pass
+
+
+def test_runs_that_are_damaged_are_named(settings: Settings) -> None:
+    with open_instance(settings):
+        pass
+    (settings.dagster_home / "storage" / "history" / "runs.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StartsError, match="Dagster's records of runs are damaged"), operator_errors(), open_instance(settings):
+        pass
+
+
+def test_a_new_home_is_made_by_one_process_at_a_time(settings: Settings) -> None:
+    """Two of them find no tables, both create them, and one fails."""
+    home = prepare_home(settings)
+    opened = threading.Event()
+
+    def open_it() -> None:
+        with open_instance(settings):
+            opened.set()
+
+    thread = threading.Thread(target=open_it)
+    with FileLock(home / ".opening.lock"):
+        thread.start()
+        assert not opened.wait(1)
+        assert not (home / "storage").exists()
+    assert opened.wait(60)
+    thread.join()
+
+
+def test_dagsters_own_commands_get_the_home_and_their_arguments(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the call that replaces this process."""
+    called = []
+    monkeypatch.setattr(os, "execve", lambda *call: called.append(call) or 0)
+    monkeypatch.setenv("STARTS_DATA", str(settings.data))
+    monkeypatch.chdir(settings.data)
+    assert main(["dg", "launch", "--job", "export_on_demand"]) == 0
+    ((path, arguments, environment),) = called
+    assert Path(path).name == "dg"
+    assert arguments[1:] == ["launch", "--job", "export_on_demand"]
+    assert environment["DAGSTER_HOME"] == str(settings.dagster_home)
+    assert Path.cwd() == PROJECT_ROOT
