@@ -164,11 +164,10 @@ def _string_views(cut: _Cut) -> pa.Array:
     prefixes = bytes_[np.minimum(cut.starts[:, None] + np.arange(4), len(bytes_) - 1)]
     views[:, 1] = np.ascontiguousarray(prefixes).view(np.int32)[:, 0]
     views[:, 3] = cut.starts
-    inlined = views.view(np.uint8)
-    for short in np.flatnonzero(lengths <= _INLINE_BYTES):
-        text = cut.block[cut.starts[short] : cut.ends[short]]
-        inlined[short, 4:] = 0
-        inlined[short, 4 : 4 + len(text)] = np.frombuffer(text, dtype=np.uint8)
+    short = np.flatnonzero(lengths <= _INLINE_BYTES)
+    places = np.arange(_INLINE_BYTES)
+    texts = bytes_[np.minimum(cut.starts[short, None] + places, len(bytes_) - 1)]
+    views.view(np.uint8)[short, 4:] = texts * (places < lengths[short, None])
     return pa.Array.from_buffers(pa.string_view(), len(cut.starts), [None, pa.py_buffer(views), pa.py_buffer(cut.block)])
 
 
@@ -289,11 +288,11 @@ class _LineCutter:
         count, used, settled = len(pieces.starts), length, 0
         lasts, is_first = np.arange(count), np.full(count, True)
         is_head = pieces.begins_object & (pieces.rises > 0) & ~pieces.opens_text & (pieces.ends - pieces.starts <= self._limit)
-        fates = _Fates(pieces, self._limit)
-        for head in np.flatnonzero(is_head).tolist():
+        fates = _Fates(pieces, np.flatnonzero(is_head), self._limit)
+        for index, head in enumerate(fates.heads):
             if head < settled or self._looked_at_in_vain > _MOST_LINES_IN_VAIN:
                 continue
-            fate, end = fates.of(head)
+            fate, end = fates.of(index)
             if fate is _Fate.ENDS or (fate is _Fate.IS_TOO_LONG and not can_go_on):
                 is_first[head + 1 : end] = False
                 lasts[head] = end - 1
@@ -325,44 +324,54 @@ class _LineCutter:
         self._rest = before + unfinished[: min(len(unfinished) - len(solid), self._limit + 1)] + solid
         if len(solid) - solid.endswith(b"\r") <= self._limit:
             return
-        pieces = _pieces(self._rest, len(self._rest))
+        line_starts = np.zeros(1, dtype=np.int64)
+        meetings = _meeting_objects(np.frombuffer(solid, dtype=np.uint8), solid, line_starts)
         # Another object begins here, or the line is too long to belong to one: none of before goes on.
-        yield self._cut_lines(int(pieces.starts[-1]), can_go_on=False)
+        yield self._cut_lines(len(self._rest) - len(solid) + int(meetings[-1:].sum()), can_go_on=False)
         if len(self._rest) - self._rest.endswith(b"\r") > self._limit:
             self._skipped = _Skipped(self._line, self._rest[: _shown(self._limit)], spans_lines=False)
             self._rest = _state_at_end(self._rest)
 
 
 class _Fates:
-    """Where the objects end that their first lines leave open."""
+    """Where the objects end that their first lines leave open; `heads` are the pieces that begin them."""
 
-    def __init__(self, pieces: _Pieces, limit: int) -> None:
-        self._pieces = pieces
-        self._limit = limit
+    def __init__(self, pieces: _Pieces, heads: np.ndarray, limit: int) -> None:
+        count = len(pieces.starts)
+        self._count = count
         self._heights = np.cumsum(pieces.rises)
         self._objects = np.flatnonzero(pieces.follows_object)
-        self._stops = np.flatnonzero(pieces.follows_object | pieces.opens_text | (pieces.ends - pieces.starts > limit))
+        stops = np.flatnonzero(pieces.follows_object | pieces.opens_text | (pieces.ends - pieces.starts > limit))
+        too_long = np.maximum(np.searchsorted(pieces.ends, pieces.starts[heads] + limit, side="right"), heads + 1)
+        # As lists: Python takes one element of an array in ten times the time.
+        self.heads: list[int] = heads.tolist()
+        self._bases: list[int] = (self._heights[heads] - pieces.rises[heads]).tolist()
+        self._stops: list[int] = _next_after(stops, heads, count).tolist()
+        self._too_long: list[int] = too_long.tolist()
+        # Where no bracket was left open before, which is nearly always.
+        self._closings: list[int] = _next_after(np.flatnonzero(self._heights <= 0), heads, count).tolist()
 
-    def of(self, head: int) -> tuple[_Fate, int]:
-        """Return what becomes of the object that a piece begins, and the first piece that does not belong to it."""
-        pieces, count = self._pieces, len(self._pieces.starts)
-        stop = _next_after(self._stops, head, count)
-        too_long = max(int(np.searchsorted(pieces.ends, pieces.starts[head] + self._limit, side="right")), head + 1)
+    def of(self, index: int) -> tuple[_Fate, int]:
+        """Return what becomes of the object of a head, by the head's index, and the first piece that does not belong to it."""
+        stop, too_long = self._stops[index], self._too_long[index]
         bound = min(stop, too_long)
-        last = _first_at_most(self._heights, head + 1, bound, self._heights[head] - pieces.rises[head])
+        if self._bases[index] == 0:
+            last = self._closings[index]
+        else:
+            last = _first_at_most(self._heights, self.heads[index] + 1, bound, self._bases[index])
         if last < bound:
             return _Fate.ENDS, last + 1
-        if stop == bound < count:
+        if stop == bound < self._count:
             return _Fate.IS_BROKEN, stop
-        if bound == count:
-            return _Fate.IS_OPEN, count
-        next_object = _next_after(self._objects, too_long, count)
-        return (_Fate.ENDS if next_object < count else _Fate.IS_TOO_LONG), next_object
+        if bound == self._count:
+            return _Fate.IS_OPEN, bound
+        next_object = int(_next_after(self._objects, np.array([too_long]), self._count)[0])
+        return (_Fate.ENDS if next_object < self._count else _Fate.IS_TOO_LONG), next_object
 
 
-def _next_after(sorted_: np.ndarray, value: int, otherwise: int) -> int:
-    place = int(np.searchsorted(sorted_, value, side="right"))
-    return int(sorted_[place]) if place < len(sorted_) else otherwise
+def _next_after(sorted_: np.ndarray, values: np.ndarray, otherwise: int) -> np.ndarray:
+    """Return the smallest element that is greater than each of the values."""
+    return np.append(sorted_, otherwise)[np.searchsorted(sorted_, values, side="right")]
 
 
 def _first_at_most(values: np.ndarray, start: int, end: int, limit: int) -> int:
@@ -394,19 +403,21 @@ def _simple_lines(block: bytes, length: int, first_line: int) -> tuple[_Cut, int
     is_record = ends > starts
     if not is_record.all():
         starts, ends, lines = starts[is_record], ends[is_record], lines[is_record]
-    if len(starts):
-        has_other_lines = (bytes_[starts] != _OPENING_BRACE).any() or (bytes_[ends - 1] != _CLOSING_BRACE).any()
-        if has_other_lines or _objects_may_meet(bytes_) or _pieces(block[starts[-1] : ends[-1]], int(ends[-1] - starts[-1])).rises[0] > 0:
-            return None
+    if not len(starts):
+        return _Cut(block, starts, ends, lines), newlines
+    if (bytes_[starts] != _OPENING_BRACE).any() or (bytes_[ends - 1] != _CLOSING_BRACE).any():
+        return None
+    meetings = _meeting_objects(bytes_, block[:length], starts)
+    if len(meetings):
+        parted = np.sort(np.concatenate((starts, meetings)))
+        line_of = np.searchsorted(starts, parted, side="right") - 1
+        next_starts = np.append(parted[1:], length + 1)
+        ends = np.minimum(ends[line_of], next_starts)
+        starts, lines = parted, lines[line_of]
+        ends = ends - ((ends == next_starts) & (bytes_[ends - 1] == _CARRIAGE_RETURN))
+    if _pieces(block[starts[-1] : ends[-1]], int(ends[-1] - starts[-1])).rises[0] > 0:
+        return None
     return _Cut(block, starts, ends, lines), newlines
-
-
-def _objects_may_meet(bytes_: np.ndarray) -> bool:
-    """Whether `}` and `{` may stand side by side on a line; a look at two bytes, which a text may also hold."""
-    braces = np.flatnonzero(bytes_ == _OPENING_BRACE)
-    braces = braces[np.searchsorted(braces, 2) :]
-    before, two_before = bytes_[braces - 1], bytes_[braces - 2]
-    return bool(((before == _CLOSING_BRACE) | (_IS_SPACE[before] & (_IS_SPACE[two_before] | (two_before == _CLOSING_BRACE)))).any())
 
 
 def _pieces(block: bytes, length: int) -> _Pieces:
@@ -416,7 +427,7 @@ def _pieces(block: bytes, length: int) -> _Pieces:
     line_starts = np.concatenate(([0], newlines + 1))
     line_starts = line_starts[line_starts < length]
     is_outside = _is_outside_texts(bytes_, line_starts)
-    starts = np.union1d(line_starts, _meeting_objects(bytes_, is_outside))
+    starts = np.union1d(line_starts, _meeting_objects(bytes_, text, line_starts))
     ends = np.append(starts[1:], length)[: len(starts)]
     lines = np.searchsorted(newlines, starts)
     rises = np.add.reduceat(_rises(bytes_, is_outside), starts, dtype=np.int32) if length else np.zeros(0, dtype=np.int32)
@@ -456,13 +467,20 @@ def _rises(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
     return opens.view(np.int8) - closes.view(np.int8)
 
 
-def _meeting_objects(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
-    """Return where an object begins after another one on the same line."""
-    braces = np.flatnonzero((bytes_ == _OPENING_BRACE) & is_outside)
-    braces = braces[braces > 0]
-    braces = braces[_IS_SPACE[bytes_[braces - 1]] | (bytes_[braces - 1] == _CLOSING_BRACE)]
+def _meeting_objects(bytes_: np.ndarray, text: bytes, line_starts: np.ndarray) -> np.ndarray:
+    """Return where an object begins after another one on the same line, outside texts; `bytes_` are those of `text`."""
+    braces = np.flatnonzero(bytes_ == _OPENING_BRACE)
+    braces = braces[np.searchsorted(braces, 1) :]
+    before, two_before = bytes_[braces - 1], bytes_[braces - 2]
+    # A look at two bytes first: this is done for every file.
+    braces = braces[(before == _CLOSING_BRACE) | (_IS_SPACE[before] & (_IS_SPACE[two_before] | (two_before == _CLOSING_BRACE)))]
     before = _over_space(bytes_, braces - 1, -1, _IS_SPACE)
-    return braces[(before >= 0) & (bytes_[before] == _CLOSING_BRACE)]
+    braces = braces[(before >= 0) & (bytes_[before] == _CLOSING_BRACE)]
+    if not len(braces):
+        return braces
+    quotes = np.flatnonzero(np.frombuffer(_without_escapes(text), dtype=np.uint8) == _QUOTE)
+    lines = line_starts[np.searchsorted(line_starts, braces, side="right") - 1]
+    return braces[(np.searchsorted(quotes, braces) - np.searchsorted(quotes, lines)) % 2 == 0]
 
 
 def _over_space(bytes_: np.ndarray, places: np.ndarray, step: int, is_space: np.ndarray) -> np.ndarray:

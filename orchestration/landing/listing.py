@@ -50,7 +50,7 @@ class PassedOver:
 
 @dataclass
 class Listing:
-    """What a feed's folder holds; `is_there` is false where there is no such folder."""
+    """What a feed's folder holds; `is_there` is false where there is no such folder on this machine."""
 
     files: list[LandingFile] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)

@@ -117,7 +117,8 @@ class LandingZone:
         try:
             found = self._find(folder)
         except FileNotFoundError:
-            return Listing(is_there=False)
+            # A store has no folders: a feed without objects is as empty as one that never had any.
+            return Listing()
         except Exception as error:  # each store's driver has its own
             raise StartsError(f"The landing zone {self.location}/{feed} cannot be listed: {error}") from error
         listing = Listing()
