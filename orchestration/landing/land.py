@@ -358,7 +358,7 @@ class _Lander:
                 $feed as feed,
                 any_value(f.file_name) as file_name,
                 p.line_number,
-                array_to_string(list_sort(list_distinct(list(p.problem))), '; ') as reason,
+                array_to_string(list_sort(list_distinct(flatten(list(string_split(p.problem, '; '))))), '; ') as reason,
                 any_value(p.record) as record,
                 any_value(f.content_sha256) as content_sha256,
                 $landed_at as landed_at

@@ -18,7 +18,7 @@ judged as (
             when types[1] <> 'OBJECT' then 'not a JSON object'
             else coalesce(
                 problem_of_text('id', channel.id, types[2]),
-                case when types[3] not in ('VARCHAR', 'UBIGINT', 'NULL') then 'number: neither a string nor a whole number' end
+                case when not is_text_or_whole_number(channel.number, types[3]) then 'number: neither a string nor a whole number' end
             )
         end as problem
     from parsed

@@ -45,9 +45,9 @@ changes as (
 changes_by_field as (
     select
         * exclude (change, is_first),
-        nullif(change.field, '') as field,
+        change.field as field,
         -- Without a field it is what Meta's field `messages` is.
-        coalesce(nullif(change.field, ''), 'messages') as read_as,
+        coalesce(change.field, 'messages') as read_as,
         change.value as value,
         case
             when change.field = 'standby' then try(from_json(
@@ -85,9 +85,8 @@ items as (
         messages is null as lacks_messages,
         texts is null as lacks_texts,
         -- An element that is null disappears in what follows.
-        look_twice and coalesce(
-            list_count(statuses) < len(statuses) or list_count(messages) < len(messages) or list_count(texts) < len(texts), false
-        ) as has_hole,
+        look_twice and (coalesce(list_count(statuses) < len(statuses), false) or coalesce(list_count(messages) < len(messages), false))
+        as has_hole,
         read_as = 'user_id_update' or coalesce(len(statuses), 0) + coalesce(len(messages), 0) + coalesce(len(texts), 0) = 0 as is_without_items,
         unnest(statuses) as status,
         unnest(messages) as message,
@@ -174,7 +173,7 @@ judged as (
             when is_other_kind then coalesce(webhook_shape_problem(json), list_problem)
         end as body_problem,
         case
-            when has_hole then 'statuses, messages or message_echoes: a list with a null'
+            when has_hole then 'statuses or messages: a list with a null'
             when not is_other_kind then list_problem
         end as neighbour_problem,
         case
@@ -289,7 +288,7 @@ judged as (
             when is_nested(message_type) then 'messages[].type: not a string'
             when is_nested(context_message_id) then 'messages[].context.id: not a string'
             when is_nested(reaction_message_id) then 'messages[].reaction.message_id: not a string'
-            when coalesce(phone_number_id, display_phone_number) is null then 'metadata.phone_number_id: missing'
+            when phone_number_id is null and not has_digit(display_phone_number) then 'metadata.phone_number_id: missing'
             when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
             when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
         end as problem
@@ -338,7 +337,8 @@ judged as (
             when message_id is null then 'message_echoes[].id: missing or not a string'
             when happened_at is null then 'message_echoes[].timestamp: missing or not Unix seconds'
             when recipient_id is null then 'message_echoes[].to: missing or not a string'
-            when coalesce(phone_number_id, display_phone_number, sender_id) is null then 'metadata.phone_number_id: missing'
+            when phone_number_id is null and not has_digit(display_phone_number) and not has_digit(sender_id)
+                then 'metadata.phone_number_id: missing'
             when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
             when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
         end as problem
@@ -361,12 +361,12 @@ with contacts as (
         record_number,
         line_number,
         is_bad_body,
-        contact_wa_id as wa_id,
-        contact_user_id as user_id,
-        contact_parent_user_id as parent_user_id,
+        plain(contact_wa_id) as wa_id,
+        plain(contact_user_id) as user_id,
+        plain(contact_parent_user_id) as parent_user_id,
         -- The status or message beside a contact mostly says the same, and lands.
         has_status and is_good and are_among(
-            contact_wa_id, contact_user_id, contact_parent_user_id, recipient_id, recipient_user_id, recipient_parent_user_id
+            plain(contact_wa_id), plain(contact_user_id), plain(contact_parent_user_id), recipient_id, recipient_user_id, recipient_parent_user_id
         ) as is_said_beside
     from parsed_statuses
     where message_text is null
@@ -376,11 +376,11 @@ with contacts as (
         record_number,
         line_number,
         is_bad_body,
-        contact_wa_id as wa_id,
-        contact_user_id as user_id,
-        contact_parent_user_id as parent_user_id,
+        plain(contact_wa_id) as wa_id,
+        plain(contact_user_id) as user_id,
+        plain(contact_parent_user_id) as parent_user_id,
         is_good and not is_in_group and are_among(
-            contact_wa_id, contact_user_id, contact_parent_user_id, sender_id, sender_user_id, sender_parent_user_id
+            plain(contact_wa_id), plain(contact_user_id), plain(contact_parent_user_id), sender_id, sender_user_id, sender_parent_user_id
         ) as is_said_beside
     from parsed_messages
 ),
@@ -422,16 +422,40 @@ notices_read as (
         new_parent_user_id(notice) as parent_user_id,
         sender_id as previous_wa_id,
         coalesce(sender_user_id, previous_user_id(notice)) as previous_user_id,
-        coalesce(sender_parent_user_id, previous_parent_user_id(notice)) as previous_parent_user_id
+        coalesce(sender_parent_user_id, previous_parent_user_id(notice)) as previous_parent_user_id,
+        -- All that the notice names: what has no column of its own gets a row of its own.
+        [
+            text_at(notice, '$.wa_id'), text_at(notice, '$.new_wa_id'), new_user_id(notice), new_parent_user_id(notice),
+            previous_user_id(notice), previous_parent_user_id(notice), sender_id, sender_user_id, sender_parent_user_id
+        ] as identifiers
     from notices
+),
+
+identities as (
+    select file_index, record_number, line_number, 'contact' as kind, wa_id, user_id, parent_user_id
+    from contacts
+    where says_two(wa_id, user_id, parent_user_id) and not is_said_beside and not is_bad_body
+    union all by name
+    select * exclude (identifiers)
+    from notices_read
+    union all by name
+    select
+        file_index,
+        record_number,
+        line_number,
+        kind,
+        wa_id,
+        user_id,
+        parent_user_id,
+        unnest(list_filter(
+            identifiers,
+            lambda x: x not in [wa_id, user_id, parent_user_id, previous_wa_id, previous_user_id, previous_parent_user_id]
+        )) as previous_wa_id
+    from notices_read
 )
 
-select file_index, record_number, line_number, 'contact' as kind, wa_id, user_id, parent_user_id
-from contacts
-where says_two(wa_id, user_id, parent_user_id) and not is_said_beside and not is_bad_body
-union all by name
 select *
-from notices_read
+from identities
 where len(list_distinct([wa_id, user_id, parent_user_id, previous_wa_id, previous_user_id, previous_parent_user_id])) > 1;
 
 create or replace temp view parsed_records as

@@ -1,0 +1,907 @@
+"""What the landing SQL makes of each shape of record: rows of the raw tables, and what is rejected with which reason."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from orchestration.landing.erased import ErasedPeople
+from orchestration.landing.feeds import (
+    BOTMAKER_CHANNELS,
+    BOTMAKER_SENT_RESULTS,
+    BOTMAKER_SESSIONS,
+    FEED_NAMES,
+    FEEDS,
+    READER_VERSION,
+    SENDS,
+    WEBHOOKS,
+    Feed,
+)
+from orchestration.landing.land import LandingReport, land_feed
+from orchestration.landing.zone import LandingZone
+from tests.data import odd_records
+
+Record = dict[str, Any]
+LINE = {"phone_number_id": "108", "display_phone_number": "+55 11 4002-8922"}
+NUMBER, USER_ID, PARENT = "5511987650001", "BR.1349", "BR.ENT.77"
+SEND: Record = {"message_id": "wamid.1", "sent_at": 1_793_707_200, "channel_id": "108", "contact_id": NUMBER}
+
+
+class Landing:
+    """An in-memory warehouse and a landing zone of its own. `land` returns what was rejected, as (line, reason)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.connection = duckdb.connect()
+        self.connection.execute("set timezone = 'UTC'")
+        self.folder = folder
+        self._names = (f"{number}.jsonl" for number in count())
+        self.report = LandingReport("")
+
+    def land(self, feed: Feed, *records: Record | bytes, erased: ErasedPeople | None = None) -> list[tuple[int, str]]:
+        path = self.folder / feed.name / next(self._names)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\n".join(record if isinstance(record, bytes) else json.dumps(record).encode() for record in records))
+        self.report = land_feed(self.connection, LandingZone(str(self.folder), FEED_NAMES), feed, erased)
+        return self.connection.execute(
+            "select line_number, reason from raw.rejected_records where file_name = $name order by all", {"name": f"{feed.name}/{path.name}"}
+        ).fetchall()
+
+    def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(f"select {', '.join(columns)} from raw.{table} order by all").fetchall()
+
+    def kinds(self) -> list[str]:
+        return [kind for (kind,) in self.rows("webhook_other_kinds", "kind")]
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Iterator[Landing]:
+    made = Landing(tmp_path)
+    yield made
+    made.connection.close()
+
+
+def change(field: Any = "messages", **value: Any) -> Record:
+    return {"field": field, "value": {"metadata": LINE} | value}
+
+
+def body(*changes: Any) -> Record:
+    return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": list(changes)}]}
+
+
+def status(**fields: Any) -> Record:
+    return {"id": "wamid.1", "status": "delivered", "timestamp": "1793707204", "recipient_id": NUMBER} | fields
+
+
+def message(**fields: Any) -> Record:
+    return {"id": "wamid.in", "type": "text", "timestamp": "1793707300", "from": NUMBER} | fields
+
+
+def echo(**fields: Any) -> Record:
+    return {"id": "wamid.echo", "type": "text", "timestamp": "1793707100", "from": "551140028922", "to": NUMBER} | fields
+
+
+# Statuses
+
+STATUS_COLUMNS = ("message_id", "status", "happened_at::varchar", "phone_number_id", "display_phone_number", "recipient_id")
+
+
+def test_a_status_lands_with_every_identifier_and_its_price(landing: Landing) -> None:
+    pricing = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"}
+    recipients = {"recipient_user_id": USER_ID, "recipient_parent_user_id": PARENT}
+    assert landing.land(WEBHOOKS, body(change(statuses=[status(pricing=pricing, **recipients)]))) == []
+    assert landing.rows("webhook_statuses", *STATUS_COLUMNS) == [
+        ("wamid.1", "delivered", "2026-11-03 12:00:04", "108", "+55 11 4002-8922", NUMBER)
+    ]
+    assert landing.rows(
+        "webhook_statuses",
+        "recipient_user_id",
+        "recipient_parent_user_id",
+        *("pricing_model", "pricing_category", "pricing_type", "pricing_billable", "error_code"),
+    ) == [(USER_ID, PARENT, "PMP", "marketing", "regular", True, None)]
+    assert landing.kinds() == []
+
+
+def test_a_status_keeps_its_first_error(landing: Landing) -> None:
+    errors = [{"code": 131049, "title": "t", "message": "m", "error_data": {"details": "d"}}, {"code": 1}]
+    landing.land(WEBHOOKS, body(change(statuses=[status(status="failed", errors=errors)])))
+    assert landing.rows("webhook_statuses", "error_code", "error_title", "error_message", "error_details") == [("131049", "t", "m", "d")]
+
+
+@pytest.mark.parametrize(("given", "landed"), [(True, True), (False, False), ("yes", None), (1, None), (None, None)])
+def test_billable_is_null_where_it_is_no_boolean(landing: Landing, given: Any, landed: bool | None) -> None:
+    landing.land(WEBHOOKS, body(change(statuses=[status(pricing={"billable": given})])))
+    assert landing.rows("webhook_statuses", "pricing_billable") == [(landed,)]
+
+
+def test_an_absent_recipient_is_null_not_another_identifier(landing: Landing) -> None:
+    landing.land(WEBHOOKS, body(change(statuses=[status(recipient_id=None, recipient_user_id=USER_ID)])))
+    assert landing.rows("webhook_statuses", "recipient_id", "recipient_user_id") == [(None, USER_ID)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"type": "payment", "payment": {"reference_id": "x"}}, "status of a payment"),
+        ({"recipient_type": "group"}, "status of a group"),
+        ({"recipient_participant_id": NUMBER}, "status of a group"),
+        ({"recipient_participant_user_id": USER_ID}, "status of a group"),
+    ],
+)
+def test_statuses_of_payments_and_groups_are_other_kinds(landing: Landing, fields: Record, kind: str) -> None:
+    without_time = status(timestamp=None, **fields)
+    assert landing.land(WEBHOOKS, body(change(statuses=[status(**fields), status(id="wamid.2"), without_time]))) == []
+    assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
+    assert landing.kinds() == [kind, kind]
+
+
+def test_a_status_to_an_individual_is_no_other_kind(landing: Landing) -> None:
+    landing.land(WEBHOOKS, body(change(statuses=[status(recipient_type="individual", recipient_participant_id="", type="message")])))
+    assert (len(landing.rows("webhook_statuses", "message_id")), landing.kinds()) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"id": None}, "statuses[].id: missing"),
+        ({"id": ["a"]}, "statuses[].id: not a string"),
+        ({"status": ""}, "statuses[].status: missing"),
+        ({"status": {}}, "statuses[].status: not a string"),
+        ({"recipient_id": {"a": 1}}, "statuses[].recipient_id: not a string"),
+        ({"recipient_user_id": [1]}, "statuses[].recipient_user_id: not a string"),
+        ({"recipient_parent_user_id": [1]}, "statuses[].recipient_parent_user_id: not a string"),
+        ({"timestamp": "soon"}, "statuses[].timestamp: missing or not Unix seconds"),
+        ({"timestamp": None}, "statuses[].timestamp: missing or not Unix seconds"),
+    ],
+)
+def test_a_bad_status_rejects_its_body_and_spares_its_neighbours(landing: Landing, fields: Record, reason: str) -> None:
+    assert landing.land(WEBHOOKS, body(change(statuses=[status(**fields), status(id="wamid.2")]))) == [(1, reason)]
+    assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
+    assert (landing.report.records, landing.report.landed, landing.report.rejected) == (1, 0, 1)
+
+
+# Messages
+
+
+def test_a_message_lands_with_every_identifier(landing: Landing) -> None:
+    given = message(from_user_id=USER_ID, from_parent_user_id=PARENT, context={"id": "wamid.1"}, group_id="")
+    assert landing.land(WEBHOOKS, body(change(messages=[given]))) == []
+    assert landing.rows(
+        "webhook_messages",
+        *("message_id", "message_type", "happened_at::varchar", "phone_number_id", "display_phone_number"),
+        *("sender_id", "sender_user_id", "sender_parent_user_id", "context_message_id", "reaction_message_id"),
+        *("has_reaction_emoji", "is_in_group", "has_referral"),
+    ) == [
+        (
+            *("wamid.in", "text", "2026-11-03 12:01:40", "108", "+55 11 4002-8922"),
+            *(NUMBER, USER_ID, PARENT, "wamid.1", None),
+            *(False, False, False),
+        )
+    ]
+
+
+SENDERS = ("from", "from_user_id", "from_parent_user_id", "user_id", "parent_user_id")
+
+
+@pytest.mark.parametrize("known", range(len(SENDERS)))
+def test_the_sender_is_the_first_identifier_of_a_message(landing: Landing, known: int) -> None:
+    identifiers = {name: name if place >= known else "" for place, name in enumerate(SENDERS)}
+    landing.land(WEBHOOKS, body(change(messages=[message(**identifiers)], contacts=[{"wa_id": "contact"}])))
+    assert landing.rows("webhook_messages", "sender_id", "sender_user_id", "sender_parent_user_id") == [
+        (SENDERS[known], "from_user_id" if known < 2 else "user_id" if known < 4 else None, SENDERS[2] if known < 3 else "parent_user_id")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("contacts", "sender"),
+    [
+        ([{"wa_id": NUMBER, "user_id": USER_ID}], NUMBER),
+        ([{"user_id": USER_ID, "parent_user_id": PARENT}], USER_ID),
+        ([{"parent_user_id": PARENT}], PARENT),
+        ([{"wa_id": NUMBER}, {"wa_id": "5511900000002"}], None),
+        ([], None),
+    ],
+)
+def test_only_a_lone_contact_stands_in_for_the_sender(landing: Landing, contacts: list[Record], sender: str | None) -> None:
+    messages = [{"id": f"wamid.{n}", "timestamp": "1", "type": "text"} for n in range(2)]
+    rejected = landing.land(WEBHOOKS, body(change(messages=messages, contacts=contacts)))
+    assert landing.rows("webhook_messages", "sender_id") == ([(sender,)] * 2 if sender else [])
+    assert rejected == ([] if sender else [(1, "messages[].from: missing")])
+
+
+@pytest.mark.parametrize(
+    ("reaction", "landed"),
+    [
+        ({"message_id": "wamid.1", "emoji": "👍"}, ("wamid.1", True)),
+        ({"message_id": "wamid.1", "emoji": ""}, ("wamid.1", False)),
+        ({"message_id": "wamid.1"}, ("wamid.1", False)),
+        (None, (None, False)),
+    ],
+)
+def test_a_reaction_lands_with_what_it_is_to(landing: Landing, reaction: Record | None, landed: tuple[Any, ...]) -> None:
+    landing.land(WEBHOOKS, body(change(messages=[message(type="reaction", reaction=reaction)])))
+    assert landing.rows("webhook_messages", "reaction_message_id", "has_reaction_emoji") == [landed]
+
+
+def test_a_reaction_of_half_an_emoji_has_an_emoji(landing: Landing) -> None:
+    line = json.dumps(body(change(messages=[message(type="reaction", reaction={"message_id": "wamid.1", "emoji": "\ud83d"})])))
+    assert landing.land(WEBHOOKS, line.encode()) == []
+    assert landing.rows("webhook_messages", "has_reaction_emoji") == [(True,)]
+
+
+def test_a_group_and_a_referral_are_noted(landing: Landing) -> None:
+    landing.land(WEBHOOKS, body(change(messages=[message(group_id="G", referral={"source_type": "ad", "source_id": "1"})])))
+    assert landing.rows("webhook_messages", "is_in_group", "has_referral", "referral_source_type", "referral_source_id") == [
+        (True, True, "ad", "1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"id": ""}, "messages[].id: missing"),
+        ({"id": {}}, "messages[].id: not a string"),
+        ({"timestamp": "x"}, "messages[].timestamp: missing or not Unix seconds"),
+        ({"from": ["x"]}, "messages[].from: not a string"),
+        ({"from_user_id": {}}, "messages[].from_user_id: not a string"),
+        ({"from_parent_user_id": {}}, "messages[].from_parent_user_id: not a string"),
+        ({"type": ["text"]}, "messages[].type: not a string"),
+        ({"context": {"id": {}}}, "messages[].context.id: not a string"),
+        ({"reaction": {"message_id": []}}, "messages[].reaction.message_id: not a string"),
+    ],
+)
+def test_a_bad_message_rejects_its_body_and_spares_its_neighbours(landing: Landing, fields: Record, reason: str) -> None:
+    assert landing.land(WEBHOOKS, body(change(messages=[message(**fields), message(id="wamid.2")]))) == [(1, reason)]
+    assert landing.rows("webhook_messages", "message_id") == [("wamid.2",)]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({}, "metadata.phone_number_id: missing"),
+        ({"display_phone_number": "none"}, "metadata.phone_number_id: missing"),
+        ({"phone_number_id": {"a": 1}}, "metadata.phone_number_id: not a string"),
+        ({"phone_number_id": "108", "display_phone_number": [1]}, "metadata.display_phone_number: not a string"),
+        ({"display_phone_number": "+55 11"}, None),
+    ],
+)
+def test_a_message_needs_a_line(landing: Landing, metadata: Record, reason: str | None) -> None:
+    assert landing.land(WEBHOOKS, body(change(metadata=metadata, messages=[message()]))) == ([(1, reason)] if reason else [])
+
+
+def test_statuses_and_messages_of_one_change_land_side_by_side(landing: Landing) -> None:
+    statuses = [status(id=f"wamid.{n}") for n in range(3)]
+    messages = [message(id=f"wamid.in{n}") for n in range(2)]
+    assert landing.land(WEBHOOKS, body(change(statuses=statuses, messages=messages), change(messages=[message(id="wamid.in2")]))) == []
+    assert len(landing.rows("webhook_statuses", "message_id")) == 3
+    assert len(landing.rows("webhook_messages", "message_id")) == 3
+    assert (landing.report.records, landing.report.landed) == (1, 1)
+
+
+# Fields
+
+
+@pytest.mark.parametrize("field", ["messages", None])
+def test_a_change_without_a_field_is_read(landing: Landing, field: str | None) -> None:
+    landing.land(WEBHOOKS, body(change(field, statuses=[status()], messages=[message()])), body({"value": change()["value"]}))
+    assert (len(landing.rows("webhook_statuses", "1")), len(landing.rows("webhook_messages", "1"))) == (1, 1)
+    assert landing.kinds() == ["nothing inside"]
+
+
+@pytest.mark.parametrize("value", [{"messages": [message()], "statuses": [status()]}, {"statuses": "x"}, [[], "x"], "x", None])
+@pytest.mark.parametrize("field", ["history", "account_update", "messages_of_tomorrow", "", 5])
+def test_any_other_field_is_one_other_kind_whatever_it_holds(landing: Landing, field: Any, value: Any) -> None:
+    assert landing.land(WEBHOOKS, body({"field": field, "value": value})) == []
+    assert (landing.rows("webhook_statuses", "1"), landing.rows("webhook_messages", "1")) == ([], [])
+    assert landing.kinds() == [str(field)]
+
+
+@pytest.mark.parametrize("metadata", ["value", "standby"])
+def test_standby_is_read_one_level_deeper(landing: Landing, metadata: str) -> None:
+    inner: Record = {"statuses": [status()], "messages": [message(**{"from": ""})], "contacts": [{"wa_id": NUMBER}]}
+    inner |= {"message_echoes": [{"id": "wamid.echo", "timestamp": "1", "message": {"to": NUMBER, "type": "text"}}]}
+    value: Record = {"standby": inner}
+    {"value": value, "standby": inner}[metadata]["metadata"] = LINE
+    assert landing.land(WEBHOOKS, body({"field": "standby", "value": value})) == []
+    line = ("108", "+55 11 4002-8922")
+    assert landing.rows("webhook_statuses", "message_id", "phone_number_id", "display_phone_number") == [("wamid.1", *line)]
+    assert landing.rows("webhook_messages", "sender_id", "phone_number_id", "display_phone_number") == [(NUMBER, *line)]
+    assert landing.rows("webhook_echoes", "recipient_id", "phone_number_id", "display_phone_number") == [(NUMBER, *line)]
+    assert landing.kinds() == []
+
+
+def test_each_field_reads_its_own_lists_only(landing: Landing) -> None:
+    lists = {"statuses": [status()], "messages": [message()], "message_echoes": [echo()]}
+    landing.land(
+        WEBHOOKS,
+        body(change("messages", message_echoes=[echo()], standby=lists)),
+        body(change("standby", **lists)),
+        body(change("smb_message_echoes", statuses=[status()], messages=[message()])),
+    )
+    for table in ("webhook_statuses", "webhook_messages", "webhook_echoes"):
+        assert landing.rows(table, "1") == []
+    assert landing.kinds() == ["messages", "smb_message_echoes", "standby"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"entry": []},
+        {"entry": [{"id": "1"}]},
+        {"entry": [{"changes": []}]},
+        {"entry": [{"changes": None}]},
+        body({}),
+        body({"value": {}}),
+        body({"value": {"statuses": [], "messages": None}}),
+    ],
+)
+def test_nothing_inside_is_one_other_kind(landing: Landing, given: Record) -> None:
+    assert landing.land(WEBHOOKS, given) == []
+    assert landing.kinds() == ["nothing inside"]
+
+
+def test_every_change_and_empty_entry_counts_for_itself(landing: Landing) -> None:
+    landing.land(WEBHOOKS, {"entry": [{"changes": [change("a"), change("b"), change(statuses=[status()])]}, {"changes": []}, {}]})
+    assert landing.kinds() == ["a", "b", "nothing inside", "nothing inside"]
+
+
+def test_contacts_alone_are_one_other_kind_and_link(landing: Landing) -> None:
+    contacts = [{"wa_id": NUMBER, "user_id": USER_ID}, {"wa_id": "2", "user_id": "BR.2"}]
+    landing.land(WEBHOOKS, body(change(contacts=contacts)))
+    assert (landing.kinds(), len(landing.rows("webhook_identities", "1"))) == (["messages"], 2)
+
+
+# Echoes
+
+ECHO_COLUMNS = ("message_id", "message_type", "happened_at::varchar", "phone_number_id", "sender_id", "recipient_id")
+
+
+@pytest.mark.parametrize("field", ["smb_message_echoes", "standby"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"id": "e", "timestamp": "1", "type": "text", "from": "55", "to": NUMBER},
+        {"id": "e", "timestamp": "1", "message": {"type": "text", "from": "55", "to": NUMBER}},
+        {"id": "e", "timestamp": 1, "type": "text", "from": "55", "to_user_id": NUMBER},
+        {"id": "e", "timestamp": "1", "message": {"type": "text", "from": "55", "to": "", "to_user_id": NUMBER}},
+        {"id": "e", "timestamp": "1", "type": "text", "from": "55", "to_parent_user_id": NUMBER},
+    ],
+)
+def test_an_echo_is_read_in_either_form(landing: Landing, field: str, given: Record) -> None:
+    lists: Record = {"message_echoes": [given]}
+    assert landing.land(WEBHOOKS, body(change(field, **(lists if field == "smb_message_echoes" else {"standby": lists})))) == []
+    assert landing.rows("webhook_echoes", *ECHO_COLUMNS) == [("e", "text", "1970-01-01 00:00:01", "108", "55", NUMBER)]
+    assert landing.kinds() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "metadata", "reason"),
+    [
+        ({"id": None}, LINE, "message_echoes[].id: missing or not a string"),
+        ({"id": {}}, LINE, "message_echoes[].id: missing or not a string"),
+        ({"timestamp": "x"}, LINE, "message_echoes[].timestamp: missing or not Unix seconds"),
+        ({"to": None}, LINE, "message_echoes[].to: missing or not a string"),
+        ({"to": [1]}, LINE, "message_echoes[].to: missing or not a string"),
+        ({"from": None}, {}, "metadata.phone_number_id: missing"),
+        ({"from": "none"}, {}, "metadata.phone_number_id: missing"),
+        ({}, {}, None),
+        ({}, {"phone_number_id": []}, "metadata.phone_number_id: not a string"),
+    ],
+)
+def test_a_bad_echo_rejects_its_body(landing: Landing, fields: Record, metadata: Record, reason: str | None) -> None:
+    given = body(change("smb_message_echoes", metadata=metadata, message_echoes=[echo(**fields)]))
+    assert landing.land(WEBHOOKS, given) == ([(1, reason)] if reason else [])
+    assert len(landing.rows("webhook_echoes", "1")) == (0 if reason else 1)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"group_id": "G"}, {"message": {"group_id": "G"}}, {"recipient_type": "group"}, {"group_id": "G", "to": None}]
+)
+def test_echoes_to_groups_are_other_kinds(landing: Landing, fields: Record) -> None:
+    assert landing.land(WEBHOOKS, body(change("smb_message_echoes", message_echoes=[echo(**fields), echo(id="wamid.2")]))) == []
+    assert landing.rows("webhook_echoes", "message_id") == [("wamid.2",)]
+    assert landing.kinds() == ["echo of a group"]
+
+
+# Identities
+
+IDENTITY_COLUMNS = ("kind", "wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id")
+
+
+@pytest.mark.parametrize(
+    ("contact", "landed"),
+    [
+        ({"wa_id": "2", "user_id": USER_ID}, ("2", USER_ID, None)),
+        ({"wa_id": "2", "parent_user_id": PARENT}, ("2", None, PARENT)),
+        ({"user_id": USER_ID, "parent_user_id": PARENT, "wa_id": ""}, (None, USER_ID, PARENT)),
+        ({"wa_id": "2", "user_id": {"a": 1}}, None),
+        ({"wa_id": "2", "profile": {"name": "x"}}, None),
+        ("x", None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("lists", [{"statuses": [status()]}, {"messages": [message()]}])
+def test_a_contact_with_two_identifiers_links_them(
+    landing: Landing, lists: Record, contact: Any, landed: tuple[str | None, ...] | None
+) -> None:
+    assert landing.land(WEBHOOKS, body(change(contacts=[contact], **lists))) == []
+    expected = [] if landed is None else [("contact", *landed, None, None, None)]
+    assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == expected
+
+
+def test_a_contact_that_repeats_what_lands_beside_it_is_left_out(landing: Landing) -> None:
+    contact = {"wa_id": NUMBER, "user_id": USER_ID}
+    told = {"recipient_user_id": USER_ID}
+    landing.land(
+        WEBHOOKS,
+        body(change(contacts=[contact], statuses=[status(**told)])),
+        body(change(contacts=[contact], messages=[message(from_user_id=USER_ID)])),
+    )
+    assert landing.rows("webhook_identities", "kind") == []
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {"statuses": [status(recipient_user_id=USER_ID, timestamp=None)]},
+        {"statuses": [status(recipient_user_id=USER_ID, recipient_type="group")]},
+        {"messages": [message(from_user_id=USER_ID, group_id="G")]},
+        {"messages": [message(from_user_id=USER_ID, id=None)]},
+        {"statuses": [status()], "messages": [message()]},
+        {"statuses": [status(id="other", recipient_id="2", recipient_user_id="BR.2"), status(recipient_user_id=USER_ID)]},
+    ],
+)
+def test_a_contact_links_where_nothing_that_lands_beside_it_does(landing: Landing, lists: Record) -> None:
+    landing.land(WEBHOOKS, body(change(contacts=[{"wa_id": NUMBER, "user_id": USER_ID}], **lists)))
+    assert landing.rows("webhook_identities", "kind", "wa_id", "user_id") == [("contact", NUMBER, USER_ID)]
+
+
+@pytest.mark.parametrize(
+    ("system", "fields", "landed"),
+    [
+        ({"type": "user_changed_number", "wa_id": "9"}, {}, [("9", None, None, NUMBER, None, None)]),
+        ({"type": "user_changed_number", "new_wa_id": "9"}, {}, [("9", None, None, NUMBER, None, None)]),
+        (
+            {"type": "user_changed_user_id", "user_id": "BR.9", "parent_user_id": "BR.ENT.9"},
+            {"from_user_id": USER_ID, "from_parent_user_id": PARENT},
+            [(None, "BR.9", "BR.ENT.9", NUMBER, USER_ID, PARENT)],
+        ),
+        (
+            {"type": "user_changed_user_id", "user_id": {"previous": USER_ID, "current": "BR.9"}},
+            {},
+            [(None, "BR.9", None, NUMBER, USER_ID, None)],
+        ),
+        (
+            {"type": "user_changed_user_id", "user_id": {"previous": "BR.0", "current": "BR.9"}, "wa_id": "9", "new_wa_id": "8"},
+            {"from_user_id": USER_ID},
+            [
+                ("9", "BR.9", None, NUMBER, USER_ID, None),
+                ("9", "BR.9", None, "8", None, None),
+                ("9", "BR.9", None, "BR.0", None, None),
+            ],
+        ),
+        ({"type": "user_changed_number"}, {}, []),
+        ({"type": "user_changed_number", "wa_id": NUMBER}, {}, []),
+        ({"type": "user_identity_changed", "wa_id": "9"}, {}, []),
+        ({"type": "user_changed_number", "wa_id": "9"}, {"group_id": "G"}, []),
+        ({"type": "user_changed_number", "wa_id": "9"}, {"type": "text"}, []),
+        ({"type": "user_changed_number", "wa_id": "9"}, {"id": None}, []),
+        ("user_changed_number", {}, []),
+    ],
+)
+def test_a_notice_of_a_message_links_old_and_new(
+    landing: Landing, system: Any, fields: Record, landed: list[tuple[str | None, ...]]
+) -> None:
+    landing.land(WEBHOOKS, body(change(messages=[message(**{"type": "system"} | fields, system=system)])))
+    kind = system["type"] if isinstance(system, dict) else ""
+    assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == [(kind, *row) for row in landed]
+
+
+def test_a_notice_without_a_sender_lands_with_the_new_identifier(landing: Landing) -> None:
+    notice = {"type": "user_changed_user_id", "user_id": "BR.9", "parent_user_id": PARENT}
+    assert landing.land(WEBHOOKS, body(change(messages=[message(**{"from": None}, type="system", system=notice)]))) == []
+    assert landing.rows("webhook_messages", "sender_id") == [("BR.9",)]
+    assert landing.rows("webhook_identities", "user_id", "parent_user_id") == [("BR.9", PARENT)]
+
+
+UPDATE = {"wa_id": NUMBER, "user_id": {"previous": USER_ID, "current": "BR.9"}, "parent_user_id": {"previous": PARENT, "current": "BR.ENT.9"}}
+
+
+@pytest.mark.parametrize("updates", [[UPDATE], UPDATE, [UPDATE, "x", None, {"wa_id": "1"}]])
+def test_a_user_id_update_links_and_is_one_other_kind(landing: Landing, updates: Any) -> None:
+    assert landing.land(WEBHOOKS, body(change("user_id_update", contacts=[{"wa_id": "7", "user_id": "BR.7"}], user_id_update=updates))) == []
+    assert landing.kinds() == ["user_id_update"]
+    assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == [
+        ("user_id_update", NUMBER, "BR.9", "BR.ENT.9", None, USER_ID, PARENT)
+    ]
+
+
+@pytest.mark.parametrize("value", [{}, {"user_id_update": None}, {"user_id_update": "x"}, {"user_id_update": [[]]}, "x", None])
+def test_a_user_id_update_may_hold_anything(landing: Landing, value: Any) -> None:
+    assert landing.land(WEBHOOKS, body({"field": "user_id_update", "value": value})) == []
+    assert (landing.kinds(), landing.rows("webhook_identities", "kind")) == (["user_id_update"], [])
+
+
+# Bodies of the wrong shape
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "entry: missing"),
+        ({"entry": {}}, "entry: not a list"),
+        ({"entry": ["x"]}, "entry: not a list of objects"),
+        ({"entry": [{"changes": {}}]}, "changes: not a list"),
+        ({"entry": [{"changes": [[]]}]}, "changes: not a list of objects"),
+        (body({"field": "messages", "value": "x"}), "value: not an object"),
+        (body({"field": "standby", "value": []}), "value: not an object"),
+        (body({"field": "standby", "value": {"standby": "x"}}), "standby: not an object"),
+        (body(change(statuses={})), "statuses: not a list"),
+        (body(change(messages="x")), "messages: not a list"),
+        (body(change("standby", standby={"statuses": 5})), "statuses: not a list"),
+        (body(change("standby", standby={"messages": {}})), "messages: not a list"),
+        (body(change("standby", standby={"message_echoes": {}})), "message_echoes: not a list"),
+        (body(change("smb_message_echoes", message_echoes=echo())), "message_echoes: not a list"),
+        (b"[]", "not a JSON object"),
+        (b'"x"', "not a JSON object"),
+        (b"{", "not JSON"),
+        (b"\xff", "not UTF-8"),
+    ],
+)
+def test_a_body_of_the_wrong_shape_is_rejected(landing: Landing, given: Record | bytes, reason: str) -> None:
+    assert landing.land(WEBHOOKS, given, body(change(statuses=[status()]))) == [(1, reason)]
+    assert (len(landing.rows("webhook_statuses", "1")), landing.kinds()) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (change(statuses=[status()], messages="x"), "messages: not a list"),
+        (change(messages=[message()], statuses={}), "statuses: not a list"),
+        (change("standby", standby={"statuses": [status()], "messages": 1}), "messages: not a list"),
+        (change("standby", standby={"statuses": [status()], "message_echoes": {}}), "message_echoes: not a list"),
+        (change("standby", standby={"message_echoes": [echo()], "statuses": {}}), "statuses: not a list"),
+        (change(statuses=[None, status()]), "statuses or messages: a list with a null"),
+        (change(messages=[message(), None]), "statuses or messages: a list with a null"),
+        (change(messages=[None], statuses=[status()]), "statuses or messages: a list with a null"),
+        (change("smb_message_echoes", message_echoes=[echo(), None]), "message_echoes[].id: missing or not a string"),
+        (change(statuses=["x", status()]), "statuses[].id: missing"),
+        (change(messages=[message(), 5]), "messages[].id: missing"),
+        (change(messages=["{", message()]), "messages[].id: missing"),
+        (change("smb_message_echoes", message_echoes=["x", echo()]), "message_echoes[].id: missing or not a string"),
+    ],
+)
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", " : ")])
+def test_what_is_good_lands_beside_a_list_of_the_wrong_shape(
+    landing: Landing, given: Record, reason: str, separators: tuple[str, str]
+) -> None:
+    assert landing.land(WEBHOOKS, json.dumps(body(given), separators=separators).encode()) == [(1, reason)]
+    tables = ("webhook_statuses", "webhook_messages", "webhook_echoes")
+    assert sum(len(landing.rows(table, "1")) for table in tables) == 1
+    assert (landing.kinds(), landing.report.rejected) == ([], 1)
+
+
+def test_all_that_is_wrong_with_a_body_is_named_once(landing: Landing) -> None:
+    bad = change(statuses=[status(id=None), status(id=None)], messages={})
+    assert landing.land(WEBHOOKS, body(bad, change(messages=[message(id=None)]))) == [
+        (1, "messages: not a list; messages[].id: missing; statuses[].id: missing")
+    ]
+
+
+@pytest.mark.parametrize("bad", [{"entry": [{"changes": "x"}]}, {"entry": ["x"]}])
+def test_a_bad_entry_spares_the_others(landing: Landing, bad: Record) -> None:
+    good = body(change(statuses=[status()]))
+    ((_, reason),) = landing.land(WEBHOOKS, {"entry": bad["entry"] + good["entry"]})
+    assert reason in ("changes: not a list", "entry: not a list of objects")
+    assert len(landing.rows("webhook_statuses", "1")) == 1
+
+
+# JSON
+
+GOOD: list[tuple[Feed, Record, str]] = [
+    (SENDS, SEND, "sends"),
+    (WEBHOOKS, body(change(statuses=[status()])), "webhook_statuses"),
+    (BOTMAKER_SESSIONS, odd_records.session(), "botmaker_sessions"),
+    (BOTMAKER_SENT_RESULTS, odd_records.result(), "botmaker_sent_results"),
+    (BOTMAKER_CHANNELS, odd_records.channel(), "botmaker_channels"),
+]
+COMMA, NAN, BEYOND = "a comma before a closing bracket", "NaN or Infinity", "a number that no double holds"
+
+
+def with_note(record: Record, note: str) -> bytes:
+    return f'{json.dumps(record)[:-1]}, "note": {note}}}'.encode()
+
+
+@pytest.mark.parametrize(("feed", "record", "table"), GOOD)
+@pytest.mark.parametrize(
+    ("note", "problem"),
+    [
+        ("[1,]", COMMA),
+        ('{"a": 1 ,\t}', COMMA),
+        ("NaN", NAN),
+        ("nan", NAN),
+        ("[1, -Infinity]", NAN),
+        ("[Inf ]", NAN),
+        ("1e400", BEYOND),
+        ("[-1E+999]", BEYOND),
+        ("[0,1.5e309]", BEYOND),
+        ("9" * 400, BEYOND),
+        ("9" * 5000, BEYOND),
+    ],
+)
+def test_what_only_a_lenient_parser_reads_is_rejected(
+    landing: Landing, feed: Feed, record: Record, table: str, note: str, problem: str
+) -> None:
+    assert landing.land(feed, with_note(record, note), record) == [(1, f"not JSON: {problem}")]
+    assert len(landing.rows(table, "1")) == 1
+
+
+@pytest.mark.parametrize(("feed", "record", "table"), GOOD)
+@pytest.mark.parametrize(
+    "note",
+    [
+        '"a ,] b: NaN, [NaN, 1e400, ,}"',
+        r'"\",]\\"',
+        "1.7976931348623157e308",
+        "[" + "9" * 300 + "]",
+        "0." + "1" * 5000,
+        "1e-400",
+        '{"nan": "inf", "e": [null, 12e3]}',
+        "[" * 2000 + '",]"' + "]" * 2000,
+        r'"\ud83d\ude00 \ud83d"',
+        r'{"\ude00": "\\ud83d \\\ud83d \\\\"}',
+        r'"\uD83D\uD83D\uDE00"',
+    ],
+)
+def test_odd_but_valid_json_lands(landing: Landing, feed: Feed, record: Record, table: str, note: str) -> None:
+    assert landing.land(feed, with_note(record, note)) == []
+    assert len(landing.rows(table, "1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "landed"),
+    [
+        (r"\ud83d", "\ufffd"),
+        (r"\ude00x", "\ufffdx"),
+        (r"a\uD83D\uD83D\uDE00", "a\ufffd😀"),
+        (r"\ude00\ud83d", "\ufffd\ufffd"),
+        (r"\ud83d\ude00\ud83d", "😀\ufffd"),
+        (r"\\ud83d\ud83d", "\\ud83d\ufffd"),
+        (r"\\\ud83d", "\\\ufffd"),
+        (r"\\\\ud83d \udbff", "\\\\ud83d \ufffd"),
+        (r"\ud83d\u0041\"\ude00", '\ufffdA"\ufffd'),
+        (r"\ud83d\\ude00", "\ufffd\\ude00"),
+    ],
+)
+def test_half_an_emoji_is_a_replacement_character(landing: Landing, given: str, landed: str) -> None:
+    line = json.dumps(SEND | {"template_name": "?"}).replace('"?"', f'"{given}"')
+    assert landing.land(SENDS, line.encode()) == []
+    assert landing.rows("sends", "template_name") == [(landed,)]
+
+
+def test_a_rejected_record_keeps_its_half_emoji(landing: Landing) -> None:
+    line = json.dumps(SEND | {"template_name": "\ud83d", "message_id": None})
+    assert landing.land(SENDS, line.encode()) == [(1, "message_id: missing")]
+    assert landing.rows("rejected_records", "record") == [(line,)]
+
+
+def test_a_raw_control_character_is_no_json_whatever_stands_beside_it(landing: Landing) -> None:
+    line = json.dumps(SEND | {"template_name": "?"}).replace("?", "\x01\\ud83d")
+    assert landing.land(SENDS, line.encode()) == [(1, "not JSON")]
+
+
+@pytest.mark.parametrize("record", [record for record in odd_records.odd_records(1, swaps=0) if record.lands is not None], ids=str)
+def test_odd_records_land_or_are_rejected_as_the_contract_says(landing: Landing, record: odd_records.OddRecord) -> None:
+    feed = next(feed for feed in FEEDS if feed.name == record.feed)
+    assert (landing.land(feed, record.line) == []) == record.lands
+
+
+def test_values_of_any_type_at_any_place_stop_no_landing(landing: Landing) -> None:
+    records = [record for seed in range(3) for record in odd_records.odd_records(seed, swaps=150) if record.lands is None]
+    for feed in FEEDS:
+        of_feed = [record.line for record in records if record.feed == feed.name]
+        landing.land(feed, *of_feed)
+        assert landing.report.records >= len(of_feed)
+        assert landing.report.records == landing.report.landed + landing.report.rejected
+
+
+# Sends
+
+
+@pytest.mark.parametrize(
+    ("error", "landed"),
+    [
+        ({"code": 131026, "title": "t", "details": "d"}, (True, "131026", "t", "d")),
+        ({"code": "131026"}, (True, "131026", None, None)),
+        ({"code": 0}, (True, "0", None, None)),
+        ({"title": "t"}, (True, None, "t", None)),
+        ({"details": "d", "code": ""}, (True, None, None, "d")),
+        ({"message": "m", "code": 1, "error_data": {"details": "d", "messaging_product": "whatsapp"}}, (True, "1", "m", "d")),
+        ({"message": "m", "title": "t", "details": "d", "error_data": {"details": "x"}}, (True, None, "t", "d")),
+        ({"error_data": "x", "code": 1}, (True, "1", None, None)),
+        ({}, (False, None, None, None)),
+        ({"code": "", "title": "", "details": None}, (False, None, None, None)),
+        ({"fbtrace_id": "x"}, (False, None, None, None)),
+        (None, (False, None, None, None)),
+    ],
+)
+def test_the_error_of_a_send(landing: Landing, error: Record | None, landed: tuple[Any, ...]) -> None:
+    assert landing.land(SENDS, SEND | {"error": error}) == []
+    assert landing.rows("sends", "has_error", "error_code", "error_title", "error_details") == [landed]
+
+
+@pytest.mark.parametrize(
+    ("at", "landed"),
+    [
+        ("0001-01-03T00:00:00Z", "0001-01-03 00:00:00"),
+        ("0999-06-01T12:00:00-03:00", "0999-06-01 15:00:00"),
+        ("9999-12-29T00:00:00Z", "9999-12-29 00:00:00"),
+        ("0001-01-02T23:59:59Z", None),
+        ("9999-12-29T00:00:01Z", None),
+    ],
+)
+def test_any_time_of_a_send_lands_or_is_rejected(landing: Landing, at: str, landed: str | None) -> None:
+    rejected = landing.land(SENDS, SEND | {"sent_at": at})
+    assert landing.rows("sends", "sent_at::varchar") == ([(landed,)] if landed else [])
+    assert bool(rejected) == (landed is None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "landed"),
+    [
+        ("line_number", 5511400289220, "5511400289220"),
+        ("line_number", 10**30, str(10**30)),
+        ("customer_id", -5, "-5"),
+        ("customer_id", 10**25, str(10**25)),
+        ("customer_id", 1.5, None),
+        ("line_number", 1e30, None),
+        ("line_number", True, None),
+        ("agent_groups", ["a", None, "b"], "a, b"),
+        ("agent_groups", [None], None),
+    ],
+)
+def test_optional_fields_of_a_send(landing: Landing, name: str, value: Any, landed: str | None) -> None:
+    rejected = landing.land(SENDS, SEND | {name: value})
+    assert landing.rows("sends", name) == ([] if rejected else [(landed,)])
+    assert bool(rejected) == (landed is None and name != "agent_groups")
+
+
+# Botmaker
+
+
+@pytest.mark.parametrize(
+    ("ids", "landed"),
+    [
+        ({"contactId": NUMBER}, (NUMBER, None, None)),
+        ({"contactId": None, "userId": USER_ID, "parentUserId": PARENT}, (None, USER_ID, PARENT)),
+        ({"contactId": "", "userId": ""}, (None, None, None)),
+        ({"contactId": " "}, (None, None, None)),
+        ({}, (None, None, None)),
+        ({"contactId": "webchat-9f2c"}, ("webchat-9f2c", None, None)),
+        ({"contactId": USER_ID}, (USER_ID, None, None)),
+    ],
+)
+def test_a_session_lands_without_a_contact(landing: Landing, ids: Record, landed: tuple[Any, ...]) -> None:
+    session = odd_records.session(chat={"chat": {"chatId": "C", "channelId": "c"} | ids})
+    assert landing.land(BOTMAKER_SESSIONS, session) == []
+    assert landing.rows("botmaker_sessions", "contact_id", "user_id", "parent_user_id") == [landed]
+    assert landing.rows("botmaker_session_events", "name") == [("notification-sent",)]
+
+
+@pytest.mark.parametrize("name", ["contactId", "userId", "parentUserId"])
+def test_an_identifier_of_a_session_that_is_no_text_is_rejected(landing: Landing, name: str) -> None:
+    session = odd_records.session(chat={"chat": {"chatId": "C", "channelId": "c", name: {"a": 1}}})
+    assert landing.land(BOTMAKER_SESSIONS, session) == [(1, f"chat.chat.{name}: not a string")]
+
+
+def test_a_template_that_an_agent_sent_keeps_its_sender(landing: Landing) -> None:
+    sent = {"id": "m", "creationTime": "2026-10-03T01:00:00Z", "from": "agent", "content": {"whatsAppTemplateName": "promo"}}
+    landing.land(BOTMAKER_SESSIONS, odd_records.session(events=[], messages=[sent]))
+    assert landing.rows("botmaker_session_messages", "message_id", "sender", "template_name") == [("m", "agent", "promo")]
+
+
+def test_good_events_and_messages_land_beside_bad_ones(landing: Landing) -> None:
+    session = odd_records.session()
+    session |= {"events": [*session["events"], {"name": ""}], "messages": [{"id": "x"}, *session["messages"]]}
+    assert landing.land(BOTMAKER_SESSIONS, session) == [
+        (1, "events[].name: missing; messages[].creationTime: missing or not ISO 8601 with an offset")
+    ]
+    assert len(landing.rows("botmaker_sessions", "1")) == 1
+    assert len(landing.rows("botmaker_session_events", "1")) == 1
+    assert len(landing.rows("botmaker_session_messages", "1")) == 1
+
+
+def test_a_page_with_half_an_emoji_lands(landing: Landing) -> None:
+    page = {"items": [odd_records.session(), odd_records.session(id="CHAT2_2026-10-03T01:00:00Z", startingCause="\ud83d")]}
+    assert landing.land(BOTMAKER_SESSIONS, json.dumps(page).encode()) == []
+    assert [cause for (cause,) in landing.rows("botmaker_sessions", "starting_cause")] == ["WhatsAppTemplate", "\ufffd"]
+
+
+def test_a_page_with_a_stray_comma_is_one_rejected_record(landing: Landing) -> None:
+    page = json.dumps({"items": [odd_records.session()] * 3})[:-2] + ",]}"
+    assert landing.land(BOTMAKER_SESSIONS, page.encode()) == [(1, f"not JSON: {COMMA}")]
+    assert (landing.report.records, landing.rows("botmaker_sessions", "1")) == (1, [])
+
+
+# The ledger, and people who were erased
+
+
+@pytest.mark.parametrize(("feed", "record", "table"), GOOD)
+def test_the_ledger_says_which_reader_read_a_file(landing: Landing, feed: Feed, record: Record, table: str) -> None:
+    landing.land(feed, record)
+    assert landing.rows("landed_files", "records", "landed", "rejected", "erased", "reader_version") == [(1, 1, 0, 0, READER_VERSION)]
+    assert landing.rows(table, "_file_name", "_line_number") == [(f"{feed.name}/0.jsonl", 1)]
+
+
+ERASED, OTHER = "5511900000001", "5511900000002"
+
+
+def erased_people(folder: Path) -> ErasedPeople:
+    people = ErasedPeople.load(folder)
+    people.add("2026-11-01", [ERASED], [])
+    return people
+
+
+@pytest.mark.parametrize(
+    ("feed", "records", "table", "column"),
+    [
+        (
+            WEBHOOKS,
+            # Contacts stand in another order than the statuses, and say more than they do.
+            [
+                body(
+                    change(
+                        statuses=[status(recipient_id=ERASED), status(recipient_id=OTHER)],
+                        contacts=[{"wa_id": OTHER, "user_id": "BR.2"}, {"wa_id": ERASED, "user_id": "BR.1"}],
+                    )
+                )
+            ],
+            "webhook_statuses",
+            "recipient_id",
+        ),
+        (
+            WEBHOOKS,
+            [body(change(messages=[message(**{"from": ERASED}), message(**{"from": OTHER})]))],
+            "webhook_messages",
+            "sender_id",
+        ),
+        (
+            WEBHOOKS,
+            [body(change("smb_message_echoes", message_echoes=[echo(to=ERASED), echo(to=OTHER)]))],
+            "webhook_echoes",
+            "recipient_id",
+        ),
+        (
+            WEBHOOKS,
+            [body(change("user_id_update", user_id_update=[{"wa_id": n, "user_id": f"BR.{n}"} for n in (ERASED, OTHER)]))],
+            "webhook_identities",
+            "wa_id",
+        ),
+        (SENDS, [SEND | {"contact_id": ERASED}, SEND | {"contact_id": OTHER}], "sends", "contact_id"),
+    ],
+)
+def test_what_is_of_an_erased_person_is_withheld_alone(
+    landing: Landing, tmp_path: Path, feed: Feed, records: list[Record], table: str, column: str
+) -> None:
+    landing.land(feed, *records, erased=erased_people(tmp_path))
+    assert landing.rows(table, column) == [(OTHER,)]
+    assert (landing.report.erased, landing.report.rejected) == (1, 0)
+    if feed is WEBHOOKS and table == "webhook_statuses":
+        assert landing.rows("webhook_identities", "wa_id") == [(OTHER,)]
+
+
+def test_a_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_path: Path) -> None:
+    results = [odd_records.result(contactId=contact, sessionId=f"S{contact}") for contact in (ERASED, OTHER)]
+    landing.land(BOTMAKER_SENT_RESULTS, *results, erased=erased_people(tmp_path))
+    assert landing.rows("botmaker_sent_results", "session_id") == [(f"S{OTHER}",)]
+
+
+@pytest.mark.parametrize(
+    "bad", [lambda given: change(statuses=[status(recipient_id=ERASED, timestamp=None)]), lambda given: change(messages=[message(id=None)])]
+)
+def test_the_text_of_a_rejected_body_of_an_erased_person_goes(landing: Landing, tmp_path: Path, bad: Callable[[str], Record]) -> None:
+    landing.land(WEBHOOKS, body(bad(ERASED), change(statuses=[status(recipient_id=ERASED)])), erased=erased_people(tmp_path))
+    assert [text for (text,) in landing.rows("rejected_records", "record")] == ["(erased)"]
