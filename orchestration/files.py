@@ -3,14 +3,10 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-import duckdb
-
-from orchestration.errors import StartsError
-from orchestration.settings import Settings
+from orchestration.settings import FileMode, Settings
 
 _COPY_BYTES = 1 << 23
 
@@ -66,49 +62,25 @@ def sha256_of(path: Path) -> str:
 
 
 def make_folder(folder: Path, settings: Settings) -> None:
-    """Create a folder that only we, and with `STARTS_FILE_MODE=group` our group, can open; correct one that others can."""
+    """Create a folder, or close one, so that only we can open it and, with `STARTS_FILE_MODE=group`, our group."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Files of a folder with the set-group-ID bit get its group: an operator may have set it for readers.
-    mode = folder.stat().st_mode
-    wanted = (0o750 if _is_for_group(settings) else 0o700) | (mode & stat.S_ISGID)
-    if stat.S_IMODE(mode) != wanted:
-        # It may belong to somebody else who lets us write.
-        with suppress(PermissionError):
-            folder.chmod(wanted)
+    rights = stat.S_IMODE(folder.stat().st_mode)
+    wanted = rights & ~settings.files_mode.umask
+    if settings.files_mode is FileMode.GROUP:
+        wanted |= 0o050
+    _set_rights(folder, rights, wanted)
 
 
 def restrict_file(path: Path, settings: Settings, *, read_only: bool) -> None:
-    """Let only us, and with `STARTS_FILE_MODE=group` our group, read a file; nobody writes to a published one."""
-    ours = 0o400 if read_only else 0o600
-    path.chmod(ours | 0o040 if _is_for_group(settings) else ours)
+    """Let only us and, with `STARTS_FILE_MODE=group`, our group use a file; published ones are for reading alone."""
+    _set_rights(path, stat.S_IMODE(path.stat().st_mode), (0o444 if read_only else 0o666) & ~settings.files_mode.umask)
 
 
-@contextmanager
-def explained_disk_errors(what: str) -> Iterator[None]:
-    """Turn an error of the disk or of permissions while something is done ("Publishing to …") into a `StartsError` that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise StartsError(_explained(what, error.strerror or str(error))) from error
-    except duckdb.Error as error:
-        if not is_disk_full(error):
-            raise
-        raise StartsError(_explained(what, "no space left on the disk")) from error
-
-
-def is_disk_full(error: duckdb.Error) -> bool:
-    return "no space left" in str(error).lower()
-
-
-def _explained(what: str, problem: str) -> str:
-    return (
-        f"{what} failed: {problem}. The files that were there before are as they were. "
-        "Free space, or give this user the right to write there, and run again."
-    )
-
-
-def _is_for_group(settings: Settings) -> bool:
-    return getattr(settings, "files_mode", "private") == "group"
+def _set_rights(path: Path, rights: int, wanted: int) -> None:
+    if rights != wanted:
+        # It may belong to another user of the group, who has to change it.
+        with suppress(PermissionError):
+            path.chmod(wanted)
 
 
 def quoted(value: object) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from orchestration.botmaker.client import BotmakerClient, Clock
 from orchestration.botmaker.fetch import FetchReport, Source, fetch, open_source
 from orchestration.botmaker.settings import BotmakerSettings
-from orchestration.botmaker.windows import Asked
+from orchestration.botmaker.windows import FetchRequest
 from orchestration.settings import Settings
 from tests.botmaker_server import BotmakerServer, botmaker_server
 
@@ -54,9 +54,9 @@ class Botmaker:
         with open_source(settings, self.settings, say=self.said.append, warn=self.said.append, clock=self.time.clock) as source:
             yield source
 
-    def fetch(self, feed: str, asked: Asked | None = None) -> FetchReport:
+    def fetch(self, feed: str, request: FetchRequest | None = None) -> FetchReport:
         with self.source() as source:
-            return fetch(source, feed, asked or Asked())
+            return fetch(source, feed, request or FetchRequest())
 
     def client(self) -> BotmakerClient:
         return BotmakerClient(self.settings, clock=self.time.clock, warn=self.said.append)

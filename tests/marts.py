@@ -1,6 +1,6 @@
 """A warehouse that holds only finished marts, made by hand: for tests of what comes after the models, without dbt."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,10 @@ class Warehouse:
             connection.execute("create schema if not exists intermediate")
             connection.execute("create table if not exists intermediate.int_newest_events (feed varchar, newest_event_at timestamp)")
 
-    def build(self, replaced: dict[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
+    def build(self, replaced: Mapping[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
         """Replace the starts of report days and all that follows from them; return the finished build."""
         with open_warehouse(self.settings) as connection:
+            connection.execute("begin")
             for day, rows in replaced.items():
                 connection.execute("delete from marts.fct_notifications where session_start_date = $day", {"day": day})
                 for row in rows:
@@ -112,7 +113,9 @@ class Warehouse:
                 for mart, query in _DAILY.items():
                     connection.execute(f"delete from marts.{mart} where session_start_date = $day", {"day": day})
                     connection.execute(f"insert into marts.{mart} select * from ({query}) where session_start_date = $day", {"day": day})
-            return self.finish(connection, list(replaced), definition)
+            build = self.finish(connection, list(replaced), definition)
+            connection.execute("commit")
+            return build
 
     def finish(self, connection: duckdb.DuckDBPyConnection, days: list[date], definition: str = "a definition") -> FinishedBuild:
         """Record a finished build that changed some report days."""

@@ -1,31 +1,36 @@
-"""Every metric a second time, as plain SQL on the marts."""
+"""Every metric a second time, as plain SQL on the marts; and what a metric's own definition gives on a few rows."""
+
+import re
+from typing import Any
+
+import duckdb
 
 SESSION_STARTS = {
     "session_starts": "count(session_id)",
     "session_starts_and_attempts": "count(*)",
-    "distinct_users": "count(distinct contact_id)",
-    "users_sent_to": "count(distinct contact_id) filter (is_sent)",
-    "users_who_answered": "count(distinct contact_id) filter (is_replied)",
+    "distinct_users": "count(distinct person_id)",
+    "users_sent_to": "count(distinct person_id) filter (is_sent)",
+    "users_who_replied": "count(distinct person_id) filter (is_replied)",
     "sends": "count(*) filter (message_id is not null)",
     "not_sent": "count(*) filter (last_status = 'not_sent')",
     "sent": "count(*) filter (last_status in ('sent', 'delivered', 'read', 'replied'))",
     "delivered": "count(*) filter (last_status in ('delivered', 'read', 'replied'))",
     "read": "count(*) filter (last_status in ('read', 'replied'))",
-    "answered": "count(*) filter (last_status = 'replied')",
+    "replied": "count(*) filter (last_status = 'replied')",
     "delivery_rate": "count(*) filter (is_delivered) / nullif(count(*) filter (is_sent), 0)",
     "read_rate": "count(*) filter (is_read) / nullif(count(*) filter (is_sent), 0)",
-    "answer_rate": "count(*) filter (is_replied) / nullif(count(*) filter (is_sent), 0)",
+    "reply_rate": "count(*) filter (is_replied) / nullif(count(*) filter (is_sent), 0)",
     "read_rate_of_delivered": "count(*) filter (is_read) / nullif(count(*) filter (is_delivered), 0)",
-    "answer_rate_of_delivered": "count(*) filter (is_replied) / nullif(count(*) filter (is_delivered), 0)",
-    "answer_rate_of_read": "count(*) filter (is_replied) / nullif(count(*) filter (is_read), 0)",
-    "answer_rate_of_users": "count(distinct contact_id) filter (is_replied) / nullif(count(distinct contact_id) filter (is_sent), 0)",
+    "reply_rate_of_delivered": "count(*) filter (is_replied) / nullif(count(*) filter (is_delivered), 0)",
+    "reply_rate_of_read": "count(*) filter (is_replied) / nullif(count(*) filter (is_read), 0)",
+    "reply_rate_of_users": "count(distinct person_id) filter (is_replied) / nullif(count(distinct person_id) filter (is_sent), 0)",
     "new_user_share": "count(session_id) filter (user_type = 'new') / nullif(count(session_id), 0)",
     "returning_user_share": "count(session_id) filter (user_type = 'returning') / nullif(count(session_id), 0)",
     "failure_rate": "count(*) filter (is_not_sent) / nullif(count(message_id), 0)",
     "median_seconds_to_read": "quantile_cont(date_diff('millisecond', sent_at, read_at) / 1000, 0.5)",
     "p90_seconds_to_read": "quantile_cont(date_diff('millisecond', sent_at, read_at) / 1000, 0.9)",
-    "median_seconds_to_answer": "quantile_cont(date_diff('millisecond', sent_at, replied_at) / 1000, 0.5)",
-    "p90_seconds_to_answer": "quantile_cont(date_diff('millisecond', sent_at, replied_at) / 1000, 0.9)",
+    "median_seconds_to_reply": "quantile_cont(if(replied_at < sent_at, 0, date_diff('millisecond', sent_at, replied_at) / 1000), 0.5)",
+    "p90_seconds_to_reply": "quantile_cont(if(replied_at < sent_at, 0, date_diff('millisecond', sent_at, replied_at) / 1000), 0.9)",
 }
 FAILURE_GROUPS = ("recipient", "meta_limit", "opt_out", "quality", "template", "rate", "billing", "account", "technical", "unknown")
 SESSION_STARTS |= {
@@ -45,3 +50,79 @@ def plain_sql(metrics: dict[str, str], mart: str, group_by: str | None = None) -
     condition = "is_in_report" if mart == "fct_session_starts" else "true"
     keys = f"{group_by}, " if group_by else ""
     return f"select {keys}{columns} from {mart} where {condition}" + (f" group by {group_by}" if group_by else "")
+
+
+AGGREGATES = {
+    "count": "count({0})",
+    "count_distinct": "count(distinct {0})",
+    "sum_boolean": "count(*) filter ({0})",
+    "median": "percentile_cont(0.5) within group (order by {0})",
+    "percentile": "percentile_cont({1}) within group (order by {0})",
+}
+
+# One send of each last status, one more that was not sent, a reply without a read receipt and before its send, and two starts
+# by people. A person has another number in each row.
+FACTS = """
+    create table fct_session_starts as
+    select
+        *,
+        message_id is not null and last_status = 'not_sent' as is_not_sent,
+        coalesce(last_status in ('sent', 'delivered', 'read', 'replied'), false) as is_sent,
+        coalesce(last_status in ('delivered', 'read', 'replied'), false) as is_delivered,
+        coalesce(last_status in ('read', 'replied'), false) as is_read,
+        case when message_id is not null then last_status = 'replied' end as is_replied,
+        session_start_id as contact_id,
+        timestamp '2026-10-01 12:00:00' as sent_at,
+        sent_at as session_started_at,
+        sent_at + to_seconds(seconds_to_read) as read_at,
+        sent_at + to_seconds(seconds_to_reply) as replied_at
+    from (values
+        ('a', 'a', 'a', 'u1', 'new', true, 'sent', null, null, null),
+        ('b', 'b', 'b', 'u1', 'returning', true, 'delivered', null, null, null),
+        ('c', 'c', 'c', 'u2', 'new', true, 'read', null, 10, null),
+        ('d', 'd', 'd', 'u2', 'returning', true, 'replied', null, 30, 60),
+        ('e', 'e', 'e', 'u2', 'new', true, 'replied', null, null, -5),
+        ('f', null, 'f', 'u4', 'new', true, 'not_sent', 'recipient', null, null),
+        ('g', null, 'g', 'u5', 'new', true, 'not_sent', 'unknown', null, null),
+        ('h', 'h', null, 'u6', 'new', true, null, null, null, null),
+        ('i', 'i', 'i', 'u7', 'new', true, 'pending', null, null, null),
+        ('j', 'j', null, 'u8', 'new', false, null, null, null, null)
+    ) as facts (
+        session_start_id, session_id, message_id, person_id, user_type, is_in_report, last_status, failure_group,
+        seconds_to_read, seconds_to_reply
+    );
+    create table fct_notifications as
+    select *, session_id is not null as is_session_start from fct_session_starts where message_id is not null
+"""
+
+
+def metric_value(
+    connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], metrics: dict[str, dict[str, Any]], metric: dict[str, Any]
+) -> float | None:
+    """Work a metric out from its definition alone, as MetricFlow would."""
+    parts = metric["type_params"]
+    if metric["type"] == "simple":
+        return _measured(connection, manifest, parts["measure"]["name"], _conditions(metric))
+    numerator, denominator = (
+        _measured(connection, manifest, metrics[part["name"]]["type_params"]["measure"]["name"], _conditions(metrics[part["name"]], part))
+        for part in (parts["numerator"], parts["denominator"])
+    )
+    return numerator / denominator
+
+
+def _conditions(*filtered: dict[str, Any]) -> list[str]:
+    filters = [one["where_sql_template"] for part in filtered if part["filter"] for one in part["filter"]["where_filters"]]
+    return [re.sub(r"\{\{ Dimension\('\w+?__(\w+)'\) \}\}", r"\1", one) for one in filters]
+
+
+def _measured(connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], measure_name: str, conditions: list[str]) -> float:
+    for model in manifest["semantic_models"].values():
+        for measure in model["measures"]:
+            if measure["name"] == measure_name:
+                percentile = (measure["agg_params"] or {}).get("percentile")
+                aggregate = AGGREGATES[measure["agg"]].format(measure["expr"], percentile)
+                table = model["node_relation"]["alias"]
+                row = connection.execute(f"select {aggregate} from {table} where {' and '.join(conditions) or 'true'}").fetchone()
+                assert row is not None
+                return row[0]
+    raise AssertionError(measure_name)

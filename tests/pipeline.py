@@ -12,8 +12,8 @@ from unittest.mock import patch
 
 import duckdb
 from dagster import DagsterInstance, Definitions
+from dagster._core.event_api import EventRecordsResult
 from dagster._core.storage.event_log import InMemoryEventLogStorage
-from dagster._core.storage.event_log.base import EventRecordsResult
 
 from orchestration.settings import Settings
 

@@ -26,7 +26,8 @@
 
 {% macro built_through_load_id() -%}
     {%- set builds = source('state', 'builds') -%}
-    {%- if execute and not flags.FULL_REFRESH -%}
+    {#- `dbt compile` and `dbt docs generate` work before anything has landed. -#}
+    {%- if execute and not flags.FULL_REFRESH and adapter.get_relation(builds.database, builds.schema, builds.identifier) is not none -%}
         {%- set watermark = run_query('select coalesce(max(through_load_id), 0) from ' ~ builds ~ ' where finished_at is not null') -%}
         {{ return(watermark.columns[0].values()[0] | int) }}
     {%- endif -%}

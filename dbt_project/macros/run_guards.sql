@@ -1,79 +1,228 @@
-{# What every run of dbt checks before its first model: a run that would leave wrong marts is refused with one sentence. #}
+{# What every run of dbt checks before its first model: it leaves marts that are right for what has landed, or it is refused
+   with one sentence (contract, section 7). A run of the job passes all of this; so does `dbt build` by hand between two runs.
 
-{# Models that hold the rows of one run only; a fact may be written from them only in the run that made them. #}
-{% macro models_of_one_run() -%}
-    {{ return([
-        'int_people_to_recompute', 'int_inbound_messages_classified', 'int_sends_with_status', 'int_activities_sessionized',
-        'int_sends_replied', 'int_botmaker_sessions_started', 'int_botmaker_notifications_with_status',
-    ]) }}
+   `state.builds` has one row per attempt to build the marts. Tables that were made from other models, look-ups or variables
+   than those of today (the definition, see below) must not be mixed with new rows, so a run that writes with another definition
+   than the latest attempt adds an attempt of its own, and whoever comes next rebuilds: the job by itself, dbt by hand when it
+   is told to with `--full-refresh`. #}
+
+{% macro guard_run() -%}
+    {%- if execute and target.name != 'published' and (selected_to_write() or flags.WHICH == 'test') -%}
+        {{ refuse_raw_tables_of_another_version() }}
+        {%- if selected_to_write() and has_landing_tables() -%}
+            {%- set definition = definition_of_this_run() -%}
+            {#- The job passes a project that was parsed before, without the graph, and selects itself what belongs together. -#}
+            {%- if graph.nodes is defined -%}
+                {{ refuse_unsafe_run(definition) }}
+            {%- endif -%}
+            {%- if latest_definition() != definition -%}
+                {{ add_attempt(definition) }}
+            {%- elif flags.FULL_REFRESH and graph.nodes is defined and intermediate_tables_to_write() and tables_left_out() -%}
+                {#- A part of the state that is made again forgets what the other part has still to follow. -#}
+                {{ add_attempt('') }}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro refuse_unsafe_run(definition) -%}
+    {%- if flags.EMPTY -%}
+        {{ refuse_empty_tables() }}
+    {%- endif -%}
+    {%- if marts_to_write() -%}
+        {{ refuse_marts_of_another_definition(definition) }}
+        {{ refuse_part_of_the_facts() }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# What the run is going to write #}
+
+{% macro selected_to_write(resource_types=('model', 'seed')) -%}
+    {%- set selected = [] -%}
+    {%- if flags.WHICH in ('run', 'build', 'seed', 'retry', 'clone') -%}
+        {%- for unique_id in selected_resources if unique_id.split('.')[0] in resource_types -%}
+            {%- do selected.append(unique_id) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(selected) }}
+{%- endmacro %}
+
+{% macro names_of_nodes(nodes) -%}
+    {{ return(nodes | map(attribute='name') | sort | list) }}
 {%- endmacro %}
 
 {% macro facts() -%}
     {{ return(['fct_notifications', 'int_starts_without_notification_unioned']) }}
 {%- endmacro %}
 
-{% macro refuse_unsafe_run() -%}
-    {%- if execute and flags.WHICH in ('run', 'build') and target.name != 'published' -%}
-        {%- set selected = [] -%}
-        {%- for unique_id in selected_resources if unique_id.startswith('model.') -%}
-            {%- do selected.append(unique_id.split('.')[-1]) -%}
-        {%- endfor -%}
-        {%- if selected and not flags.EMPTY -%}
-            {{ refuse_without_raw_tables() }}
-            {{ refuse_part_of_a_run(selected) }}
-            {{ refuse_other_variables() }}
-            {{ refuse_unfinished_rebuild() }}
-        {%- endif -%}
-    {%- endif -%}
-{%- endmacro %}
-
-{% macro refuse_without_raw_tables() -%}
-    {%- set state = source('state', 'builds') -%}
-    {%- if adapter.get_relation(state.database, state.schema, state.identifier) is none -%}
-        {{ exceptions.raise_compiler_error('Nothing has landed in this warehouse yet: run the job conversation_starts first (make run).') }}
-    {%- endif -%}
-{%- endmacro %}
-
-{% macro refuse_part_of_a_run(selected) -%}
-    {%- set facts_selected = facts() | select('in', selected) | list -%}
-    {%- set missing = models_of_one_run() | reject('in', selected) | list -%}
-    {%- if facts_selected and missing -%}
-        {{ exceptions.raise_compiler_error(
-            facts_selected | join(' and ') ~ ' cannot be built without ' ~ missing | join(', ')
-            ~ ', which hold the rows of one run: select the facts with everything they are made from, such as `dbt build -s +fct_session_starts`.'
-        ) }}
-    {%- endif -%}
-    {%- if flags.FULL_REFRESH and selected | select('in', models_of_one_run() + facts()) | list
-        and (facts() + models_of_one_run()) | reject('in', selected) | list -%}
-        {{ exceptions.raise_compiler_error(
-            'A full refresh of some models would leave the marts incomplete: run `dbt build --full-refresh` without a selection.'
-        ) }}
-    {%- endif -%}
-{%- endmacro %}
-
-{# Variables are written down by the job; marts must not mix the rules of two settings. #}
-{% macro refuse_other_variables() -%}
-    {%- set known = run_query('select name, value from ' ~ source('state', 'variables') ~ ' order by name') -%}
-    {%- for row in known.rows -%}
-        {%- if var(row[0], row[1]) | string != row[1] -%}
-            {{ exceptions.raise_compiler_error(
-                'The marts were built with ' ~ row[0] ~ ' ' ~ row[1] ~ ', not ' ~ var(row[0]) ~ ': run the job conversation_starts, which rebuilds them.'
-            ) }}
+{% macro marts_to_write() -%}
+    {%- set marts = [] -%}
+    {%- for unique_id in selected_to_write() -%}
+        {%- set node = graph.nodes[unique_id] -%}
+        {%- if node.schema == 'marts' or node.name in facts() -%}
+            {%- do marts.append(node.name) -%}
         {%- endif -%}
     {%- endfor -%}
+    {{ return(marts | sort) }}
 {%- endmacro %}
 
-{% macro refuse_unfinished_rebuild() -%}
-    {%- if not flags.FULL_REFRESH -%}
-        {%- set builds = source('state', 'builds') -%}
-        {%- set attempts = run_query(
-            "select count(distinct definition_sha256), count(case when definition_sha256 = '' then 1 end) from " ~ builds
-            ~ ' where build_id >= (select coalesce(max(build_id), 0) from ' ~ builds ~ ' where finished_at is not null)'
-        ) -%}
-        {%- if attempts.rows[0][0] > 1 or attempts.rows[0][1] > 0 -%}
-            {{ exceptions.raise_compiler_error(
-                'The marts have to be rebuilt, or the last rebuild did not finish: run the job conversation_starts, which rebuilds the marts.'
-            ) }}
+{% macro tables_of_the_project() -%}
+    {{ return(graph.nodes.values() | selectattr('config.materialized', 'in', ['table', 'incremental']) | list) }}
+{%- endmacro %}
+
+{% macro intermediate_tables_to_write() -%}
+    {%- set tables = tables_of_the_project() | selectattr('unique_id', 'in', selected_to_write()) -%}
+    {{ return(tables | rejectattr('schema', 'equalto', 'marts') | list) }}
+{%- endmacro %}
+
+{% macro tables_left_out() -%}
+    {{ return(names_of_nodes(tables_of_the_project() | rejectattr('unique_id', 'in', selected_to_write()))) }}
+{%- endmacro %}
+
+{% macro models_and_lookups_left_out() -%}
+    {%- set nodes = graph.nodes.values() | selectattr('resource_type', 'in', ['model', 'seed']) -%}
+    {{ return(names_of_nodes(nodes | rejectattr('unique_id', 'in', selected_to_write()))) }}
+{%- endmacro %}
+
+{# Refusals #}
+
+{# The version of the raw tables that the sources describe; `orchestration/landing/migrations.py` brings older ones up to it. #}
+{% macro version_of_raw_tables() -%}
+    {{ return(2) }}
+{%- endmacro %}
+
+{% macro has_landing_tables() -%}
+    {%- set state = source('state', 'builds') -%}
+    {{ return(adapter.get_relation(state.database, state.schema, 'schema_version') is not none) }}
+{%- endmacro %}
+
+{% macro refuse_raw_tables_of_another_version() -%}
+    {%- if not has_landing_tables() -%}
+        {%- if selected_to_write(['model']) or flags.WHICH == 'test' -%}
+            {{ exceptions.raise_compiler_error('Nothing has landed in this warehouse yet: run the job conversation_starts first (make run).') }}
+        {%- endif -%}
+    {%- else -%}
+        {%- set state = source('state', 'builds') -%}
+        {%- set found = run_query('select coalesce(max(version), 0) from ' ~ state.database ~ '.' ~ state.schema ~ '.schema_version') -%}
+        {%- if found.rows[0][0] < version_of_raw_tables() -%}
+            {{ exceptions.raise_compiler_error('An older version of this project landed what is in this warehouse: run the job conversation_starts first, which brings it up to date.') }}
+        {%- elif found.rows[0][0] > version_of_raw_tables() -%}
+            {{ exceptions.raise_compiler_error('A newer version of this project landed what is in this warehouse: bring this installation up to date first.') }}
         {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+{# `--empty` leaves views that read no rows, also for the runs after it. #}
+{% macro refuse_empty_tables() -%}
+    {%- set found = run_query(
+        'select (select count(*) from ' ~ source('raw', 'landed_files').render() ~ ')'
+        ~ ' + (select count(*) from ' ~ source('state', 'builds').render() ~ ' where finished_at is not null)'
+    ) -%}
+    {%- if found.rows[0][0] > 0 -%}
+        {{ exceptions.raise_compiler_error('--empty would leave out what has landed: leave the option out, or use a warehouse in which nothing has landed.') }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro refuse_marts_of_another_definition(definition) -%}
+    {%- set is_rebuild = flags.FULL_REFRESH and not models_and_lookups_left_out() -%}
+    {%- if attempts_of_another_definition(definition) > 0 and not is_rebuild -%}
+        {%- for name, value in recorded_variables().items() if var(name, value) | string != value -%}
+            {{ exceptions.raise_compiler_error(
+                'The marts were built with ' ~ name ~ ' ' ~ value ~ ', not ' ~ var(name) ~ ": add --vars '{" ~ name ~ ': ' ~ value
+                ~ "}', or rebuild everything with `dbt build --full-refresh`."
+            ) }}
+        {%- endfor -%}
+        {{ exceptions.raise_compiler_error(
+            'The marts were not built with these models, look-ups and variables, or they have to be rebuilt, or the last rebuild did not finish:'
+            ~ ' run the job conversation_starts (make run), or `dbt build --full-refresh` without a selection.'
+        ) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The facts are made of what earlier models of the same run say of the people to recompute, and the daily marts follow them. #}
+{% macro refuse_part_of_the_facts() -%}
+    {%- set facts_to_write = facts() | select('in', marts_to_write()) | list -%}
+    {%- set left_out = tables_left_out() if has_finished_build() else models_and_lookups_left_out() -%}
+    {%- if left_out and facts_to_write -%}
+        {{ exceptions.raise_compiler_error(
+            facts_to_write | join(' and ') ~ ' cannot be built without ' ~ left_out[:3] | join(', ')
+            ~ (' and ' ~ (left_out | length - 3) ~ ' more' if left_out | length > 3 else '')
+            ~ ': run `dbt build` without a selection'
+            ~ (', or `dbt build -s +fct_session_starts+`.' if has_finished_build() else '.')
+        ) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The record of builds #}
+
+{% macro has_finished_build() -%}
+    {%- set builds = source('state', 'builds').render() -%}
+    {{ return(run_query('select count(*) from ' ~ builds ~ ' where finished_at is not null').rows[0][0] > 0) }}
+{%- endmacro %}
+
+{# The last finished build and every attempt since: one that failed half way has left its own tables behind. #}
+{% macro attempts_of_another_definition(definition) -%}
+    {%- set builds = source('state', 'builds').render() -%}
+    {%- set attempts = run_query(
+        'select count(*) from ' ~ builds ~ " where definition_sha256 <> '" ~ definition ~ "'"
+        ~ ' and build_id >= (select coalesce(max(build_id), 0) from ' ~ builds ~ ' where finished_at is not null)'
+    ) -%}
+    {{ return(attempts.rows[0][0]) }}
+{%- endmacro %}
+
+{% macro latest_definition() -%}
+    {%- set latest = run_query('select definition_sha256 from ' ~ source('state', 'builds').render() ~ ' order by build_id desc limit 1') -%}
+    {{ return(latest.rows[0][0] if latest.rows else none) }}
+{%- endmacro %}
+
+{% macro add_attempt(definition) -%}
+    {%- set builds = source('state', 'builds').render() -%}
+    {%- call statement('add_attempt', auto_begin=true) -%}
+        insert into {{ builds }} (build_id, started_at, finished_at, through_load_id, definition_sha256)
+        select
+            (select coalesce(max(build_id), 0) + 1 from {{ builds }}),
+            {{ dbt.current_timestamp() }},
+            null,
+            (select coalesce(max(load_id), 0) from {{ source('raw', 'landed_files').render() }}),
+            '{{ definition }}'
+    {%- endcall -%}
+    {#- Nothing else commits what a hook writes. -#}
+    {%- do adapter.commit() -%}
+{%- endmacro %}
+
+{% macro recorded_variables() -%}
+    {%- set recorded = {} -%}
+    {%- for row in run_query('select name, value from ' ~ source('state', 'variables').render()).rows -%}
+        {%- do recorded.update({row[0]: row[1]}) -%}
+    {%- endfor -%}
+    {{ return(recorded) }}
+{%- endmacro %}
+
+{# A hash of everything that decides what the marts say about given raw tables; the same as `definition_sha256` of
+   `orchestration/transform/builds.py` for a run of the job. #}
+{% macro definition_of_this_run() -%}
+    {%- set variables = {} -%}
+    {%- do variables.update(invocation_args_dict.vars or {}) -%}
+    {%- for name, value in recorded_variables().items() -%}
+        {%- do variables.update({name: var(name, value) | string}) -%}
+    {%- endfor -%}
+    {{ return(adapter.dispatch('hash_of_definition')(tojson(variables, sort_keys=true))) }}
+{%- endmacro %}
+
+{% macro duckdb__hash_of_definition(variables) -%}
+    {%- set folder = invocation_args_dict.project_dir | string | replace("'", "''") -%}
+    {#- A bracket, star or question mark in a path is one of a pattern unless it stands in brackets. -#}
+    {%- set pattern = folder | replace('[', '[[]') | replace('*', '[*]') | replace('?', '[?]') -%}
+    {%- set files -%}
+        read_blob([
+            '{{ pattern }}/dbt_project.yml', '{{ pattern }}/models/**', '{{ pattern }}/macros/**', '{{ pattern }}/tests/**',
+            '{{ pattern }}/../seeds/lookups/**'
+        ])
+    {%- endset -%}
+    {%- set hash = run_query(
+        "select sha256('" ~ variables | replace("'", "''") ~ "' || chr(10) || string_agg(path || ' ' || hash, chr(10) order by path))"
+        ~ " from (select substr(filename, length('" ~ folder ~ "') + 2) as path, sha256(content) as hash from " ~ files ~ ')'
+        ~ " where regexp_matches(path, '[.](sql|yml|csv|md)$')"
+    ) -%}
+    {{ return(hash.rows[0][0]) }}
 {%- endmacro %}

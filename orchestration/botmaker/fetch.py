@@ -36,7 +36,7 @@ from orchestration.botmaker.pages import (
     SENT_RESULTS_LISTS_FOLDER,
     SESSIONS_FOLDER,
     WHATSAPP_TEMPLATES_FOLDER,
-    Book,
+    PageSet,
     PageStore,
     folder_name,
 )
@@ -45,13 +45,13 @@ from orchestration.botmaker.token import CROSSED_OUT
 from orchestration.botmaker.transport import MOST_BODY_BYTES
 from orchestration.botmaker.windows import (
     SENT_RESULTS_REACH,
-    Asked,
     Fetch,
+    FetchRequest,
     Window,
     api_time,
-    asked_for,
     needs_long_term_search,
     planned,
+    requested,
     split,
     stamp,
     whole_second,
@@ -62,7 +62,7 @@ from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import prepare_data_folder
 
-# A page may be empty where what was asked for left nothing of it, but not so many of them in a row.
+# A page may be empty where a filter left nothing of it, but not so many of them in a row.
 _MOST_IDLE_PAGES = 100
 _BEGINNING_AGAIN = "beginning that period again"
 _WHEN_ENDLESS = "Run again later: the next run begins this period again. If it stays like this, ask Botmaker's support."
@@ -104,7 +104,7 @@ class FetchReport:
 
 @dataclass(frozen=True)
 class Source:
-    """All that a fetch needs: whom to ask, where to put it, what day it is, and whom to tell."""
+    """All that a fetch needs: the API, the store of its pages, the settings, the time, and where its progress goes."""
 
     client: BotmakerClient
     store: PageStore
@@ -155,68 +155,70 @@ def _fetch_lock(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
-def fetch(source: Source, feed: str, asked: Asked) -> FetchReport:
+def fetch(source: Source, feed: str, request: FetchRequest) -> FetchReport:
     """Fetch one of `FETCHES`. What came before an error stays, and the next fetch goes on from there."""
     report = FetchReport(feed)
     requests, retries = source.client.requests, source.client.retries
-    FETCHES[feed](source, asked, report)
+    FETCHES[feed](source, request, report)
     report.requests, report.retries = source.client.requests - requests, source.client.retries - retries
     return report
 
 
-def ask(source: Source, period_from: str | None, period_to: str | None, *, sweep: bool) -> Asked:
-    return asked_for(period_from, period_to, sweep=sweep, zone=source.report_timezone, now=source.now)
+def ask(source: Source, period_from: str | None, period_to: str | None, *, sweep: bool) -> FetchRequest:
+    return requested(period_from, period_to, sweep=sweep, zone=source.report_timezone, now=source.now)
 
 
-def _fetch_sessions(source: Source, asked: Asked, report: FetchReport) -> None:
-    books = source.store.books(SESSIONS_FOLDER)
+def _fetch_sessions(source: Source, request: FetchRequest, report: FetchReport) -> None:
+    page_sets = source.store.page_sets(SESSIONS_FOLDER)
 
-    def book_of(fetch: Fetch, window: Window) -> Book:
+    def page_set_of(fetch: Fetch, window: Window) -> PageSet:
         name = f"{SESSIONS_FOLDER}/{fetch.name}/{window.name}"
-        return books.get(name, Book(name))
+        return page_sets.get(name, PageSet(name))
 
-    known = _fetches(name.removeprefix(f"{SESSIONS_FOLDER}/").rpartition("/")[0] for name in books)
-    for fetch in _planned(source, asked, known, lambda fetch: all(book_of(fetch, window).is_complete for window in split(fetch.period))):
+    known = _fetches(name.removeprefix(f"{SESSIONS_FOLDER}/").rpartition("/")[0] for name in page_sets)
+    for fetch in _planned(
+        source, request, known, lambda fetch: all(page_set_of(fetch, window).is_complete for window in split(fetch.period))
+    ):
         windows = split(fetch.period)
         for number, window in enumerate(windows, 1):
-            book = book_of(fetch, window)
-            if book.is_complete:
+            page_set = page_set_of(fetch, window)
+            if page_set.is_complete:
                 continue
             is_long_term = needs_long_term_search(window, source.now)
             parameters = _period(window) | _SESSION_PARAMETERS | ({"long-term-search": "true"} if is_long_term else {})
             before = replace(report)
-            _fetch_book(source, SESSIONS, book, parameters, report)
+            _fetch_page_set(source, SESSIONS, page_set, parameters, report)
             report.windows += 1
-            _tell(source, report, before, f"{window} ({number} of {len(windows)}){', by long-term search' if is_long_term else ''}")
+            _say_progress(source, report, before, f"{window} ({number} of {len(windows)}){', by long-term search' if is_long_term else ''}")
 
 
-def _fetch_sent_results(source: Source, asked: Asked, report: FetchReport) -> None:
-    lists = source.store.books(SENT_RESULTS_LISTS_FOLDER)
-    details = source.store.books(SENT_RESULTS_FOLDER)
+def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchReport) -> None:
+    lists = source.store.page_sets(SENT_RESULTS_LISTS_FOLDER)
+    details = source.store.page_sets(SENT_RESULTS_FOLDER)
 
-    def list_of(fetch: Fetch) -> Book:
+    def list_of(fetch: Fetch) -> PageSet:
         name = f"{SENT_RESULTS_LISTS_FOLDER}/{fetch.name}"
-        return lists.get(name, Book(name))
+        return lists.get(name, PageSet(name))
 
     def is_finished(fetch: Fetch) -> bool:
-        book = list_of(fetch)
-        return book.is_complete and not _due(source, fetch, _stored_pages(source, SENT_RESULTS, book), details)
+        page_set = list_of(fetch)
+        return page_set.is_complete and not _due(source, fetch, _stored_pages(source, SENT_RESULTS, page_set), details)
 
     known = _fetches(name.removeprefix(f"{SENT_RESULTS_LISTS_FOLDER}/") for name in lists)
-    for fetch in _planned(source, asked, known, is_finished):
+    for fetch in _planned(source, request, known, is_finished):
         reach = source.now - SENT_RESULTS_REACH
         window = replace(fetch.period, start=max(fetch.period.start, reach))
         if window.start > fetch.period.start:
             source.say(f"sent_results: Botmaker keeps them for three months, so nothing before {api_time(reach)} can be fetched")
         if window.start >= window.end:
             continue
-        book = list_of(fetch)
-        if not book.is_complete:
+        page_set = list_of(fetch)
+        if not page_set.is_complete:
             before = replace(report)
-            book = _fetch_book(source, SENT_RESULTS, book, _period(window), report)
+            page_set = _fetch_page_set(source, SENT_RESULTS, page_set, _period(window), report)
             report.windows += 1
-            _tell(source, report, before, f"{window}, the list")
-        due = _due(source, fetch, _stored_pages(source, SENT_RESULTS, book), details)
+            _say_progress(source, report, before, f"{window}, the list")
+        due = _due(source, fetch, _stored_pages(source, SENT_RESULTS, page_set), details)
         failures: list[str] = []
         for number, (identifier, detail) in enumerate(due.items(), 1):
             before = replace(report)
@@ -228,27 +230,27 @@ def _fetch_sent_results(source: Source, asked: Asked, report: FetchReport) -> No
                 if len(failures) == _MOST_FAILURES:
                     break
             else:
-                _tell(source, report, before, f"{folder_name(identifier)} ({number} of {len(due)})")
+                _say_progress(source, report, before, f"{folder_name(identifier)} ({number} of {len(due)})")
         if failures:
             raise StartsError("The results of these notifications could not be fetched. " + " ".join(failures))
 
 
-def _fetch_sent_result(source: Source, identifier: str, book: Book, report: FetchReport) -> Book:
+def _fetch_sent_result(source: Source, identifier: str, page_set: PageSet, report: FetchReport) -> PageSet:
     try:
-        return _fetch_book(source, SENT_RESULT.of(identifier), book, {}, report)
+        return _fetch_page_set(source, SENT_RESULT.of(identifier), page_set, {}, report)
     except BotmakerRefusedError as error:
         if error.status != 404:
             raise
         # It was deleted after it was listed; that must not keep the others away.
         source.say(f"sent_results: {folder_name(identifier)} is gone (HTTP 404)")
-        return book
+        return page_set
 
 
-def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[str, Book]) -> dict[str, Book]:
+def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[str, PageSet]) -> dict[str, PageSet]:
     """Say which of the listed notifications to fetch: new ones, and those whose results may still change."""
-    fetched = {name.rpartition("/")[0] for name, book in details.items() if book.is_complete}
+    fetched = {name.rpartition("/")[0] for name, page_set in details.items() if page_set.is_complete}
     settled_before = fetch.stamped_at - timedelta(days=source.settings.sweep_days)
-    due: dict[str, Book] = {}
+    due: dict[str, PageSet] = {}
     for item in (item for page in lists for item in page.items):
         identifier = item.get("notificationInstanceId") if isinstance(item, dict) else None
         if not _can_be_asked_for(identifier):
@@ -256,9 +258,9 @@ def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[s
             continue
         folder = f"{SENT_RESULTS_FOLDER}/{folder_name(identifier)}"
         name = f"{folder}/{stamp(fetch.stamped_at)}"
-        book = details.get(name, Book(name))
-        if not book.is_complete and (folder not in fetched or not _is_settled(item, settled_before)):
-            due[identifier] = book
+        page_set = details.get(name, PageSet(name))
+        if not page_set.is_complete and (folder not in fetched or not _is_settled(item, settled_before)):
+            due[identifier] = page_set
     return due
 
 
@@ -280,11 +282,11 @@ def _is_settled(item: dict[str, Any], settled_before: datetime) -> bool:
         return False
 
 
-def _fetch_channels(source: Source, asked: Asked, report: FetchReport) -> None:
+def _fetch_channels(source: Source, request: FetchRequest, report: FetchReport) -> None:
     _fetch_snapshot(source, CHANNELS, CHANNELS_FOLDER, report, without_secrets)
 
 
-def _fetch_whatsapp_templates(source: Source, asked: Asked, report: FetchReport) -> None:
+def _fetch_whatsapp_templates(source: Source, request: FetchRequest, report: FetchReport) -> None:
     _fetch_snapshot(source, WHATSAPP_TEMPLATES, WHATSAPP_TEMPLATES_FOLDER, report, lambda page: page.body)
 
 
@@ -298,17 +300,17 @@ def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: Fet
         # They are kept in memory until the last one is there, so all of them together may be as large as one other page.
         if sum(map(len, bodies)) > MOST_BODY_BYTES:
             raise StartsError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB. {WHAT_TO_DO}")
-    books = source.store.books(folder)
-    latest = max((book for book in books.values() if book.is_complete), key=lambda book: book.name, default=None)
+    page_sets = source.store.page_sets(folder)
+    latest = max((page_set for page_set in page_sets.values() if page_set.is_complete), key=lambda page_set: page_set.name, default=None)
     if not items or (latest is not None and [source.store.read(name) for name in latest.page_names] == bodies):
         source.say(f"{report.feed}: nothing new")
         return
     fetched_at = source.now
-    while f"{folder}/{stamp(fetched_at)}" in books:
+    while f"{folder}/{stamp(fetched_at)}" in page_sets:
         fetched_at += timedelta(seconds=1)
-    book = Book(f"{folder}/{stamp(fetched_at)}")
+    page_set = PageSet(f"{folder}/{stamp(fetched_at)}")
     for number, body in enumerate(bodies, 1):
-        source.store.write(book.page_name(number, is_last=number == len(bodies)), body)
+        source.store.write(page_set.page_name(number, is_last=number == len(bodies)), body)
     report.pages, report.items, report.bytes = len(bodies), items, sum(map(len, bodies))
     source.say(f"{report.feed}: {report.items} items")
 
@@ -324,43 +326,45 @@ def without_secrets(page: Page) -> bytes:
     return json.dumps(parsed(page.body, object_hook=cleaned), separators=(",", ":")).encode()
 
 
-def _fetch_book(source: Source, endpoint: Endpoint, book: Book, parameters: Mapping[str, str], report: FetchReport) -> Book:
-    """Fetch the missing pages of an incomplete book, each in the zone before the next is asked for; return it complete."""
-    first = _page_after(source, endpoint, book) if book.pages else None
+def _fetch_page_set(source: Source, endpoint: Endpoint, page_set: PageSet, parameters: Mapping[str, str], report: FetchReport) -> PageSet:
+    """Fetch the missing pages of an incomplete page set, each in the zone before the next is requested; return it complete."""
+    first = _page_after(source, endpoint, page_set) if page_set.pages else None
     if first is None:
-        book = book.anew() if book.pages else book
+        page_set = page_set.restarted() if page_set.pages else page_set
         first = source.client.first_page(endpoint, parameters)
     try:
-        for page in _pages_from(source, endpoint, first, pages_before=book.pages):
-            book = replace(book, pages=book.pages + 1, is_complete=page.next_page is None)
-            source.store.write(book.newest_page_name, page.body)
+        for page in _pages_from(source, endpoint, first, pages_before=page_set.pages):
+            page_set = replace(page_set, pages=page_set.pages + 1, is_complete=page.next_page is None)
+            source.store.write(page_set.newest_page_name, page.body)
             report.add(page)
     except EndlessPagesError:
         # The last address leads nowhere. An empty page 0 makes the next run begin again at the first page, in a new attempt.
-        source.store.write(book.anew().page_name(0, is_last=False), b"")
+        source.store.write(page_set.restarted().page_name(0, is_last=False), b"")
         raise
-    return book
+    return page_set
 
 
-def _page_after(source: Source, endpoint: Endpoint, book: Book) -> Page | None:
-    """Ask for the page after the newest of a book, or return None where that address is lost."""
-    newest = _stored_page(source, endpoint, book.newest_page_name)
+def _page_after(source: Source, endpoint: Endpoint, page_set: PageSet) -> Page | None:
+    """Ask for the page after the newest of a page set, or return None where that address is lost."""
+    newest = _stored_page(source, endpoint, page_set.newest_page_name)
     if newest.next_page is None:
         return None
     if CROSSED_OUT in newest.next_page:
-        source.say(f"{endpoint.path}: the address after {book.newest_page_name} held the token, which is not stored; {_BEGINNING_AGAIN}")
+        source.say(
+            f"{endpoint.path}: the address after {page_set.newest_page_name} held the token, which is not stored; {_BEGINNING_AGAIN}"
+        )
         return None
     try:
         return source.client.next_page(endpoint, newest.next_page)
     except BotmakerAnswerError as error:
         # Whatever the answer is, Botmaker may have forgotten the address; that must not stop every later run.
-        source.say(f"{endpoint.path}: the page after {book.newest_page_name} cannot be fetched ({error}); {_BEGINNING_AGAIN}")
+        source.say(f"{endpoint.path}: the page after {page_set.newest_page_name} cannot be fetched ({error}); {_BEGINNING_AGAIN}")
         return None
 
 
-def _stored_pages(source: Source, endpoint: Endpoint, book: Book) -> Iterator[Page]:
-    """Read the pages of a complete book one after the other."""
-    return (_stored_page(source, endpoint, name) for name in book.page_names)
+def _stored_pages(source: Source, endpoint: Endpoint, page_set: PageSet) -> Iterator[Page]:
+    """Read the pages of a complete page set one after the other."""
+    return (_stored_page(source, endpoint, name) for name in page_set.page_names)
 
 
 def _stored_page(source: Source, endpoint: Endpoint, name: str) -> Page:
@@ -395,21 +399,21 @@ def _fetches(names: Iterator[str]) -> set[Fetch]:
     return {fetch for fetch in map(Fetch.from_name, names) if fetch is not None}
 
 
-def _planned(source: Source, asked: Asked, known: set[Fetch], is_finished: Callable[[Fetch], bool]) -> list[Fetch]:
-    return planned(asked, source.settings, zone=source.report_timezone, known=known, is_finished=is_finished, now=source.now)
+def _planned(source: Source, request: FetchRequest, known: set[Fetch], is_finished: Callable[[Fetch], bool]) -> list[Fetch]:
+    return planned(request, source.settings, zone=source.report_timezone, known=known, is_finished=is_finished, now=source.now)
 
 
 def _period(window: Window) -> dict[str, str]:
     return {"from": api_time(window.start), "to": api_time(window.end)}
 
 
-def _tell(source: Source, report: FetchReport, before: FetchReport, what: str) -> None:
+def _say_progress(source: Source, report: FetchReport, before: FetchReport, what: str) -> None:
     pages, items = report.pages - before.pages, report.items - before.items
     source.say(f"{report.feed}: {what}: {pages} {'page' if pages == 1 else 'pages'}, {items:,} items")
 
 
 # In this order: what is fetched most, and matters most, comes first.
-FETCHES: dict[str, Callable[[Source, Asked, FetchReport], None]] = {
+FETCHES: dict[str, Callable[[Source, FetchRequest, FetchReport], None]] = {
     "sessions": _fetch_sessions,
     "sent_results": _fetch_sent_results,
     "channels": _fetch_channels,

@@ -5,8 +5,8 @@
     botmaker/sent_results/<notification instance>/<time of the fetch>/page-00001.json.zst
     botmaker/channels/<time of the fetch>/page-00001.json.zst, botmaker/whatsapp_templates/…
 
-The folder of the pages that belong together is a *book*. Its last page ends in `.last.json.zst`, so a
-listing tells what is complete, and no page need be read. A book that was begun again is called `<book>_2`; an empty
+The pages that belong together are a *page set*, in a folder of its own. Its last page ends in `.last.json.zst`, so a
+listing shows what is complete, and no page need be read. A page set that was begun again is in `<page set>_2`; an empty
 `page-00000.json.zst` in it means that it is to be begun again.
 """
 
@@ -27,13 +27,13 @@ SENT_RESULTS_FOLDER = "botmaker/sent_results"
 CHANNELS_FOLDER = "botmaker/channels"
 WHATSAPP_TEMPLATES_FOLDER = "botmaker/whatsapp_templates"
 
-_PAGE = re.compile(r"(?P<book>.+?)(?:_(?P<attempt>\d+))?/page-(?P<number>\d{5,})(?P<last>\.last)?\.json\.zst")
+_PAGE = re.compile(r"(?P<page_set>.+?)(?:_(?P<attempt>\d+))?/page-(?P<number>\d{5,})(?P<last>\.last)?\.json\.zst")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 
 @dataclass(frozen=True)
-class Book:
-    """How far a book has come: its latest attempt, the number of that one's pages, and whether the last one is there."""
+class PageSet:
+    """How far a page set has come: its latest attempt, the number of that one's pages, and whether the last one is there."""
 
     name: str
     attempt: int = 1
@@ -50,23 +50,23 @@ class Book:
 
     @property
     def page_names(self) -> list[str]:
-        """The names of all pages of a complete book."""
+        """The names of all pages of a complete page set."""
         return [self.page_name(number, is_last=number == self.pages) for number in range(1, self.pages + 1)]
 
-    def anew(self) -> "Book":
-        return Book(self.name, self.attempt + 1)
+    def restarted(self) -> "PageSet":
+        return PageSet(self.name, self.attempt + 1)
 
 
 class PageStore:
-    """The books of a landing zone."""
+    """The page sets of a landing zone."""
 
     def __init__(self, zone: LandingZone) -> None:
         zone.refuse_bundled_files()
         self._zone = zone
 
-    def books(self, folder: str) -> dict[str, Book]:
-        """List the books below a folder by name."""
-        return books_of(file.name for file in self._zone.files(folder))
+    def page_sets(self, folder: str) -> dict[str, PageSet]:
+        """List the page sets below a folder by name."""
+        return page_sets_of(file.name for file in self._zone.files(folder))
 
     def write(self, name: str, body: bytes) -> None:
         self._zone.write(name, pa.compress(body, codec="zstd", asbytes=True))
@@ -80,14 +80,14 @@ class PageStore:
             raise StartsError(f"{name} in the landing zone is damaged ({error}). Remove its folder, and run again.") from error
 
 
-def books_of(names: Iterable[str]) -> dict[str, Book]:
-    books: dict[str, Book] = {}
+def page_sets_of(names: Iterable[str]) -> dict[str, PageSet]:
+    page_sets: dict[str, PageSet] = {}
     for match in filter(None, map(_PAGE.fullmatch, names)):
-        found = Book(match["book"], int(match["attempt"] or 1), int(match["number"]), match["last"] is not None)
-        known = books.get(found.name)
+        found = PageSet(match["page_set"], int(match["attempt"] or 1), int(match["number"]), match["last"] is not None)
+        known = page_sets.get(found.name)
         if known is None or (found.attempt, found.is_complete, found.pages) > (known.attempt, known.is_complete, known.pages):
-            books[found.name] = found
-    return books
+            page_sets[found.name] = found
+    return page_sets
 
 
 def folder_name(identifier: str) -> str:

@@ -33,7 +33,7 @@ class BotmakerSettings:
     def __post_init__(self) -> None:
         if not _VISIBLE_ASCII.match(self.access_token):
             raise SettingsError(
-                f"{TOKEN_VARIABLE} holds spaces or other characters that no token has: copy it anew ({WHERE_TOKENS_ARE_MADE})."
+                f"{TOKEN_VARIABLE} holds spaces or other characters that no token has: copy it again ({WHERE_TOKENS_ARE_MADE})."
             )
         _check_base_url(self.base_url)
 

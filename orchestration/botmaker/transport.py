@@ -14,7 +14,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-# A page of 500 sessions with their messages has some 10 MiB. As Python objects, JSON takes up to 20 times its size.
+# A page of 500 sessions with their messages has some 10 MiB. As Python objects, JSON takes up to 25 times its size.
 MOST_BODY_BYTES = 64 * 1024 * 1024
 # Botmaker needs a while for such a page, more so in a long-term search: this long it may be silent.
 _SILENCE = httpx.Timeout(120.0, connect=20.0)

@@ -1,4 +1,4 @@
-"""Which periods to fetch: pure functions of what was asked, what was fetched before, and the time.
+"""Which periods to fetch: pure functions of the request, of what was fetched before, and the time.
 
 A *fetch* covers a period; its period is cut into *windows* of at most a day, which are fetched and
 completed one by one.
@@ -46,7 +46,7 @@ class Window:
         try:
             return cls(_from_stamp(match[1]), _from_stamp(match[2])) if match else None
         except ValueError:
-            # A folder that somebody else made, such as of a 30th of February.
+            # Not one of ours, such as of a 30th of February.
             return None
 
     def __str__(self) -> str:
@@ -84,8 +84,8 @@ class Fetch:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What somebody wants fetched; a backfill names its period, the others follow from what is there."""
+class FetchRequest:
+    """What an operator or a schedule wants; a backfill names its period, the others follow from what is there."""
 
     kind: Kind = Kind.INCREMENTAL
     period: Window | None = None
@@ -107,7 +107,7 @@ def needs_long_term_search(window: Window, now: datetime) -> bool:
     return window.start < now - LONG_TERM_AFTER
 
 
-def asked_for(period_from: str | None, period_to: str | None, *, sweep: bool, zone: str, now: datetime) -> Asked:
+def requested(period_from: str | None, period_to: str | None, *, sweep: bool, zone: str, now: datetime) -> FetchRequest:
     """Turn what an operator wrote into what to fetch. Raises `StartsError`.
 
     A day is a day of the report, both ends included, so that a backfill of October fills the report's October.
@@ -115,22 +115,28 @@ def asked_for(period_from: str | None, period_to: str | None, *, sweep: bool, zo
     if sweep and (period_from or period_to):
         raise StartsError("A sweep has its period already (BOTMAKER_SWEEP_DAYS): leave out the period, or the sweep.")
     if sweep:
-        return Asked(Kind.SWEEP)
+        return FetchRequest(Kind.SWEEP)
     if not period_from:
         if period_to:
             raise StartsError(f"The period ends at {period_to} but has no start: say from when, too.")
-        return Asked()
+        return FetchRequest()
     start = _moment(period_from, zone)
     end = _moment(period_to, zone, is_end=True) if period_to else now
     if start >= min(end, now):
         raise StartsError(
             f"The period from {period_from} to {period_to or 'now'} holds nothing: it must start before it ends, and before now."
         )
-    return Asked(Kind.BACKFILL, Window(start, min(end, now)), is_up_to_now=end >= now)
+    return FetchRequest(Kind.BACKFILL, Window(start, min(end, now)), is_up_to_now=end >= now)
 
 
 def planned(
-    asked: Asked, settings: BotmakerSettings, *, zone: str, known: Collection[Fetch], is_finished: Callable[[Fetch], bool], now: datetime
+    request: FetchRequest,
+    settings: BotmakerSettings,
+    *,
+    zone: str,
+    known: Collection[Fetch],
+    is_finished: Callable[[Fetch], bool],
+    now: datetime,
 ) -> list[Fetch]:
     """Say what to fetch: first what was left unfinished, as it was; then what is new since. Raises `StartsError`."""
     stamped_at = now
@@ -138,32 +144,32 @@ def planned(
         stamped_at += timedelta(seconds=1)
     # A clock that was ahead once must not end all fetching until that time has come.
     known = [fetch for fetch in known if fetch.period.end <= now]
-    last = max((fetch for fetch in known if _is_like(fetch, asked)), key=lambda fetch: fetch.stamped_at, default=None)
-    fresh = Fetch(asked.kind, _fresh_period(asked, settings, zone, known, now), stamped_at)
+    last = max((fetch for fetch in known if _is_like(fetch, request)), key=lambda fetch: fetch.stamped_at, default=None)
+    fresh = Fetch(request.kind, _fresh_period(request, settings, zone, known, now), stamped_at)
     if last is None or is_finished(last):
         return [fresh]
-    if asked.kind is Kind.SWEEP:
+    if request.kind is Kind.SWEEP:
         return [last] if now - last.period.end < _SWEEP_IS_DUE_AFTER else [fresh]
     if fresh.period.end - last.period.end < _NEARLY_NOW:
         return [last]
-    if asked.kind is Kind.BACKFILL:
+    if request.kind is Kind.BACKFILL:
         fresh = replace(fresh, period=replace(fresh.period, start=last.period.end))
     return [last, fresh]
 
 
-def _is_like(fetch: Fetch, asked: Asked) -> bool:
-    if fetch.kind is not asked.kind:
+def _is_like(fetch: Fetch, request: FetchRequest) -> bool:
+    if fetch.kind is not request.kind:
         return False
-    if asked.period is None:
+    if request.period is None:
         return True
-    same_end = fetch.period.end <= asked.period.end if asked.is_up_to_now else fetch.period.end == asked.period.end
-    return fetch.period.start == asked.period.start and same_end
+    same_end = fetch.period.end <= request.period.end if request.is_up_to_now else fetch.period.end == request.period.end
+    return fetch.period.start == request.period.start and same_end
 
 
-def _fresh_period(asked: Asked, settings: BotmakerSettings, zone: str, known: Iterable[Fetch], now: datetime) -> Window:
-    if asked.period is not None:
-        return asked.period
-    if asked.kind is Kind.SWEEP:
+def _fresh_period(request: FetchRequest, settings: BotmakerSettings, zone: str, known: Iterable[Fetch], now: datetime) -> Window:
+    if request.period is not None:
+        return request.period
+    if request.kind is Kind.SWEEP:
         return Window(now - timedelta(days=settings.sweep_days), now)
     periods = [fetch.period for fetch in known if fetch.kind is Kind.INCREMENTAL]
     if not periods:
@@ -178,7 +184,7 @@ def _first_start(settings: BotmakerSettings, zone: str, now: datetime) -> dateti
         if start >= now:
             raise StartsError(f"BOTMAKER_START is {settings.start}, which is still to come: write the first day to fetch.")
         return start
-    # The first midnight within seven days, not exactly seven days: while the first page is asked for, time goes on.
+    # The first midnight within seven days, not exactly seven days: time goes on until the first page is requested.
     return datetime(now.year, now.month, now.day, tzinfo=UTC) - LONG_TERM_AFTER + timedelta(days=1)
 
 

@@ -1,4 +1,4 @@
-"""Ask the metrics of the published report: `python -m orchestration metrics query --metrics answer_rate`.
+"""Ask the metrics of the published report: `python -m orchestration metrics query --metrics reply_rate`.
 
 MetricFlow's own command line, told where the published file is. The working file stays the writer's.
 """

@@ -11,13 +11,16 @@ import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestration.alerts import send_alert_if_set
 from orchestration.errors import StartsError, operator_errors
+from orchestration.landing import ledger
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings, publishes_to_postgres
+from orchestration.transform.freshness import silences
 from orchestration.warehouse import open_warehouse, prepare_data_folder
 
 if TYPE_CHECKING:
@@ -119,30 +122,45 @@ def _console_without_errors() -> "LoggerDefinition":
 
 def _summary(settings: Settings) -> Iterator[str]:
     with open_warehouse(settings) as warehouse:
-        ledger = warehouse.execute(
+        files = warehouse.execute(
             """
             select
                 feed,
                 count(*) filter (status = 'landed') as files_landed,
                 count(*) filter (status = 'set_aside') as files_set_aside,
                 sum(records)::bigint as records,
-                sum(rejected)::bigint as rejected
+                sum(rejected)::bigint as rejected,
+                sum(erased)::bigint as erased
             from raw.landed_files
             group by feed
             order by feed
             """
         ).fetchall()
-        for feed, landed, set_aside, records, rejected in ledger:
-            yield f"landed     {feed}: {records:,} records in {landed:,} files; {rejected:,} records rejected, {set_aside} files set aside"
+        for feed, landed, set_aside, records, rejected, erased in files:
+            yield (
+                f"landed     {feed}: {records:,} records in {landed:,} files; {rejected:,} records rejected, {set_aside} files set aside"
+                + (f", {erased:,} records of erased people" if erased else "")
+            )
+        passed_over = ledger.all_passed_over(warehouse)
+        if passed_over:
+            names = ", ".join(passed.name for passed in passed_over[:5]) + (", …" if len(passed_over) > 5 else "")
+            yield f"not read   {len(passed_over)} in the landing zone: {names}"
         row = warehouse.execute(
             """
-            select count(*), count(distinct contact_id), count(*) filter (is_not_sent), count(*) filter (is_sent),
+            select
+                count(*), count(distinct person_id),
+                count(*) filter (is_not_sent), count(*) filter (last_status = 'pending'), count(*) filter (is_sent),
+                count(*) filter (message_id is null),
                 count(*) filter (is_delivered), count(*) filter (is_read), count(*) filter (is_replied)
             from marts.fct_session_starts where is_in_report
             """
         ).fetchone()
         assert row is not None
-        yield "report     {:,} starts by {:,} users: {:,} not sent, {:,} sent, {:,} delivered, {:,} read, {:,} answered".format(*row)
+        # The first four add up to the starts.
+        yield "report     {:,} starts by {:,} users: {:,} not sent, {:,} pending, {:,} sent, {:,} without a send".format(*row[:6])
+        yield "report     of those sent: {:,} delivered, {:,} read, {:,} replied".format(*row[6:])
+        for silence in silences(warehouse, datetime.now(UTC).replace(tzinfo=None)):
+            yield f"silent     {silence}"
     yield f"published  {settings.published_database}"
     if publishes_to_postgres():
         postgres = PostgresSettings.from_environment()

@@ -22,7 +22,7 @@ from orchestration.exports.manifest import (
 )
 from orchestration.exports.on_demand import remove_all_on_demand, remove_old_on_demand
 from orchestration.exports.tsv import prepare_cells, write_tsv
-from orchestration.files import explained_disk_errors, make_folder, restrict_file, sha256_of, sync_file
+from orchestration.files import make_folder, restrict_file, sha256_of, sync_file
 from orchestration.publication.published import check_contacts, open_published
 from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, published_source
 from orchestration.settings import Contacts, Settings
@@ -51,13 +51,12 @@ def export_days(
     Days `asked_for` are looked at in any case; a file that already holds the right bytes stays as it is. The size of every
     file is checked, and with `thorough` its hash. The caller holds the writer's lock.
     """
-    with explained_disk_errors(f"Exporting to {settings.exports_dir}"):
-        make_folder(settings.exports_dir, settings)
-        recover_exports(settings)
-        manifest = read_manifest(settings)
-        with open_published(settings) as published:
-            check_contacts(published, settings)
-            return _export(warehouse, published, settings, manifest, set(asked_for), thorough)
+    make_folder(settings.exports_dir, settings)
+    recover_exports(settings)
+    manifest = read_manifest(settings)
+    with open_published(settings) as published:
+        check_contacts(published, settings)
+        return _export(warehouse, published, settings, manifest, set(asked_for), thorough)
 
 
 def _export(

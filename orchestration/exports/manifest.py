@@ -107,6 +107,8 @@ def recover_exports(settings: Settings) -> None:
         _journal_path(settings).unlink()
     for draft in settings.exports_dir.glob(".*.draft"):
         draft.unlink()
+    for path in settings.exports_dir.glob("*.tsv"):
+        restrict_file(path, settings, read_only=True)
 
 
 def remove_unlisted(settings: Settings, manifest: Manifest) -> list[str]:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from orchestration.errors import StartsError
 from orchestration.exports.filters import ExportSelection
 from orchestration.exports.tsv import Layout, prepare_cells, write_tsv
-from orchestration.files import explained_disk_errors, make_folder, put_in_place, restrict_file
+from orchestration.files import make_folder, put_in_place, restrict_file
 from orchestration.publication.masking import masking_fingerprint
 from orchestration.publication.published import check_contacts, open_published
 from orchestration.publication.versions import current_version
@@ -25,14 +25,13 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
     usual_language = Language.ES if layout is Layout.BOTMAKER else settings.language
     language = Language(selection.language) if selection.language else usual_language
     condition, values = selection.condition()
-    with explained_disk_errors(f"Exporting to {folder}"), open_published(settings) as published:
+    with open_published(settings) as published:
         check_contacts(published, settings)
         selection.check_known(published)
         make_folder(settings.exports_dir, settings)
         make_folder(folder, settings)
         prepare_cells(published)
         rows = write_tsv(published, draft, settings, condition, values, language, layout)
-        restrict_file(draft, settings, read_only=False)
         _place(settings, draft, path)
     return path, rows
 
@@ -44,6 +43,7 @@ def _place(settings: Settings, draft: Path, path: Path) -> None:
         draft.unlink(missing_ok=True)
         raise StartsError("A run published with another STARTS_CONTACTS or STARTS_MASK_KEY meanwhile. Nothing was exported.")
     try:
+        restrict_file(draft, settings, read_only=False)
         put_in_place(draft, path)
     except FileNotFoundError:
         raise StartsError("A run removed all exports on demand meanwhile. Export again.") from None

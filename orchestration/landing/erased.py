@@ -94,50 +94,51 @@ class ErasedPeople:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a parsed row that is of one person.
+    """A part of a row of a parsed table that is of one person.
 
     `identifiers` and `ids` are SQL expressions over the row: what names the person, and what names messages or sessions of the
     person. `withhold` clears the part; without it the whole row goes.
     """
 
+    table: str
     identifiers: tuple[str, ...]
     ids: tuple[str, ...] = ()
     condition: str = "true"
     withhold: str | None = None
 
 
-# A row of the webhooks holds a status, a message, an echo, a contact and a notice side by side, of which each may be of
-# another person. A message in a group says nothing about who was quoted.
+# A message in a group says nothing about who was quoted.
 _PARTS: dict[str, tuple[_Part, ...]] = {
-    "sends": (_Part(("contact_id",), ("message_id",)),),
+    "sends": (_Part("parsed_sends", ("contact_id",), ("message_id",)),),
     "webhooks": (
         _Part(
-            ("recipient_id", "recipient_user_id", "recipient_parent_user_id"), ("status_message_id",), "has_status", "has_status = false"
+            "parsed_statuses",
+            ("recipient_id", "recipient_user_id", "recipient_parent_user_id"),
+            ("message_id",),
+            "has_status",
+            "has_status = false",
         ),
         _Part(
+            "parsed_messages",
             ("sender_id", "sender_user_id", "sender_parent_user_id"),
             ("case when not is_in_group then context_message_id end", "case when not is_in_group then reaction_message_id end"),
             "has_message",
             "has_message = false",
         ),
-        _Part(("echo_recipient_id",), ("echo_message_id",), "has_echo", "has_echo = false"),
-        _Part(("contact_wa_id", "contact_user_id", "contact_parent_user_id"), (), "has_contact", "has_contact = false"),
+        _Part("parsed_echoes", ("recipient_id",), ("message_id",), "has_echo", "has_echo = false"),
         _Part(
-            (
-                *("notice_wa_id", "notice_user_id", "notice_parent_user_id"),
-                *("notice_previous_wa_id", "notice_previous_user_id", "notice_previous_parent_user_id"),
-            ),
-            (),
-            "notice_kind is not null",
-            "notice_kind = null",
+            "parsed_identities",
+            ("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id"),
         ),
     ),
     "botmaker/sessions": (
         _Part(
-            ("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id"), ("comparable_session_id(session_id)",)
+            "parsed_botmaker_sessions",
+            ("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id"),
+            ("comparable_session_id(session_id)",),
         ),
     ),
-    "botmaker/sent_results": (_Part((), ("comparable_session_id(session_id)",)),),
+    "botmaker/sent_results": (_Part("parsed_botmaker_sent_results", ("contact_id",), ("comparable_session_id(session_id)",)),),
     "botmaker/channels": (),
 }
 
@@ -170,8 +171,7 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         # what an id holds never extends a person.
         hashes += [("held", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in part.ids]
         selects += [
-            f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash "
-            f"from {feed.parsed_table} where {part.condition}"
+            f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash from {part.table} where {part.condition}"
             for kind, hash_ in hashes
         ]
     connection.execute(f"create or replace temp table part_hashes as from ({' union all '.join(selects)}) where hash is not null")
@@ -207,21 +207,30 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedP
         "create or replace temp table parts_to_withhold as "
         "select distinct row_number, part from part_hashes semi join erased_hashes using (hash)"
     )
-    table = feed.parsed_table
-    connection.execute(
-        f"insert into erased_records select distinct file_index, record_number from {table} "
-        "where rowid in (select row_number from parts_to_withhold)"
-    )
-    # A record that was rejected for another part of it stays counted as rejected; its text goes.
-    connection.execute(
-        f"update {table} set record = '{ERASED_TEXT}' where record is not null "
-        "and (file_index, record_number) in (select (file_index, record_number) from erased_records)"
-    )
-    for number, part in enumerate(_PARTS[feed.name]):
+    parts = _PARTS[feed.name]
+    for number, part in enumerate(parts):
+        connection.execute(
+            f"insert into erased_records select distinct file_index, record_number from {part.table} "
+            f"where rowid in (select row_number from parts_to_withhold where part = {number})"
+        )
+    for table in _tables_with_texts(feed):
+        # A record that was rejected for another part of it stays counted as rejected; its text goes.
+        connection.execute(
+            f"update {table} set record = '{ERASED_TEXT}' where record is not null "
+            "and (file_index, record_number) in (select (file_index, record_number) from erased_records)"
+        )
+    for number, part in enumerate(parts):
         rows = f"rowid in (select row_number from parts_to_withhold where part = {number})"
-        connection.execute(f"update {table} set {part.withhold} where {rows}" if part.withhold else f"delete from {table} where {rows}")
+        connection.execute(
+            f"update {part.table} set {part.withhold} where {rows}" if part.withhold else f"delete from {part.table} where {rows}"
+        )
     connection.execute("drop table parts_to_withhold")
-    _redact_what_could_not_be_read(connection, table)
+    for table in _tables_with_texts(feed):
+        _redact_what_could_not_be_read(connection, table)
+
+
+def _tables_with_texts(feed: Feed) -> list[str]:
+    return [table for table in feed.parsed_tables if table != "parsed_identities"]
 
 
 # What may be a number or a user id in a text that is no JSON, or not of the feed.

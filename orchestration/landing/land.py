@@ -200,7 +200,7 @@ class _Lander:
             self.set_aside(file, str(error))
 
     def _parse(self, attempts: list[_Attempt]) -> None:
-        """Parse the files into the feed's temporary table, and leave in it only the rows of those that were read whole."""
+        """Parse the files into the feed's temporary tables, and leave in them only the rows of those that were read whole."""
         batches = pa.RecordBatchReader.from_batches(LINES_SCHEMA, self._lines_of(attempts))
         self._connection.register("lines", batches)
         try:
@@ -258,7 +258,8 @@ class _Lander:
                 self._write_ledger("set_aside", str(attempt.error))
             settled = [*to_land.values(), *(attempts[index] for index in again), *damaged]
             ledger.write_listing(self._connection, self._feed, [name for attempt in settled for name in attempt.names()])
-        self._connection.execute(f"drop table if exists {self._feed.parsed_table}")
+        for table in self._feed.parsed_tables:
+            self._connection.execute(f"drop table if exists {table}")
         self._report.files_known += sum(len(attempts[index].names()) for index in again)
         self._report.files_landed += len(to_land)
         self._report.files_reread += replaced
@@ -270,10 +271,8 @@ class _Lander:
         return [attempt.under_another_name() for attempt in attempts if attempt.error is not None and attempt.other_names]
 
     def _forget_rows(self, indexes: list[int]) -> None:
-        if indexes:
-            self._connection.execute(
-                f"delete from {self._feed.parsed_table} where file_index in (select unnest($indexes))", {"indexes": indexes}
-            )
+        for table in self._feed.parsed_tables if indexes else ():
+            self._connection.execute(f"delete from {table} where file_index in (select unnest($indexes))", {"indexes": indexes})
 
     def _add_long_records(self, attempts: dict[int, _Attempt]) -> None:
         """Add the records that were too long to be parsed to those that were rejected."""
@@ -282,7 +281,7 @@ class _Lander:
                 "file_index": index,
                 "record_number": record.record_number,
                 "line_number": record.line_number,
-                "reason": f"longer than {self._max_record_bytes:,} bytes",
+                "problem": f"longer than {self._max_record_bytes:,} bytes",
                 "record": record.beginning,
             }
             for index, attempt in attempts.items()
@@ -290,9 +289,7 @@ class _Lander:
         ]
         if rows:
             self._connection.register("long_records", pa.Table.from_pylist(rows))
-            self._connection.execute(
-                f"insert into {self._feed.parsed_table} by name select * rename (reason as {self._feed.problems[0]}) from long_records"
-            )
+            self._connection.execute(f"insert into {self._feed.parsed_tables[0]} by name from long_records")
             self._connection.unregister("long_records")
 
     def _write_rows(self, attempts: dict[int, _Attempt]) -> _Counts:
@@ -303,10 +300,10 @@ class _Lander:
             self._connection.execute(statement, {"landed_at": landed_at, "load_id": self._load_id})
         self._write_rejected_records(landed_at)
         self._connection.execute(
-            f"""
+            """
             create or replace temp table file_counts as
             with rejected_records as (
-                select distinct file_index, record_number from {self._feed.parsed_table} where {self._any_problem}
+                select distinct file_index, record_number from parsed_records where problem is not null
             ),
 
             -- A record that is rejected for another part of it counts as rejected.
@@ -315,7 +312,7 @@ class _Lander:
             ),
 
             records_found as (
-                select file_index, record_number from {self._feed.parsed_table}
+                select file_index, record_number from parsed_records
                 union
                 select file_index, record_number from erased_records
             )
@@ -337,10 +334,6 @@ class _Lander:
         assert counts is not None
         return _Counts(*counts)
 
-    @property
-    def _any_problem(self) -> str:
-        return f"coalesce({', '.join(self._feed.problems)}) is not null"
-
     def _register_files(self, attempts: dict[int, _Attempt]) -> None:
         rows = [
             {
@@ -358,21 +351,20 @@ class _Lander:
         self._connection.unregister("files_to_land")
 
     def _write_rejected_records(self, landed_at: datetime) -> None:
-        problems = ", ".join(self._feed.problems)
         self._connection.execute(
-            f"""
+            """
             insert into raw.rejected_records by name
             select
                 $feed as feed,
                 any_value(f.file_name) as file_name,
                 p.line_number,
-                array_to_string(list_sort(list_distinct(flatten(list([{problems}])))), '; ') as reason,
+                array_to_string(list_sort(list_distinct(list(p.problem))), '; ') as reason,
                 any_value(p.record) as record,
                 any_value(f.content_sha256) as content_sha256,
                 $landed_at as landed_at
-            from {self._feed.parsed_table} as p
+            from parsed_records as p
             inner join batch_files as f using (file_index)
-            where {self._any_problem}
+            where p.problem is not null
             group by p.file_index, p.record_number, p.line_number
             """,
             {"feed": self._feed.name, "landed_at": landed_at},

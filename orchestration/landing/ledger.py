@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.landing.feeds import Feed
-from orchestration.landing.listing import LandingFile
+from orchestration.landing.listing import LandingFile, PassedOver
 from orchestration.landing.rejections import UNPUBLISHED_FILES
 from orchestration.landing.zone import LandingZone
 from orchestration.transactions import transaction
@@ -129,6 +129,21 @@ def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_ve
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def write_passed_over(connection: duckdb.DuckDBPyConnection, feed: str, passed_over: Iterable[PassedOver]) -> None:
+    """Note what a look at a feed's folder passed over; `feed` is empty for what lies in no feed's folder."""
+    rows = [(feed, passed.name, passed.reason) for passed in passed_over]
+    with transaction(connection):
+        connection.execute("delete from state.files_passed_over where feed = $feed", {"feed": feed})
+        if rows:
+            connection.executemany("insert into state.files_passed_over values (?, ?, ?)", rows)
+
+
+def all_passed_over(connection: duckdb.DuckDBPyConnection) -> list[PassedOver]:
+    """Return what the last look at the landing zone passed over, by name."""
+    rows = connection.execute("select name, reason from state.files_passed_over order by name").fetchall()
+    return [PassedOver(*row) for row in rows]
 
 
 def write_listing(connection: duckdb.DuckDBPyConnection, feed: Feed, files: Iterable[tuple[LandingFile, str]]) -> None:

@@ -135,7 +135,8 @@ def _shown(limit: int) -> int:
 
 
 def _batch(cut: _Cut, numbers: np.ndarray, file_index: int) -> pa.RecordBatch:
-    if _is_utf8(cut.block, int(cut.ends[-1])):
+    # String views count in 32 bits.
+    if len(cut.block) < 1 << 31 and _is_utf8(cut.block, int(cut.ends[-1])):
         lines = _string_views(cut)
         undecodable = pa.nulls(len(numbers), pa.string())
     else:
@@ -278,9 +279,10 @@ class _LineCutter:
         simple = _simple_lines(self._rest, length, self._line)
         if simple is None:
             return self._cut_pieces(length, can_go_on=can_go_on)
-        self._has_whole_lines |= len(simple.starts) > 0
-        self._use(length)
-        return simple
+        cut, newlines = simple
+        self._has_whole_lines |= len(cut.starts) > 0
+        self._rest, self._line = self._rest[length:], self._line + newlines
+        return cut
 
     def _cut_pieces(self, length: int, *, can_go_on: bool) -> _Cut:
         block, pieces = self._rest, _pieces(self._rest, length)
@@ -376,10 +378,14 @@ def _first_at_most(values: np.ndarray, start: int, end: int, limit: int) -> int:
     return end
 
 
-def _simple_lines(block: bytes, length: int, first_line: int) -> _Cut | None:
-    """Cut the lines of a block if each of them is an object by the look of its ends; most files have no other blocks."""
+def _simple_lines(block: bytes, length: int, first_line: int) -> tuple[_Cut, int] | None:
+    """Cut the lines of a block if each of them is an object by the look of its ends, and count its newlines.
+
+    Most files have no other blocks.
+    """
     bytes_ = np.frombuffer(block, dtype=np.uint8, count=length)
     ends = np.flatnonzero(bytes_ == _NEWLINE)
+    newlines = len(ends)
     if length and bytes_[-1] != _NEWLINE:
         ends = np.append(ends, length)
     starts = np.concatenate(([0], ends[:-1] + 1))[: len(ends)]
@@ -392,7 +398,7 @@ def _simple_lines(block: bytes, length: int, first_line: int) -> _Cut | None:
         has_other_lines = (bytes_[starts] != _OPENING_BRACE).any() or (bytes_[ends - 1] != _CLOSING_BRACE).any()
         if has_other_lines or _objects_may_meet(bytes_) or _pieces(block[starts[-1] : ends[-1]], int(ends[-1] - starts[-1])).rises[0] > 0:
             return None
-    return _Cut(block, starts, ends, lines)
+    return _Cut(block, starts, ends, lines), newlines
 
 
 def _objects_may_meet(bytes_: np.ndarray) -> bool:

@@ -130,7 +130,8 @@ create or replace temp macro masked_id(text) as case
     when starts_with(text, 'wamid.') then 'wamid.' || keyed_hash(text, 24)
     else keyed_hash(text, 24)
 end;
-create or replace temp macro server_of(link) as regexp_extract(link, '^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]*/');
+-- In lower case, as servers are written: the base64 of digits has a capital letter in four.
+create or replace temp macro server_of(link) as regexp_extract(link, '^[a-z]+://[a-z0-9.:-]+/');
 create or replace temp macro masked_link(text) as
     case when shows_number(server_of(text)) then '' else server_of(text) end || masked_identifier(text);
 create or replace temp macro without_grouped_numbers(text) as list_reduce(

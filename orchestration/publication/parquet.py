@@ -83,6 +83,7 @@ def write_parquet(
             path, old = folder / name, kept.get(name)
             if old is not None and month not in changed_months and old.rows == sum(days.values()):
                 link_or_copy(old.path, path)
+                restrict_file(path, settings, read_only=True)
                 files.append(written_file(folder, path, old.rows))
             else:
                 months.append(_month(mart, path, days, old, changed_days))

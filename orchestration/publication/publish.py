@@ -12,13 +12,14 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.errors import StartsError
-from orchestration.files import copy_file, explained_disk_errors, is_disk_full, quoted, restrict_file, sync_file
+from orchestration.errors import StartsError, in_words
+from orchestration.files import copy_file, quoted, restrict_file, sync_file
 from orchestration.publication.differences import days_that_differ, parquet_that_differs
 from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart
 from orchestration.publication.masking import prepare_masking, published_rows
 from orchestration.publication.parquet import KeptFile, RowsByDay, write_parquet
-from orchestration.publication.source import Source, days_behind, source_of
+from orchestration.publication.published import is_held_for_writing
+from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, source_of
 from orchestration.publication.versions import (
     DATABASE,
     Version,
@@ -50,16 +51,20 @@ class Publication:
 
 @dataclass(frozen=True)
 class _Work:
-    """What a publication has to do: replace `days` in a copy of `base`, or write everything where there is no base."""
+    """What a publication has to do: replace `days` in a copy of `base`, or write everything where there is no base.
+
+    `is_held`: another program has the base open for writing, so readers need a copy even if nothing changed.
+    """
 
     base: Version | None
     days: list[date]
     kept: dict[str, KeptFile]
     damaged: list[str]
+    is_held: bool = False
 
     @property
     def is_nothing(self) -> bool:
-        return self.base is not None and not self.days and not self.damaged
+        return self.base is not None and not self.days and not self.damaged and not self.is_held
 
 
 def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, *, thorough: bool = False) -> Publication:
@@ -67,22 +72,22 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
 
     Sizes and times of the published files are checked in any case; with `thorough` also every row, against the marts.
     """
-    with explained_disk_errors(f"Publishing to {settings.published_dir}"):
-        recover_publication(settings)
-        source = source_of(settings, build)
-        version = current_version(settings)
-        work = _work(warehouse, settings, version, source, thorough)
-        if work.is_nothing:
-            assert version is not None
-            assert version.record is not None
-            return Publication(changed=False, rows=version.record.rows, days_replaced=[])
-        try:
-            return _publish_version(warehouse, settings, build, source, work)
-        except duckdb.Error as error:
-            if work.base is None or is_disk_full(error):
-                raise
-            # What lies there is damaged somewhere inside: nothing of it is worth building upon.
-            return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
+    recover_publication(settings)
+    source = source_of(settings, build)
+    version = current_version(settings)
+    work = _work(warehouse, settings, version, source, thorough)
+    if work.is_nothing:
+        assert version is not None
+        assert version.record is not None
+        return Publication(changed=False, rows=version.record.rows, days_replaced=[])
+    try:
+        return _publish_version(warehouse, settings, build, source, work)
+    except duckdb.Error as error:
+        # A full disk stays full.
+        if work.base is None or in_words(error) is not None:
+            raise
+        # What lies there is damaged somewhere inside: nothing of it is worth building upon.
+        return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
 
 
 def _everything(damaged: list[str]) -> _Work:
@@ -107,7 +112,8 @@ def _work(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Ver
         for name in parquet_that_differs(warehouse, version, intact):
             del intact[name]
     kept = {name: KeptFile(version.folder / name, file.rows) for name, file in intact.items() if name != DATABASE}
-    return _Work(version, days, kept, [file.name for file in version.record.files if file.name not in intact])
+    damaged = [file.name for file in version.record.files if file.name not in intact]
+    return _Work(version, days, kept, damaged, is_held_for_writing(version))
 
 
 def _publish_version(
@@ -118,7 +124,7 @@ def _publish_version(
     database = folder / DATABASE
     is_changed = work.base is None or bool(work.days)
     if work.base is not None:
-        (copy_file if is_changed else link_or_copy)(work.base.database, database)
+        (copy_file if is_changed or work.is_held else link_or_copy)(work.base.database, database)
         if DATABASE not in work.base.intact_files():
             # Another program wrote to it while it was copied.
             return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
@@ -128,15 +134,18 @@ def _publish_version(
             _write_publish_info(warehouse, settings, build, source)
         rows_by_day = _verify(warehouse)
         parquet = write_parquet(warehouse, settings, folder, rows_by_day, work.days, work.kept, shown.folder if shown else None)
-    if is_changed:
-        restrict_file(database, settings, read_only=True)
-        sync_file(database)
+    restrict_file(database, settings, read_only=True)
+    sync_file(database)
     rows = {mart: sum(days.values()) for mart, days in rows_by_day.items()}
     before = work.base.record if work.base is not None else None
     if before is not None and not is_changed:
         source = before.source
-    # Where all was written, the version before may hold people that were erased, or plain contacts.
-    record = VersionRecord(source=source, rows=rows, files=[*parquet, written_file(folder, database)], keeps_previous=before is not None)
+    record = VersionRecord(
+        source=source,
+        rows=rows,
+        files=[*parquet, written_file(folder, database)],
+        keeps_previous=shown is not None and _may_be_kept(warehouse, shown, source),
+    )
     show_version(settings, folder, record)
     rows_before = before.rows if before is not None else {}
     return Publication(
@@ -146,6 +155,12 @@ def _publish_version(
         days_replaced=work.days if before is not None else None,
         damaged=work.damaged,
     )
+
+
+def _may_be_kept(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
+    """Say whether a version may stay for its readers: not if it may hold erased people, or contacts under another mask."""
+    before = version.record.source if version.record is not None else None
+    return before is not None and before.masking_fingerprint == now.masking_fingerprint and is_of_this_warehouse(warehouse, before)
 
 
 @contextmanager

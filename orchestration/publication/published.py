@@ -13,6 +13,7 @@ from orchestration.settings import Settings
 
 # How DuckDB begins to say that a file is not what it wrote.
 _SIGNS_OF_DAMAGE = ("corrupt", "not a valid duckdb database", "serialization error", "checksum")
+_LOCKED = "Could not set lock"
 
 
 @contextmanager
@@ -41,15 +42,32 @@ def check_contacts(published: duckdb.DuckDBPyConnection, settings: Settings) -> 
         )
 
 
+def is_held_for_writing(version: Version) -> bool:
+    """Say whether another program has a version's file open read-write, which keeps every reader out."""
+    try:
+        duckdb.connect(str(version.database), read_only=True).close()
+    except duckdb.IOException as error:
+        return _LOCKED in str(error)
+    except duckdb.Error:
+        return False
+    return False
+
+
 def _connection(settings: Settings) -> duckdb.DuckDBPyConnection:
     while True:
         version = _intact_version(settings)
         try:
             return duckdb.connect(str(version.database), read_only=True)
-        except duckdb.IOException:
-            # A publication may have replaced it meanwhile.
-            if current_version(settings) == version:
+        except duckdb.IOException as error:
+            if current_version(settings) != version:
+                # A publication has replaced it meanwhile.
+                continue
+            if _LOCKED not in str(error):
                 raise
+            raise StartsError(
+                f"Another program holds {settings.published_database} open for writing, so nobody else can read it. Close it, "
+                "or run the job: it publishes a copy. BI tools have to open the file read-only."
+            ) from error
 
 
 def _intact_version(settings: Settings) -> Version:

@@ -9,7 +9,8 @@
 A version is written in its folder and never changed after. Replacing the link `current` shows all its files in one step,
 so a kill leaves the old version or the new one. DuckDB follows links before it names its write-ahead log, so what
 somebody wrote into a version stays with that version. Unchanged Parquet files are hard links to those of the version
-before, whose Parquet is kept for one publication: a reader that has resolved the link can finish.
+before, which is kept for one publication (its DuckDB file until the next run starts): a reader that has resolved the link
+can finish.
 
 What was written is recorded beside the warehouse (`.published/17.json`), where readers have no right to write. Only
 files that are as recorded are built upon or exported.
@@ -138,7 +139,16 @@ def recover_publication(settings: Settings) -> None:
         _record_path(settings, version.number).unlink(missing_ok=True)
     elif version is not None and version.record is not None:
         _enter(settings, version)
-    _remove_others(settings, version.number if version else 0, version.record if version else None)
+        for name in version.intact_files():
+            restrict_file(version.folder / name, settings, read_only=True)
+    number, record = (version.number, version.record) if version else (0, None)
+    _remove_others(settings, number, record)
+    previous = _previous(settings, number, record)
+    if previous is not None:
+        # A reader opens this one file at once, and whoever had only resolved the link has opened it by now.
+        for path in (settings.published_dir / _VERSIONS / str(previous)).glob(f"{DATABASE}*"):
+            if path.is_file():
+                path.unlink()
 
 
 def _enter(settings: Settings, version: Version) -> None:
@@ -207,20 +217,17 @@ def _pointed_at(pointer: Path) -> str | None:
     return number if _is_number(number) else None
 
 
+def _previous(settings: Settings, current: int, record: VersionRecord | None) -> int | None:
+    earlier = [number for number in _numbers(settings.published_dir / _VERSIONS) if number < current]
+    return max(earlier) if earlier and record is not None and record.keeps_previous else None
+
+
 def _remove_others(settings: Settings, current: int, record: VersionRecord | None) -> None:
-    """Remove every version but the current one and the Parquet of the one before; a draft that a kill left is newer."""
-    versions = settings.published_dir / _VERSIONS
-    earlier = [number for number in _numbers(versions) if number < current]
-    previous = max(earlier) if earlier and record is not None and record.keeps_previous else None
-    kept = {_CURRENT, str(current), str(previous)}
-    for path in versions.glob("*"):
+    """Remove every version but the current one and the one before; a draft that a kill left is newer."""
+    kept = {_CURRENT, str(current), str(_previous(settings, current, record))}
+    for path in (settings.published_dir / _VERSIONS).glob("*"):
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    if previous is not None:
-        # One file, which a reader opens at once and then keeps; its copy would cost as much as the current one.
-        for path in (versions / str(previous)).glob(f"{DATABASE}*"):
-            if path.is_file():
-                path.unlink()
     for path in _records(settings).glob("*"):
         if path != _record_path(settings, current):
             path.unlink()

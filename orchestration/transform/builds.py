@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -164,14 +165,17 @@ def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int
 
 
 def definition_sha256(settings: Settings) -> str:
-    """Hash everything that decides what the marts say about given raw tables."""
-    digest = hashlib.sha256(json.dumps(settings.dbt_vars, sort_keys=True).encode())
+    """Hash everything that decides what the marts say about given raw tables.
+
+    dbt works out the same hash for the runs that it guards (`dbt_project/macros/run_guards.sql`).
+    """
     files = [DBT_PROJECT_DIR / "dbt_project.yml"]
     files += [path for folder in _DEFINITION_FOLDERS for path in folder.rglob("*") if path.suffix in _DEFINITION_ENDINGS]
-    for path in sorted(files):
-        digest.update(_relative(path).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    hashes = sorted((_relative(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files)
+    lines = [f"{path} {file_hash}" for path, file_hash in hashes]
+    return hashlib.sha256("\n".join([json.dumps(settings.dbt_vars, sort_keys=True), *lines]).encode()).hexdigest()
 
 
 def _relative(path: Path) -> str:
-    return path.relative_to(PROJECT_ROOT).as_posix()
+    """Return a path as seen from the dbt project, whose seeds lie beside it."""
+    return Path(os.path.relpath(path, DBT_PROJECT_DIR)).as_posix()

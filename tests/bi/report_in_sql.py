@@ -19,32 +19,36 @@ WORDS = {
     "last_status": {"not_sent": "Not sent", "pending": "Pending", "sent": "Sent", "delivered": "Delivered", "read": "Read"},
     "user_type": {"new": "New", "returning": "Returning"},
 }
-WORDS["last_status"]["replied"] = "Answered"
+WORDS["last_status"]["replied"] = "Replied"
 
 _LOCAL = "timezone((select report_timezone from publish_info), timezone('UTC', {}))"
 _NAME = "coalesce(notification_name, template_name)"
 
 # By chart; `report` is the report's rows under the filters, and rows come in any order unless the chart has one.
 EXPECTED = {
-    "Session starts": "select count(*) from report",
-    "Distinct users": "select count(distinct contact_id) from report",
-    "Who answered": """
-        select avg(answered::int) from (
-            select bool_or(is_replied) as answered from report where message_id is not null and not is_not_sent group by contact_id
+    "Session starts": "select count(session_id) from report",
+    "Session starts and attempts": "select count(*) from report",
+    "Distinct users": "select count(distinct person_id) from report",
+    "Reply rate of users": """
+        select avg(replied::int) from (
+            select bool_or(is_replied) as replied from report where is_sent group by person_id
         )
     """,
-    "Who did not": """
-        select avg((not answered)::int) from (
-            select bool_or(is_replied) as answered from report where message_id is not null and not is_not_sent group by contact_id
+    "No-reply rate of users": """
+        select avg((not replied)::int) from (
+            select bool_or(is_replied) as replied from report where is_sent group by person_id
         )
     """,
-    "Not sent": "select avg(is_not_sent::int) from report where message_id is not null",
+    "Failure rate": "select avg(is_not_sent::int) from report where message_id is not null",
     "Published": f"select {_LOCAL.format('published_at')} from publish_info",
-    "Sends answered or not": """
-        select if(is_replied, 'Answered', 'Not answered'), count(*), count(*) / sum(count(*)) over ()
+    "Newest event": f"select {_LOCAL.format('newest_event_at')} from publish_info",
+    "Sends replied to or not": """
+        select if(is_replied, 'Replied', 'Not replied'), count(*), count(*) / sum(count(*)) over ()
         from report where message_id is not null and not is_not_sent group by 1
     """,
-    "New and returning users": "select user_type, count(*), count(*) / sum(count(*)) over () from report group by 1",
+    "New and returning users": """
+        select user_type, count(session_id), count(session_id) / sum(count(session_id)) over () from report group by 1
+    """,
     "Sends by last status": """
         select last_status, count(*), count(*) / sum(count(*)) over () from report where last_status is not null group by 1
     """,
@@ -58,14 +62,14 @@ EXPECTED = {
         select 'Sent', count(*) from report where is_sent having count(*) > 0
         union all select 'Delivered', count(*) filter (where is_delivered) from report having count(*) filter (where is_sent) > 0
         union all select 'Read', count(*) filter (where is_read) from report having count(*) filter (where is_sent) > 0
-        union all select 'Answered', count(*) filter (where is_replied) from report having count(*) filter (where is_sent) > 0
+        union all select 'Replied', count(*) filter (where is_replied) from report having count(*) filter (where is_sent) > 0
     """,
     "Reasons of failure": """
         select failure_reason, failure_code, count(*), count(*) / sum(count(*)) over () from report where is_not_sent group by 1, 2
     """,
     "Last sends by template or notification": f"""
         select {_NAME}, case last_status when 'not_sent' then 'Not sent' when 'pending' then 'Pending' else 'Success' end, failure_reason,
-            count(distinct contact_id), count(*), max({_LOCAL.format("sent_at")})
+            count(distinct person_id), count(*), max({_LOCAL.format("sent_at")})
         from report where message_id is not null group by 1, 2, 3
     """,
     "Session starts in detail": f"""

@@ -220,6 +220,15 @@ def test_every_column_and_metric_can_be_computed(published: Path) -> None:
             assert nothing is not None, "no metric fails where a filter leaves nothing"
 
 
+def test_only_the_chart_with_the_chat_link_renders_html() -> None:
+    # A table of Superset renders HTML unless its settings say no, and template names and reasons are other people's text.
+    rendering = {name for name, chart in charts_by_name().items() if chart["params"].get("allow_render_html", chart["viz_type"] == "table")}
+    linked = {name for name, chart in charts_by_name().items() if "chat" in chart["params"].get("all_columns", [])}
+    assert rendering == linked == {"Session starts in detail"}
+    expressions = {column["column_name"]: column["expression"] or "" for dataset in load("datasets") for column in dataset["columns"]}
+    assert {name for name, expression in expressions.items() if "<a " in expression} == {"chat"}
+
+
 def test_codes_and_colours_have_their_words(published: Path) -> None:
     with duckdb.connect(str(published), read_only=True) as connection:
         for dataset in load("datasets"):
@@ -229,7 +238,7 @@ def test_codes_and_colours_have_their_words(published: Path) -> None:
                     row = connection.execute(f"select {expressions[label]} from (select $value as {code})", {"value": value}).fetchone()
                     assert row == (word,), (dataset["table_name"], value)
     colours = dashboard()["metadata"]["label_colors"]
-    assert {*WORDS["last_status"].values(), *WORDS["user_type"].values(), "Not answered"} == set(colours)
+    assert {*WORDS["last_status"].values(), *WORDS["user_type"].values(), "Not replied"} == set(colours)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +362,7 @@ def test_superset_shows_the_numbers_of_the_marts(imported: SupersetClient, publi
 def test_charts_are_in_order(imported: SupersetClient) -> None:
     statuses = [row[0] for row in shown_rows(imported, "Last statuses in numbers", [], None)]
     assert statuses == [word for word in WORDS["last_status"].values() if word in statuses]
-    assert [row[0] for row in shown_rows(imported, "Funnel of sends that went out", [], None)] == ["Sent", "Delivered", "Read", "Answered"]
+    assert [row[0] for row in shown_rows(imported, "Funnel of sends that went out", [], None)] == ["Sent", "Delivered", "Read", "Replied"]
     for chart, place in (("Session starts in detail", 0), ("Last sends by template or notification", -1), ("Reasons of failure", 2)):
         values = [row[place] for row in shown_rows(imported, chart, [], None)]
         assert values == sorted(values, reverse=True), chart

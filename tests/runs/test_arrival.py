@@ -1,43 +1,80 @@
 """The order, batching and repetition of files change nothing (contract, section 4, last sentence)."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
+from tests.comparison import assert_equals_the_reference
+from tests.data.botmaker_items import tied_items
+from tests.data.hostile_botmaker import hostile_items, write_items
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable
 
 MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
+FEEDS = ("sends", "webhooks", "sessions", "sent_results", "channels")
+Records = dict[str, list[Any]]
 
 
-@pytest.mark.parametrize(("seed", "more_contacts"), [(4, 0), (5, 60), (6, 300)])
-def test_batches_in_any_order_end_like_one_load(pipeline: Callable[..., Pipeline], seed: int, more_contacts: int) -> None:
-    rnd = random.Random(seed)
+def all_records(seed: int, more_contacts: int) -> Records:
+    """Return hostile logs and pages, and pages of few chats and moments beside them."""
     sends, webhooks = hostile_records(seed, more_contacts=more_contacts)
+    hostile = hostile_items(seed, more_contacts=more_contacts // 2)
+    sessions, results, channels = tied_items(random.Random(seed))
+    botmaker = (hostile.sessions + sessions, hostile.results + results, hostile.channels + channels)
+    return dict(zip(FEEDS, (sends, webhooks, *botmaker), strict=True))
+
+
+def write(run: Pipeline, name: str, records: Records, rnd: random.Random) -> None:
+    for feed, items in records.items():
+        if feed in ("sends", "webhooks"):
+            write_files(run.landing, feed, f"{name}.jsonl", items)
+        else:
+            write_items(run.landing, feed, name, items, rnd)
+
+
+@pytest.mark.parametrize(
+    ("seed", "more_contacts", "batches"),
+    [
+        # Webhooks alone, sent results alone.
+        (4, 0, [FEEDS, ("webhooks",), ("sent_results",), FEEDS]),
+        # Sent results and channels before the sessions that they are of, answers before the sends.
+        (5, 60, [("sent_results", "channels"), ("webhooks", "sessions", "channels"), FEEDS, ("sends", "sessions")]),
+        # Most people once or twice, so that a batch leaves most of them alone.
+        (6, 300, [FEEDS, ("webhooks", "sent_results"), ("sends", "sessions"), FEEDS]),
+    ],
+)
+def test_batches_in_any_order_are_right_and_end_like_one_load(
+    pipeline: Callable[..., Pipeline], seed: int, more_contacts: int, batches: Sequence[Sequence[str]]
+) -> None:
+    """Each batch brings new records and some that came before; the last one brings all that is left."""
+    rnd = random.Random(seed)
+    records = all_records(seed, more_contacts)
     at_once, in_batches = pipeline("at_once", STARTS_MAX_REJECTED_SHARE="1"), pipeline("in_batches", STARTS_MAX_REJECTED_SHARE="1")
-    write_files(at_once.landing, "sends", "all.jsonl", sends)
-    write_files(at_once.landing, "webhooks", "all.jsonl", webhooks)
+    write(at_once, "all", records, rnd)
     assert at_once.run().success
 
-    rnd.shuffle(sends)
-    rnd.shuffle(webhooks)
-    for batch in range(4):
-        # Each batch brings new lines and some that came before; one brings webhooks alone.
-        if batch != 1:
-            write_files(in_batches.landing, "sends", f"{batch}.jsonl", sends[batch::4] + rnd.sample(sends, 10))
-        write_files(in_batches.landing, "webhooks", f"{batch}.jsonl", webhooks[batch::4] + rnd.sample(webhooks, 10))
+    for items in records.values():
+        rnd.shuffle(items)
+    left = {feed: list(items) for feed, items in records.items()}
+    for number, feeds in enumerate(batches):
+        share = {feed: len(left[feed]) // (1 + sum(feed in later for later in batches[number:])) for feed in feeds}
+        new = {feed: [left[feed].pop() for _ in range(share[feed])] for feed in feeds}
+        write(in_batches, str(number), {feed: new[feed] + rnd.sample(records[feed], min(10, len(records[feed]))) for feed in feeds}, rnd)
         assert in_batches.run().success
-    write_files(in_batches.landing, "sends", "late.jsonl", sends[1::4])
+        assert_equals_the_reference(in_batches)
+    write(in_batches, "late", left, rnd)
     assert in_batches.run().success
 
+    assert_equals_the_reference(in_batches)
     for mart in MARTS:
         assert comparable(in_batches.rows(mart)) == comparable(at_once.rows(mart)), mart
         assert comparable(in_batches.rows(f"marts.{mart}", published=False)) == comparable(at_once.rows(mart)), mart
     assert in_batches.tsv_bytes() == at_once.tsv_bytes()
 
 
-def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline]) -> None:
+def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline], warm: Callable[..., Pipeline]) -> None:
     """As many as this, because an engine that sorts a few rows twice happens to put equal ones in the same order twice."""
     rnd = random.Random(7)
     sends = [
@@ -51,7 +88,7 @@ def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline]
         % (n, n, 1791000000 + n)
         for n in range(600)
     ]
-    one_by_one, at_once = pipeline("one_by_one"), pipeline("at_once")
+    one_by_one, at_once = warm("one_by_one"), pipeline("at_once")
     for name in ("first.jsonl", "again.jsonl", "and_again.jsonl"):
         for run in (one_by_one, at_once):
             write_files(run.landing, "sends", name, sends)
@@ -66,8 +103,8 @@ def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline]
         assert comparable(at_once.rows(mart)) == comparable(one_by_one.rows(mart)), mart
 
 
-def test_a_send_that_comes_after_the_answer_that_quotes_it_takes_the_answer_back(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_a_send_that_comes_after_the_answer_that_quotes_it_takes_the_answer_back(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     send = b'{"message_id": "%s", "sent_at": 1791000000, "channel_id": "c", "contact_id": "%s", "template_name": "t"}'
     answer = (
         b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", '

@@ -2,11 +2,8 @@
 
 import json
 import logging
-import os
 import re
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +17,7 @@ import httpx
 import pytest
 from dagster import (
     DagsterInstance,
+    DagsterInvalidConfigError,
     DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
@@ -39,7 +37,6 @@ from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.schedules import daily_export
 from orchestration.defs.sensors import new_files, tell_of_failures
 from orchestration.errors import StartsError
-from orchestration.settings import PROJECT_ROOT
 from orchestration.warehouse import writer_lock
 from tests.pipeline import Pipeline
 
@@ -219,25 +216,16 @@ def test_a_chat_that_is_away_breaks_nothing_and_its_address_stays_secret(
     assert "s3cret" not in said
 
 
-def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestration", *arguments],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def test_a_run_of_the_command_line_that_fails_posts_why(pipeline: Pipeline, chat: tuple[str, type[_Chat]]) -> None:
+def test_a_run_of_the_command_line_that_fails_posts_why(
+    pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     address, handler = chat
     (pipeline.landing / "sends" / "bad.jsonl").write_text("not json\n" * 3)
-    result = _run({"STARTS_ALERT_URL": address})
-    assert result.returncode == 1
+    monkeypatch.setenv("STARTS_ALERT_URL", address)
+    assert main([]) == 1
     (message,) = handler.heard
     assert re.match(r"conversation_starts failed \(run [0-9a-f-]{36}\):\n.*records were rejected", message["text"])
-    assert "s3cret" not in result.stdout + result.stderr
+    assert "s3cret" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
@@ -280,14 +268,12 @@ def test_a_surprise_is_posted_by_its_type(
     pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     address, handler = chat
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("no_such_key: 1\n")
-    result = _run({"STARTS_ALERT_URL": address, "DAGSTER_HOME": str(home)})
-    assert result.returncode == 1
-    assert "Traceback" in result.stderr
-    (message,) = handler.heard
-    assert re.fullmatch(r"conversation_starts failed:\n\w+: see the run's log\.", message["text"])
+    (tmp_path / "dagster.yaml").write_text("no_such_key: 1\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("STARTS_ALERT_URL", address)
+    with pytest.raises(DagsterInvalidConfigError):
+        main([])
+    assert [message["text"] for message in handler.heard] == ["conversation_starts failed:\nDagsterInvalidConfigError: see the run's log."]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +300,6 @@ def test_a_chat_that_cannot_be_reached_changes_no_exit_code_and_its_address_stay
     address: str,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("orchestration.alerts._SECONDS", 0.5)
     chat[1].status = 302
     chat[1].seconds_between = 0.5 if address.endswith("slow") else 0.0
     monkeypatch.setenv("STARTS_ALERT_URL", address.format(chat=chat[0]))
@@ -334,8 +319,3 @@ def test_an_alert_is_text_that_a_chat_takes(chat: tuple[str, type[_Chat]]) -> No
     (message,) = handler.heard
     assert message["text"].startswith("failed:\nhalf ?\nxxx")
     assert (len(message["text"]), logged) == (4_000, [])
-
-
-def test_alerts_need_no_dagster() -> None:
-    script = "import sys, orchestration.alerts; sys.exit('dagster' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], cwd=PROJECT_ROOT).returncode == 0

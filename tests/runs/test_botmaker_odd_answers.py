@@ -18,7 +18,7 @@ import pytest
 from orchestration.botmaker import fetch as fetch_module
 from orchestration.botmaker.client import CHANNELS, SENT_RESULTS, SESSIONS, TRIES, TRIES_WHEN_SLOW, BotmakerAnswerError, Endpoint
 from orchestration.botmaker.pages import folder_name
-from orchestration.botmaker.windows import Asked, Fetch, Kind, Window, planned
+from orchestration.botmaker.windows import Fetch, FetchRequest, Kind, Window, planned
 from orchestration.errors import StartsError
 from tests.botmaker_server import Fault
 from tests.botmaker_site import NOW, Botmaker, add_sessions, botmaker_site
@@ -540,7 +540,7 @@ def test_folders_of_impossible_times_are_left_out(botmaker: Botmaker) -> None:
         (botmaker.landing / "botmaker" / "sessions" / name).mkdir(parents=True)
         (botmaker.landing / "botmaker" / "sessions" / name / "page-00001.json.zst").touch()
     with botmaker.source() as source:
-        fetch_module.fetch(source, "sessions", Asked())
+        fetch_module.fetch(source, "sessions", FetchRequest())
     assert {path.name for path in botmaker.landing.rglob("page-*") if "2026-11-07T000000Z--" in str(path) and path.stat().st_size} == {
         "page-00001.json.zst",
         "page-00002.last.json.zst",
@@ -558,9 +558,9 @@ def test_a_clock_that_was_ahead_once_does_not_end_all_fetching(botmaker: Botmake
     def is_done(fetch: Fetch) -> bool:
         return is_finished or fetch == good
 
-    (found,) = planned(Asked(), botmaker.settings, zone="UTC", known=[good, ahead], is_finished=is_done, now=NOW)
+    (found,) = planned(FetchRequest(), botmaker.settings, zone="UTC", known=[good, ahead], is_finished=is_done, now=NOW)
     assert found.period == Window(NOW - 4 * DAY, NOW)
-    (found,) = planned(Asked(), botmaker.settings, zone="UTC", known=[ahead], is_finished=is_done, now=NOW)
+    (found,) = planned(FetchRequest(), botmaker.settings, zone="UTC", known=[ahead], is_finished=is_done, now=NOW)
     assert found.period.end == NOW
     assert found.period.start < NOW - 6 * DAY
 
@@ -615,9 +615,9 @@ def test_no_response_whatever_it_is_stops_a_fetch_for_good(botmaker: Botmaker, s
         botmaker.server.fail(Fault("wire", "/sessions", body=damaged(noise, answer) if noise.random() < 0.8 else answer))
     while botmaker.server.has_faults:
         with suppress(StartsError):
-            botmaker.fetch("sessions", Asked(Kind.SWEEP))
+            botmaker.fetch("sessions", FetchRequest(Kind.SWEEP))
     botmaker.time.now += DAY
-    botmaker.fetch("sessions", Asked(Kind.SWEEP))
+    botmaker.fetch("sessions", FetchRequest(Kind.SWEEP))
     assert set(botmaker.ids()) >= set(ids)
     assert not [path for path in stored(botmaker) if path.name.startswith(".")]
 

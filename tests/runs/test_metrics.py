@@ -62,7 +62,7 @@ def test_every_metric_of_the_report_by_its_filters_is_what_plain_sql_says(sample
 
 
 def test_a_day_of_the_report_is_a_day_in_its_time_zone(sample: Pipeline, tmp_path: Path) -> None:
-    rows = ask(sample, tmp_path, "--metrics", "sends,answer_rate", "--group-by", "metric_time__day")
+    rows = ask(sample, tmp_path, "--metrics", "sends,reply_rate", "--group-by", "metric_time__day")
     expected = query(
         sample.settings.published_database, "select session_start_date, sum(notifications) as sends from session_starts_daily group by 1"
     )

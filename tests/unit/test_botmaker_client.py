@@ -39,9 +39,9 @@ from orchestration.botmaker.client import (
     checked_next_page,
 )
 from orchestration.botmaker.fetch import FETCHES, fetch, open_source
-from orchestration.botmaker.pages import Book, books_of, folder_name
+from orchestration.botmaker.pages import PageSet, folder_name, page_sets_of
 from orchestration.botmaker.settings import BotmakerSettings
-from orchestration.botmaker.windows import Asked, Fetch, Kind, Window, asked_for, needs_long_term_search, planned, split
+from orchestration.botmaker.windows import Fetch, FetchRequest, Kind, Window, needs_long_term_search, planned, requested, split
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, SENDS
 from orchestration.landing.land import land_feed
@@ -108,7 +108,7 @@ def test_long_term_search_is_for_what_starts_more_than_seven_days_ago() -> None:
     assert needs_long_term_search(Window(NOW - 7 * DAY - timedelta(seconds=1), NOW), NOW)
 
 
-def plan(asked: Asked, *known: Fetch, finished: bool = True, now: datetime = NOW, **settings: Any) -> list[Fetch]:
+def plan(asked: FetchRequest, *known: Fetch, finished: bool = True, now: datetime = NOW, **settings: Any) -> list[Fetch]:
     botmaker = BotmakerSettings("token", **settings)
     return planned(asked, botmaker, zone=ZONE, known=known, is_finished=lambda _: finished, now=now)
 
@@ -118,21 +118,21 @@ def incremental(start: datetime, end: datetime) -> Fetch:
 
 
 def test_the_first_fetch_begins_at_a_midnight_within_seven_days_or_at_the_start_that_is_set() -> None:
-    (first,) = plan(Asked())
+    (first,) = plan(FetchRequest())
     assert first == Fetch(Kind.INCREMENTAL, Window(utc("2026-11-01T00:00:00"), NOW), NOW)
     assert not any(needs_long_term_search(window, NOW) for window in split(first.period))
-    (first,) = plan(Asked(), start=date(2026, 10, 1))
+    (first,) = plan(FetchRequest(), start=date(2026, 10, 1))
     assert first.period.start == utc("2026-10-01T03:00:00")
     with pytest.raises(StartsError, match="BOTMAKER_START"):
-        plan(Asked(), start=date(2026, 11, 8))
+        plan(FetchRequest(), start=date(2026, 11, 8))
 
 
 def test_the_next_fetch_reads_the_overlap_again_but_nothing_before_the_first_one() -> None:
     earlier = incremental(utc("2026-09-01T00:00:00"), utc("2026-11-06T05:00:00"))
-    assert plan(Asked(), earlier)[0].period == Window(utc("2026-11-03T05:00:00"), NOW)
-    assert plan(Asked(), earlier, overlap_days=0)[0].period == Window(utc("2026-11-06T05:00:00"), NOW)
+    assert plan(FetchRequest(), earlier)[0].period == Window(utc("2026-11-03T05:00:00"), NOW)
+    assert plan(FetchRequest(), earlier, overlap_days=0)[0].period == Window(utc("2026-11-06T05:00:00"), NOW)
     young = incremental(utc("2026-11-06T00:00:00"), utc("2026-11-06T05:00:00"))
-    assert plan(Asked(), young)[0].period == Window(utc("2026-11-06T00:00:00"), NOW)
+    assert plan(FetchRequest(), young)[0].period == Window(utc("2026-11-06T00:00:00"), NOW)
 
 
 def test_a_backfill_or_a_sweep_does_not_move_the_increment() -> None:
@@ -140,43 +140,43 @@ def test_a_backfill_or_a_sweep_does_not_move_the_increment() -> None:
     others = [
         Fetch(kind, Window(utc("2025-01-01T00:00:00"), utc("2026-11-06T00:00:00")), NOW - DAY) for kind in (Kind.SWEEP, Kind.BACKFILL)
     ]
-    assert plan(Asked(), earlier, *others)[0].period == Window(utc("2026-10-29T05:00:00"), NOW)
-    assert plan(Asked(), *others)[0].period.start == utc("2026-11-01T00:00:00")
+    assert plan(FetchRequest(), earlier, *others)[0].period == Window(utc("2026-10-29T05:00:00"), NOW)
+    assert plan(FetchRequest(), *others)[0].period.start == utc("2026-11-01T00:00:00")
 
 
 def test_what_was_left_unfinished_comes_first_and_what_is_new_since_follows() -> None:
     minutes_ago, yesterday = incremental(NOW - 4 * DAY, NOW - timedelta(minutes=5)), incremental(NOW - 4 * DAY, NOW - DAY)
-    assert plan(Asked(), minutes_ago, finished=False) == [minutes_ago]
-    assert plan(Asked(), yesterday, finished=False) == [yesterday, Fetch(Kind.INCREMENTAL, Window(NOW - 4 * DAY, NOW), NOW)]
+    assert plan(FetchRequest(), minutes_ago, finished=False) == [minutes_ago]
+    assert plan(FetchRequest(), yesterday, finished=False) == [yesterday, Fetch(Kind.INCREMENTAL, Window(NOW - 4 * DAY, NOW), NOW)]
 
 
 def test_a_sweep_reads_thirty_days_and_is_finished_rather_than_begun_anew() -> None:
-    (sweep,) = plan(Asked(Kind.SWEEP))
+    (sweep,) = plan(FetchRequest(Kind.SWEEP))
     assert sweep.period == Window(NOW - 30 * DAY, NOW)
-    assert plan(Asked(Kind.SWEEP), sweep, finished=False, now=NOW + DAY) == [sweep]
-    assert plan(Asked(Kind.SWEEP), sweep, finished=False, now=NOW + 7 * DAY)[0].period.end == NOW + 7 * DAY
-    assert plan(Asked(Kind.SWEEP), sweep, now=NOW + DAY)[0].period.end == NOW + DAY
+    assert plan(FetchRequest(Kind.SWEEP), sweep, finished=False, now=NOW + DAY) == [sweep]
+    assert plan(FetchRequest(Kind.SWEEP), sweep, finished=False, now=NOW + 7 * DAY)[0].period.end == NOW + 7 * DAY
+    assert plan(FetchRequest(Kind.SWEEP), sweep, now=NOW + DAY)[0].period.end == NOW + DAY
 
 
 def test_a_backfill_goes_on_when_the_same_period_is_asked_for_again() -> None:
-    october = asked_for("2026-10-01", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
+    october = requested("2026-10-01", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
     (begun,) = plan(october)
     assert begun.period == Window(utc("2026-10-01T03:00:00"), utc("2026-11-01T03:00:00"))
     assert plan(october, begun, finished=False, now=NOW + DAY) == [begun]
     assert plan(october, begun, now=NOW + DAY) == [Fetch(Kind.BACKFILL, begun.period, NOW + DAY)]
-    other = asked_for("2026-10-02", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
+    other = requested("2026-10-02", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
     assert plan(other, begun, finished=False)[0].period == other.period
 
-    open_ended = asked_for("2026-10-01", None, sweep=False, zone=ZONE, now=NOW)
+    open_ended = requested("2026-10-01", None, sweep=False, zone=ZONE, now=NOW)
     (begun,) = plan(open_ended)
     later = NOW + DAY
-    rest = plan(asked_for("2026-10-01", None, sweep=False, zone=ZONE, now=later), begun, finished=False, now=later)
+    rest = plan(requested("2026-10-01", None, sweep=False, zone=ZONE, now=later), begun, finished=False, now=later)
     assert [fetch.period for fetch in rest] == [begun.period, Window(NOW, later)]
 
 
 def test_two_fetches_in_the_same_second_have_different_names() -> None:
-    (first,) = plan(Asked(Kind.SWEEP))
-    (second,) = plan(Asked(Kind.SWEEP), first)
+    (first,) = plan(FetchRequest(Kind.SWEEP))
+    (second,) = plan(FetchRequest(Kind.SWEEP), first)
     assert first.name != second.name
 
 
@@ -195,19 +195,19 @@ def test_two_fetches_in_the_same_second_have_different_names() -> None:
 )
 def test_a_period_that_makes_no_sense_is_named(start: str | None, end: str | None, sweep: bool, message: str) -> None:
     with pytest.raises(StartsError, match=message):
-        asked_for(start, end, sweep=sweep, zone=ZONE, now=NOW)
+        requested(start, end, sweep=sweep, zone=ZONE, now=NOW)
 
 
 def test_a_period_may_be_times_and_ends_now_at_the_latest() -> None:
-    asked = asked_for("2026-10-01T12:00:00.9Z", "2026-12-24", sweep=False, zone=ZONE, now=NOW)
-    assert asked == Asked(Kind.BACKFILL, Window(utc("2026-10-01T12:00:00"), NOW), is_up_to_now=True)
-    assert asked_for("2026-10-01T09:00:00-03:00", "2026-10-02T00:00:00Z", sweep=False, zone=ZONE, now=NOW).period == Window(
+    asked = requested("2026-10-01T12:00:00.9Z", "2026-12-24", sweep=False, zone=ZONE, now=NOW)
+    assert asked == FetchRequest(Kind.BACKFILL, Window(utc("2026-10-01T12:00:00"), NOW), is_up_to_now=True)
+    assert requested("2026-10-01T09:00:00-03:00", "2026-10-02T00:00:00Z", sweep=False, zone=ZONE, now=NOW).period == Window(
         utc("2026-10-01T12:00:00"), utc("2026-10-02T00:00:00")
     )
 
 
-def test_names_of_pages_say_how_far_a_book_has_come() -> None:
-    assert books_of(
+def test_names_of_pages_say_how_far_a_page_set_has_come() -> None:
+    assert page_sets_of(
         [
             "f/done/page-00001.json.zst",
             "f/done/page-00002.last.json.zst",
@@ -218,9 +218,9 @@ def test_names_of_pages_say_how_far_a_book_has_come() -> None:
             "f/notes.json",
         ]
     ) == {
-        "f/done": Book("f/done", 1, 2, is_complete=True),
-        "f/begun": Book("f/begun", 1, 1),
-        "f/again": Book("f/again", 2, 1),
+        "f/done": PageSet("f/done", 1, 2, is_complete=True),
+        "f/begun": PageSet("f/begun", 1, 1),
+        "f/again": PageSet("f/again", 2, 1),
     }
 
 
@@ -591,7 +591,7 @@ def test_requests_ask_for_open_sessions_with_all_that_is_in_them(botmaker: Botma
 
 
 def test_only_windows_beyond_seven_days_are_searched_long_term(botmaker: Botmaker) -> None:
-    botmaker.fetch("sessions", asked_for("2026-10-28", None, sweep=False, zone=ZONE, now=NOW))
+    botmaker.fetch("sessions", requested("2026-10-28", None, sweep=False, zone=ZONE, now=NOW))
     long_term = {request.query["from"]: request.query.get("long-term-search") for request in botmaker.server.requests}
     assert long_term == {
         "2026-10-28T03:00:00Z": "true",
@@ -675,7 +675,7 @@ def test_an_empty_answer_completes_a_window(botmaker: Botmaker) -> None:
     botmaker.server.fail(Fault("empty"))
     botmaker.fetch("sessions")
     assert list(botmaker.pages("sessions").values()) == [b""]
-    (again,) = plan(Asked(), *[Fetch(Kind.INCREMENTAL, Window(utc("2026-11-07T03:00:00"), NOW), NOW)])
+    (again,) = plan(FetchRequest(), *[Fetch(Kind.INCREMENTAL, Window(utc("2026-11-07T03:00:00"), NOW), NOW)])
     assert again.period.start == utc("2026-11-07T03:00:00")
 
 
@@ -742,11 +742,11 @@ def test_results_that_were_left_unfinished_are_fetched_once_and_not_again_with_w
 
 
 def test_results_reach_three_months_back_and_it_is_said(botmaker: Botmaker) -> None:
-    botmaker.fetch("sent_results", asked_for("2026-01-01", None, sweep=False, zone=ZONE, now=NOW))
+    botmaker.fetch("sent_results", requested("2026-01-01", None, sweep=False, zone=ZONE, now=NOW))
     (request,) = botmaker.server.requests
     assert request.query == {"from": "2026-08-11T12:30:15Z", "to": "2026-11-07T12:30:15Z"}
     assert "three months" in botmaker.said[0]
-    botmaker.fetch("sent_results", asked_for("2026-01-01", "2026-02-01", sweep=False, zone=ZONE, now=NOW))
+    botmaker.fetch("sent_results", requested("2026-01-01", "2026-02-01", sweep=False, zone=ZONE, now=NOW))
     assert len(botmaker.server.requests) == 1
 
 
@@ -789,7 +789,7 @@ def test_templates_are_kept_as_they_came_and_only_when_they_changed(botmaker: Bo
 
 
 def test_a_sweep_reads_thirty_days_again(botmaker: Botmaker) -> None:
-    botmaker.fetch("sessions", Asked(Kind.SWEEP))
+    botmaker.fetch("sessions", FetchRequest(Kind.SWEEP))
     assert len(botmaker.server.requests) == 31
     assert botmaker.server.requests[0].query["from"] == "2026-10-08T12:30:15Z"
 
@@ -839,9 +839,9 @@ def test_pages_go_to_an_object_store_too(botmaker: Botmaker, tmp_path: Path, s3:
         patch.object(botmaker.server, "_next", side_effect=_expire_after(botmaker, 1)),
         open_source(settings, botmaker.settings, say=print, warn=print, clock=botmaker.time.clock) as source,
     ):
-        fetch(source, "sessions", Asked())
+        fetch(source, "sessions", FetchRequest())
     with open_source(settings, botmaker.settings, say=print, warn=print, clock=botmaker.time.clock) as source:
-        fetch(source, "sessions", Asked())
+        fetch(source, "sessions", FetchRequest())
     names = [name for name in s3.find("botmaker-pages/whatsapp") if "2026-11-07T000000Z--" in name]
     assert [name.rpartition("/")[2] for name in names] == ["page-00001.json.zst", "page-00002.json.zst", "page-00003.last.json.zst"]
     assert len(botmaker.server.answered) == len(set(botmaker.server.answered))

@@ -21,8 +21,9 @@ from dagster import (
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.metadata import preview
 from orchestration.defs.resources import WarehouseResource
+from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople
-from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, SENDS, WEBHOOKS, Feed
+from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, READER_VERSION, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.rejections import forget_old_payloads, new_rejections, unbalanced_files
 from orchestration.landing.zone import LandingZone
@@ -62,6 +63,7 @@ def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Fe
         zone = LandingZone(warehouse.settings.landing, FEED_NAMES)
         settings, erased = warehouse.settings, ErasedPeople.load(warehouse.settings.data)
         report = land_feed(connection, zone, feed, erased, reread=settings.reread, max_record_bytes=settings.max_record_bytes)
+        ledger.write_passed_over(connection, feed.name, report.passed_over)
         _log(context, report)
         for table in feed.tables:
             yield MaterializeResult(asset_key=AssetKey(["raw", table]), metadata=_metadata(connection, table, report))
@@ -70,10 +72,17 @@ def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Fe
 def _log(context: AssetExecutionContext, report: LandingReport) -> None:
     context.log.info(
         f"{report.feed}: {report.files_landed} new files with {report.records} records, "
-        f"{report.landed} landed and {report.rejected} rejected; {report.files_known} files known already"
+        f"{report.landed} landed, {report.rejected} rejected and {report.erased} of erased people; "
+        f"{report.files_known} files known already, {report.files_reread} read again"
     )
     for file in report.files_set_aside:
         context.log.warning(f"{report.feed}: set aside {file}. It lands when it comes back whole.")
+    for file in report.files_changed:
+        context.log.warning(f"{report.feed}: left to the next run: {file}.")
+    for passed in report.passed_over:
+        context.log.warning(f"{report.feed}: not read: {passed.name} ({passed.reason}).")
+    if report.is_missing:
+        context.log.warning(f"{report.feed}: the folder is not there. What has landed stays.")
 
 
 def _metadata(connection: duckdb.DuckDBPyConnection, table: str, report: LandingReport) -> dict[str, MetadataValue]:
@@ -84,8 +93,10 @@ def _metadata(connection: duckdb.DuckDBPyConnection, table: str, report: Landing
         "files_landed": MetadataValue.int(report.files_landed),
         "files_known": MetadataValue.int(report.files_known),
         "files_set_aside": MetadataValue.int(len(report.files_set_aside)),
+        "files_not_read": MetadataValue.int(len(report.passed_over)),
         "records": MetadataValue.int(report.records),
         "records_rejected": MetadataValue.int(report.rejected),
+        "records_erased": MetadataValue.int(report.erased),
         "preview": preview(connection, f"select * from raw.{table} where _load_id = (select max(_load_id) from raw.{table}) limit 5"),
     }
 
@@ -123,17 +134,32 @@ def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) 
             description="At most `max_rejected_share` of the new records were rejected.",
         ),
         AssetCheckSpec(
-            "every_record_accounted_for", asset=LEDGER_KEY, blocking=True, description="In every file, records = landed + rejected."
+            "every_record_accounted_for",
+            asset=LEDGER_KEY,
+            blocking=True,
+            description="In every file, records = landed + rejected + erased.",
+        ),
+        AssetCheckSpec("every_file_is_read", asset=LEDGER_KEY, description="Nothing in the landing zone looks like data and is not read."),
+        AssetCheckSpec(
+            "no_file_is_left_to_an_older_reader",
+            asset=LEDGER_KEY,
+            description="Every landed file was read by today's reader, or lies in the landing zone to be read again.",
         ),
     ],
 )
-def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
+def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
     """The ledger: one row per file content, with its counts; and whether what was rejected is little enough to go on."""
     with warehouse.open() as connection:
         forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
         rejections = new_rejections(connection)
         limit = warehouse.settings.max_rejected_share
         unbalanced = unbalanced_files(connection)
+        misplaced = LandingZone(warehouse.settings.landing, FEED_NAMES).misplaced()
+        for passed in misplaced:
+            context.log.warning(f"not read: {passed.name} ({passed.reason}).")
+        ledger.write_passed_over(connection, "", misplaced)
+        passed_over = ledger.all_passed_over(connection)
+        left_to_older_readers = ledger.files_left_to_older_readers(connection, READER_VERSION)
         few_rejected = not rejections.are_too_many(limit)
         return MaterializeResult(
             metadata={
@@ -162,9 +188,26 @@ def landed_files(warehouse: WarehouseResource) -> MaterializeResult:
                     check_name="every_record_accounted_for",
                     passed=not unbalanced,
                     severity=AssetCheckSeverity.ERROR,
-                    description="records = landed + rejected in every file."
+                    description="records = landed + rejected + erased in every file."
                     if not unbalanced
-                    else f"Records are missing from these files (file, records, landed, rejected, in quarantine): {unbalanced[:5]}",
+                    else f"Records are missing from these files (file, records, landed, rejected, erased, in quarantine): {unbalanced[:5]}",
+                ),
+                AssetCheckResult(
+                    check_name="every_file_is_read",
+                    passed=not passed_over,
+                    severity=AssetCheckSeverity.WARN,
+                    description="Everything in the landing zone that looks like data is read."
+                    if not passed_over
+                    else f"{len(passed_over)} not read: " + "; ".join(f"{passed.name} ({passed.reason})" for passed in passed_over[:20]),
+                    metadata={"not_read": len(passed_over)},
+                ),
+                AssetCheckResult(
+                    check_name="no_file_is_left_to_an_older_reader",
+                    passed=not left_to_older_readers,
+                    severity=AssetCheckSeverity.WARN,
+                    description=f"{left_to_older_readers} files that an older version has read are gone from the landing zone: "
+                    "what it read of them stays as it is.",
+                    metadata={"files": left_to_older_readers},
                 ),
             ],
         )

@@ -3,9 +3,9 @@
 -- look takes the texts out. The three patterns begin with a literal: RE2 then skips to it (0.2 s instead of 0.8 s of CPU
 -- for 380 MB as one pattern).
 create or replace temp macro may_be_lenient(text) as (
-    regexp_matches(text, ',\s*(?:[}\]]|-?(?:\d{40}|\d+(?:\.\d+)?[eE]\+?\d{3}|(?i:nan|inf(?:inity)?)\s*[,}\]]))')
+    regexp_matches(text, ',\s*(?:[}\]]|null\s*[,\]]|-?(?:\d{40}|\d+(?:\.\d+)?[eE]\+?\d{3}|(?i:nan|inf(?:inity)?)\s*[,}\]]))')
     or regexp_matches(text, ':\s*-?(?:\d{40}|\d+(?:\.\d+)?[eE]\+?\d{3}|(?i:nan|inf(?:inity)?)\s*[,}\]])')
-    or regexp_matches(text, '\[\s*-?(?:\d{40}|\d+(?:\.\d+)?[eE]\+?\d{3}|(?i:nan|inf(?:inity)?)\s*[,}\]])')
+    or regexp_matches(text, '\[\s*(?:null\s*[,\]]|-?(?:\d{40}|\d+(?:\.\d+)?[eE]\+?\d{3}|(?i:nan|inf(?:inity)?)\s*[,}\]]))')
 );
 
 create or replace temp macro without_texts(text) as regexp_replace(text, '"(?:[^"\\]|\\.)*"', '""', 'gs');
@@ -32,7 +32,7 @@ create or replace temp macro lenient_problem(text) as (
 
 -- Half an emoji (a surrogate escape without its other half) counts as U+FFFD. RE2 knows no lookahead: escaped backslashes
 -- and whole pairs are first written with control characters, which JSON does not allow raw and so cannot hold.
-create or replace temp macro has_surrogate_escape(text) as regexp_matches(text, '\\u[dD][89a-fA-F]');
+create or replace temp macro has_surrogate_escape(text) as contains(text, '\ud') or contains(text, '\uD');
 
 create or replace temp macro with_whole_emojis(text) as (
     replace(
@@ -74,8 +74,8 @@ create or replace temp macro problem_of_time(name, text, kind) as (
     end
 );
 
--- Whether what was read as a text is an object or a list.
-create or replace temp macro is_nested(text) as left(text, 1) in ('{', '[');
+-- Whether what was read as a text is an object or a list. (`prefix` takes a quarter of the time of `left` or `starts_with`.)
+create or replace temp macro is_nested(text) as prefix(text, '{') or prefix(text, '[');
 
 -- Whether something at a path is neither null nor of the type.
 create or replace temp macro has_other_types(text, path, type) as (
@@ -87,25 +87,82 @@ create or replace temp macro text_at(text, path) as (
     case when try(json_type(text, path)) in ('VARCHAR', 'UBIGINT') then nullif(json_extract_string(text, path), '') end
 );
 
-create or replace temp macro is_null_or_one_of(value, first, second, third) as value is null or coalesce(value in (first, second, third), false);
+create or replace temp macro either_text_at(text, path, other_path) as coalesce(text_at(text, path), text_at(text, other_path));
 
--- Whether something at a path of a webhook's changes of these fields is neither null nor of the type.
-create or replace temp macro has_misread_part(body, fields, path, type) as (
-    len(list_filter(
-        json_extract(body, '$.entry[*].changes[*]'),
-        lambda change: coalesce(nullif(change ->> '$.field', ''), 'messages') in fields and json_type(change, path) not in (type, 'NULL')
-    )) > 0
+-- What a notice of a changed number or user id says (both `system` of a message, and an element of `user_id_update`).
+create or replace temp macro new_wa_id(notice) as either_text_at(notice, '$.wa_id', '$.new_wa_id');
+create or replace temp macro new_user_id(notice) as either_text_at(notice, '$.user_id', '$.user_id.current');
+create or replace temp macro new_parent_user_id(notice) as either_text_at(notice, '$.parent_user_id', '$.parent_user_id.current');
+create or replace temp macro previous_user_id(notice) as either_text_at(notice, '$.user_id.previous', '$.previous_user_id');
+create or replace temp macro previous_parent_user_id(notice) as (
+    either_text_at(notice, '$.parent_user_id.previous', '$.previous_parent_user_id')
 );
 
-create or replace temp macro webhook_list_problem(body) as (
+create or replace temp macro says_two(first, second, third) as (
+    (nullif(first, '') is not null)::integer + (nullif(second, '') is not null)::integer + (nullif(third, '') is not null)::integer > 1
+);
+
+create or replace temp macro is_null_or_one_of(value, first, second, third) as value is null or coalesce(value in (first, second, third), false);
+
+create or replace temp macro are_among(wa_id, user_id, parent_user_id, first, second, third) as (
+    is_null_or_one_of(wa_id, first, second, third)
+    and is_null_or_one_of(user_id, first, second, third)
+    and is_null_or_one_of(parent_user_id, first, second, third)
+);
+
+-- Of a webhook's items, what is read (all as texts, whatever their type).
+create or replace temp macro metadata_structure() as '{"phone_number_id": "VARCHAR", "display_phone_number": "VARCHAR"}';
+create or replace temp macro contact_structure() as '{"wa_id": "VARCHAR", "user_id": "VARCHAR", "parent_user_id": "VARCHAR"}';
+create or replace temp macro status_structure() as '{
+    "id": "VARCHAR", "status": "VARCHAR", "timestamp": "VARCHAR", "type": "VARCHAR",
+    "recipient_id": "VARCHAR", "recipient_user_id": "VARCHAR", "recipient_parent_user_id": "VARCHAR",
+    "recipient_type": "VARCHAR", "recipient_participant_id": "VARCHAR", "recipient_participant_user_id": "VARCHAR",
+    "pricing": {"pricing_model": "VARCHAR", "category": "VARCHAR", "type": "VARCHAR", "billable": "VARCHAR"},
+    "errors": [{"code": "VARCHAR", "title": "VARCHAR", "message": "VARCHAR", "error_data": {"details": "VARCHAR"}}]
+}';
+create or replace temp macro message_structure() as '{
+    "id": "VARCHAR", "type": "VARCHAR", "timestamp": "VARCHAR", "group_id": "VARCHAR",
+    "from": "VARCHAR", "from_user_id": "VARCHAR", "from_parent_user_id": "VARCHAR", "user_id": "VARCHAR", "parent_user_id": "VARCHAR",
+    "context": {"id": "VARCHAR"},
+    "reaction": {"message_id": "VARCHAR", "emoji": "VARCHAR"},
+    "referral": {"source_type": "VARCHAR", "source_id": "VARCHAR"},
+    "system": "VARCHAR"
+}';
+
+create or replace temp macro webhook_shape_problem(body) as (
     case
-        when has_misread_part(body, ['messages', 'standby', 'smb_message_echoes'], '$.value', 'OBJECT') then 'value: not an object'
-        when has_misread_part(body, ['standby'], '$.value.standby', 'OBJECT') then 'standby: not an object'
-        when has_misread_part(body, ['messages'], '$.value.statuses', 'ARRAY') then 'statuses: not a list'
-        when has_misread_part(body, ['messages'], '$.value.messages', 'ARRAY') then 'messages: not a list'
-        when has_misread_part(body, ['standby'], '$.value.standby.statuses', 'ARRAY') then 'statuses: not a list'
-        when has_misread_part(body, ['standby'], '$.value.standby.messages', 'ARRAY') then 'messages: not a list'
-        when has_misread_part(body, ['standby'], '$.value.standby.message_echoes', 'ARRAY') then 'message_echoes: not a list'
-        when has_misread_part(body, ['smb_message_echoes'], '$.value.message_echoes', 'ARRAY') then 'message_echoes: not a list'
+        when json_type(body) <> 'OBJECT' then 'not a JSON object'
+        when json_type(body, '$.entry') is null then 'entry: missing'
+        when json_type(body, '$.entry') <> 'ARRAY' then 'entry: not a list'
+        when len(list_filter(json_type(body, '$.entry[*]'), lambda t: t <> 'OBJECT')) > 0 then 'entry: not a list of objects'
+        when has_other_types(body, '$.entry[*].changes', 'ARRAY') then 'changes: not a list'
+        when len(list_filter(json_type(body, '$.entry[*].changes[*]'), lambda t: t <> 'OBJECT')) > 0 then 'changes: not a list of objects'
     end
+);
+
+-- What of the parts that are read, by the field of their change, has the wrong type.
+create or replace temp macro webhook_list_problem(body) as (
+    list_filter(
+        [
+            {'fields': ['messages', 'standby', 'smb_message_echoes'], 'path': '$.value', 'type': 'OBJECT', 'problem': 'value: not an object'},
+            {'fields': ['standby'], 'path': '$.value.standby', 'type': 'OBJECT', 'problem': 'standby: not an object'},
+            {'fields': ['messages'], 'path': '$.value.statuses', 'type': 'ARRAY', 'problem': 'statuses: not a list'},
+            {'fields': ['messages'], 'path': '$.value.messages', 'type': 'ARRAY', 'problem': 'messages: not a list'},
+            {'fields': ['standby'], 'path': '$.value.standby.statuses', 'type': 'ARRAY', 'problem': 'statuses: not a list'},
+            {'fields': ['standby'], 'path': '$.value.standby.messages', 'type': 'ARRAY', 'problem': 'messages: not a list'},
+            {'fields': ['standby'], 'path': '$.value.standby.message_echoes', 'type': 'ARRAY', 'problem': 'message_echoes: not a list'},
+            {'fields': ['smb_message_echoes'], 'path': '$.value.message_echoes', 'type': 'ARRAY', 'problem': 'message_echoes: not a list'}
+        ],
+        lambda part: len(list_filter(
+            json_extract(body, '$.entry[*].changes[*]'),
+            lambda change:
+                coalesce(nullif(change ->> '$.field', ''), 'messages') in part.fields
+                and json_type(change, part.path) not in (part.type, 'NULL')
+        )) > 0
+    )[1].problem
+);
+
+-- The elements of what was read as a text, as texts; null where it is no list.
+create or replace temp macro json_elements(text) as (
+    case when prefix(text, '[') then try(json_extract(text, '$[*]')::varchar[]) end
 );

@@ -18,7 +18,7 @@ select
     $load_id as _load_id
 from parsed_botmaker_sessions as s
 inner join batch_files as f using (file_index)
-where s.is_session and s.session_problem is null;
+where s.is_session;
 
 insert into raw.botmaker_session_events by name
 select
@@ -35,7 +35,7 @@ select
     $load_id as _load_id
 from parsed_botmaker_sessions as s
 inner join batch_files as f using (file_index)
-where s.has_event and s.session_problem is null and s.event_problem is null;
+where s.has_event;
 
 insert into raw.botmaker_session_messages by name
 select
@@ -50,4 +50,4 @@ select
     $load_id as _load_id
 from parsed_botmaker_sessions as s
 inner join batch_files as f using (file_index)
-where s.has_message and s.session_problem is null and s.message_problem is null;
+where s.has_message;

@@ -36,3 +36,7 @@ select
     nullif(channel.name, '') as channel_name,
     nullif(channel.number, '') as line_number_of_channel
 from judged;
+
+create or replace temp view parsed_records as
+select file_index, record_number, line_number, problem, record
+from parsed_botmaker_channels;

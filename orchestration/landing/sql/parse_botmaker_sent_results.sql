@@ -44,6 +44,8 @@ select
     line_number,
     problem,
     case when problem is not null then record end as record,
+    -- Not landed: for the erasure of a person.
+    nullif(result.contactId, '') as contact_id,
     nullif(trim(result.sessionId), '') as session_id,
     coalesce(
         nullif(result.notificationName, ''), nullif(result.notification.notificationName, ''), nullif(page_notification_name, '')
@@ -54,3 +56,7 @@ select
     readable_time(iso_time(result.status.answered)) as answered_at,
     readable_time(iso_time(result.status.error)) as error_at
 from judged;
+
+create or replace temp view parsed_records as
+select file_index, record_number, line_number, problem, record
+from parsed_botmaker_sent_results;

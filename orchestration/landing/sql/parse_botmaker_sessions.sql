@@ -102,13 +102,12 @@ select
     file_index,
     record_number,
     line_number,
-    session_problem,
-    event_problem,
-    message_problem,
+    -- The good events and messages of a session land beside a bad one.
+    coalesce(session_problem, event_problem || '; ' || message_problem, event_problem, message_problem) as problem,
     case when coalesce(session_problem, event_problem, message_problem) is not null then record end as record,
-    place = 1 as is_session,
-    has_event,
-    has_message,
+    place = 1 and session_problem is null as is_session,
+    has_event and event_problem is null as has_event,
+    has_message and message_problem is null as has_message,
     session_id,
     created_at,
     starting_cause,
@@ -132,3 +131,7 @@ select
     message."from" as sender,
     nullif(message.content.whatsAppTemplateName, '') as message_template_name
 from problems;
+
+create or replace temp view parsed_records as
+select file_index, record_number, line_number, problem, record
+from parsed_botmaker_sessions;

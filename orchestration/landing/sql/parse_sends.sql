@@ -103,3 +103,7 @@ select
     error_title,
     error_details
 from judged;
+
+create or replace temp view parsed_records as
+select file_index, record_number, line_number, problem, record
+from parsed_sends;

@@ -1,8 +1,9 @@
--- The bodies of a batch, one row per status, message, echo and contact of a change, side by side, and at least one per change
--- and body; as Meta posts them:
--- https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference
--- What is rare (standby, echoes, notices) is read as JSON text first, and by its structure only where there is one.
-create or replace temp table parsed_items as
+-- The bodies of a batch, as Meta posts them: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference
+
+-- Statuses, and the texts of all else for the statements below. The lists of a change are unnested side by side, beside a list
+-- of one, so that no body without elements is lost. Nine of ten items are statuses: what they do not have stays JSON text
+-- here, because a structure costs every row.
+create or replace temp table parsed_statuses as
 with readable_lines as (
     select *, readable_json(line) as json
     from lines
@@ -16,28 +17,14 @@ bodies as (
         coalesce(line, undecodable) as line,
         json,
         undecodable is not null as is_undecodable,
-        lenient_problem(line) as lenient_problem,
-        try(from_json(json, '{"entry": [{"changes": [{"field": "VARCHAR", "value": {
-            "metadata": {"phone_number_id": "VARCHAR", "display_phone_number": "VARCHAR"},
-            "contacts": [{"wa_id": "VARCHAR", "user_id": "VARCHAR", "parent_user_id": "VARCHAR"}],
-            "statuses": [{
-                "id": "VARCHAR", "status": "VARCHAR", "timestamp": "VARCHAR", "type": "VARCHAR",
-                "recipient_id": "VARCHAR", "recipient_user_id": "VARCHAR", "recipient_parent_user_id": "VARCHAR",
-                "recipient_type": "VARCHAR", "recipient_participant_id": "VARCHAR", "recipient_participant_user_id": "VARCHAR",
-                "pricing": {"pricing_model": "VARCHAR", "category": "VARCHAR", "type": "VARCHAR", "billable": "VARCHAR"},
-                "errors": [{"code": "VARCHAR", "title": "VARCHAR", "message": "VARCHAR", "error_data": {"details": "VARCHAR"}}]
-            }],
-            "messages": [{
-                "id": "VARCHAR", "type": "VARCHAR", "timestamp": "VARCHAR", "group_id": "VARCHAR",
-                "from": "VARCHAR", "from_user_id": "VARCHAR", "from_parent_user_id": "VARCHAR",
-                "user_id": "VARCHAR", "parent_user_id": "VARCHAR",
-                "context": {"id": "VARCHAR"},
-                "reaction": {"message_id": "VARCHAR", "emoji": "VARCHAR"},
-                "referral": {"source_type": "VARCHAR", "source_id": "VARCHAR"},
-                "system": "VARCHAR"
-            }],
-            "standby": "VARCHAR", "message_echoes": "VARCHAR", "user_id_update": "VARCHAR"
-        }}]}]}')) as body
+        may_be_lenient(line) as look_twice,
+        try(from_json(
+            json,
+            '{"entry": [{"changes": [{"field": "VARCHAR", "value": {
+                "statuses": [' || status_structure() || '], "messages": ["VARCHAR"], "contacts": [' || contact_structure() || '],
+                "metadata": ' || metadata_structure() || ', "message_echoes": "VARCHAR", "standby": "VARCHAR", "user_id_update": "VARCHAR"
+            }}]}]}'
+        )) as body
     from readable_lines
 ),
 
@@ -46,43 +33,31 @@ entries as (
         * exclude (body),
         body is null as is_unreadable,
         unnest(body.entry) as entry,
-        unnest([0]) as padding
+        unnest([true]) as is_first
     from bodies
 ),
 
 changes as (
-    select * exclude (entry, padding), unnest(entry.changes) as change, unnest([0]) as padding
+    select * exclude (entry, is_first), unnest(entry.changes) as change, unnest([true]) as is_first
     from entries
 ),
 
 changes_by_field as (
     select
-        * exclude (change, padding),
+        * exclude (change, is_first),
         nullif(change.field, '') as field,
         -- Without a field it is what Meta's field `messages` is.
         coalesce(nullif(change.field, ''), 'messages') as read_as,
         change.value as value,
-        case when change.field = 'standby' then try(from_json(change.value.standby, '{
-            "metadata": {"phone_number_id": "VARCHAR", "display_phone_number": "VARCHAR"},
-            "contacts": [{"wa_id": "VARCHAR", "user_id": "VARCHAR", "parent_user_id": "VARCHAR"}],
-            "statuses": [{
-                "id": "VARCHAR", "status": "VARCHAR", "timestamp": "VARCHAR", "type": "VARCHAR",
-                "recipient_id": "VARCHAR", "recipient_user_id": "VARCHAR", "recipient_parent_user_id": "VARCHAR",
-                "recipient_type": "VARCHAR", "recipient_participant_id": "VARCHAR", "recipient_participant_user_id": "VARCHAR",
-                "pricing": {"pricing_model": "VARCHAR", "category": "VARCHAR", "type": "VARCHAR", "billable": "VARCHAR"},
-                "errors": [{"code": "VARCHAR", "title": "VARCHAR", "message": "VARCHAR", "error_data": {"details": "VARCHAR"}}]
-            }],
-            "messages": [{
-                "id": "VARCHAR", "type": "VARCHAR", "timestamp": "VARCHAR", "group_id": "VARCHAR",
-                "from": "VARCHAR", "from_user_id": "VARCHAR", "from_parent_user_id": "VARCHAR",
-                "user_id": "VARCHAR", "parent_user_id": "VARCHAR",
-                "context": {"id": "VARCHAR"},
-                "reaction": {"message_id": "VARCHAR", "emoji": "VARCHAR"},
-                "referral": {"source_type": "VARCHAR", "source_id": "VARCHAR"},
-                "system": "VARCHAR"
-            }],
-            "message_echoes": "VARCHAR"
-        }')) end as standby
+        case
+            when change.field = 'standby' then try(from_json(
+                change.value.standby,
+                '{
+                    "statuses": [' || status_structure() || '], "messages": ["VARCHAR"], "contacts": [' || contact_structure() || '],
+                    "metadata": ' || metadata_structure() || ', "message_echoes": "VARCHAR"
+                }'
+            ))
+        end as standby
     from changes
 ),
 
@@ -94,41 +69,31 @@ lists as (
         case read_as when 'messages' then value.statuses when 'standby' then standby.statuses end as statuses,
         case read_as when 'messages' then value.messages when 'standby' then standby.messages end as messages,
         case read_as when 'messages' then value.contacts when 'standby' then standby.contacts end as contacts,
-        case
-            when read_as in ('standby', 'smb_message_echoes') then try(from_json(
-                case read_as when 'standby' then standby.message_echoes else value.message_echoes end,
-                '[{
-                    "id": "VARCHAR", "timestamp": "VARCHAR", "type": "VARCHAR", "from": "VARCHAR",
-                    "group_id": "VARCHAR", "recipient_type": "VARCHAR", "to": "VARCHAR", "to_user_id": "VARCHAR", "to_parent_user_id": "VARCHAR",
-                    "message": {
-                        "type": "VARCHAR", "from": "VARCHAR", "group_id": "VARCHAR", "recipient_type": "VARCHAR",
-                        "to": "VARCHAR", "to_user_id": "VARCHAR", "to_parent_user_id": "VARCHAR"
-                    }
-                }]'
-            ))
-        end as echoes,
-        case
-            when read_as = 'user_id_update' then case left(value.user_id_update, 1)
-                when '[' then try(json_extract(value.user_id_update, '$[*]')::varchar[])
-                when '{' then [value.user_id_update]
-            end
-        end as user_id_updates
+        -- Echoes, or the notices of the field `user_id_update`.
+        case read_as
+            when 'standby' then json_elements(standby.message_echoes)
+            when 'smb_message_echoes' then json_elements(value.message_echoes)
+            when 'user_id_update' then coalesce(json_elements(value.user_id_update), [value.user_id_update])
+        end as texts
     from changes_by_field
 ),
 
 items as (
     select
-        * exclude (statuses, messages, contacts, echoes, user_id_updates),
-        case when len(contacts) = 1 then contacts[1] end as only_contact,
-        len(statuses) as statuses,
-        len(messages) as messages,
-        len(echoes) as echoes,
+        * exclude (statuses, messages, texts),
+        statuses is null as lacks_statuses,
+        messages is null as lacks_messages,
+        texts is null as lacks_texts,
+        -- An element that is null disappears in what follows.
+        look_twice and coalesce(
+            list_count(statuses) < len(statuses) or list_count(messages) < len(messages) or list_count(texts) < len(texts), false
+        ) as has_hole,
+        read_as = 'user_id_update' or coalesce(len(statuses), 0) + coalesce(len(messages), 0) + coalesce(len(texts), 0) = 0 as is_without_items,
         unnest(statuses) as status,
         unnest(messages) as message,
         unnest(contacts) as contact,
-        unnest(echoes) as echo,
-        unnest(user_id_updates) as user_id_update,
-        unnest(range(1, greatest(len(statuses), len(messages), len(contacts), len(echoes), len(user_id_updates), 1) + 1)) as place
+        unnest(texts) as text,
+        unnest([true]) as is_first
     from lists
 ),
 
@@ -141,21 +106,26 @@ named as (
         json,
         is_undecodable,
         is_unreadable,
-        lenient_problem,
+        look_twice,
+        has_hole,
         field,
-        read_as,
+        coalesce(is_first and is_without_items, false) as is_other_kind,
+        -- Whether one of the lists may have been no list, and so came out as absent. The colon sets a key apart from the
+        -- field of that name; few lines have both.
+        case
+            when is_unreadable then false
+            when is_without_items then is_first
+            when lacks_messages and regexp_matches(line, 'messages"\s*:') then true
+            when lacks_statuses and regexp_matches(line, 'statuses"\s*:') then true
+            when lacks_texts and read_as = 'standby' then regexp_matches(line, 'message_echoes"\s*:')
+            when lacks_statuses and lacks_messages then true
+        end as may_lack_list,
         phone_number_id,
         display_phone_number,
-        statuses is null as lacks_statuses,
-        messages is null as lacks_messages,
-        echoes is null as lacks_echoes,
-        place = 1 and coalesce(statuses, 0) + coalesce(messages, 0) + coalesce(echoes, 0) = 0 as is_change_without_items,
-        coalesce(place <= statuses, false) as has_status,
-        coalesce(place <= messages, false) as has_message,
-        coalesce(place <= echoes, false) as has_echo,
-        nullif(status.id, '') as status_message_id,
+        status is not null as has_status,
+        nullif(status.id, '') as message_id,
         nullif(status.status, '') as status,
-        unix_time(status.timestamp) as status_at,
+        unix_time(status.timestamp) as happened_at,
         nullif(status.recipient_id, '') as recipient_id,
         nullif(status.recipient_user_id, '') as recipient_user_id,
         nullif(status.recipient_parent_user_id, '') as recipient_parent_user_id,
@@ -164,50 +134,33 @@ named as (
             when status.recipient_type = 'group' or status.recipient_participant_id <> '' or status.recipient_participant_user_id <> ''
                 then 'status of a group'
         end as status_other_kind,
-        case when not is_nested(status.pricing.pricing_model) then nullif(status.pricing.pricing_model, '') end as pricing_model,
-        case when not is_nested(status.pricing.category) then nullif(status.pricing.category, '') end as pricing_category,
-        case when not is_nested(status.pricing.type) then nullif(status.pricing.type, '') end as pricing_type,
-        case lower(status.pricing.billable) when 'true' then true when 'false' then false end as pricing_billable,
+        nullif(status.pricing.pricing_model, '') as pricing_model,
+        nullif(status.pricing.category, '') as pricing_category,
+        nullif(status.pricing.type, '') as pricing_type,
+        case status.pricing.billable when 'true' then true when 'false' then false end as pricing_billable,
         status.errors[1].code as error_code,
         status.errors[1].title as error_title,
         status.errors[1].message as error_message,
         status.errors[1].error_data.details as error_details,
-        nullif(message.id, '') as message_id,
-        nullif(message.type, '') as message_type,
-        unix_time(message.timestamp) as message_at,
-        nullif(message.from, '') as sender_number,
-        coalesce(nullif(message.from_user_id, ''), nullif(message.user_id, '')) as sender_user_id,
-        coalesce(nullif(message.from_parent_user_id, ''), nullif(message.parent_user_id, '')) as sender_parent_user_id,
-        coalesce(
-            nullif(message.from, ''), nullif(message.from_user_id, ''), nullif(message.from_parent_user_id, ''),
-            nullif(message.user_id, ''), nullif(message.parent_user_id, ''),
-            nullif(only_contact.wa_id, ''), nullif(only_contact.user_id, ''), nullif(only_contact.parent_user_id, '')
-        ) as sender_id,
-        nullif(message.context.id, '') as context_message_id,
-        nullif(message.reaction.message_id, '') as reaction_message_id,
-        coalesce(message.reaction.emoji, '') <> '' as has_reaction_emoji,
-        coalesce(message.group_id, '') <> '' as is_in_group,
-        message.referral is not null as has_referral,
-        message.referral.source_type as referral_source_type,
-        message.referral.source_id as referral_source_id,
-        case when message.type = 'system' and left(message.system, 1) = '{' then message.system end as notice,
-        user_id_update,
-        case when not is_nested(contact.wa_id) then nullif(contact.wa_id, '') end as contact_wa_id,
-        case when not is_nested(contact.user_id) then nullif(contact.user_id, '') end as contact_user_id,
-        case when not is_nested(contact.parent_user_id) then nullif(contact.parent_user_id, '') end as contact_parent_user_id,
-        nullif(echo.id, '') as echo_message_id,
-        coalesce(nullif(echo.type, ''), nullif(echo.message.type, '')) as echo_type,
-        unix_time(echo.timestamp) as echo_at,
-        coalesce(nullif(echo.from, ''), nullif(echo.message.from, '')) as echo_sender_id,
-        coalesce(
-            nullif(echo.to, ''), nullif(echo.message.to, ''), nullif(echo.to_user_id, ''), nullif(echo.message.to_user_id, ''),
-            nullif(echo.to_parent_user_id, ''), nullif(echo.message.to_parent_user_id, '')
-        ) as echo_recipient_id,
+        nullif(contact.wa_id, '') as contact_wa_id,
+        nullif(contact.user_id, '') as contact_user_id,
+        nullif(contact.parent_user_id, '') as contact_parent_user_id,
+        message as message_text,
+        case when read_as <> 'user_id_update' then text end as echo_text,
+        case when read_as = 'user_id_update' then text end as notice_text,
         case
-            when echo.group_id <> '' or echo.message.group_id <> '' or echo.recipient_type = 'group' or echo.message.recipient_type = 'group'
-                then 'echo of a group'
-        end as echo_other_kind
+            when message is not null and len(contacts) = 1
+                then coalesce(nullif(contacts[1].wa_id, ''), nullif(contacts[1].user_id, ''), nullif(contacts[1].parent_user_id, ''))
+        end as lone_contact_id
     from items
+),
+
+read_again as (
+    select
+        *,
+        case when look_twice then lenient_problem_of(without_texts(json)) end as lenient_problem,
+        case when may_lack_list then webhook_list_problem(json) end as list_problem
+    from named
 ),
 
 judged as (
@@ -217,29 +170,17 @@ judged as (
             when is_undecodable then 'not UTF-8'
             when is_unreadable then 'not JSON'
             when lenient_problem is not null then lenient_problem
-            -- Nothing that is read: another kind, or a body of the wrong shape. Few, so read again.
-            when is_change_without_items then case
-                when json_type(json) <> 'OBJECT' then 'not a JSON object'
-                when json_type(json, '$.entry') is null then 'entry: missing'
-                when json_type(json, '$.entry') <> 'ARRAY' then 'entry: not a list'
-                when len(list_filter(json_type(json, '$.entry[*]'), lambda t: t <> 'OBJECT')) > 0 then 'entry: not a list of objects'
-                when has_other_types(json, '$.entry[*].changes', 'ARRAY') then 'changes: not a list'
-                when len(list_filter(json_type(json, '$.entry[*].changes[*]'), lambda t: t <> 'OBJECT')) > 0 then 'changes: not a list of objects'
-                else webhook_list_problem(json)
-            end
+            -- Nothing that is read: another kind, or a body of the wrong shape.
+            when is_other_kind then coalesce(webhook_shape_problem(json), list_problem)
         end as body_problem,
-        -- The other lists of a change, where one is no list and so came out as absent. The colon tells a key from the kind
-        -- of the change (and DuckDB finds ten bytes in half the time of eleven); few lines have both, so read those again.
         case
-            when not (has_status or has_message or has_echo) then null
-            when lacks_statuses and contains(line, 'statuses":') then webhook_list_problem(json)
-            when lacks_messages and contains(line, 'messages":') then webhook_list_problem(json)
-            when lacks_echoes and read_as = 'standby' and contains(line, 'message_echoes') then webhook_list_problem(json)
+            when has_hole then 'statuses, messages or message_echoes: a list with a null'
+            when not is_other_kind then list_problem
         end as neighbour_problem,
         case
             when not has_status or status_other_kind is not null then null
-            when status_message_id is null then 'statuses[].id: missing'
-            when is_nested(status_message_id) then 'statuses[].id: not a string'
+            when message_id is null then 'statuses[].id: missing'
+            when is_nested(message_id) then 'statuses[].id: not a string'
             when status is null then 'statuses[].status: missing'
             when is_nested(status) then 'statuses[].status: not a string'
             when is_nested(recipient_id) then 'statuses[].recipient_id: not a string'
@@ -247,83 +188,26 @@ judged as (
             when is_nested(recipient_parent_user_id) then 'statuses[].recipient_parent_user_id: not a string'
             when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
             when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
-            when status_at is null then 'statuses[].timestamp: missing or not Unix seconds'
-        end as status_problem,
-        case
-            when not has_message then null
-            when message_id is null then 'messages[].id: missing'
-            when is_nested(message_id) then 'messages[].id: not a string'
-            when message_at is null then 'messages[].timestamp: missing or not Unix seconds'
-            when sender_id is null then 'messages[].from: missing'
-            when is_nested(sender_id) then 'messages[].from: not a string'
-            when is_nested(sender_user_id) then 'messages[].from_user_id: not a string'
-            when is_nested(sender_parent_user_id) then 'messages[].from_parent_user_id: not a string'
-            when is_nested(message_type) then 'messages[].type: not a string'
-            when is_nested(context_message_id) then 'messages[].context.id: not a string'
-            when is_nested(reaction_message_id) then 'messages[].reaction.message_id: not a string'
-            when coalesce(phone_number_id, display_phone_number) is null then 'metadata.phone_number_id: missing'
-            when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
-            when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
-        end as message_problem,
-        case
-            when not has_echo or echo_other_kind is not null then null
-            when echo_message_id is null then 'message_echoes[].id: missing'
-            when is_nested(echo_message_id) then 'message_echoes[].id: not a string'
-            when echo_at is null then 'message_echoes[].timestamp: missing or not Unix seconds'
-            when echo_recipient_id is null then 'message_echoes[].to: missing'
-            when is_nested(echo_recipient_id) then 'message_echoes[].to: not a string'
-            when is_nested(echo_type) then 'message_echoes[].type: not a string'
-            when is_nested(echo_sender_id) then 'message_echoes[].from: not a string'
-            when coalesce(phone_number_id, display_phone_number, echo_sender_id) is null then 'metadata.phone_number_id: missing'
-            when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
-            when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
-        end as echo_problem
-    from named
-),
-
--- What the contact and the notice of a row say of a person.
-identified as (
-    select
-        *,
-        (contact_wa_id is not null)::integer + (contact_user_id is not null)::integer + (contact_parent_user_id is not null)::integer > 1
-        -- A status or message that lands beside it mostly says the same.
-        and not (
-            has_status and status_problem is null and status_other_kind is null
-            and is_null_or_one_of(contact_wa_id, recipient_id, recipient_user_id, recipient_parent_user_id)
-            and is_null_or_one_of(contact_user_id, recipient_id, recipient_user_id, recipient_parent_user_id)
-            and is_null_or_one_of(contact_parent_user_id, recipient_id, recipient_user_id, recipient_parent_user_id)
-        )
-        and not (
-            has_message and message_problem is null and not is_in_group
-            and is_null_or_one_of(contact_wa_id, sender_id, sender_user_id, sender_parent_user_id)
-            and is_null_or_one_of(contact_user_id, sender_id, sender_user_id, sender_parent_user_id)
-            and is_null_or_one_of(contact_parent_user_id, sender_id, sender_user_id, sender_parent_user_id)
-        ) as has_contact,
-        case
-            when user_id_update is not null then 'user_id_update'
-            when message_problem is null and not is_in_group and text_at(notice, '$.type') in ('user_changed_number', 'user_changed_user_id')
-                then text_at(notice, '$.type')
-        end as notice_kind,
-        coalesce(user_id_update, notice) as notice_text
-    from judged
+            when happened_at is null then 'statuses[].timestamp: missing or not Unix seconds'
+        end as status_problem
+    from read_again
 )
 
 select
     file_index,
     record_number,
     line_number,
-    body_problem,
-    neighbour_problem,
-    status_problem,
-    message_problem,
-    echo_problem,
-    case when coalesce(body_problem, neighbour_problem, status_problem, message_problem, echo_problem) is not null then line end as record,
+    -- Not even the good items of such a body land.
+    body_problem is not null as is_bad_body,
+    coalesce(body_problem, neighbour_problem || '; ' || status_problem, neighbour_problem, status_problem) as problem,
+    case when coalesce(body_problem, neighbour_problem, status_problem, message_text, echo_text) is not null then line end as record,
     phone_number_id,
     display_phone_number,
     has_status and status_other_kind is null as has_status,
-    status_message_id,
+    coalesce(body_problem, status_problem) is null as is_good,
+    message_id,
     status,
-    status_at,
+    happened_at,
     recipient_id,
     recipient_user_id,
     recipient_parent_user_id,
@@ -335,45 +219,229 @@ select
     error_title,
     error_message,
     error_details,
-    has_message,
-    message_id,
-    message_type,
-    message_at,
-    sender_id,
-    sender_user_id,
-    sender_parent_user_id,
-    context_message_id,
-    reaction_message_id,
-    has_reaction_emoji,
-    is_in_group,
-    has_referral,
-    referral_source_type,
-    referral_source_id,
-    has_echo and echo_other_kind is null as has_echo,
-    echo_message_id,
-    echo_type,
-    echo_at,
-    echo_sender_id,
-    echo_recipient_id,
-    has_contact,
+    case when body_problem is null and is_other_kind then coalesce(field, 'nothing inside') when body_problem is null then status_other_kind end as other_kind,
+    message_text,
+    echo_text,
+    notice_text,
+    lone_contact_id,
     contact_wa_id,
     contact_user_id,
-    contact_parent_user_id,
-    notice_kind,
-    case when notice_kind is not null then coalesce(text_at(notice_text, '$.wa_id'), text_at(notice_text, '$.new_wa_id')) end as notice_wa_id,
-    case when notice_kind is not null then coalesce(text_at(notice_text, '$.user_id'), text_at(notice_text, '$.user_id.current')) end as notice_user_id,
-    case
-        when notice_kind is not null then coalesce(text_at(notice_text, '$.parent_user_id'), text_at(notice_text, '$.parent_user_id.current'))
-    end as notice_parent_user_id,
-    case when notice_kind is not null then sender_number end as notice_previous_wa_id,
-    case when notice_kind is not null then coalesce(sender_user_id, text_at(notice_text, '$.user_id.previous')) end as notice_previous_user_id,
-    case
-        when notice_kind is not null then coalesce(sender_parent_user_id, text_at(notice_text, '$.parent_user_id.previous'))
-    end as notice_previous_parent_user_id,
-    case
-        when is_change_without_items or status_other_kind is not null or echo_other_kind is not null then list_filter(
-            [case when is_change_without_items then coalesce(field, 'nothing inside') end, status_other_kind, echo_other_kind],
-            lambda kind: kind is not null
-        )
-    end as other_kinds
-from identified;
+    contact_parent_user_id
+from judged;
+
+create or replace temp table parsed_messages as
+with read as (
+    select
+        *,
+        try(from_json(message_text, message_structure())) as message
+    from parsed_statuses
+    where message_text is not null
+),
+
+named as (
+    select
+        file_index,
+        record_number,
+        line_number,
+        is_bad_body,
+        record as line,
+        phone_number_id,
+        display_phone_number,
+        nullif(message.id, '') as message_id,
+        nullif(message.type, '') as message_type,
+        unix_time(message.timestamp) as happened_at,
+        coalesce(
+            nullif(message.from, ''), nullif(message.from_user_id, ''), nullif(message.from_parent_user_id, ''),
+            nullif(message.user_id, ''), nullif(message.parent_user_id, ''), lone_contact_id,
+            -- A notice of a person whose number may not be shared comes without a sender; it names the new identifiers.
+            case when message.type = 'system' then coalesce(new_wa_id(message.system), new_user_id(message.system)) end
+        ) as sender_id,
+        coalesce(nullif(message.from_user_id, ''), nullif(message.user_id, '')) as sender_user_id,
+        coalesce(nullif(message.from_parent_user_id, ''), nullif(message.parent_user_id, '')) as sender_parent_user_id,
+        nullif(message.context.id, '') as context_message_id,
+        nullif(message.reaction.message_id, '') as reaction_message_id,
+        coalesce(message.reaction.emoji, '') <> '' as has_reaction_emoji,
+        coalesce(message.group_id, '') <> '' as is_in_group,
+        message.referral is not null as has_referral,
+        message.referral.source_type as referral_source_type,
+        message.referral.source_id as referral_source_id,
+        case
+            when message.type = 'system' and text_at(message.system, '$.type') in ('user_changed_number', 'user_changed_user_id')
+                then message.system
+        end as notice_text,
+        contact_wa_id,
+        contact_user_id,
+        contact_parent_user_id
+    from read
+),
+
+judged as (
+    select
+        *,
+        case
+            when message_id is null then 'messages[].id: missing'
+            when is_nested(message_id) then 'messages[].id: not a string'
+            when happened_at is null then 'messages[].timestamp: missing or not Unix seconds'
+            when sender_id is null then 'messages[].from: missing'
+            when is_nested(sender_id) then 'messages[].from: not a string'
+            when is_nested(sender_user_id) then 'messages[].from_user_id: not a string'
+            when is_nested(sender_parent_user_id) then 'messages[].from_parent_user_id: not a string'
+            when is_nested(message_type) then 'messages[].type: not a string'
+            when is_nested(context_message_id) then 'messages[].context.id: not a string'
+            when is_nested(reaction_message_id) then 'messages[].reaction.message_id: not a string'
+            when coalesce(phone_number_id, display_phone_number) is null then 'metadata.phone_number_id: missing'
+            when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
+            when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
+        end as problem
+    from named
+)
+
+select
+    * exclude (line),
+    case when problem is not null then line end as record,
+    true as has_message,
+    not is_bad_body and problem is null as is_good
+from judged;
+
+-- Of the field `smb_message_echoes` as one object, in standby with `type` and `to` in an object `message`; both forms are read in
+-- both places.
+create or replace temp table parsed_echoes as
+with named as (
+    select
+        file_index,
+        record_number,
+        line_number,
+        is_bad_body,
+        record as line,
+        phone_number_id,
+        display_phone_number,
+        text_at(echo_text, '$.id') as message_id,
+        either_text_at(echo_text, '$.type', '$.message.type') as message_type,
+        unix_time(either_text_at(echo_text, '$.timestamp', '$.message.timestamp')) as happened_at,
+        either_text_at(echo_text, '$.from', '$.message.from') as sender_id,
+        coalesce(
+            either_text_at(echo_text, '$.to', '$.message.to'),
+            either_text_at(echo_text, '$.to_user_id', '$.message.to_user_id'),
+            either_text_at(echo_text, '$.to_parent_user_id', '$.message.to_parent_user_id')
+        ) as recipient_id,
+        either_text_at(echo_text, '$.group_id', '$.message.group_id') is not null
+        or coalesce(either_text_at(echo_text, '$.recipient_type', '$.message.recipient_type') = 'group', false) as is_of_group
+    from parsed_statuses
+    where echo_text is not null
+),
+
+judged as (
+    select
+        *,
+        case
+            when is_of_group then null
+            when message_id is null then 'message_echoes[].id: missing or not a string'
+            when happened_at is null then 'message_echoes[].timestamp: missing or not Unix seconds'
+            when recipient_id is null then 'message_echoes[].to: missing or not a string'
+            when coalesce(phone_number_id, display_phone_number, sender_id) is null then 'metadata.phone_number_id: missing'
+            when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
+            when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
+        end as problem
+    from named
+)
+
+select
+    * exclude (line, is_of_group),
+    case when problem is not null then line end as record,
+    not is_of_group as has_echo,
+    not is_bad_body and problem is null as is_good,
+    case when not is_bad_body and is_of_group then 'echo of a group' end as other_kind
+from judged;
+
+-- Two identifiers or more that an element of `contacts`, or a notice of a changed number or user id, says together.
+create or replace temp table parsed_identities as
+with contacts as (
+    select
+        file_index,
+        record_number,
+        line_number,
+        is_bad_body,
+        contact_wa_id as wa_id,
+        contact_user_id as user_id,
+        contact_parent_user_id as parent_user_id,
+        -- The status or message beside a contact mostly says the same, and lands.
+        has_status and is_good and are_among(
+            contact_wa_id, contact_user_id, contact_parent_user_id, recipient_id, recipient_user_id, recipient_parent_user_id
+        ) as is_said_beside
+    from parsed_statuses
+    where message_text is null
+    union all
+    select
+        file_index,
+        record_number,
+        line_number,
+        is_bad_body,
+        contact_wa_id as wa_id,
+        contact_user_id as user_id,
+        contact_parent_user_id as parent_user_id,
+        is_good and not is_in_group and are_among(
+            contact_wa_id, contact_user_id, contact_parent_user_id, sender_id, sender_user_id, sender_parent_user_id
+        ) as is_said_beside
+    from parsed_messages
+),
+
+notices as (
+    select
+        file_index,
+        record_number,
+        line_number,
+        'user_id_update' as kind,
+        notice_text as notice,
+        null as sender_id,
+        null as sender_user_id,
+        null as sender_parent_user_id
+    from parsed_statuses
+    where notice_text is not null and not is_bad_body
+    union all
+    select
+        file_index,
+        record_number,
+        line_number,
+        text_at(notice_text, '$.type') as kind,
+        notice_text as notice,
+        sender_id,
+        sender_user_id,
+        sender_parent_user_id
+    from parsed_messages
+    where notice_text is not null and is_good and not is_in_group
+),
+
+notices_read as (
+    select
+        file_index,
+        record_number,
+        line_number,
+        kind,
+        new_wa_id(notice) as wa_id,
+        new_user_id(notice) as user_id,
+        new_parent_user_id(notice) as parent_user_id,
+        sender_id as previous_wa_id,
+        coalesce(sender_user_id, previous_user_id(notice)) as previous_user_id,
+        coalesce(sender_parent_user_id, previous_parent_user_id(notice)) as previous_parent_user_id
+    from notices
+)
+
+select file_index, record_number, line_number, 'contact' as kind, wa_id, user_id, parent_user_id
+from contacts
+where says_two(wa_id, user_id, parent_user_id) and not is_said_beside and not is_bad_body
+union all by name
+select *
+from notices_read
+where len(list_distinct([wa_id, user_id, parent_user_id, previous_wa_id, previous_user_id, previous_parent_user_id])) > 1;
+
+create or replace temp view parsed_records as
+select file_index, record_number, line_number, problem, record
+from parsed_statuses
+union all
+select file_index, record_number, line_number, problem, record
+from parsed_messages
+where problem is not null
+union all
+select file_index, record_number, line_number, problem, record
+from parsed_echoes
+where problem is not null;

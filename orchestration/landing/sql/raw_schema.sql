@@ -227,6 +227,13 @@ create table if not exists state.builds (
     definition_sha256 varchar not null
 );
 
+-- Files and folders that look like data and were not read by the last run, by feed; of no feed's folder: an empty feed.
+create table if not exists state.files_passed_over (
+    feed varchar not null,
+    name varchar not null,
+    reason varchar not null
+);
+
 -- The variables of dbt with which the marts were last built whole.
 create table if not exists state.variables (
     name varchar not null,

@@ -1,0 +1,105 @@
+"""One name, one number: the dashboard's metrics and MetricFlow's agree wherever they have a name in common."""
+
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+import duckdb
+import pytest
+import yaml
+
+from bi.superset.import_dashboard import BUNDLE
+from orchestration.settings import Settings
+from orchestration.transform.parsed import parsed_project
+from tests.metrics import FACTS, metric_value
+
+# The other marts over the same rows, as far as the dashboard's metrics read them.
+OTHER_MARTS = """
+    create table publish_info as
+    select
+        'America/Sao_Paulo' as report_timezone, timestamp '2026-10-02 06:00:00' as published_at,
+        timestamp '2026-10-02 05:00:00' as newest_event_at;
+    create table report as select * from fct_session_starts where is_in_report;
+    create table session_starts_daily as
+    select
+        count(session_id) as session_starts, count(message_id) as notifications, count(*) filter (is_replied) as replied,
+        count(*) filter (not is_not_sent and not is_replied) as not_replied
+    from report;
+    create table status_session_starts as
+    select last_status, count(*) as notifications from report where message_id is not null group by all;
+    create table funnel_session_starts as
+    select * from (unpivot (
+        select count(*) filter (is_sent) as sent, count(*) filter (is_delivered) as delivered, count(*) filter (is_read) as read,
+            count(*) filter (is_replied) as replied
+        from report
+    ) on sent, delivered, read, replied into name stage value notifications)
+"""
+# A sum over a mart's column cannot have the column's name in Superset.
+SUM_OF_COLUMN = "total_"
+
+
+class Definition(NamedTuple):
+    """A metric as one place defines it, and its value over the rows above."""
+
+    place: str
+    name: str
+    label: str
+    number: Any
+
+
+def load(folder: str) -> list[dict[str, Any]]:
+    return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted((BUNDLE / folder).rglob("*.yaml"))]
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> list[Definition]:
+    manifest = parsed_project(Settings(data=tmp_path_factory.mktemp("parsed"))).json
+    metrics = {metric["name"]: metric for metric in manifest["metrics"].values()}
+    found = []
+    with duckdb.connect() as connection:
+        connection.execute(FACTS)
+        connection.execute(OTHER_MARTS)
+        for name, metric in metrics.items():
+            found.append(Definition("metrics", name, metric["label"], metric_value(connection, manifest, metrics, metric)))
+        for dataset in load("datasets"):
+            source = f"({dataset['sql']})" if dataset["sql"] else dataset["table_name"]
+            for metric in dataset["metrics"]:
+                row = connection.execute(f"select {metric['expression']} from {source}").fetchone()
+                assert row is not None
+                name = metric["metric_name"].removeprefix(SUM_OF_COLUMN)
+                found.append(Definition(dataset["table_name"], name, metric["verbose_name"], row[0]))
+    return found
+
+
+def test_a_name_is_one_number_under_one_label_everywhere(definitions: list[Definition]) -> None:
+    by_name, by_label = defaultdict(list), defaultdict(list)
+    for definition in definitions:
+        by_name[definition.name].append(definition)
+        by_label[definition.label].append(definition)
+    for name, same in by_name.items():
+        assert {one.label for one in same} == {same[0].label}, name
+        assert len({round(one.number, 9) if isinstance(one.number, float) else one.number for one in same}) == 1, same
+    for label, same in by_label.items():
+        assert {one.name for one in same} == {same[0].name}, label
+
+
+def test_the_numbers_that_both_places_show_have_a_name_in_common(definitions: list[Definition]) -> None:
+    names = {True: set[str](), False: set[str]()}
+    for definition in definitions:
+        names[definition.place == "metrics"].add(definition.name)
+    assert names[True] & names[False] == {
+        *("session_starts", "session_starts_and_attempts", "distinct_users", "sends", "not_sent", "replied", "failure_rate"),
+        *("users_sent_to", "users_who_replied", "reply_rate_of_users", "delivery_rate", "read_rate", "reply_rate"),
+    }
+
+
+def test_a_chart_of_one_number_is_titled_as_its_metric() -> None:
+    labels = {
+        (dataset["uuid"], metric["metric_name"]): metric["verbose_name"] for dataset in load("datasets") for metric in dataset["metrics"]
+    }
+    titles = {
+        chart["slice_name"]: labels[chart["dataset_uuid"], chart["params"]["metric"]]
+        for chart in load("charts")
+        if chart["viz_type"] == "big_number_total"
+    }
+    assert len(titles) == 8
+    assert titles == {title: title for title in titles}

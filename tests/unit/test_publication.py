@@ -1,0 +1,491 @@
+"""What is published: whole versions, months that keep their bytes, and nothing that somebody else wrote (contract, section 7)."""
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from orchestration.errors import StartsError
+from orchestration.publication import parquet, versions
+from orchestration.publication.publish import Publication, publish
+from orchestration.publication.published import open_published
+from orchestration.publication.versions import current_version, recover_publication
+from orchestration.settings import PROJECT_ROOT, Contacts, FileMode, Settings
+from orchestration.transform.builds import MARTS, FinishedBuild
+from orchestration.warehouse import open_warehouse
+from tests.marts import FACT_COLUMNS, Warehouse, settings_of, start
+from tests.pipeline import comparable, query
+
+SEPTEMBER, OCTOBER, NOVEMBER = date(2026, 9, 30), date(2026, 10, 1), date(2026, 11, 2)
+BUILDS = {SEPTEMBER: [start(1, SEPTEMBER)], OCTOBER: [start(n, OCTOBER) for n in (2, 3)], NOVEMBER: [start(4, NOVEMBER)]}
+
+
+class Site:
+    """A data folder with a warehouse of finished marts, and what is published of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.warehouse = Warehouse(settings)
+
+    def publish(self, build: FinishedBuild, *, thorough: bool = False) -> Publication:
+        with open_warehouse(self.settings) as connection:
+            return publish(connection, self.settings, build, thorough=thorough)
+
+    def build_and_publish(self, days: dict[date, list[dict[str, Any]]], **fields: Any) -> Publication:
+        return self.publish(self.warehouse.build(days, **fields))
+
+    def month(self, mart: str, month: str) -> Path:
+        return self.settings.published_dir / "parquet" / mart / f"{month}.parquet"
+
+    def months(self) -> dict[str, tuple[int, bytes]]:
+        """Return inode and bytes of each Parquet file, by its name."""
+        folder = self.settings.published_dir / "parquet"
+        return {str(path.relative_to(folder)): (path.stat().st_ino, path.read_bytes()) for path in sorted(folder.glob("*/*"))}
+
+    def assert_is_published(self) -> None:
+        """Compare every row that is published, in both forms, with the marts of the warehouse."""
+        for mart in MARTS:
+            expected = comparable(query(self.settings.warehouse_path, f"select * from marts.{mart}"))
+            assert comparable(query(self.settings.published_database, f"select * from {mart}")) == expected
+            files = sorted((self.settings.published_dir / "parquet" / mart).glob("*"))
+            assert comparable([row for path in files for row in pq.read_table(path).to_pylist()]) == expected
+            months = {str(row["session_start_date"])[:7] for row in query(self.settings.warehouse_path, f"select * from marts.{mart}")}
+            assert {path.name for path in files} == {f"{month}.parquet" for month in months}
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(settings_of(tmp_path))
+    made.build_and_publish(BUILDS)
+    return made
+
+
+def test_the_marts_are_published_with_the_columns_of_the_contract(site: Site) -> None:
+    site.assert_is_published()
+    columns = query(site.settings.published_database, "from (describe fct_session_starts)")
+    assert [row["column_name"] for row in columns] == list(FACT_COLUMNS)
+    comments = query(site.settings.published_database, "select comment from duckdb_columns() where column_name = 'person_id'")
+    assert {row["comment"] for row in comments} >= {"Who it is, in the spelling of the report."}
+    assert names_in(site.settings.published_dir) == {"conversation_starts.duckdb", "parquet", ".versions"}
+
+
+def test_a_month_that_did_not_change_keeps_its_bytes_and_its_inode(site: Site) -> None:
+    before = site.months()
+    publication = site.build_and_publish({NOVEMBER: [start(5, NOVEMBER), start(6, NOVEMBER)]})
+    after = site.months()
+    assert publication.days_replaced == [NOVEMBER]
+    assert {name for name in before if before[name] != after[name]} == {f"{mart}/2026-11.parquet" for mart in MARTS}
+    site.assert_is_published()
+
+
+def test_a_mart_of_which_a_changed_day_is_the_same_keeps_its_file(site: Site) -> None:
+    before = site.months()
+    site.build_and_publish({NOVEMBER: [start(4, NOVEMBER, customer_id="C-1")]})
+    after = site.months()
+    assert {name for name in before if before[name] != after[name]} == {
+        f"fct_{mart}/2026-11.parquet" for mart in ("session_starts", "notifications")
+    }
+    # All is written after a change of the models, and what is the same stays.
+    before = after
+    assert site.build_and_publish({}, definition="another").days_replaced is None
+    assert site.months() == before
+
+
+def test_a_month_without_rows_loses_its_file(site: Site) -> None:
+    site.build_and_publish({OCTOBER: []})
+    site.assert_is_published()
+    assert not site.month("fct_notifications", "2026-10").exists()
+
+
+def test_nothing_new_changes_no_byte(site: Site) -> None:
+    before = versions_of_files(site.settings.data)
+    assert not site.publish(site.warehouse.build({})).changed
+    assert versions_of_files(site.settings.data) == before
+
+
+def versions_of_files(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    stats = {path: path.lstat() for path in folder.rglob("*") if path.name != "warehouse.duckdb"}
+    return {path: (found.st_ino, found.st_size, found.st_mtime_ns) for path, found in stats.items()}
+
+
+@pytest.mark.parametrize("day", [date(1, 1, 3), date(999, 6, 1), date(9999, 12, 29)])
+def test_a_month_of_any_year_has_a_name_of_one_form(site: Site, day: date) -> None:
+    site.build_and_publish({day: [start(7, day)]})
+    site.build_and_publish({day: [start(8, day)], OCTOBER: [start(2, OCTOBER)]})
+    site.assert_is_published()
+    assert site.month("fct_notifications", f"{day.year:04d}-{day.month:02d}").exists()
+
+
+class TestLargeMonths:
+    """Months of more than one row group have row groups by day, of which unchanged ones are copied."""
+
+    DAYS = tuple(date(2026, 10, day) for day in range(1, 7))
+
+    @pytest.fixture(autouse=True)
+    def small_row_groups(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parquet, "_ROW_GROUP_ROWS", 10)
+
+    @pytest.fixture
+    def site(self, tmp_path: Path) -> Site:
+        made = Site(settings_of(tmp_path))
+        made.build_and_publish({day: [start(day.day * 100 + n, day, session_id=None) for n in range(7)] for day in self.DAYS})
+        return made
+
+    def test_each_row_group_is_of_one_day(self, site: Site) -> None:
+        site.assert_is_published()
+        file = pq.ParquetFile(site.month("fct_notifications", "2026-10"))
+        days = [set(file.read_row_group(number, columns=["session_start_date"])[0].to_pylist()) for number in range(file.num_row_groups)]
+        assert days == [{day} for day in self.DAYS]
+
+    def test_only_changed_days_are_written(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        written: list[list[date]] = []
+        write_rows = parquet._write_rows
+
+        def record(connection: Any, mart: Any, path: Path, days: list[date], rows: int) -> None:
+            written.append(days)
+            write_rows(connection, mart, path, days, rows)
+
+        monkeypatch.setattr(parquet, "_write_rows", record)
+        site.build_and_publish({self.DAYS[2]: [start(1000 + n, self.DAYS[2]) for n in range(3)]})
+        site.assert_is_published()
+        # Both facts and the funnel are large here; the other marts have a row per day.
+        assert sorted(days for days in written if len(days) == 1) == [[self.DAYS[2]]] * 3
+
+    def test_the_bytes_follow_from_the_rows_alone(self, site: Site, tmp_path: Path) -> None:
+        days = [
+            {self.DAYS[0]: [start(1, self.DAYS[0])], self.DAYS[5]: []},
+            {date(2026, 10, 20): [start(2, date(2026, 10, 20))]},
+            {self.DAYS[2]: [start(n, self.DAYS[2], agent_groups="ü" * n) for n in range(30)]},
+        ]
+        for replaced in days:
+            site.build_and_publish(replaced)
+        site.assert_is_published()
+        rows = query(
+            site.settings.warehouse_path, "select * exclude (is_session_start) from marts.fct_notifications order by hash(message_id)"
+        )
+        at_once = Site(settings_of(tmp_path / "at_once"))
+        at_once.build_and_publish(
+            {day: [row for row in rows if row["session_start_date"] == day] for day in {row["session_start_date"] for row in rows}}
+        )
+        assert {name: content for name, (_, content) in at_once.months().items()} == {
+            name: content for name, (_, content) in site.months().items()
+        }
+
+    def test_a_month_shrinks_to_one_row_group_and_grows_again(self, site: Site) -> None:
+        site.build_and_publish({day: [] for day in self.DAYS[1:]})
+        site.assert_is_published()
+        site.build_and_publish({self.DAYS[3]: [start(n, self.DAYS[3]) for n in range(20)]})
+        site.assert_is_published()
+
+    def test_row_groups_of_other_columns_are_not_used(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        # As another version of DuckDB might write the same column.
+        path = current_version(site.settings)
+        assert path is not None
+        with open_warehouse(site.settings) as connection:
+            connection.execute("alter table marts.fct_notifications alter column channel_name type varchar")
+        monkeypatch.setattr(parquet, "_OPTIONS", parquet._OPTIONS + ", field_ids 'auto'")
+        site.build_and_publish({self.DAYS[2]: [start(1, self.DAYS[2])]})
+        site.assert_is_published()
+
+
+def test_files_of_an_earlier_version_of_the_project_are_replaced(tmp_path: Path) -> None:
+    made = Site(settings_of(tmp_path))
+    old = made.settings.published_dir
+    (old / "parquet").mkdir(parents=True)
+    for mart in MARTS:
+        (old / "parquet" / f"{mart}.parquet").write_bytes(b"PAR1 of before")
+    (old / "conversation_starts.duckdb").write_bytes(b"a database of before")
+    (old / ".conversation_starts.duckdb.draft").write_bytes(b"half a database")
+    (old / "conversation_starts.duckdb.wal").write_bytes(b"a log of before")
+    made.build_and_publish(BUILDS)
+    made.assert_is_published()
+    assert names_in(old) == {"conversation_starts.duckdb", "parquet", ".versions"}
+    assert names_in(old / ".versions") == {"1", "current"}
+
+
+WRITE_AND_DIE = """
+import duckdb, os, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute(sys.argv[2])
+print("written", flush=True)
+if sys.argv[3] == "close":
+    connection.close()
+elif sys.argv[3] == "stay":
+    sys.stdin.read()
+os.kill(os.getpid(), 9)
+"""
+
+
+def write_as_a_bi_tool(site: Site, how: str, statement: str = "delete from fct_session_starts") -> subprocess.Popen[bytes]:
+    """Open the published file as a tool does by default, read-write, and change it; the rights are those of whoever may do so."""
+    path = site.settings.published_database
+    path.chmod(0o600)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE_AND_DIE, str(path), statement, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    if how != "stay":
+        process.wait()
+    return process
+
+
+@pytest.mark.parametrize("how", ["die", "close", "stay"])
+@pytest.mark.parametrize("news", [True, False])
+def test_what_a_bi_tool_wrote_is_in_no_later_publication(site: Site, how: str, news: bool) -> None:
+    process = write_as_a_bi_tool(site, how)
+    try:
+        with pytest.raises(StartsError, match="another program has changed it"), open_published(site.settings):
+            pass
+        if how == "stay":
+            next(site.settings.published_dir.rglob("*.wal")).unlink()
+            with pytest.raises(StartsError, match=r"holds .* open for writing"), open_published(site.settings):
+                pass
+        if news:
+            site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
+        else:
+            site.publish(site.warehouse.build({}))
+        site.assert_is_published()
+    finally:
+        process.kill()
+        process.wait()
+    site.assert_is_published()
+    with open_published(site.settings) as published:
+        assert published.execute("select count(*) from fct_session_starts").fetchone() == (4,)
+    assert list(site.settings.published_dir.rglob("*.wal")) == []
+
+
+def cut_short(path: Path) -> None:
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def overwrite(path: Path) -> None:
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 3)
+        file.write(b"x" * 200)
+
+
+@pytest.mark.parametrize("damage", [cut_short, overwrite, Path.unlink])
+@pytest.mark.parametrize("name", ["conversation_starts.duckdb", "parquet/fct_notifications/2026-10.parquet"])
+def test_a_damaged_file_is_written_again_by_the_next_run(site: Site, damage: Callable[[Path], None], name: str) -> None:
+    before = site.months()
+    damage((site.settings.published_dir / name).resolve())
+    publication = site.publish(site.warehouse.build({}))
+    assert publication.damaged == [name]
+    site.assert_is_published()
+    assert {name: content for name, (_, content) in site.months().items()} == {name: content for name, (_, content) in before.items()}
+    assert not site.publish(site.warehouse.build({})).changed
+
+
+def test_deleting_the_published_file_has_it_written_again(site: Site) -> None:
+    site.settings.published_database.unlink()
+    recover_publication(site.settings)
+    assert site.publish(site.warehouse.build({})).days_replaced is None
+    site.assert_is_published()
+
+
+@pytest.mark.parametrize("name", ["conversation_starts.duckdb", "parquet/status_session_starts/2026-11.parquet"])
+def test_a_thorough_check_finds_what_size_and_time_do_not_show(site: Site, name: str) -> None:
+    path = (site.settings.published_dir / name).resolve()
+    if name.endswith("duckdb"):
+        write_as_a_bi_tool(site, "close", "update fct_notifications set template_name = 'wrong' where message_id = 'm-2'")
+    else:
+        overwrite(path)
+    (record,) = (site.settings.data / ".published").iterdir()
+    content = json.loads(record.read_text())
+    for file in content["files"]:
+        if file["name"] == name:
+            file |= {"bytes": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
+    record.write_text(json.dumps(content))
+    assert not site.publish(site.warehouse.build({})).changed
+    assert site.publish(site.warehouse.build({}), thorough=True).damaged == [name]
+    site.assert_is_published()
+    assert not site.publish(site.warehouse.build({}), thorough=True).changed
+
+
+def test_a_thorough_check_of_masked_files_finds_nothing_wrong(tmp_path: Path) -> None:
+    made = Site(settings_of(tmp_path, contacts=Contacts.MASKED, mask_key="k"))
+    made.build_and_publish(BUILDS)
+    assert not made.publish(made.warehouse.build({}), thorough=True).changed
+
+
+def test_marts_that_changed_beside_the_record_are_not_published(site: Site) -> None:
+    with open_warehouse(site.settings) as connection:
+        connection.execute("delete from marts.fct_notifications where session_start_date = $day", {"day": OCTOBER})
+    before = site.months()
+    with pytest.raises(StartsError, match="differs from the marts in the rows per day of fct_session_starts, fct_notifications"):
+        site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
+    assert site.months() == before
+    assert len(query(site.settings.published_database, "from fct_notifications")) == 4
+
+
+def test_a_version_is_kept_for_its_readers_for_one_publication(site: Site) -> None:
+    folder = (site.settings.published_dir / "parquet").resolve()
+    site.build_and_publish({OCTOBER: []})
+    # Who resolved the link before finds all of its state.
+    assert len([row for path in (folder / "fct_notifications").glob("*") for row in pq.read_table(path).to_pylist()]) == 4
+    site.build_and_publish({NOVEMBER: []})
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("why", ["masked", "another key", "erased"])
+def test_nothing_is_kept_that_must_not_be_read_any_more(tmp_path: Path, why: str) -> None:
+    contacts = {"contacts": Contacts.MASKED, "mask_key": "k"} if why == "another key" else {}
+    made = Site(settings_of(tmp_path, **contacts))
+    made.build_and_publish(BUILDS)
+    if why == "erased":
+        with open_warehouse(made.settings) as connection:
+            connection.execute("update state.builds set started_at = started_at - interval 1 microsecond")
+    else:
+        made.settings = settings_of(tmp_path, contacts=Contacts.MASKED, mask_key="another")
+    made.build_and_publish({NOVEMBER: []})
+    (version,) = (path for path in (made.settings.published_dir / ".versions").iterdir() if not path.is_symlink())
+    assert version.name == "2"
+    if why != "erased":
+        assert [path for path in made.settings.published_dir.rglob("*") if path.is_file() and b"5511900000" in path.read_bytes()] == []
+
+
+def modes(folder: Path) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {"file": set(), "folder": set()}
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            found["folder" if path.is_dir() else "file"].add(stat.S_IMODE(path.stat().st_mode))
+    return found
+
+
+def test_published_files_are_read_only_and_private_to_the_user_or_the_group(site: Site) -> None:
+    assert modes(site.settings.published_dir) == {"file": {0o400}, "folder": {0o700}}
+    # The bit that gives new files the folder's group stays.
+    site.settings.published_dir.chmod(0o2700)
+    site.settings = settings_of(site.settings.data.parent, files_mode=FileMode.GROUP)
+    site.publish(site.warehouse.build({}))
+    assert modes(site.settings.published_dir)["file"] == {0o440}
+    assert stat.S_IMODE(site.settings.published_dir.stat().st_mode) == 0o2700
+    site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
+    assert modes(site.settings.published_dir)["file"] == {0o440}
+    assert modes((site.settings.published_dir / "parquet").resolve().parent)["folder"] == {0o750}
+    assert stat.S_IMODE(site.settings.published_dir.stat().st_mode) == 0o2750
+
+
+PUBLISH_TWICE = """
+import sys
+from pathlib import Path
+from tests.unit.test_publication import BUILDS, NOVEMBER, Site, cut_short, settings_of, start
+site = Site(settings_of(Path(sys.argv[1])))
+site.build_and_publish(BUILDS)
+for n in range(3):
+    site.build_and_publish({NOVEMBER: [start(n, NOVEMBER)]})
+cut_short(site.month("fct_notifications", "2026-10"))
+site.publish(site.warehouse.build({}))
+site.assert_is_published()
+try:
+    import duckdb
+    duckdb.connect(str(site.settings.published_database))
+except duckdb.IOException as error:
+    print(error)
+"""
+
+
+def test_read_only_files_do_not_hinder_the_next_publication(tmp_path: Path) -> None:
+    # Without root's right to write to any file.
+    without_rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
+    done = subprocess.run(
+        [*without_rights, sys.executable, "-c", PUBLISH_TWICE, str(tmp_path)], cwd=PROJECT_ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Permission denied" in done.stdout
+
+
+@pytest.fixture
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that has no links, such as FAT or some network shares."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+
+
+def test_without_links_files_are_copied_to_their_names(without_links: None, tmp_path: Path) -> None:
+    made = Site(settings_of(tmp_path))
+    made.build_and_publish(BUILDS)
+    made.assert_is_published()
+    before = {name: content for name, (_, content) in made.months().items()}
+    made.build_and_publish({NOVEMBER: [start(5, NOVEMBER)], OCTOBER: []})
+    made.assert_is_published()
+    assert not [path for path in made.settings.published_dir.rglob("*") if path.is_symlink()]
+    assert before["fct_notifications/2026-09.parquet"] == made.months()["fct_notifications/2026-09.parquet"][1]
+    for damage in (cut_short, Path.unlink):
+        damage(made.month("fct_notifications", "2026-09"))
+        recover_publication(made.settings)
+        made.assert_is_published()
+
+
+def test_an_unreadable_record_is_no_base(site: Site) -> None:
+    for content in (b"", b"{}", b"null", b"\xff", b'{"source": 1}'):
+        (record,) = (site.settings.data / ".published").iterdir()
+        record.write_bytes(content)
+        assert site.publish(site.warehouse.build({})).days_replaced is None
+        site.assert_is_published()
+
+
+@pytest.mark.parametrize("pointer", [b"../../elsewhere", b"99", b"", b"\xff", "١".encode()])
+def test_a_pointer_to_no_version_is_nothing_published(site: Site, pointer: bytes) -> None:
+    current = site.settings.published_dir / ".versions" / "current"
+    current.unlink()
+    current.write_bytes(pointer)
+    assert current_version(site.settings) is None
+    site.publish(site.warehouse.build({}))
+    site.assert_is_published()
+
+
+def test_a_full_disk_leaves_what_was_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = site.months()
+    monkeypatch.setattr(versions, "_write_record", full)
+    with pytest.raises(StartsError, match="No space is left on the disk"):
+        site.build_and_publish({NOVEMBER: []})
+    monkeypatch.undo()
+    assert site.months() == before
+    site.publish(site.warehouse.build({}))
+    site.assert_is_published()
+
+
+def test_what_reads_the_published_file_says_that_there_is_none(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    with pytest.raises(StartsError, match="Nothing is published yet"), open_published(settings):
+        pass
+
+
+def test_a_damaged_published_file_is_named(site: Site) -> None:
+    path = site.settings.published_database.resolve()
+    before = path.stat()
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"x" * (before.st_size - 3 * 4096))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(StartsError, match=r"is damaged.*Delete it and run the job again"), open_published(site.settings) as published:
+        published.execute("from fct_session_starts").fetchall()
+    # Neither is it worth building upon, once that is seen.
+    site.build_and_publish({NOVEMBER: [start(9, NOVEMBER)]})
+    site.assert_is_published()

@@ -1,0 +1,175 @@
+"""Kills at any moment, with readers all the while: each of them sees one whole state, and the next start leaves one."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from orchestration.exports.manifest import recover_exports
+from orchestration.publication.versions import recover_publication
+from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.transform.builds import MARTS
+from tests.marts import Warehouse, settings_of
+from tests.publishing import expected, rows_of, run, states
+
+KILLS = int(os.environ.get("STARTS_TEST_KILLS", "6"))
+
+
+class NotYetError(Exception):
+    """What a reader opened was replaced meanwhile, as the manifest or the file system says: it has to begin again."""
+
+
+def read_database(path: Path) -> int:
+    """Return the state of a published DuckDB file, in which every mart agrees."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        row = connection.execute("select build_id from publish_info").fetchone()
+        assert row is not None
+        for mart in MARTS:
+            days = connection.execute(f"select distinct session_start_date, template_name from {mart}").fetchall()
+            assert sorted(days) == sorted(expected(row[0]).items()), f"{mart} is not of state {row[0]}"
+    return row[0]
+
+
+def read_parquet(folder: Path) -> int:
+    """Return the state of a version's Parquet files, in which all of them agree."""
+    names: dict[str, dict[object, object]] = {}
+    for mart in MARTS:
+        for path in (folder / mart).iterdir():
+            rows = pq.read_table(path, columns=["session_start_date", "template_name"]).to_pylist()
+            names.setdefault(mart, {}).update({row["session_start_date"]: row["template_name"] for row in rows})
+    state = max(int(str(name).removeprefix("state-")) for name in names["session_starts_daily"].values())
+    assert names == dict.fromkeys(MARTS, expected(state))
+    return state
+
+
+def read_version(settings: Settings) -> int:
+    """Read both forms of one version, as who resolves the link once."""
+    folder = (settings.published_dir / ".versions" / "current").resolve()
+    try:
+        state = read_parquet(folder / "parquet")
+        assert read_database(folder / "conversation_starts.duckdb") == state
+    except (FileNotFoundError, duckdb.IOException):
+        if folder.exists() and (folder / "conversation_starts.duckdb").exists():
+            raise
+        raise NotYetError from None
+    return state
+
+
+def read_tsvs(settings: Settings) -> int:
+    """Read the daily files that the manifest says belong together."""
+    manifest = json.loads((settings.exports_dir / "manifest.json").read_bytes())
+    names = {}
+    for entry in manifest["files"]:
+        path = settings.exports_dir / entry["file"]
+        content = path.read_bytes() if path.exists() else b""
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise NotYetError
+        names[entry["report_date"]] = set(pd.read_csv(path, sep="\t", usecols=["template_or_notification_name"]).iloc[:, 0])
+        if path.read_bytes() != content:
+            raise NotYetError
+    state = manifest["publication"]["build_id"]
+    assert names == {day.isoformat(): {name} for day, name in expected(state).items()}
+    return state
+
+
+class Reader(Thread):
+    """Reads one thing again and again until it is told to stop."""
+
+    def __init__(self, read: Callable[[], int], stop: Event) -> None:
+        super().__init__()
+        self.read, self.stop = read, stop
+        self.seen: list[int] = []
+        self.again = 0
+        self.errors: list[str] = []
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            try:
+                self.seen.append(self.read())
+            except NotYetError:
+                self.again += 1
+            except Exception as error:
+                self.errors.append(repr(error))
+            time.sleep(0.005)
+
+
+@contextmanager
+def readers(settings: Settings) -> Iterator[list[Reader]]:
+    stop = Event()
+    threads = [
+        Reader(lambda: read_database(settings.published_database), stop),
+        Reader(lambda: read_version(settings), stop),
+        Reader(lambda: read_tsvs(settings), stop),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield threads
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def publishing(settings: Settings) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.publishing", str(settings.data.parent)]
+    return subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    warehouse = Warehouse(settings)
+    next(states(warehouse))
+    run(settings)
+    rnd = random.Random(20261101)
+    with readers(settings) as threads:
+        for _ in range(KILLS):
+            process = publishing(settings)
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            assert first, process.communicate()[1]
+            time.sleep(rnd.uniform(0, 2.5))
+            process.kill()
+            process.wait()
+            # What a reader sees before the next start is whole, too; after it, there is nothing that has to be read again.
+            read_database(settings.published_database)
+            recover_publication(settings)
+            recover_exports(settings)
+            assert read_version(settings) == read_database(settings.published_database)
+            read_tsvs(settings)
+    for thread in threads:
+        assert thread.errors == []
+        assert thread.seen == sorted(thread.seen), "a reader went back to an earlier state"
+        assert len(set(thread.seen)) > 1
+    run(settings)
+    last = read_version(settings)
+    assert read_tsvs(settings) == last
+    at_once = settings_of(tmp_path / "at_once")
+    fresh = Warehouse(at_once)
+    for state in range(1, last + 1):
+        fresh.build(rows_of(state))
+    run(at_once)
+    for of in (lambda s: s.published_dir / "parquet", lambda s: s.exports_dir):
+        contents = [
+            {path.relative_to(of(each)): path.read_bytes() for path in of(each).glob("**/*") if path.suffix in {".tsv", ".parquet"}}
+            for each in (settings, at_once)
+        ]
+        assert contents[0] == contents[1]
+    assert not [path for path in settings.data.rglob("*") if "draft" in path.name or "journal" in path.name]
+
+
+@pytest.mark.parametrize("state", [1, 2, 9])
+def test_states_can_be_told_apart(state: int) -> None:
+    assert expected(state) != expected(state + 1)
