@@ -65,8 +65,15 @@ _KINDS = (
     _MEMORY,
     _Kind(
         frozenset({errno.EIO}),
-        re.compile(r"Input/output error|disk I/O error"),
+        re.compile(r"Input/output error"),
         "The disk or share of {place} fails to read or write. Check it (`dmesg` shows its errors), then run again.",
+    ),
+    # SQLite says this of a full disk, too, where it cannot enlarge the index of its log.
+    _Kind(
+        frozenset(),
+        re.compile(r"disk I/O error"),
+        "The disk of Dagster's home (DAGSTER_HOME, by default the folder .dagster in the data folder) is full, or fails. Free some "
+        "space, or check it (`dmesg` shows its errors), and run again.",
     ),
     _Kind(
         frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG}),

@@ -123,9 +123,20 @@ def test_dbt_and_duckdb_are_understood_by_their_words(text: str, words: str) -> 
     assert words in sentence(RuntimeError(text))
 
 
-@pytest.mark.parametrize("text", ["database or disk is full", "attempt to write a readonly database", "database disk image is malformed"])
-def test_the_database_of_dagsters_runs_is_understood(text: str) -> None:
-    assert "Dagster" in sentence(sqlite3.OperationalError(text))
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("database or disk is full", "No space is left"),
+        ("disk I/O error", "is full, or fails"),
+        ("attempt to write a readonly database", "may not read or write"),
+        ("unable to open database file", "may not read or write"),
+        ("database disk image is malformed", "are damaged"),
+    ],
+)
+def test_the_database_of_dagsters_runs_is_understood(text: str, words: str) -> None:
+    said = sentence(sqlite3.OperationalError(text))
+    assert words in said
+    assert "Dagster" in said
 
 
 def test_a_file_that_is_no_database_of_dagster_is_understood(tmp_path: Path) -> None:
