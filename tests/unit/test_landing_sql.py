@@ -47,7 +47,8 @@ class Landing:
         path.write_bytes(b"\n".join(record if isinstance(record, bytes) else json.dumps(record).encode() for record in records))
         self.report = land_feed(self.connection, LandingZone(str(self.folder), FEED_NAMES), feed, erased)
         return self.connection.execute(
-            "select line_number, reason from raw.rejected_records where file_name = $name order by all", {"name": f"{feed.name}/{path.name}"}
+            "select line_number, reason from raw.rejected_records where file_name = $name order by all",
+            {"name": f"{feed.name}/{path.name}"},
         ).fetchall()
 
     def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
@@ -507,16 +508,20 @@ def test_a_notice_without_a_sender_lands_with_the_new_identifier(landing: Landin
     assert landing.rows("webhook_identities", "user_id", "parent_user_id") == [("BR.9", PARENT)]
 
 
-UPDATE = {"wa_id": NUMBER, "user_id": {"previous": USER_ID, "current": "BR.9"}, "parent_user_id": {"previous": PARENT, "current": "BR.ENT.9"}}
+UPDATE = {
+    "wa_id": NUMBER,
+    "user_id": {"previous": USER_ID, "current": "BR.9"},
+    "parent_user_id": {"previous": PARENT, "current": "BR.ENT.9"},
+}
 
 
 @pytest.mark.parametrize("updates", [[UPDATE], UPDATE, [UPDATE, "x", None, {"wa_id": "1"}]])
 def test_a_user_id_update_links_and_is_one_other_kind(landing: Landing, updates: Any) -> None:
-    assert landing.land(WEBHOOKS, body(change("user_id_update", contacts=[{"wa_id": "7", "user_id": "BR.7"}], user_id_update=updates))) == []
+    assert (
+        landing.land(WEBHOOKS, body(change("user_id_update", contacts=[{"wa_id": "7", "user_id": "BR.7"}], user_id_update=updates))) == []
+    )
     assert landing.kinds() == ["user_id_update"]
-    assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == [
-        ("user_id_update", NUMBER, "BR.9", "BR.ENT.9", None, USER_ID, PARENT)
-    ]
+    assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == [("user_id_update", NUMBER, "BR.9", "BR.ENT.9", None, USER_ID, PARENT)]
 
 
 @pytest.mark.parametrize("value", [{}, {"user_id_update": None}, {"user_id_update": "x"}, {"user_id_update": [[]]}, "x", None])
