@@ -8,9 +8,11 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 # Trust what the machine trusts, such as the certificate of a company proxy.
 export UV_SYSTEM_CERTS := true
+# A worker for each core; tests of one xdist_group share what is expensive, so they stay together.
+IN_PARALLEL := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run test superset-test dev lint docs bench sample-logs sample-botmaker clean
+.PHONY: help run test test-fast superset-test dev lint docs bench sample-logs sample-botmaker clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,7 +29,10 @@ dev: .venv/.synced ## Open the Dagster UI on http://localhost:3000
 	@.venv/bin/python -m orchestration dg dev
 
 test: .venv/.synced ## Run every test
-	.venv/bin/python -m pytest $(PYTEST_FLAGS)
+	.venv/bin/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS)
+
+test-fast: .venv/.synced ## Run the tests that build no models but empty ones
+	.venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models tests/reference $(PYTEST_FLAGS)
 
 superset-test: .venv/.synced ## Test the dashboard in a real Superset: give SUPERSET_PYTHON=/path/to/python or STARTS_TEST_SUPERSET=1
 	@test -n "$(SUPERSET_PYTHON)$(STARTS_TEST_SUPERSET)" || { echo "Set SUPERSET_PYTHON to the Python of an environment with Superset, or STARTS_TEST_SUPERSET=1 to have one made."; exit 2; }

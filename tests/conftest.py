@@ -117,9 +117,21 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
         s3fs.S3FileSystem.clear_instance_cache()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fail-on-skip", action="store_true", help="let the session fail where a test was skipped")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With `--fail-on-skip`, turn a session in which a test was skipped into a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--fail-on-skip") and reporter and reporter.getreports("skipped") and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line which tests were skipped, and what to install for them: a skip without a word looks like a test that passed."""
     reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped")]
     if reasons:
-        told = "; ".join(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons))
-        terminalreporter.write_line(f"NOT TESTED HERE: {told}", yellow=True)
+        each = "; ".join(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons))
+        terminalreporter.write_line(f"Not tested here: {each}.", yellow=True)

@@ -29,6 +29,8 @@ from tests.bi.report_in_sql import EXPECTED, WORDS, expected_rows
 from tests.bi.superset_server import SupersetServer, install_superset, running_superset
 from tests.pipeline import Pipeline
 
+# One Superset is enough.
+pytestmark = pytest.mark.xdist_group("superset")
 BUNDLE_FILES = sorted(BUNDLE.rglob("*.yaml"))
 # The dashboard's filters, as its filter bar sends them, and the same in SQL.
 FILTERS = {
@@ -53,13 +55,12 @@ FILTERS = {
 
 
 @pytest.fixture(scope="module")
-def bundled(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def bundled(sample: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """The bundled logs, in a landing zone to which a test can add, run once."""
     folder = tmp_path_factory.mktemp("bi")
     shutil.copytree(SAMPLE_LOGS, folder / "landing")
-    pipeline = Pipeline(folder / "landing", folder / "data", {})
-    assert pipeline.run().success
-    return pipeline
+    shutil.copytree(sample.data, folder / "data", symlinks=True)
+    return Pipeline(folder / "landing", folder / "data", {})
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +284,7 @@ def test_a_path_that_a_connection_cannot_hold_is_refused(path: str) -> None:
 def superset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SupersetServer]:
     given = os.environ.get("SUPERSET_PYTHON")
     if not given and os.environ.get("STARTS_TEST_SUPERSET") != "1":
-        pytest.skip("needs a Superset: set SUPERSET_PYTHON to the Python of its environment, or STARTS_TEST_SUPERSET=1 to have one made")
+        pytest.skip("need a Superset (set SUPERSET_PYTHON to the Python of its environment, or STARTS_TEST_SUPERSET=1 to have one made)")
     python = Path(given).absolute() if given else install_superset(tmp_path_factory.mktemp("superset-environment") / "venv")
     with running_superset(python, tmp_path_factory.mktemp("superset")) as server:
         yield server

@@ -14,6 +14,9 @@ from orchestration.transform.invocation import common_arguments, invoke
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import build_arguments, run_dbt
 
+# They share one build.
+pytestmark = pytest.mark.xdist_group("dbt_project")
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:

@@ -1,5 +1,8 @@
 """The job on all cases at once: each has people and ids of its own, so that one run is enough."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tests.cases import CASES, check_case, merge_cases
@@ -7,12 +10,15 @@ from tests.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    folder = tmp_path_factory.mktemp("cases")
-    run = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
-    merge_cases(run.landing)
-    assert run.run().success
-    return run
+def run(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:
+    def pipeline(folder: Path) -> Pipeline:
+        return Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
+
+    def build(folder: Path) -> None:
+        merge_cases(folder / "landing")
+        assert pipeline(folder).run().success
+
+    return pipeline(made_once("cases", build))
 
 
 @pytest.mark.parametrize("name", CASES)

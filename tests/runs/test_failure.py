@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from orchestration.cli.main import main
 from orchestration.settings import PROJECT_ROOT
+from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable, query
 
@@ -33,8 +34,10 @@ def published_bytes(pipeline: Pipeline) -> dict[str, bytes]:
 
 
 def damage_inside(pipeline: Pipeline) -> None:
-    """Overwrite published ids: the file still opens, and fails where they are read."""
-    path = pipeline.settings.published_database
+    """Overwrite published ids, as a failing disk would: the file still opens, and fails where they are read."""
+    path = pipeline.settings.published_database.resolve()
+    before = path.stat()
+    path.chmod(0o600)
     ids = "select max(block_id) as block from pragma_storage_info('{}') where column_name = 'session_start_id'"
     blocks = [query(path, ids.format(mart))[0]["block"] for mart in ("fct_session_starts", "fct_notifications")]
     with path.open("r+b") as file:
@@ -42,6 +45,7 @@ def damage_inside(pipeline: Pipeline) -> None:
             # Three headers of 4 KiB and then the blocks, each with a checksum that DuckDB compares when it reads it.
             file.seek(3 * 4096 + block * 262_144 + 1000)
             file.write(b"x" * 1000)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @pytest.fixture
@@ -203,17 +207,14 @@ def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(warm:
 def test_a_failed_check_blocks_publication(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     before = published_bytes(run)
-    # An inbound message with the id of a send that starts another session: two starts, one key.
-    body = (
-        b'{"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", '
-        b'"value": {"metadata": {"phone_number_id": "c"}, '
-        b'"messages": [{"id": "wamid.1", "from": "5599", "timestamp": "1791000000", "type": "text"}]}}]}]}'
-    )
-    write_files(run.landing, "webhooks", "1.jsonl", [body])
+    # No file can bring it about, so a row comes in by another way: two starts, one key.
+    with open_warehouse(run.settings) as connection:
+        connection.execute("insert into marts.fct_notifications from marts.fct_notifications where message_id = 'wamid.1'")
+    write_files(run.landing, "sends", "2.jsonl", [GOOD_SEND % (99, 99)])
     result = run.command()
     assert result.returncode == 1
-    assert "Rows of fct_session_starts that share their `session_start_id` with another row: 1" in result.stderr
-    assert "unique_fct_session_starts_session_start_id" in result.stderr
+    assert "Rows of fct_notifications that share their `message_id` with another row: 1" in result.stderr
+    assert "unique_fct_notifications_message_id" in result.stderr
     assert published_bytes(run) == before
 
 

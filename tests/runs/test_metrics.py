@@ -14,7 +14,11 @@ from orchestration.settings import PROJECT_ROOT
 from tests.metrics import NOTIFICATIONS, SESSION_STARTS, plain_sql
 from tests.pipeline import Pipeline, query
 
-pytestmark = pytest.mark.skipif(find_spec("dbt_metricflow") is None, reason="need MetricFlow (.venv/bin/uv sync --inexact --extra metrics)")
+pytestmark = [
+    # MetricFlow reads the folder `target` of the project.
+    pytest.mark.xdist_group("dbt_target"),
+    pytest.mark.skipif(find_spec("dbt_metricflow") is None, reason="need MetricFlow (.venv/bin/uv sync --inexact --extra metrics)"),
+]
 
 
 def ask(sample: Pipeline, tmp_path: Path, *arguments: str) -> list[dict[str, str]]:

@@ -112,7 +112,7 @@ def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) ->
     export_selection(run.settings, ExportSelection(file_name="all.tsv"))
     export_selection(run.settings, ExportSelection(file_name="other.tsv", period_from="2027-01-01"))
     held = {path.name for path in files_that_hold(run.data, [ERASED])}
-    assert held >= {"warehouse.duckdb", "conversation_starts.duckdb", "fct_notifications.parquet", "all.tsv"}
+    assert held >= {"warehouse.duckdb", "conversation_starts.duckdb", "2026-10.parquet", "all.tsv"}
     of_others = [row for row in run.rows("fct_session_starts") if row["contact_id"] == OTHER]
     assert len(of_others) == 4
 
@@ -121,7 +121,8 @@ def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) ->
 
     assert files_that_hold(run.data, [ERASED]) == []
     assert rows_comparable(run.rows("fct_session_starts")) == rows_comparable(of_others)
-    assert (run.settings.exports_dir / "on_demand" / "other.tsv").exists()
+    # Those of others, too: a masked one names no person to look for.
+    assert list((run.settings.exports_dir / "on_demand").iterdir()) == []
     # In whatever groups the number was written, and whatever the precision of a session's time.
     rejected = [row["record"] for row in run.rows("raw.rejected_records", published=False)]
     assert (len(rejected), rejected.count("(erased)")) == (4, 2)
@@ -159,6 +160,8 @@ def test_replaying_reads_files_again_and_counts_nothing_twice(run: Pipeline) -> 
         rows = run.rows("raw.landed_files", published=False)
         return sorted((row["file_name"], row["records"], row["landed"], row["rejected"]) for row in rows)
 
+    # A copied file may be another one: a run has to find out that it holds the same.
+    assert run.run().success
     before, ledger_before = rows_comparable(run.rows("fct_session_starts")), ledger()
     replayed = run.command("replay")
     assert replayed.returncode == 0
@@ -224,7 +227,8 @@ def test_exports_and_rejected_texts_are_kept_for_so_many_days(warm: Callable[...
     assert made.run().success
     assert len(made.tsv_bytes()) == 4
     with open_warehouse(made.settings) as warehouse:
-        warehouse.execute("update raw.rejected_records set landed_at = landed_at - interval 11 day")
+        # In UTC it may be a day later than in the report's zone.
+        warehouse.execute("update raw.rejected_records set landed_at = landed_at - interval 12 day")
     old = made.settings.exports_dir / "on_demand" / "old.tsv"
     old.parent.mkdir()
     old.touch()
@@ -256,6 +260,7 @@ def test_what_a_longer_retention_keeps_comes_back(warm: Callable[..., Pipeline])
     assert made.tsv_bytes() == before
 
 
+@pytest.mark.xdist_group("dbt_target")
 def test_docs_are_built_from_a_folder_with_any_name(tmp_path: Path) -> None:
     made = Pipeline(tmp_path / "landing", tmp_path / 'it\'s "ours" $HOME', {})
     _put(made, "sends/1.jsonl", _send(OTHER, 1))

@@ -28,9 +28,10 @@ from tests.postgres import PASSWORD, Server, running_server, server_programs
 
 PROGRAMS = server_programs()
 pytestmark = [
-    pytest.mark.skipif(PROGRAMS is None, reason="No PostgreSQL server is installed: apt-get install postgresql"),
+    pytest.mark.xdist_group("postgres"),
+    pytest.mark.skipif(PROGRAMS is None, reason="need a PostgreSQL server (apt-get install postgresql)"),
     pytest.mark.skipif(
-        find_spec("adbc_driver_postgresql") is None, reason="The driver for PostgreSQL is not installed: uv sync --inexact --extra postgres"
+        find_spec("adbc_driver_postgresql") is None, reason="need the driver for PostgreSQL (.venv/bin/uv sync --inexact --extra postgres)"
     ),
 ]
 _numbers = count(1)
