@@ -188,7 +188,8 @@ class _Lander:
             for sha256, entry in ledger.entries_of(self._connection, self._feed, by_hash).items()
             if entry.is_landed and entry.reader_version == READER_VERSION
         }
-        ledger.write_listing(self._connection, self._feed, [(copy.file, sha256) for sha256 in known for copy in by_hash[sha256]])
+        with transaction(self._connection):
+            ledger.write_listing(self._connection, self._feed, [(copy.file, sha256) for sha256 in known for copy in by_hash[sha256]])
         self._report.files_known += sum(len(by_hash[sha256]) for sha256 in known)
         return attempts + [_Attempt(first, sha256, others) for sha256, (first, *others) in by_hash.items() if sha256 not in known]
 

@@ -133,11 +133,13 @@ def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_ve
 
 def write_passed_over(connection: duckdb.DuckDBPyConnection, feed: str, passed_over: Iterable[PassedOver]) -> None:
     """Note what a look at a feed's folder passed over; `feed` is empty for what lies in no feed's folder."""
-    rows = [(feed, passed.name, passed.reason) for passed in passed_over]
+    rows = [{"feed": feed, "name": passed.name, "reason": passed.reason} for passed in passed_over]
+    schema = pa.schema([(name, pa.string()) for name in ("feed", "name", "reason")])
+    connection.register("passed_over", pa.Table.from_pylist(rows, schema=schema))
     with transaction(connection):
         connection.execute("delete from state.files_passed_over where feed = $feed", {"feed": feed})
-        if rows:
-            connection.executemany("insert into state.files_passed_over values (?, ?, ?)", rows)
+        connection.execute("insert into state.files_passed_over by name from passed_over")
+    connection.unregister("passed_over")
 
 
 def all_passed_over(connection: duckdb.DuckDBPyConnection) -> list[PassedOver]:

@@ -32,6 +32,9 @@ from orchestration.settings import DBT_PROJECT_DIR
 GROUP = "landing"
 LEDGER_KEY = AssetKey(["raw", "landed_files"])
 
+# A folder full of other files must not fill the run's log.
+_MOST_FILES_NAMED = 50
+
 
 def _descriptions() -> dict[str, str]:
     """Return the description of each raw table, which dbt's sources give."""
@@ -75,14 +78,18 @@ def _log(context: AssetExecutionContext, report: LandingReport) -> None:
         f"{report.landed} landed, {report.rejected} rejected and {report.erased} of erased people; "
         f"{report.files_known} files known already, {report.files_reread} read again"
     )
-    for file in report.files_set_aside:
-        context.log.warning(f"{report.feed}: set aside {file}. It lands when it comes back whole.")
-    for file in report.files_changed:
-        context.log.warning(f"{report.feed}: left to the next run: {file}.")
-    for passed in report.passed_over:
-        context.log.warning(f"{report.feed}: not read: {passed.name} ({passed.reason}).")
+    _warn(context, report.feed, "set aside, to land when it can be read whole", report.files_set_aside)
+    _warn(context, report.feed, "left to the next run", report.files_changed)
+    _warn(context, report.feed, "not read", [f"{passed.name}: {passed.reason}" for passed in report.passed_over])
     if report.is_missing:
         context.log.warning(f"{report.feed}: the folder is not there. What has landed stays.")
+
+
+def _warn(context: AssetExecutionContext, where: str, what: str, files: list[str]) -> None:
+    for file in files[:_MOST_FILES_NAMED]:
+        context.log.warning(f"{where}: {what}: {file}")
+    if len(files) > _MOST_FILES_NAMED:
+        context.log.warning(f"{where}: {what}: {len(files) - _MOST_FILES_NAMED} more")
 
 
 def _metadata(connection: duckdb.DuckDBPyConnection, table: str, report: LandingReport) -> dict[str, MetadataValue]:
@@ -155,8 +162,7 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
         limit = warehouse.settings.max_rejected_share
         unbalanced = unbalanced_files(connection)
         misplaced = LandingZone(warehouse.settings.landing, FEED_NAMES).misplaced()
-        for passed in misplaced:
-            context.log.warning(f"not read: {passed.name} ({passed.reason}).")
+        _warn(context, "landing zone", "not read", [f"{passed.name}: {passed.reason}" for passed in misplaced])
         ledger.write_passed_over(connection, "", misplaced)
         passed_over = ledger.all_passed_over(connection)
         left_to_older_readers = ledger.files_left_to_older_readers(connection, READER_VERSION)
