@@ -1,6 +1,7 @@
 """Hold a finished run against the reference: facts, daily marts, quarantine, ledger and TSVs."""
 
 import csv
+from typing import Any
 
 from tests import reference
 from tests.pipeline import Pipeline, comparable
@@ -9,28 +10,34 @@ from tests.pipeline import Pipeline, comparable
 def assert_equals_the_reference(run: Pipeline) -> None:
     """Compare every row and cell that a run has made with what its landing zone should give."""
     expected = reference.compute(run.landing)
-    assert comparable(run.rows("fct_session_starts")) == comparable(expected.session_starts)
-    assert comparable(run.rows("fct_notifications")) == comparable(expected.notifications)
-    _assert_daily_marts(run, expected)
+    _assert_marts(run, expected, published=True)
     _assert_ledger(run, expected)
     assert _tsvs(run) == reference.tsv_rows(expected.session_starts)
 
 
-def _assert_daily_marts(run: Pipeline, expected: reference.Expected) -> None:
+def assert_marts_equal_the_reference(run: Pipeline, *, published: bool = False) -> None:
+    """Compare every row of the marts, in the warehouse or as published, with what the landing zone should give."""
+    _assert_marts(run, reference.compute(run.landing, run.settings.report_timezone), published=published)
+
+
+def _assert_marts(run: Pipeline, expected: reference.Expected, *, published: bool) -> None:
+    def rows(mart: str) -> list[dict[str, Any]]:
+        return run.rows(mart if published else f"marts.{mart}", published=published)
+
+    assert comparable(rows("fct_session_starts")) == comparable(expected.session_starts)
+    assert comparable(rows("fct_notifications")) == comparable(expected.notifications)
     stages = {
         (*(row[key] for key in reference.KEYS), row["stage_order"], row["stage"]): row["notifications"]
-        for row in run.rows("funnel_session_starts")
+        for row in rows("funnel_session_starts")
     }
     assert stages == reference.funnel(expected.session_starts)
-    statuses = {
-        (*(row[key] for key in reference.KEYS), row["last_status"]): row["notifications"] for row in run.rows("status_session_starts")
-    }
+    statuses = {(*(row[key] for key in reference.KEYS), row["last_status"]): row["notifications"] for row in rows("status_session_starts")}
     assert statuses == reference.statuses(expected.session_starts)
     days = {
         tuple(row[key] for key in reference.KEYS): tuple(
             row[count] for count in ("session_starts", "notifications", "replied", "not_replied")
         )
-        for row in run.rows("session_starts_daily")
+        for row in rows("session_starts_daily")
     }
     assert days == reference.daily(expected.session_starts)
 

@@ -91,7 +91,7 @@ AS_READ = [(1, '{"a": 1}'), (3, '{"b": 2}'), (3, '{"c": 3}')]
         ("a.jsonl", LINES),
         ("a.ndjson", b"\xef\xbb\xbf" + LINES.replace(b"\n", b"\r\n")),
         ("a.json", LINES),
-        ("a.jsonl.gz", gzip.compress(LINES[:10], mtime=0) + gzip.compress(b"") + gzip.compress(LINES[10:])),
+        ("a.jsonl.gz", gzip.compress(LINES[:10], mtime=0) + gzip.compress(b"", mtime=0) + gzip.compress(LINES[10:], mtime=0)),
         ("a.json.zst", pa.compress(LINES[:10], "zstd", asbytes=True) + pa.compress(LINES[10:], "zstd", asbytes=True)),
     ],
 )
