@@ -19,7 +19,7 @@ from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
 
 def add_to(commands: Any) -> None:
-    rebuild = commands.add_parser("rebuild", help="build everything anew from the raw tables")
+    rebuild = commands.add_parser("rebuild", help="build everything again from the raw tables")
     rebuild.set_defaults(command=rebuild_command)
     rebuild.add_argument(
         "--from-landing", action="store_true", help="also read the whole landing zone again, into a new warehouse: for a damaged one"

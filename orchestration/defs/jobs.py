@@ -12,7 +12,7 @@ WRITER_TAG = {"conversation_starts/writer": "warehouse"}
 # Other runs are given up after the time in dagster.yaml; Botmaker allows three pages of a notification's results a minute.
 AS_LONG_AS_IT_TAKES = {"dagster/max_runtime": "0"}
 
-# An object store or a network share that is away for a moment. What the operator must mend is not tried again.
+# An object store or a network share that is away for a moment. What the operator must fix is not tried again.
 RETRIES = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
 _ON_REQUEST = AssetSelection.assets(session_starts_selection_tsv, session_starts_tsv_of_days)

@@ -1,1 +1,1 @@
-"""What an operator does to a warehouse by hand: build it anew, replay rejected files, erase a person."""
+"""What an operator does to a warehouse by hand: rebuild it, replay rejected files, erase a person."""

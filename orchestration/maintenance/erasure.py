@@ -1,7 +1,7 @@
 """Erase a person from everything below the data folder (GDPR article 17, LGPD article 18; contract, section 3).
 
 A person is all identifiers that the records connect (section 2.1). DuckDB leaves deleted rows in its file until the space is
-used again, so the warehouse is not cleaned but written anew from the raw rows of everybody else, and everything after raw
+used again, so the warehouse is not cleaned but written again from the raw rows of everybody else, and everything after raw
 is built from those. Who was erased is remembered by keyed hashes (`landing/erased.py`), so that no later file brings the
 person back.
 """
@@ -95,7 +95,7 @@ def plan_erasure(settings: Settings, given: str) -> Erasure:
 
 
 def erase_person(settings: Settings, given: str) -> Erasure:
-    """Write the warehouse anew without a person; the job has to run afterwards, and makes everything else anew.
+    """Write the warehouse again without a person; the job has to run afterwards, and makes everything else again.
 
     The table of people must be up to date, and the caller holds the writer's lock of a warehouse in which something has landed.
     The hashes are kept before anything goes, so that a crash at any point leaves a person who can be erased again.
@@ -115,7 +115,7 @@ def erase_person(settings: Settings, given: str) -> Erasure:
         connection.execute("detach new")
         connection.execute("detach old")
     put_in_place(draft, settings.warehouse_path)
-    _remove_what_is_not_made_anew(settings)
+    _remove_what_the_job_does_not_replace(settings)
     return erasure
 
 
@@ -136,7 +136,7 @@ def revoke_erasure(settings: Settings, given: str) -> bool:
 def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
     """Return the files below a folder in which an identifier still stands, readable or in a wamid.
 
-    What a file holds compressed is not found: those of the marts are made anew from the rows of everybody else.
+    What a file holds compressed is not found: those of the marts are made again from the rows of everybody else.
     """
     # base64 has three spellings of a text, by where it begins.
     spellings = [spelling_of(identifier) for identifier in identifiers]
@@ -264,8 +264,8 @@ def _count_erased_records(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _remove_what_is_not_made_anew(settings: Settings) -> None:
-    """Remove exports on demand; the job makes the rest anew.
+def _remove_what_the_job_does_not_replace(settings: Settings) -> None:
+    """Remove exports on demand; the job replaces the rest.
 
     Whom an export on demand holds is not certain where contacts are masked, so all of them go.
     """

@@ -123,7 +123,7 @@ def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings)
 
 
 def invalidate_builds(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the next build start from the raw tables, and what is published and exported be written anew after it.
+    """Make the next build start from the raw tables, and what is published and exported be written again after it.
 
     It is complete through nothing then, so that whether too much was rejected is asked of all files together:
     those that a replay reads again would never pass on their own.
@@ -147,7 +147,7 @@ def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild 
 
 
 def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: datetime) -> bool:
-    """Say whether a build is one of this warehouse: one made anew counts from 1 again, and must not be taken for the old."""
+    """Say whether a build is one of this warehouse: a new one counts from 1 again, and must not be taken for the old."""
     row = connection.execute(
         "select count(*) from state.builds where build_id = $build_id and started_at = $started_at",
         {"build_id": build_id, "started_at": started_at},
