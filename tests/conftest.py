@@ -17,6 +17,14 @@ for name in [name for name in os.environ if name.startswith(("STARTS_", "BOTMAKE
     del os.environ[name]
 
 
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """Start every test with the usual rights of files: the entry points, which run in this process here, set stricter ones."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what Dagster writes of its own out of the tree: instances made in tests do not read our dagster.yaml."""

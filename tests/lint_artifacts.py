@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.settings import Settings
 from orchestration.transform.parsed import parsed_project
 
@@ -15,4 +15,4 @@ if __name__ == "__main__":
     settings.dbt_target_dir.mkdir(parents=True, exist_ok=True)
     print(shutil.copy(parsed_project(settings).json_path, settings.dbt_target_dir))
     with duckdb.connect(str(settings.warehouse_path)) as connection:
-        connection.execute(RAW_SCHEMA_SQL)
+        prepare_raw_schema(connection)

@@ -96,36 +96,38 @@ class ErasedPeople:
 class _Part:
     """A part of a row of a parsed table that is of one person.
 
-    `identifiers` and `ids` are SQL expressions over the row: what names the person, and what names messages or sessions of the
-    person. `withhold` clears the part; without it the whole row goes.
+    `identifiers`, `ids` and `own_id` are SQL expressions over the row: what names the person, what names messages or sessions of
+    the person, and the id of the message itself. An own id is remembered but shows nothing alone: a log may give one
+    constant id to the refusals of many people. `withhold` clears the part; without it the whole row goes.
     """
 
     table: str
     identifiers: tuple[str, ...]
     ids: tuple[str, ...] = ()
+    own_id: str | None = None
     condition: str = "true"
     withhold: str | None = None
 
 
 # A message in a group says nothing about who was quoted.
 _PARTS: dict[str, tuple[_Part, ...]] = {
-    "sends": (_Part("parsed_sends", ("contact_id",), ("message_id",)),),
+    "sends": (_Part("parsed_sends", ("contact_id",), own_id="message_id"),),
     "webhooks": (
         _Part(
             "parsed_statuses",
             ("recipient_id", "recipient_user_id", "recipient_parent_user_id"),
             ("message_id",),
-            "has_status",
-            "has_status = false",
+            condition="has_status",
+            withhold="has_status = false",
         ),
         _Part(
             "parsed_messages",
             ("sender_id", "sender_user_id", "sender_parent_user_id"),
             ("case when not is_in_group then context_message_id end", "case when not is_in_group then reaction_message_id end"),
-            "has_message",
-            "has_message = false",
+            condition="has_message",
+            withhold="has_message = false",
         ),
-        _Part("parsed_echoes", ("recipient_id",), ("message_id",), "has_echo", "has_echo = false"),
+        _Part("parsed_echoes", ("recipient_id",), own_id="message_id", condition="has_echo", withhold="has_echo = false"),
         _Part(
             "parsed_identities",
             ("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id"),
@@ -169,7 +171,9 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         hashes += [("id", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in part.ids]
         # A wamid holds the number in base64, also where the record names no one. Other ids hold dates and counters, so
         # what an id holds never extends a person.
-        hashes += [("held", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in part.ids]
+        own_ids = [part.own_id] if part.own_id else []
+        hashes += [("own", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
+        hashes += [("held", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in (*part.ids, *own_ids)]
         selects += [
             f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash from {part.table} where {part.condition}"
             for kind, hash_ in hashes
@@ -186,7 +190,9 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
             """
             select distinct hash, kind
             from part_hashes
-            semi join (select distinct row_number, part from part_hashes semi join erased_hashes using (hash)) using (row_number, part)
+            semi join (
+                select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own'
+            ) using (row_number, part)
             anti join erased_hashes using (hash)
             where kind <> 'held'
             """
@@ -194,7 +200,7 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
         identifiers = {hash_ for hash_, kind in found if kind == "identifier"}
         if len(person.identifiers | identifiers) > MOST_IDENTIFIERS:
             identifiers = set()
-        messages = {hash_ for hash_, kind in found if kind == "id"}
+        messages = {hash_ for hash_, kind in found if kind in ("id", "own")}
         person.identifiers |= identifiers
         person.messages |= messages
         is_extended = is_extended or bool(identifiers or messages)
@@ -205,7 +211,7 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedP
     _register_hashes(connection, set().union(*(person.identifiers | person.messages for person in erased.people)))
     connection.execute(
         "create or replace temp table parts_to_withhold as "
-        "select distinct row_number, part from part_hashes semi join erased_hashes using (hash)"
+        "select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own'"
     )
     parts = _PARTS[feed.name]
     for number, part in enumerate(parts):

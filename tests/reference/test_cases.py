@@ -9,6 +9,9 @@ import pytest
 from tests import reference
 from tests.cases import CASES, CASES_FOLDER, check_case, merge_cases
 
+# The reference reads values over several lines in `.json` files alone; the job reads them in any.
+READ_BY_THE_JOB_ALONE = {"G06_pretty_in_jsonl"}
+
 
 @dataclass
 class Computed:
@@ -27,7 +30,7 @@ class Computed:
         return tables[table]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in READ_BY_THE_JOB_ALONE])
 def test_the_reference_gives_what_a_case_expects(name: str) -> None:
     expected = reference.compute(CASES[name].landing)
     check_case(name, Computed(expected))
@@ -47,7 +50,7 @@ def merged(tmp_path_factory: pytest.TempPathFactory) -> Computed:
     return Computed(reference.compute(folder))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in READ_BY_THE_JOB_ALONE])
 def test_a_case_gives_the_same_among_all_others(merged: Computed, name: str) -> None:
     check_case(name, merged, is_merged=True)
 

@@ -68,7 +68,7 @@ def test_a_build_holds_until_something_lands_or_its_definition_changes(
             if finishes:
                 finish_build(connection, attempt)
         if landed_since:
-            connection.execute("insert into raw.landed_files values ('sends', 'a', 'x', 1, 1, 1, 0, 'landed', null, now(), 1)")
+            connection.execute("insert into raw.landed_files values ('sends', 'a', 'x', 1, 1, 1, 0, 0, 'landed', null, now(), 1, 2)")
         monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
         assert (build_that_still_holds(connection, Settings()) is not None) is holds
 
@@ -83,7 +83,8 @@ def test_every_run_tells_of_every_check(pipeline: Callable[..., Pipeline]) -> No
         result = run.run()
         assert result.success
         evaluations = result.get_asset_check_evaluations()
-        assert all(evaluation.passed for evaluation in evaluations)
+        # The newest event is of a year ago, which is a warning.
+        assert [evaluation.check_name for evaluation in evaluations if not evaluation.passed] in ([], ["no_feed_or_line_is_silent"])
         told.append(sorted(str(evaluation.asset_check_key) for evaluation in evaluations))
     rebuild, increment, nothing_new = told
     assert rebuild == increment == nothing_new

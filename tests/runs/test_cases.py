@@ -8,6 +8,9 @@ import pytest
 from tests.cases import CASES, check_case, merge_cases
 from tests.pipeline import Pipeline
 
+# They share one run, whose warehouse one process at a time may open.
+pytestmark = pytest.mark.xdist_group("cases")
+
 
 @pytest.fixture(scope="module")
 def run(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:

@@ -42,7 +42,7 @@ def send(**fields: Any) -> bytes:
 
 def test_the_bundled_logs_tell_a_whole_story(sample: Pipeline) -> None:
     starts = pd.DataFrame(sample.rows("fct_session_starts"))
-    assert set(starts["origin"]) == {"mass_notification", "whatsapp_template", "referred_campaign", "organic"}
+    assert set(starts["origin"]) == {"mass_notification", "whatsapp_template", "referred_campaign", "organic", "other"}
     assert set(starts["last_status"].dropna()) == {"not_sent", "sent", "delivered", "read", "replied"}
     assert len(set(starts["template_name"].dropna())) == 12
     assert len(set(starts["notification_name"].dropna())) == 4
@@ -114,7 +114,7 @@ def test_hostile_text_stays_in_its_cell(warm: Callable[..., Pipeline]) -> None:
     quoted = [cell for line in lines for cell in line.split("\t") if cell[:1] == '"']
     assert quoted
     assert all('""' in cell[1:-1] for cell in quoted)
-    assert pd.read_csv(path, sep="\t").shape == (len(texts), 24)
+    assert pd.read_csv(path, sep="\t").shape == (len(texts), 27)
 
 
 def test_headers_and_reasons_come_in_three_languages(warm: Callable[..., Pipeline]) -> None:
@@ -130,7 +130,7 @@ def test_headers_and_reasons_come_in_three_languages(warm: Callable[..., Pipelin
     assert texts["pt"][1] == "O destinatário não quer mensagens de marketing"
     assert texts["es"][1] == "El destinatario no quiere mensajes de marketing"
     assert texts["es"][0][:18] == HEADERS_OF_THE_ORIGINAL
-    assert len(set(texts["pt"][0])) == 24
+    assert len(set(texts["pt"][0])) == 27
 
 
 def test_another_language_or_zone_rewrites_what_is_there(pipeline: Callable[..., Pipeline]) -> None:

@@ -17,7 +17,6 @@ import httpx
 import pytest
 from dagster import (
     DagsterInstance,
-    DagsterInvalidConfigError,
     DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
@@ -270,16 +269,17 @@ def test_what_could_not_start_or_be_fetched_is_posted_too(
     assert "s3cret" not in said.out + said.err
 
 
-def test_a_surprise_is_posted_by_its_type(
-    pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_surprise_is_posted_by_its_type(pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch) -> None:
     address, handler = chat
-    (tmp_path / "dagster.yaml").write_text("no_such_key: 1\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("STARTS_ALERT_URL", address)
-    with pytest.raises(DagsterInvalidConfigError):
+
+    def surprise(_: object) -> None:
+        raise RuntimeError("a number such as 5511987650001")
+
+    monkeypatch.setattr("orchestration.cli.run._run_job", surprise)
+    with pytest.raises(RuntimeError):
         main([])
-    assert [message["text"] for message in handler.heard] == ["conversation_starts failed:\nDagsterInvalidConfigError: see the run's log."]
+    assert [message["text"] for message in handler.heard] == ["conversation_starts failed:\nRuntimeError: see the run's log."]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,6 @@ def test_a_surprise_is_posted_by_its_type(
         "http://127.0.0.1:99999/s3cret",
         "https://s3cret\udce9/",
         "{chat}?redirected",
-        "{chat}?slow",
     ],
 )
 def test_a_chat_that_cannot_be_reached_changes_no_exit_code_and_its_address_stays_secret(
@@ -307,12 +306,9 @@ def test_a_chat_that_cannot_be_reached_changes_no_exit_code_and_its_address_stay
 ) -> None:
     caplog.set_level(logging.DEBUG)
     chat[1].status = 302
-    chat[1].seconds_between = 0.5 if address.endswith("slow") else 0.0
     monkeypatch.setenv("STARTS_ALERT_URL", address.format(chat=chat[0]))
     monkeypatch.setenv("STARTS_LANDING", "/nowhere")
-    started = time.monotonic()
     assert main([]) == 2
-    assert time.monotonic() - started < 5
     said = "".join(capfd.readouterr()) + caplog.text
     assert ("could not be sent" in said) == bool(address)
     assert "s3cret" not in said

@@ -859,7 +859,7 @@ def erased_people(folder: Path) -> ErasedPeople:
             [
                 body(
                     change(
-                        statuses=[status(recipient_id=ERASED), status(recipient_id=OTHER)],
+                        statuses=[status(recipient_id=ERASED), status(id="wamid.other", recipient_id=OTHER)],
                         contacts=[{"wa_id": OTHER, "user_id": "BR.2"}, {"wa_id": ERASED, "user_id": "BR.1"}],
                     )
                 )

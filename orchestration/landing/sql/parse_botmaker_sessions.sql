@@ -44,6 +44,8 @@ judged as (
                 problem_of_text('chat.chat.chatId', session.chat.chat.chatId, types[4]),
                 problem_of_text('chat.chat.channelId', session.chat.chat.channelId, types[5]),
                 case when types[6] not in ('VARCHAR', 'NULL') then 'chat.chat.contactId: not a string' end,
+                case when is_nested(session.chat.chat.userId) then 'chat.chat.userId: not a string' end,
+                case when is_nested(session.chat.chat.parentUserId) then 'chat.chat.parentUserId: not a string' end,
                 case when types[7] not in ('ARRAY', 'NULL') then 'events: not a list' end,
                 case when types[8] not in ('ARRAY', 'NULL') then 'messages: not a list' end
             )
