@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.data.botmaker_items import Item, compact, event, message, put, put_all, result, session, time
 from tests.pipeline import Pipeline, comparable
 
@@ -59,16 +57,6 @@ def test_botmaker_alone_fills_the_marts(pipeline: Callable[..., Pipeline]) -> No
     assert totals == [5, 3, 2, 0]
     assert sum(row["notifications"] for row in run.rows("funnel_session_starts") if row["stage"] == "sent") == 2
     assert {path.split("-", 1)[1] for path in run.tsv_bytes()} == {"2026-10-01.tsv", "2026-10-03.tsv"}
-
-
-def test_a_tester_is_shown_where_asked_for(pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
-    from orchestration.settings import Settings
-
-    run = pipeline()
-    put_all(run.landing)
-    monkeypatch.setattr(Settings, "dbt_vars", {"report_timezone": "America/Sao_Paulo", "include_testers": True})
-    assert run.run().success
-    assert "m6" in {row["message_id"] for row in run.rows("fct_session_starts")}
 
 
 def test_logs_and_botmaker_stand_side_by_side(pipeline: Callable[..., Pipeline]) -> None:

@@ -317,7 +317,7 @@ def test_hostile_values_are_equal_to_themselves(warm: Callable[..., Pipeline], s
     # Each row alone is missed, however alike its neighbours are.
     for number in range(1, len(table), 7):
         path.write_bytes(written(table[:number] + table[number + 1 :]))
-        comparison = compare_download(run.settings, path, date(2026, 10, 1), date(2026, 12, 31))
+        comparison = compare_download(run.settings, path, date(1, 1, 1), date(9999, 12, 31))
         assert causes(comparison) == {(Cause.MISSING_THERE, None): 1}
 
 
