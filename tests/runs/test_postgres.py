@@ -139,7 +139,8 @@ def test_a_full_publication_is_the_published_marts(server: Server, database: str
         where contype = 'p' and connamespace = 'conversation_starts'::regnamespace order by 1
         """,
     )
-    assert keys == [("conversation_starts.fct_notifications",), ("conversation_starts.fct_session_starts",)]
+    # An index of PostgreSQL takes no id of any length, so there is no primary key.
+    assert keys == []
 
 
 def test_a_second_publication_with_nothing_new_changes_nothing(server: Server, database: str, states: list[Settings]) -> None:

@@ -64,7 +64,7 @@ sessions_to_recompute as (
         and {{ 'true' if var('include_testers') else 'not is_tester' }}
         -- A session's id names a row of the marts, like the id of a message of the logs. They have other forms; where one is
         -- the other all the same, the message keeps its row.
-        and {{ key_hash(['session_id']) }} not in (select message_key from message_keys_of_logs)
+        and {{ key_hash(['session_id']) }} not in (select message_keys_of_logs.message_key from message_keys_of_logs)
 
 ),
 
