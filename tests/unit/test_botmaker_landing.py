@@ -35,7 +35,7 @@ def land(connection: duckdb.DuckDBPyConnection, landing: Path) -> dict[str, Land
         ("1.json", lambda items: compact({"items": items, "nextPage": "https://…"})),
         ("1.json", lambda items: json.dumps({"items": items}, indent=2).encode()),
         ("1.json.zst", lambda items: pa.compress(json.dumps({"items": items}, indent=2).encode(), codec="zstd", asbytes=True)),
-        ("1.json.gz", lambda items: gzip.compress(compact(items))),
+        ("1.json.gz", lambda items: gzip.compress(compact(items), mtime=0)),
         ("1.json", lambda items: json.dumps([{"items": [item]} for item in items], indent=2).encode()),
         ("1.jsonl", lambda items: b"\n".join(map(compact, items))),
         ("1.ndjson", lambda items: compact({"items": []}) + b"\n" + compact({"items": items[:3]}) + b"\n" + compact({"items": items[3:]})),
