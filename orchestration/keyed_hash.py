@@ -13,7 +13,7 @@ def create_keyed_hash_macro(connection: duckdb.DuckDBPyConnection, name: str, ke
 
     The key is bound into a temporary table. `name` is an identifier of ours, never data.
     """
-    inner, outer = _pads(key)
+    inner, outer = hmac_pads(key)
     connection.execute(
         f"create or replace temp table {name}_key as select $inner::blob as inner_pad, $outer::blob as outer_pad",
         {"inner": inner, "outer": outer},
@@ -32,6 +32,7 @@ def keyed_hash(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def _pads(key: bytes) -> tuple[bytes, bytes]:
+def hmac_pads(key: bytes) -> tuple[bytes, bytes]:
+    """Return RFC 2104's inner and outer pad of a key."""
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
     return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)

@@ -1,4 +1,4 @@
-{# The log of changed days: which report days of a fact changed, each under an increasing number. Whoever is made from the facts
+{# The log of changed days: which report days of a fact changed, each under an increasing number. Everything that is made from the facts
    (a daily mart, the published file, Parquet, PostgreSQL, the TSVs) remembers up to which number it has followed, and
    takes what is behind it, whoever wrote it: a run of the job, a model materialised alone, `dbt build` by hand.
 

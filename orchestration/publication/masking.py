@@ -15,6 +15,7 @@ from enum import StrEnum
 import duckdb
 
 from orchestration.errors import StartsError
+from orchestration.keyed_hash import hmac_pads
 from orchestration.settings import Contacts, Settings
 
 
@@ -62,7 +63,6 @@ PLAIN_COLUMNS = frozenset(
     }
 )
 
-_BLOCK_BYTES = 64
 _KEY_VARIABLES = ("mask_inner_pad", "mask_outer_pad")
 # Part of the fingerprint: a change of what a mask is rewrites everything that is masked.
 _RULES = 2
@@ -151,7 +151,7 @@ def prepare_masking(connection: duckdb.DuckDBPyConnection, settings: Settings) -
     if settings.contacts is Contacts.PLAIN:
         return
     assert settings.mask_key is not None
-    for name, pad in zip(_KEY_VARIABLES, _hmac_pads(settings.mask_key.encode()), strict=True):
+    for name, pad in zip(_KEY_VARIABLES, hmac_pads(settings.mask_key.encode()), strict=True):
         connection.execute(f"set variable {name} = $pad::blob", {"pad": pad})
     connection.execute(_MACROS)
 
@@ -195,9 +195,3 @@ def masking_fingerprint(settings: Settings) -> str:
         return settings.contacts
     digest = hmac.new(settings.mask_key.encode(), b"conversation-starts mask fingerprint %d" % _RULES, hashlib.sha256).hexdigest()
     return f"{settings.contacts}/{digest[:16]}"
-
-
-def _hmac_pads(key: bytes) -> tuple[bytes, bytes]:
-    """Return RFC 2104's inner and outer pad of a key."""
-    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
-    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
