@@ -8,7 +8,8 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -31,6 +32,7 @@ _LONGEST_WAIT_SECONDS = 60.0
 # A longer Retry-After means an outage, not a rate limit.
 _LONGEST_RETRY_AFTER_SECONDS = 900.0
 _MESSAGE_CHARACTERS = 300
+_WHEN_MOVED = "If the API has moved, set BOTMAKER_BASE_URL."
 _LONGEST_HOST_NAME = 253
 _DAY_SECONDS = 86_400.0
 _NO_CONTENT = 204
@@ -41,7 +43,7 @@ MOST_PAGES = 2_000
 # Lines and templates; WhatsApp allows an account 6,000 templates.
 MOST_PAGES_OF_A_SNAPSHOT = 200
 # What an operator can do is the same for every odd response.
-WHAT_TO_DO = (
+_WHAT_TO_DO = (
     "Nothing of it was stored. Run again later: the next run goes on from the last good page. "
     "If it stays like this, ask Botmaker's support."
 )
@@ -86,14 +88,18 @@ class Page:
 
 
 class BotmakerAnswerError(StartsError):
-    """Botmaker answers, but with nothing that can be used; another address may get a better answer."""
+    """Botmaker answers, but with nothing that can be used; another address may get a better answer. `reason` is without advice."""
+
+    def __init__(self, reason: str, advice: str = _WHAT_TO_DO) -> None:
+        super().__init__(f"{reason} {advice}")
+        self.reason = reason
 
 
 class BotmakerRefusedError(BotmakerAnswerError):
     """An address that leads nowhere, however often it is asked; `status` is None where it was not even asked."""
 
-    def __init__(self, message: str, status: int | None) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, status: int | None, advice: str = "If it stays like this, ask Botmaker's support.") -> None:
+        super().__init__(reason, advice)
         self.status = status
 
 
@@ -149,7 +155,7 @@ class BotmakerClient:
         try:
             checked = checked_next_page(self._settings.base_url, url)
         except BotmakerRefusedError as error:
-            raise BotmakerRefusedError(self._shown(str(error)), None) from None
+            raise BotmakerRefusedError(self._shown(error.reason), None, _WHEN_MOVED) from None
         return self._page(endpoint, checked)
 
     def _shown(self, text: str) -> str:
@@ -172,10 +178,9 @@ class BotmakerClient:
         try:
             return retrying(self._try, endpoint, url)
         except _TryAgainError as error:
-            raise (BotmakerAnswerError if error.is_answer else StartsError)(
-                f"Botmaker did not answer {endpoint.path} in {retrying.statistics['attempt_number']} tries; the last time: {error}. "
-                "Run again later: what has come stays, and the next run goes on from there."
-            ) from None
+            reason = f"Botmaker did not answer {endpoint.path} in {retrying.statistics['attempt_number']} tries; the last time: {error}."
+            advice = "Run again later: what has come stays, and the next run goes on from there."
+            raise (BotmakerAnswerError(reason, advice) if error.is_answer else StartsError(f"{reason} {advice}")) from None
 
     def _before_sleep(self, endpoint: Endpoint, state: RetryCallState) -> None:
         self.retries += 1
@@ -189,7 +194,7 @@ class BotmakerClient:
         try:
             response = self._transport.get(url)
         except ResponseTooLargeError as error:
-            raise BotmakerAnswerError(f"Botmaker's answer to {endpoint.path} {error}, which is no page of its API. {WHAT_TO_DO}") from None
+            raise BotmakerAnswerError(f"Botmaker's answer to {endpoint.path} {error}, which is no page of its API.") from None
         except ResponseTooSlowError as error:
             raise _TryAgainError(f"the answer {error}", tries=TRIES_WHEN_SLOW) from None
         # These hold the request, and the request holds the token: only their names and words go on.
@@ -198,7 +203,7 @@ class BotmakerClient:
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _TryAgainError(self._quoted(f"{type(error).__name__} {error}".strip())) from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise BotmakerAnswerError(f"Botmaker's {endpoint.path} cannot be asked: {self._quoted(str(error))}. {WHAT_TO_DO}") from None
+            raise BotmakerAnswerError(f"Botmaker's {endpoint.path} cannot be asked: {self._quoted(str(error))}.") from None
         self._check_status(endpoint, response)
         return self._read(endpoint, url, response)
 
@@ -227,7 +232,7 @@ class BotmakerClient:
                 f"Botmaker redirects {endpoint.path} to another address, and the token is not sent there. "
                 "Set BOTMAKER_BASE_URL to where the API is now."
             )
-        raise BotmakerRefusedError(f"Botmaker refused {endpoint.path} (HTTP {status}): {self._quoted(_message(response.body))}", status)
+        raise BotmakerRefusedError(f"Botmaker refused {endpoint.path} (HTTP {status}): {self._quoted(_message(response.body))}.", status)
 
     def _retry_after(self, response: Response) -> float | None:
         seconds = _seconds(response.headers.get("retry-after"), self._clock.now())
@@ -257,12 +262,10 @@ def read_page(body: bytes, items: str) -> Page:
     content = parsed(body)
     found = content.get(items) if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(found, list):
-        raise BotmakerAnswerError(
-            f"Botmaker's answer has no list {items!r}. Check that BOTMAKER_BASE_URL is the address of its API v2.0. {WHAT_TO_DO}"
-        )
+        raise BotmakerAnswerError(f"Botmaker's answer has no list {items!r}. Check that BOTMAKER_BASE_URL is the address of its API v2.0.")
     next_page = content.get("nextPage")
     if next_page is not None and not isinstance(next_page, str):
-        raise BotmakerAnswerError(f"Botmaker's answer has a nextPage that is no address. {WHAT_TO_DO}")
+        raise BotmakerAnswerError("Botmaker's answer has a nextPage that is no address.")
     return Page(body, found, next_page or None)
 
 
@@ -272,7 +275,7 @@ def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None =
     Numbers that no reader takes (NaN, 1e400, 5,000 digits) become None, and stray bytes U+FFFD: one odd value in one
     message must not stop a page, and the landing judges it in the body, which is stored as it came.
     """
-    try:
+    with as_too_deep():
         return json.loads(
             body.decode("utf-8-sig", "replace"),
             parse_constant=lambda _: None,
@@ -280,10 +283,15 @@ def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None =
             parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else None,
             object_hook=object_hook,
         )
+
+
+@contextmanager
+def as_too_deep() -> Iterator[None]:
+    """Turn Python's own limit of nesting, some thousand levels, into a `BotmakerAnswerError`."""
+    try:
+        yield
     except RecursionError:
-        raise BotmakerAnswerError(
-            f"Botmaker's answer is JSON nested too deeply to be read, which is no page of its API. {WHAT_TO_DO}"
-        ) from None
+        raise BotmakerAnswerError("Botmaker's answer is JSON nested too deeply to be read, which is no page of its API.") from None
 
 
 def _finite(text: str) -> float | None:
@@ -298,9 +306,7 @@ def checked_next_page(base_url: str, url: str) -> str:
     if given is None or given.scheme not in ("http", "https") or given.hostname != base.hostname or given.port not in default_ports:
         host = (given.hostname or "")[:_LONGEST_HOST_NAME] if given is not None else None
         raise BotmakerRefusedError(
-            f"Botmaker's nextPage leads to {host or 'no host'}, not to {base.netloc}: the token is not sent there. "
-            "If the API has moved, set BOTMAKER_BASE_URL.",
-            None,
+            f"Botmaker's nextPage leads to {host or 'no host'}, not to {base.netloc}: the token is not sent there.", None, _WHEN_MOVED
         )
     return urlunsplit((base.scheme, base.netloc, given.path, given.query, ""))
 

@@ -19,7 +19,6 @@ from orchestration.botmaker.client import (
     SENT_RESULT,
     SENT_RESULTS,
     SESSIONS,
-    WHAT_TO_DO,
     WHATSAPP_TEMPLATES,
     BotmakerAnswerError,
     BotmakerClient,
@@ -27,6 +26,7 @@ from orchestration.botmaker.client import (
     Clock,
     Endpoint,
     Page,
+    as_too_deep,
     parsed,
     read_page,
 )
@@ -299,7 +299,7 @@ def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: Fet
         items += len(page.items)
         # They are kept in memory until the last one is there, so all of them together may be as large as one other page.
         if sum(map(len, bodies)) > MOST_BODY_BYTES:
-            raise StartsError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB. {WHAT_TO_DO}")
+            raise BotmakerAnswerError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB in all.")
     page_sets = source.store.page_sets(folder)
     latest = max((page_set for page_set in page_sets.values() if page_set.is_complete), key=lambda page_set: page_set.name, default=None)
     if not items or (latest is not None and [source.store.read(name) for name in latest.page_names] == bodies):
@@ -323,7 +323,8 @@ def without_secrets(page: Page) -> bytes:
 
     if not page.body.strip():
         return page.body
-    return json.dumps(parsed(page.body, object_hook=cleaned), separators=(",", ":")).encode()
+    with as_too_deep():
+        return json.dumps(parsed(page.body, object_hook=cleaned), separators=(",", ":")).encode()
 
 
 def _fetch_page_set(source: Source, endpoint: Endpoint, page_set: PageSet, parameters: Mapping[str, str], report: FetchReport) -> PageSet:
@@ -358,7 +359,7 @@ def _page_after(source: Source, endpoint: Endpoint, page_set: PageSet) -> Page |
         return source.client.next_page(endpoint, newest.next_page)
     except BotmakerAnswerError as error:
         # Whatever the answer is, Botmaker may have forgotten the address; that must not stop every later run.
-        source.say(f"{endpoint.path}: the page after {page_set.newest_page_name} cannot be fetched ({error}); {_BEGINNING_AGAIN}")
+        source.say(f"{endpoint.path}: the page after {page_set.newest_page_name} cannot be fetched ({error.reason}); {_BEGINNING_AGAIN}")
         return None
 
 
