@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from filelock import FileLock
 from fsspec import AbstractFileSystem
 from moto.server import ThreadedMotoServer
 
-from orchestration.settings import SAMPLE_LOGS
+from orchestration.settings import PROJECT_ROOT, SAMPLE_LOGS
 from tests.pipeline import Pipeline
 
 for name in [name for name in os.environ if name.startswith(("STARTS_", "BOTMAKER_")) and not name.startswith("STARTS_TEST_")]:
@@ -89,15 +90,31 @@ def warm(pipeline: Callable[..., Pipeline], empty_build: Path) -> Callable[..., 
     return make
 
 
+def make_run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `make run` in a process of its own, as if nothing else were set."""
+    # This may run below `make test`.
+    of_make = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DAGSTER_HOME"}
+    kept = {name: value for name, value in os.environ.items() if name not in of_make}
+    return subprocess.run(["make", "run"], cwd=PROJECT_ROOT, env=kept | environment, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="session")
-def sample(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The bundled logs, run once for all workers; each has a copy of its own. Export from it and read it, but land nothing."""
+def made_by_make_run(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The bundled logs, published by `make run` below `data`; what it printed is beside it in `stdout`."""
 
     def build(folder: Path) -> None:
-        assert Pipeline(SAMPLE_LOGS, folder / "data", {}).run().success
+        done = make_run({"STARTS_DATA": str(folder / "data")})
+        assert done.returncode == 0, done.stdout + done.stderr
+        (folder / "stdout").write_text(done.stdout, encoding="utf-8")
 
+    return made_once("made_by_make_run", build)
+
+
+@pytest.fixture(scope="session")
+def sample(made_by_make_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The bundled logs, run once for all workers; each has a copy of its own. Export from it and read it, but land nothing."""
     data = tmp_path_factory.mktemp("sample") / "data"
-    shutil.copytree(made_once("sample", build) / "data", data, symlinks=True)
+    shutil.copytree(made_by_make_run / "data", data, symlinks=True)
     return Pipeline(SAMPLE_LOGS, data, {})
 
 

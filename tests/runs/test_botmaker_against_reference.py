@@ -61,8 +61,8 @@ def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline], see
     assert_equals_the_reference(run)
 
 
-def test_the_same_again_changes_nothing(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
+def test_the_same_again_changes_nothing(warm: Callable[..., Pipeline]) -> None:
+    run = warm(STARTS_MAX_REJECTED_SHARE="1")
     records = hostile_items(8)
     write_all(run, records, random.Random(8))
     assert run.run().success
@@ -74,8 +74,8 @@ def test_the_same_again_changes_nothing(pipeline: Callable[..., Pipeline]) -> No
     assert_equals_the_reference(run)
 
 
-def test_a_damaged_page_is_set_aside_until_it_comes_whole(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
+def test_a_damaged_page_is_set_aside_until_it_comes_whole(warm: Callable[..., Pipeline]) -> None:
+    run = warm(STARTS_MAX_REJECTED_SHARE="1")
     records = hostile_items(9)
     write_all(run, records, random.Random(9))
     whole = (run.landing / "botmaker" / "sessions" / "all-lines.jsonl").read_bytes() + b"\n"

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.data.botmaker_items import Item, compact, event, message, put, put_all, result, session, time
 from tests.pipeline import Pipeline, comparable
 
@@ -12,8 +14,8 @@ def told(rows: list[Item], *columns: str) -> dict[Any, tuple[Any, ...]]:
     return {row[columns[0]]: tuple(str(row[name]).removeprefix("2026-10-") for name in columns[1:]) for row in rows}
 
 
-def test_botmaker_alone_fills_the_marts(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_botmaker_alone_fills_the_marts(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     put_all(run.landing)
     assert run.run().success
 
@@ -59,7 +61,17 @@ def test_botmaker_alone_fills_the_marts(pipeline: Callable[..., Pipeline]) -> No
     assert {path.split("-", 1)[1] for path in run.tsv_bytes()} == {"2026-10-01.tsv", "2026-10-03.tsv"}
 
 
-def test_logs_and_botmaker_stand_side_by_side(pipeline: Callable[..., Pipeline]) -> None:
+def test_a_tester_is_shown_where_asked_for(pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestration.settings import Settings
+
+    run = pipeline()
+    put_all(run.landing)
+    monkeypatch.setattr(Settings, "dbt_vars", {"report_timezone": "America/Sao_Paulo", "include_testers": "true"})
+    assert run.run().success
+    assert "m6" in {row["message_id"] for row in run.rows("fct_session_starts")}
+
+
+def test_logs_and_botmaker_stand_side_by_side(warm: Callable[..., Pipeline]) -> None:
     send = {
         "message_id": "wamid.1",
         "sent_at": "2026-10-01T12:00:00Z",
@@ -67,7 +79,7 @@ def test_logs_and_botmaker_stand_side_by_side(pipeline: Callable[..., Pipeline])
         "contact_id": "549111101",
         "template_name": "t",
     }
-    both, logs, botmaker = pipeline("both"), pipeline("logs"), pipeline("botmaker")
+    both, logs, botmaker = warm("both"), warm("logs"), warm("botmaker")
     for run in (both, logs):
         (run.landing / "sends").mkdir()
         (run.landing / "sends" / "1.jsonl").write_bytes(compact(send))
@@ -85,8 +97,8 @@ def test_logs_and_botmaker_stand_side_by_side(pipeline: Callable[..., Pipeline])
     assert {row["source"] for row in both.rows("fct_notifications")} == {"logs", "botmaker"}
 
 
-def test_what_comes_later_changes_what_was_said(pipeline: Callable[..., Pipeline]) -> None:
-    run = pipeline()
+def test_what_comes_later_changes_what_was_said(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
     sent = event("notification-sent", "01 10:00:00", "m1", "t")
     put(run.landing, "sent_results/1.json", compact(result("1_2026-10-01T10:00:00Z", sent="01 10:00:00") | {"notificationName": "N"}))
     put(run.landing, "sessions/1.json", compact(session("1", "01 10:00:00", events=[sent], contact="1")))

@@ -1,38 +1,44 @@
 """A run over a damaged warehouse says what to do, and doing it brings back what was published."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from orchestration.cli.main import main
 from tests.damage import DAMAGES, damage_data
 from tests.pipeline import Pipeline, comparable
 
 SEND = '{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%08d", "template_name": "t"}\n'
 
 
+@pytest.fixture
+def run(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Callable[..., Pipeline]) -> Pipeline:
+    """Three thousand sends, published."""
+
+    def build(folder: Path) -> None:
+        (folder / "landing" / "sends").mkdir(parents=True)
+        (folder / "landing" / "sends" / "1.jsonl").write_text("".join(SEND % (number, number) for number in range(3000)))
+        assert Pipeline(folder / "landing", folder / "data", {}).run().success
+
+    made = pipeline()
+    shutil.copytree(made_once("three_thousand_sends", build), made.data.parent, symlinks=True, dirs_exist_ok=True)
+    return made
+
+
 @pytest.mark.parametrize("damage", [DAMAGES["flip_bytes"], damage_data])
-def test_a_run_over_a_damaged_warehouse_says_what_to_do_and_that_helps(
-    pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], damage: Callable[[Path], None]
-) -> None:
-    run = pipeline()
-    (run.landing / "sends").mkdir()
-    (run.landing / "sends" / "1.jsonl").write_text("".join(SEND % (number, number) for number in range(3000)))
-    assert run.run().success
+def test_a_run_over_a_damaged_warehouse_says_what_to_do_and_that_helps(run: Pipeline, damage: Callable[[Path], None]) -> None:
     marts, tsvs = comparable(run.rows("fct_session_starts")), run.tsv_bytes()
     damage(run.settings.warehouse_path)
 
-    monkeypatch.setenv("STARTS_LANDING", str(run.landing))
-    monkeypatch.setenv("STARTS_DATA", str(run.data))
-    assert main([]) == 1
-    said = capfd.readouterr().err
-    assert f"conversation_starts failed: The warehouse {run.settings.warehouse_path} is damaged (" in said
-    assert "rebuild --from-landing" in said
-    assert "Traceback" not in said
+    result = run.command()
+    assert result.returncode == 1
+    assert f"conversation_starts failed: The warehouse {run.settings.warehouse_path} is damaged (" in result.stderr
+    assert "rebuild --from-landing" in result.stderr
+    assert "Traceback" not in result.stderr
     # Not once more, in the hope that it passes.
-    assert said.count("is damaged") == 1
+    assert result.stderr.count("is damaged") == 1
     assert (comparable(run.rows("fct_session_starts")), run.tsv_bytes()) == (marts, tsvs)
 
-    assert main(["rebuild", "--from-landing"]) == 0
+    assert run.command("rebuild", "--from-landing").returncode == 0
     assert (comparable(run.rows("fct_session_starts")), run.tsv_bytes()) == (marts, tsvs)

@@ -4,9 +4,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from orchestration.cli.main import main
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
 from orchestration.warehouse import open_warehouse
@@ -18,26 +15,21 @@ def send(number: int, **more: Any) -> str:
     return json.dumps({**record, "template_name": "t", **more}) + "\n"
 
 
-def test_a_change_that_cannot_be_seen_lands_when_everything_is_read_again(
-    pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = pipeline()
+def test_a_change_that_cannot_be_seen_lands_when_everything_is_read_again(warm: Callable[..., Pipeline]) -> None:
+    run = warm(STARTS_MAX_RECORD_BYTES="2048", STARTS_MAX_REJECTED_SHARE="1")
     (run.landing / "sends").mkdir()
     file = run.landing / "sends" / "1.jsonl"
     file.write_text(send(1))
-    for name, value in {"STARTS_LANDING": run.landing, "STARTS_DATA": run.data, "STARTS_MAX_RECORD_BYTES": 2048}.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setenv("STARTS_MAX_REJECTED_SHARE", "1")
-    assert main([]) == 0
+    assert run.command().returncode == 0
 
     file.write_text(send(1) + send(2) + send(3, customer_id="x" * 2048))
     (listed,) = LandingZone(str(run.landing), FEED_NAMES).files("sends")
     with open_warehouse(run.settings) as connection:
         # As if a file system had told nothing of the change.
         connection.execute("update raw.landing_listing set version = $version", {"version": listed.version})
-    assert main([]) == 0
+    assert run.command().returncode == 0
     assert len(run.rows("fct_notifications")) == 1
-    assert main(["run", "--reread"]) == 0
+    assert run.command("run", "--reread").returncode == 0
     assert len(run.rows("fct_notifications")) == 2
     # The third is larger than a record may be.
     (rejected,) = run.rows("raw.rejected_records", published=False)
