@@ -22,7 +22,7 @@ from orchestration.defs.jobs import (
     publish_to_postgres,
 )
 from orchestration.defs.resources import WarehouseResource
-from orchestration.defs.schedules import botmaker_daily, botmaker_weekly_sweep, daily_export, hourly
+from orchestration.defs.schedules import botmaker_daily, botmaker_weekly_sweep, daily_export, hourly, nightly_check
 from orchestration.defs.sensors import new_files, tell_of_failures
 from orchestration.file_rights import restrict_new_files
 
@@ -45,7 +45,7 @@ defs = Definitions(
     ],
     asset_checks=[no_feed_or_line_is_silent],
     jobs=[conversation_starts, export_days, export_on_demand, publish_to_postgres, botmaker_starts, botmaker_backfill],
-    schedules=[hourly, daily_export, botmaker_daily, botmaker_weekly_sweep],
+    schedules=[hourly, nightly_check, daily_export, botmaker_daily, botmaker_weekly_sweep],
     sensors=[new_files, tell_of_failures],
     resources={"warehouse": WarehouseResource()},
     executor=in_process_executor,

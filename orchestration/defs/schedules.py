@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from dagster import DefaultScheduleStatus, RunConfig, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, schedule
 
 from orchestration.defs.assets.botmaker import BotmakerFetchConfig
+from orchestration.defs.assets.outputs import CheckConfig
 from orchestration.defs.jobs import botmaker_backfill, botmaker_starts, conversation_starts, export_days
 from orchestration.settings import Settings
 
@@ -18,7 +19,17 @@ hourly = ScheduleDefinition(
     cron_schedule="15 * * * *",
     execution_timezone=_TIME_ZONE,
     default_status=DefaultScheduleStatus.RUNNING,
-    description="Land, build, publish and export what is new. The only one that is on from the start.",
+    description="Land, build, publish and export what is new. On from the start.",
+)
+
+nightly_check = ScheduleDefinition(
+    name="nightly_check",
+    job=conversation_starts,
+    cron_schedule="45 3 * * *",
+    execution_timezone=_TIME_ZONE,
+    default_status=DefaultScheduleStatus.RUNNING,
+    run_config=RunConfig(ops={"published_marts": CheckConfig(thorough=True), "session_starts_tsv": CheckConfig(thorough=True)}),
+    description=("The hourly run with every published row and exported byte checked, not sizes and times alone. On from the start."),
 )
 
 

@@ -165,12 +165,3 @@ def write_tsv(
     ).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def first_rows_sql(path: Path) -> str:
-    """Return a query for the first rows of a TSV, under the field names whatever its language."""
-    names = ", ".join(quoted(column.name) for column in TSV_COLUMNS)
-    return (
-        f"select * from read_csv({quoted(path)}, delim = '\t', header = true, quote = '\"', escape = '\"', "
-        f"names = [{names}], all_varchar = true) limit 5"
-    )

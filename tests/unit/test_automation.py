@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import shutil
 import threading
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -35,7 +37,7 @@ from orchestration.definitions import defs
 from orchestration.defs.assets.landing import _specs
 from orchestration.defs.jobs import WRITER_TAG
 from orchestration.defs.resources import WarehouseResource
-from orchestration.defs.schedules import daily_export
+from orchestration.defs.schedules import daily_export, nightly_check
 from orchestration.defs.sensors import new_files, tell_of_failures
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import BOTMAKER_FEEDS, SENDS
@@ -61,13 +63,31 @@ def instance() -> Iterator[DagsterInstance]:
         yield made
 
 
-def test_everything_is_off_but_the_hourly_schedule() -> None:
+def test_everything_is_off_but_the_hourly_run_and_the_nightly_check() -> None:
     repository = defs.get_repository_def()
     schedules = {made.name: made.default_status for made in repository.schedule_defs}
     sensors = {made.name: made.default_status for made in repository.sensor_defs}
-    assert schedules.pop("hourly") is DefaultScheduleStatus.RUNNING
+    assert {schedules.pop(name) for name in ("hourly", "nightly_check")} == {DefaultScheduleStatus.RUNNING}
     assert set(schedules.values()) == {DefaultScheduleStatus.STOPPED}
     assert set(sensors.values()) == {DefaultSensorStatus.STOPPED}
+
+
+def test_the_nightly_check_reads_every_row_and_byte_of_what_was_written(pipeline: Pipeline) -> None:
+    assert pipeline.run().success
+    tsv = pipeline.settings.exports_dir / "sessionStartingCauses-2026-10-01.tsv"
+    whole = tsv.read_bytes()
+    # The same size and time: only a hash can tell them apart.
+    stat = tsv.stat()
+    tsv.chmod(0o644)
+    tsv.write_bytes(whole[:-2] + b"X\n")
+    os.utime(tsv, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with patch.dict(os.environ, pipeline.variables), DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("conversation_starts")
+        assert job.execute_in_process(instance=instance).success
+        assert tsv.read_bytes() != whole
+        (request,) = nightly_check.evaluate_tick(build_schedule_context()).run_requests or []
+        assert job.execute_in_process(instance=instance, run_config=request.run_config).success
+    assert tsv.read_bytes() == whole
 
 
 def test_fetching_from_botmaker_keeps_nobody_from_writing(pipeline: Pipeline) -> None:
