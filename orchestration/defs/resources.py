@@ -58,6 +58,9 @@ class WarehouseResource(ConfigurableResource):
                 # What a killed run left half replaced is finished or taken back before anything else happens.
                 recover_publication(self._settings)
                 recover_exports(self._settings)
+                # DuckDB keeps one instance of a file per process for as long as a connection to it is open: without this one, every
+                # step would read the file's catalog and write a checkpoint (50 ms each, a dozen times in a run).
+                self._until_run_ends.enter_context(open_warehouse(self._settings))
             with open_warehouse(self._settings) as connection:
                 yield connection
 
