@@ -6,8 +6,10 @@ from typing import Any
 _MEANING = {
     "accepted_values": "hold a value of `{column}` that is none of the known ones",
     "flags_cumulative": "have flags that contradict one another or `last_status`",
+    "known_values": "hold a value that is none of the known ones",
     "no_nulls": "lack a value that every row must have",
     "not_null": "have no `{column}`",
+    "row_key": "have no `{column}` or share it with another row",
     "unique": "share their `{column}` with another row",
     "unique_combination": "share the columns that name a row with another row",
 }
