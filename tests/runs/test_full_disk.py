@@ -1,0 +1,67 @@
+"""A run on a disk that is full says so once and leaves what was published; the next one goes on."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import Pipeline, comparable
+
+SEND = '{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%08d", "template_name": "t"}\n'
+BEFORE, AFTER = 300, 9000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 60 MB, in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("full disks (run as a user who may mount a file system, such as root)")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def published(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A landing zone and the data folder of its finished run."""
+
+    def build(folder: Path) -> None:
+        (folder / "landing" / "sends").mkdir(parents=True)
+        (folder / "landing" / "sends" / "1.jsonl").write_text("".join(SEND % (number, number) for number in range(BEFORE)))
+        assert Pipeline(folder / "landing", folder / "data", {}).run().success
+
+    return made_once("three_hundred_sends", build)
+
+
+def fill(disk: Path, *, but_bytes: int) -> Path:
+    filler = disk / "filler"
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free - but_bytes)
+    return filler
+
+
+# In the lock of the run, in landing, in the models, in publication.
+@pytest.mark.parametrize("but_bytes", [4096, 100_000, 1_500_000, 2_500_000])
+def test_a_full_disk_is_said_once_and_the_next_run_goes_on(small_disk: Path, published: Path, but_bytes: int) -> None:
+    for name in ("landing", "data"):
+        shutil.copytree(published / name, small_disk / name, symlinks=True)
+    run = Pipeline(small_disk / "landing", small_disk / "data", {})
+    marts, tsvs = comparable(run.rows("fct_session_starts")), run.tsv_bytes()
+    (run.landing / "sends" / "2.jsonl").write_text("".join(SEND % (number, number) for number in range(BEFORE, AFTER)))
+
+    filler = fill(small_disk, but_bytes=but_bytes)
+    failed = run.command()
+    assert failed.returncode in (1, 2), failed.stderr
+    assert "No space is left on the disk of " in failed.stderr
+    assert (failed.stderr.count("No space"), failed.stderr.count("Traceback")) == (1, 0)
+    assert (comparable(run.rows("fct_session_starts")), run.tsv_bytes()) == (marts, tsvs)
+
+    filler.unlink()
+    assert run.command().returncode == 0
+    assert len(run.rows("fct_session_starts")) == AFTER
