@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := true
 IN_PARALLEL := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast superset-test dev lint docs bench sample-logs sample-botmaker clean
+.PHONY: help run test test-all test-fast superset-test dev lint docs bench sample-logs sample-botmaker clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,8 +28,11 @@ run: .venv/.synced ## Land, build, check, publish and export once
 dev: .venv/.synced ## Open the Dagster UI on http://localhost:3000
 	@.venv/bin/python -m orchestration dg dev
 
-test: .venv/.synced ## Run every test
+test: .venv/.synced ## Run the tests, in five minutes
 	.venv/bin/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS)
+
+test-all: .venv/.synced ## Run the tests with every seed, as CI does
+	.venv/bin/python -m pytest $(IN_PARALLEL) -m "" $(PYTEST_FLAGS)
 
 test-fast: .venv/.synced ## Run the tests that build no models but empty ones
 	.venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models tests/reference $(PYTEST_FLAGS)

@@ -10,9 +10,10 @@ from tests.comparison import assert_equals_the_reference
 from tests.data.generate_logs import generate
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline
+from tests.tiers import thorough
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *thorough(2, 3)])
 def test_marts_and_tsvs_equal_the_reference(pipeline: Callable[..., Pipeline], seed: int) -> None:
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     sends, webhooks = hostile_records(seed)

@@ -11,6 +11,7 @@ from tests.data.botmaker_items import tied_items
 from tests.data.hostile_botmaker import hostile_items, write_items
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable
+from tests.tiers import thorough
 
 MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
 FEEDS = ("sends", "webhooks", "sessions", "sent_results", "channels")
@@ -37,12 +38,14 @@ def write(run: Pipeline, name: str, records: Records, rnd: random.Random) -> Non
 @pytest.mark.parametrize(
     ("seed", "more_contacts", "batches"),
     [
-        # Webhooks alone, sent results alone.
-        (4, 0, [FEEDS, ("webhooks",), ("sent_results",), FEEDS]),
-        # Sent results and channels before the sessions that they are of, answers before the sends.
-        (5, 60, [("sent_results", "channels"), ("webhooks", "sessions", "channels"), FEEDS, ("sends", "sessions")]),
         # Most people once or twice, so that a batch leaves most of them alone.
         (6, 300, [FEEDS, ("webhooks", "sent_results"), ("sends", "sessions"), FEEDS]),
+        *thorough(
+            # Webhooks alone, sent results alone.
+            (4, 0, [FEEDS, ("webhooks",), ("sent_results",), FEEDS]),
+            # Sent results and channels before the sessions that they are of, answers before the sends.
+            (5, 60, [("sent_results", "channels"), ("webhooks", "sessions", "channels"), FEEDS, ("sends", "sessions")]),
+        ),
     ],
 )
 def test_batches_in_any_order_are_right_and_end_like_one_load(

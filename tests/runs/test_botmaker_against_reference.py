@@ -11,6 +11,7 @@ from tests.comparison import assert_equals_the_reference
 from tests.data.hostile_botmaker import HostileRecords, Item, hostile_items, write_items, zstd
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline
+from tests.tiers import thorough
 
 
 def write_all(run: Pipeline, records: HostileRecords, rnd: random.Random) -> None:
@@ -19,7 +20,7 @@ def write_all(run: Pipeline, records: HostileRecords, rnd: random.Random) -> Non
     write_items(run.landing, "channels", "all", records.channels, rnd)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *thorough(2, 3)])
 def test_botmaker_alone_equals_the_reference(pipeline: Callable[..., Pipeline], seed: int) -> None:
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     write_all(run, hostile_items(seed), random.Random(seed))
@@ -27,7 +28,7 @@ def test_botmaker_alone_equals_the_reference(pipeline: Callable[..., Pipeline], 
     assert_equals_the_reference(run)
 
 
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [4, *thorough(5)])
 def test_both_sources_equal_the_reference(pipeline: Callable[..., Pipeline], seed: int) -> None:
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     sends, webhooks = hostile_records(seed)
@@ -38,7 +39,7 @@ def test_both_sources_equal_the_reference(pipeline: Callable[..., Pipeline], see
     assert_equals_the_reference(run)
 
 
-@pytest.mark.parametrize(("seed", "more_contacts"), [(6, 0), (7, 40)])
+@pytest.mark.parametrize(("seed", "more_contacts"), [(7, 40), *thorough((6, 0))])
 def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline], seed: int, more_contacts: int) -> None:
     rnd = random.Random(seed)
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
