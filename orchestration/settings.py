@@ -21,6 +21,7 @@ import duckdb
 from dotenv.parser import Binding, parse_stream
 
 from orchestration.errors import StartsError
+from orchestration.memory import available_bytes, bytes_of
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
@@ -38,6 +39,8 @@ _POSTGRES_PORT = re.compile(r"^(?:(?:\[[0-9A-Fa-f:]+\]|[^:\[\],]*)(?::\d+)?(?:,|
 _MOST_RETENTION_DAYS = 36_500
 # DuckDB holds a text of up to 4 GiB; a record is held several times while it is parsed.
 _MOST_RECORD_BYTES = 1024 * 1024 * 1024
+# A run on the smallest logs takes half of it.
+_LEAST_MEMORY_BYTES = 256 * 10**6
 _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
 
@@ -45,7 +48,7 @@ _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 KNOWN_NAMES = (
     *("STARTS_LANDING", "STARTS_DATA", "STARTS_REPORT_TIMEZONE", "STARTS_LANGUAGE", "STARTS_CONTACTS", "STARTS_MASK_KEY"),
     *("STARTS_MAX_REJECTED_SHARE", "STARTS_MAX_RECORD_BYTES", "STARTS_RETENTION_DAYS", "STARTS_KEEP_RUNS_DAYS"),
-    *("STARTS_FILE_MODE", "STARTS_REREAD", "STARTS_ALERT_URL"),
+    *("STARTS_MEMORY", "STARTS_FILE_MODE", "STARTS_REREAD", "STARTS_ALERT_URL"),
     *("STARTS_POSTGRES_URL", "STARTS_POSTGRES_SCHEMA", "STARTS_POSTGRES_READER"),
     *("STARTS_WAREHOUSE", "STARTS_PUBLISHED", "STARTS_DBT_TARGET", "STARTS_TEST_SUPERSET", "STARTS_TEST_KILLS"),
 )
@@ -95,6 +98,7 @@ class Settings:
     max_record_bytes: int = 16 * 1024 * 1024
     retention_days: int | None = None
     keep_runs_days: int = 30
+    memory: str = "60%"
     files_mode: FileMode = FileMode.PRIVATE
     reread: bool = False
     mask_key: str | None = field(default=None, repr=False)
@@ -107,6 +111,10 @@ class Settings:
             raise SettingsError(
                 f"STARTS_MAX_RECORD_BYTES is {self.max_record_bytes}: write a number of bytes from 1024 to {_MOST_RECORD_BYTES}, "
                 "such as 16777216."
+            )
+        if (bytes_of(self.memory, available_bytes()) or 0) < _LEAST_MEMORY_BYTES:
+            raise SettingsError(
+                f"STARTS_MEMORY is {self.memory!r}: write how much memory DuckDB may take, such as 4GB or 60%, and no less than 256MB."
             )
         if not 1 <= self.keep_runs_days <= _MOST_RETENTION_DAYS:
             raise SettingsError(
@@ -145,6 +153,17 @@ class Settings:
         return self.data / ".writer.lock"
 
     @property
+    def spill_dir(self) -> Path:
+        """Where DuckDB puts what does not fit into its memory."""
+        return self.data / ".spill"
+
+    @property
+    def memory_bytes(self) -> int:
+        amount = bytes_of(self.memory, available_bytes())
+        assert amount is not None
+        return amount
+
+    @property
     def dbt_target_dir(self) -> Path:
         """dbt's artifacts follow the data folder: two folders with other settings never mix."""
         return self.data / ".dbt"
@@ -178,6 +197,7 @@ class Settings:
             max_record_bytes=_whole_number("STARTS_MAX_RECORD_BYTES", env.get("STARTS_MAX_RECORD_BYTES", "16777216"), "bytes", 16777216),
             retention_days=_days("STARTS_RETENTION_DAYS", env.get("STARTS_RETENTION_DAYS")),
             keep_runs_days=_whole_number("STARTS_KEEP_RUNS_DAYS", env.get("STARTS_KEEP_RUNS_DAYS", "30"), "days", 30),
+            memory=env.get("STARTS_MEMORY", "60%"),
             files_mode=_files_mode(env),
             reread=_yes_or_no("STARTS_REREAD", env.get("STARTS_REREAD", "no")),
             mask_key=env.get("STARTS_MASK_KEY"),

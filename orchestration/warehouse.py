@@ -97,12 +97,23 @@ def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     with warehouse_errors(settings):
         connection = _connect(settings)
         try:
-            connection.execute("set timezone = 'UTC'")
+            _configure(connection, settings)
             if raw_schema_version(connection):
                 prepare_raw_schema(connection)
             yield connection
         finally:
             connection.close()
+
+
+def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Set what holds for all connections of this process to the file, dbt's too, for as long as one is open."""
+    connection.execute("set timezone = 'UTC'")
+    connection.execute(f"set memory_limit = '{settings.memory_bytes} B'")
+    # What does not fit is written to the data folder, which has to have room for the warehouse anyway: slower, but no failure.
+    folder = str(settings.spill_dir)
+    if connection.execute("select current_setting('temp_directory')").fetchone() != (folder,):
+        # DuckDB refuses to set it again once it is in use.
+        connection.execute("set temp_directory = $folder", {"folder": folder})
 
 
 def warehouse_errors(settings: Settings) -> AbstractContextManager[None]:

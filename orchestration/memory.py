@@ -1,0 +1,34 @@
+"""How much memory DuckDB may take: a share of what this machine, or the container it is in, has."""
+
+import os
+import re
+from pathlib import Path
+
+# What a control group allows its processes: version 2, then version 1. Without a limit they hold `max`, or more than any machine has.
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_SHARE = re.compile(r"([0-9]{1,3})\s*%")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?i?B)", re.IGNORECASE)
+
+
+def bytes_of(amount: str, available: int) -> int | None:
+    """Return the bytes of an amount such as `4GB`, `512 MiB` or `60%` of the `available` bytes; None where it is no amount."""
+    share = _SHARE.fullmatch(amount.strip())
+    if share is not None:
+        return available * int(share[1]) // 100 if 1 <= int(share[1]) <= 100 else None
+    size = _SIZE.fullmatch(amount.strip())
+    return int(float(size[1]) * _UNITS[size[2].upper()]) if size is not None else None
+
+
+def available_bytes(cgroup_limits: tuple[Path, ...] = _CGROUP_LIMITS) -> int:
+    """Return the memory of this machine, or of its control group where that is less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *(limit for limit in map(_limit, cgroup_limits) if limit is not None)])
+
+
+def _limit(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
