@@ -1,28 +1,42 @@
-{# What every run of dbt checks before its first model: it leaves marts that are right for what has landed, or it is refused
-   with one sentence (contract, section 7). A run of the job passes all of this; so does `dbt build` by hand between two runs.
+{# What every run of dbt by hand checks before its first model: it leaves marts that are right for what has landed, or it is refused
+   with one sentence (contract, section 7).
 
    `state.builds` has one row per attempt to build the marts. Tables that were made from other models, look-ups or variables
-   than those of today (the definition, see below) must not be mixed with new rows, so a run that writes with another definition
-   than the latest attempt adds an attempt of its own, and whoever comes next rebuilds: the job by itself, dbt by hand when it
-   is told to with `--full-refresh`. #}
+   than those of today (the definition, below) must not be mixed with new rows, so a run that writes with another definition
+   than the latest attempt adds an attempt of its own, and the next build starts from the raw tables: the job by itself, dbt by
+   hand when `--full-refresh` says so.
+
+   A run that makes tables again adds an attempt without a definition before its first model: a table that is made again has
+   forgotten what the others have still to follow, such as a link that is gone. Once all of them are made again, the attempt gets its
+   definition. The job keeps the same record itself (`orchestration/transform/builds.py`) and selects what belongs together; it
+   passes a project that was parsed before, without the graph. #}
 
 {% macro guard_run() -%}
-    {%- if execute and target.name != 'published' and (selected_to_write() or flags.WHICH == 'test') -%}
+    {%- if is_by_hand() and (selected_to_write() or flags.WHICH == 'test') -%}
         {{ refuse_raw_tables_of_another_version() }}
         {%- if selected_to_write() and has_landing_tables() -%}
             {%- set definition = definition_of_this_run() -%}
-            {#- The job passes a project that was parsed before, without the graph, and selects itself what belongs together. -#}
-            {%- if graph.nodes is defined -%}
-                {{ refuse_unsafe_run(definition) }}
-            {%- endif -%}
-            {%- if latest_definition() != definition -%}
-                {{ add_attempt(definition) }}
-            {%- elif flags.FULL_REFRESH and graph.nodes is defined and intermediate_tables_to_write() and tables_left_out() -%}
-                {#- A part of the state that is made again forgets what the other part has still to follow. -#}
-                {{ add_attempt('') }}
+            {{ refuse_unsafe_run(definition) }}
+            {%- set of_attempt = '' if makes_tables_again() else definition -%}
+            {%- if latest_definition() != of_attempt -%}
+                {{ add_attempt(of_attempt) }}
             {%- endif -%}
         {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+{# After the last model: when all tables were made again, they fit each other, and the next build may go on from them. #}
+{% macro settle_run(results) -%}
+    {%- if is_by_hand() and has_landing_tables() and makes_tables_again() and not tables_left_out() -%}
+        {%- set of_models = results | selectattr('node.resource_type', 'equalto', 'model') | list -%}
+        {%- if not of_models | rejectattr('status', 'equalto', 'success') | list -%}
+            {{ settle_attempts(definition_of_this_run()) }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro is_by_hand() -%}
+    {{ return(execute and target.name != 'published' and graph.nodes is defined) }}
 {%- endmacro %}
 
 {% macro refuse_unsafe_run(definition) -%}
@@ -39,7 +53,7 @@
 
 {% macro selected_to_write(resource_types=('model', 'seed')) -%}
     {%- set selected = [] -%}
-    {%- if flags.WHICH in ('run', 'build', 'seed', 'retry', 'clone') -%}
+    {%- if flags.WHICH in ('run', 'build', 'seed') -%}
         {%- for unique_id in selected_resources if unique_id.split('.')[0] in resource_types -%}
             {%- do selected.append(unique_id) -%}
         {%- endfor -%}
@@ -73,6 +87,10 @@
 {% macro intermediate_tables_to_write() -%}
     {%- set tables = tables_of_the_project() | selectattr('unique_id', 'in', selected_to_write()) -%}
     {{ return(tables | rejectattr('schema', 'equalto', 'marts') | list) }}
+{%- endmacro %}
+
+{% macro makes_tables_again() -%}
+    {{ return(flags.FULL_REFRESH and intermediate_tables_to_write() | length > 0) }}
 {%- endmacro %}
 
 {% macro tables_left_out() -%}
@@ -187,6 +205,15 @@
             '{{ definition }}'
     {%- endcall -%}
     {#- Nothing else commits what a hook writes. -#}
+    {%- do adapter.commit() -%}
+{%- endmacro %}
+
+{% macro settle_attempts(definition) -%}
+    {%- set builds = source('state', 'builds').render() -%}
+    {%- call statement('settle_attempts', auto_begin=true) -%}
+        update {{ builds }} set definition_sha256 = '{{ definition }}'
+        where build_id > (select coalesce(max(build_id), 0) from {{ builds }} where finished_at is not null)
+    {%- endcall -%}
     {%- do adapter.commit() -%}
 {%- endmacro %}
 

@@ -5,7 +5,6 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from pathlib import Path
 
 import duckdb
@@ -19,15 +18,11 @@ _DEFINITION_FOLDERS = (*(DBT_PROJECT_DIR / name for name in ("models", "macros",
 _DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
 
 
+# Stands for tables that no definition explains: some are being made again from the raw tables, and until all are, the others
+# do not fit them. Only another build from the raw tables may follow. Written by `dbt_project/macros/run_guards.sql`, too.
+_UNSETTLED = ""
+
 _NEWEST_CHANGE = "(select coalesce(max(change_number), 0) from state.changed_days)"
-
-
-class BuildKind(StrEnum):
-    """What a build goes on from: nothing yet, a finished build of the same definition, or one of another."""
-
-    FIRST = "first"
-    INCREMENT = "increment"
-    REBUILD = "rebuild"
 
 
 @dataclass(frozen=True)
@@ -43,12 +38,12 @@ class FinishedBuild:
 
 @dataclass(frozen=True)
 class Build:
-    """A build under way."""
+    """A build under way: an increment upon a finished build of the same definition, or one from the raw tables."""
 
     build_id: int
     through_load_id: int
     definition_sha256: str
-    kind: BuildKind
+    is_increment: bool
 
 
 def build_that_still_holds(connection: duckdb.DuckDBPyConnection, settings: Settings) -> FinishedBuild | None:
@@ -61,10 +56,10 @@ def build_that_still_holds(connection: duckdb.DuckDBPyConnection, settings: Sett
 
 
 def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
-    """Open a build; it is a rebuild when models, checks, look-ups or variables changed since the last finished one."""
+    """Open a build; it is an increment when `next_is_increment`. One from the raw tables is unsettled until it finishes."""
     definition = definition_sha256(settings)
-    kind = _kind_of_next_build(connection, definition)
-    if kind is not BuildKind.INCREMENT:
+    is_increment = _next_is_increment(connection, definition)
+    if not is_increment:
         _record_variables(connection, settings)
     row = connection.execute(
         """
@@ -77,41 +72,34 @@ def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Bu
             $definition as definition_sha256
         returning build_id, through_load_id
         """,
-        {"now": datetime.now(UTC).replace(tzinfo=None), "definition": definition},
+        {"now": datetime.now(UTC).replace(tzinfo=None), "definition": definition if is_increment else _UNSETTLED},
     ).fetchone()
     assert row is not None
-    return Build(row[0], row[1], definition, kind)
+    return Build(row[0], row[1], definition, is_increment)
 
 
-def _kind_of_next_build(connection: duckdb.DuckDBPyConnection, definition: str) -> BuildKind:
-    """Look at the last finished build and every attempt since: one that failed half way has left its own tables behind."""
+def next_is_increment(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Return whether the last finished build and every attempt since, which has left its own tables behind, are of today's definition."""
+    return _next_is_increment(connection, definition_sha256(settings))
+
+
+def _next_is_increment(connection: duckdb.DuckDBPyConnection, definition: str) -> bool:
     row = connection.execute(
         """
-        with attempts as (
-            select * from state.builds
-            where build_id >= (select coalesce(max(build_id), 0) from state.builds where finished_at is not null)
-        )
-        select count(finished_at), count(*) filter (definition_sha256 <> $definition) from attempts
+        select count(finished_at) > 0 and count(*) filter (definition_sha256 <> $definition) = 0
+        from state.builds
+        where build_id >= (select coalesce(max(build_id), 0) from state.builds where finished_at is not null)
         """,
         {"definition": definition},
     ).fetchone()
-    assert row is not None
-    finished, of_another_definition = row
-    if of_another_definition:
-        return BuildKind.REBUILD
-    return BuildKind.INCREMENT if finished else BuildKind.FIRST
-
-
-def goes_on_from_another(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
-    """Return whether the next build is an increment upon a finished build of today's definition."""
-    return _kind_of_next_build(connection, definition_sha256(settings)) is BuildKind.INCREMENT
+    return row == (True,)
 
 
 def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
     """Record that every check of the build has passed: from here on the marts may be published."""
     connection.execute(
-        "update state.builds set finished_at = $now where build_id = $build_id",
-        {"now": datetime.now(UTC).replace(tzinfo=None), "build_id": build.build_id},
+        "update state.builds set finished_at = $now, definition_sha256 = $definition where build_id = $build_id",
+        {"now": datetime.now(UTC).replace(tzinfo=None), "definition": build.definition_sha256, "build_id": build.build_id},
     )
 
 
@@ -129,7 +117,8 @@ def invalidate_builds(connection: duckdb.DuckDBPyConnection) -> None:
     those that a replay reads again would never pass on their own.
     """
     connection.execute(
-        "update state.builds set definition_sha256 = '', through_load_id = 0, started_at = started_at - interval 1 microsecond"
+        "update state.builds set definition_sha256 = $unsettled, through_load_id = 0, started_at = started_at - interval 1 microsecond",
+        {"unsettled": _UNSETTLED},
     )
 
 

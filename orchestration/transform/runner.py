@@ -3,32 +3,20 @@
 from typing import Any
 
 from orchestration.settings import Settings
-from orchestration.transform.builds import Build, BuildKind
+from orchestration.transform.builds import Build
 from orchestration.transform.invocation import DbtError, common_arguments, invoke
 from orchestration.transform.parsed import parsed_project
 
-# Look-ups with their own tests, and views below the marts: they are what they were as long as the definition is. Each is
-# named itself (`empty`), because dbt would leave out with it every test that reads it, also those of a model that changed.
-_WITHOUT_WHAT_IS_SAME_AS_BEFORE = [
-    "--indirect-selection", "empty",
-    "--exclude", "resource_type:seed", "file:lookups.yml",
-    "config.materialized:view,path:models/staging", "config.materialized:view,path:models/intermediate",
-    "config.materialized:view,path:models/metrics",
-]  # fmt: skip
-
 
 def build_arguments(settings: Settings, build: Build) -> list[str]:
-    """Return dbt's command line for the production build: models, look-ups and data tests, no unit tests.
+    """Return dbt's command line for a build of the job; `dbt_project/selectors.yml` says what each of the two builds.
 
-    A build upon another one of the same definition leaves out what cannot have changed, a third of the nodes.
+    What is no increment is made from the raw tables: dbt by hand, or an attempt that failed, may have left tables of another
+    version behind.
     """
-    # Nobody reads what dbt would write of its results: they are told as it runs.
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--no-write-json", *common_arguments(settings)]
-    if build.kind is BuildKind.REBUILD:
-        return [*arguments, "--full-refresh"]
-    if build.kind is BuildKind.INCREMENT:
-        return [*arguments, *_WITHOUT_WHAT_IS_SAME_AS_BEFORE]
-    return arguments
+    selection = ["--selector", "increment"] if build.is_increment else ["--selector", "production", "--full-refresh"]
+    # No file of results: they are reported as dbt runs.
+    return ["build", *selection, "--no-write-json", *common_arguments(settings)]
 
 
 def build_people(settings: Settings, *, full_refresh: bool) -> None:

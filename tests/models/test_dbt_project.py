@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.settings import Settings
-from orchestration.transform.builds import Build, BuildKind
+from orchestration.transform.builds import Build
 from orchestration.transform.invocation import common_arguments, invoke
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import build_arguments, run_dbt
@@ -88,12 +88,13 @@ def test_layers_read_only_what_they_may(manifest: dict[str, Any], layer: str, ma
             assert room in may_read or parent.endswith("state.builds"), (model["name"], parent)
 
 
-def _selected(settings: Settings, kind: BuildKind) -> set[str]:
+def _selected(settings: Settings, *, is_increment: bool) -> set[str]:
     from dbt.cli.main import dbtRunner
 
-    _, *arguments = build_arguments(settings, Build(1, 1, "", kind))
+    _, *arguments = build_arguments(settings, Build(1, 1, "", is_increment))
+    listed = [argument for argument in arguments if argument != "--full-refresh"]
     manifest = parsed_project(settings).manifest()
-    result = dbtRunner(manifest).invoke(["ls", "--output", "json", "--output-keys", "unique_id", "--quiet", *arguments])
+    result = dbtRunner(manifest).invoke(["ls", "--output", "json", "--output-keys", "unique_id", "--quiet", *listed])
     assert isinstance(result.result, list), result.exception
     selected = {json.loads(line)["unique_id"] for line in result.result}
     return {name for name in selected if name.split(".")[0] in {"model", "seed", "test"}}
@@ -108,9 +109,9 @@ def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(se
         or (node["config"]["materialized"] == "view" and node["schema"] != "marts")
         or (node["resource_type"] == "test" and all(parent.startswith("seed.") for parent in node["depends_on"]["nodes"]))
     }
-    everything = _selected(settings, BuildKind.FIRST)
+    everything = _selected(settings, is_increment=False)
     assert everything == set(nodes)
-    assert everything - _selected(settings, BuildKind.INCREMENT) == left_out
+    assert everything - _selected(settings, is_increment=True) == left_out
 
 
 def test_every_column_of_every_model_is_described(settings: Settings, manifest: dict[str, Any]) -> None:

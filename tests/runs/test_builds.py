@@ -12,28 +12,28 @@ from dagster import AssetKey
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 from orchestration.transform import builds
-from orchestration.transform.builds import BuildKind, build_that_still_holds, finish_build, start_build
+from orchestration.transform.builds import build_that_still_holds, finish_build, start_build
 from tests.pipeline import Pipeline
 
 SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
 
 
 @pytest.mark.parametrize(
-    ("attempts", "kind"),
+    ("attempts", "is_increment"),
     [
-        ([], BuildKind.FIRST),
-        ([("a", False)], BuildKind.FIRST),
-        ([("a", True)], BuildKind.INCREMENT),
-        ([("a", True), ("a", False)], BuildKind.INCREMENT),
-        ([("b", True)], BuildKind.REBUILD),
+        ([], False),
+        ([("a", False)], False),
+        ([("a", True)], True),
+        ([("a", True), ("a", False)], True),
+        ([("b", True)], False),
         # Tables of another definition lie there half built, whether or not something was finished before them.
-        ([("a", True), ("b", False)], BuildKind.REBUILD),
-        ([("b", False)], BuildKind.REBUILD),
-        ([("b", True), ("a", True)], BuildKind.INCREMENT),
+        ([("a", True), ("b", False)], False),
+        ([("b", False)], False),
+        ([("b", True), ("a", True)], True),
     ],
 )
 def test_a_build_goes_on_only_from_tables_of_its_own_definition(
-    monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], kind: BuildKind
+    monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], is_increment: bool
 ) -> None:
     with duckdb.connect() as connection:
         connection.execute(RAW_SCHEMA_SQL)
@@ -43,7 +43,7 @@ def test_a_build_goes_on_only_from_tables_of_its_own_definition(
             if finishes:
                 finish_build(connection, attempt)
         monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
-        assert start_build(connection, Settings()).kind is kind
+        assert start_build(connection, Settings()).is_increment is is_increment
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,20 @@ def test_a_build_holds_until_something_lands_or_its_definition_changes(
             connection.execute("insert into raw.landed_files values ('sends', 'a', 'x', 1, 1, 1, 0, 0, 'landed', null, now(), 1, 2)")
         monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
         assert (build_that_still_holds(connection, Settings()) is not None) is holds
+
+
+def test_a_build_from_the_raw_tables_has_no_definition_until_it_finishes() -> None:
+    """It may stop half way, and then dbt by hand must not go on from its tables."""
+    with duckdb.connect() as connection:
+        connection.execute(RAW_SCHEMA_SQL)
+        definitions = []
+        for _ in range(2):
+            build = start_build(connection, Settings())
+            definitions.append(connection.execute("select definition_sha256 from state.builds order by build_id desc limit 1").fetchall())
+            finish_build(connection, build)
+            definitions.append(connection.execute("select definition_sha256 from state.builds order by build_id desc limit 1").fetchall())
+        definition = [(builds.definition_sha256(Settings()),)]
+        assert definitions == [[("",)], definition, definition, definition]
 
 
 def test_every_run_tells_of_every_check(pipeline: Callable[..., Pipeline]) -> None:
@@ -102,6 +116,13 @@ def test_one_model_can_be_materialised_and_the_build_is_whole(pipeline: Callable
     assert {event.asset_key for event in result.get_asset_materialization_events()} == {one}
     assert run.materialize("published_marts").success
     assert len(run.rows("fct_notifications")) == 1
+
+
+def test_models_materialised_alone_where_nothing_has_landed_are_without_rows(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    run.settings.warehouse_path.unlink()
+    assert run.materialize("marts/funnel_session_starts").success
+    assert run.rows("marts.fct_notifications", published=False) == []
 
 
 def test_models_materialised_alone_are_held_to_the_share_of_rejected_records(pipeline: Callable[..., Pipeline]) -> None:

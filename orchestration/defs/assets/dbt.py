@@ -12,9 +12,10 @@ from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.landing import LEDGER_KEY
 from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.retention import WITHOUT_NEWS
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.settings import DBT_PROJECT_DIR, Settings
-from orchestration.transform.builds import BuildKind, FinishedBuild, build_that_still_holds, finish_build, start_build
+from orchestration.transform.builds import FinishedBuild, build_that_still_holds, finish_build, start_build
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import build_arguments, run_dbt
 from orchestration.warehouse import error_in_words
@@ -51,6 +52,8 @@ _MANIFEST = parsed_project(Settings.from_environment()).json
 def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
     """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
     with warehouse.open() as connection:
+        # Landing does so, too, but whoever materialises the models alone may have landed nothing, or with another version.
+        prepare_raw_schema(connection)
         still_holds = build_that_still_holds(connection, warehouse.settings)
         if still_holds is not None:
             context.log.info("Nothing has landed since the last build: the marts and their checks are what they were.")
@@ -59,8 +62,8 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
         # The ledger's check says the same, but whoever materialises the models alone passes it by.
         refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
         build = start_build(connection, warehouse.settings)
-    if build.kind is BuildKind.REBUILD:
-        context.log.info("Models, checks, look-ups or variables changed since the last build: rebuilding everything from the raw tables.")
+    if not build.is_increment:
+        context.log.info("There is no finished build of these models, checks, look-ups and variables: building all from the raw tables.")
     events, failure = run_dbt(warehouse.settings, build_arguments(warehouse.settings, build))
     for event in events:
         message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
@@ -74,7 +77,7 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
         in_words = error_in_words(warehouse.settings, failure)
         description = in_words or f"The models or their checks failed, so nothing is published:\n{failure}"
         raise Failure(description=str(description), allow_retries=False)
-    if build.kind is BuildKind.INCREMENT:
+    if build.is_increment:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:
         finish_build(connection, build)

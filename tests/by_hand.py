@@ -1,0 +1,105 @@
+"""dbt as people run it by hand, on the warehouse of a test's pipeline: without the job, its lock and its record of builds."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from dbt.cli.main import dbtRunner
+
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+from orchestration.transform.invocation import warehouse_in_environment
+from orchestration.transform.parsed import parsed_project
+from tests.pipeline import Pipeline
+
+ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}
+WEBHOOKS = ("statuses", "messages", "echoes", "identities", "other_kinds")
+RAW_ASSETS = ("raw/sends", *(f"raw/webhook_{kind}" for kind in WEBHOOKS), "raw/landed_files")
+NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
+# Exports cannot write the years of these.
+ODD = b"wamid.odd"
+
+NOT_THESE = "The marts were not built with these models, look-ups and variables"
+NOTHING_LANDED = "Nothing has landed in this warehouse yet"
+
+# Full stops within a name or number are none of a sentence.
+_ONE_SENTENCE = re.compile(r"[^.]+([.][^. ]+)*[^.]*[.]")
+
+
+@dataclass(frozen=True)
+class DbtRun:
+    """What dbt said: whether all went well, else why not, and which nodes failed."""
+
+    success: bool
+    message: str
+    failed: tuple[str, ...]
+
+    @property
+    def refusal(self) -> str | None:
+        """The sentence with which a guard refused the run, without dbt's own words around it."""
+        lines = self.message.splitlines()
+        if not any("in macro" in line and "run_guards.sql" in line for line in lines):
+            return None
+        refusal = lines[1].strip()
+        assert _ONE_SENTENCE.fullmatch(refusal), refusal
+        return refusal
+
+
+def dbt_by_hand(run: Pipeline, *arguments: str, project: Path = DBT_PROJECT_DIR, options: tuple[str, ...] | None = None) -> DbtRun:
+    """Run a dbt command in this process, on the project as it was parsed before; another `project` is parsed first.
+
+    `options` take the place of those that say where the project is.
+    """
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    manifest = None
+    if project == DBT_PROJECT_DIR:
+        manifest = parsed_project(run.settings).manifest()
+        # As the command line does; the job has no use for it.
+        manifest.build_flat_graph()
+    target = str(run.data / ".dbt_by_hand")
+    folders = ("--project-dir", str(project), "--profiles-dir", str(project)) if options is None else options
+    with warehouse_in_environment(run.settings):
+        result = dbtRunner(manifest).invoke([*arguments, *folders, "--target-path", target, "--log-path", target, "--log-level", "none"])
+    DuckDBConnectionManager.close_all_connections()
+    results = getattr(result.result, "results", [])
+    failed = tuple(node.node.name for node in results if node.status not in ("success", "pass", "no-op", "warn"))
+    return DbtRun(bool(result.success), str(result.exception or ""), failed)
+
+
+@contextmanager
+def dbt_cut_short(models: int) -> Iterator[None]:
+    """Let dbt end when so many models have been built, by hand or in the job; the last one has been written."""
+    invoke = dbtRunner.invoke
+
+    def invoke_cut_short(runner: dbtRunner, arguments: list[str], **options: Any) -> Any:
+        runner.callbacks = [*runner.callbacks, _ended_after(models)]
+        return invoke(runner, [*arguments, "--fail-fast"], **options)
+
+    with patch.object(dbtRunner, "invoke", invoke_cut_short):
+        yield
+
+
+def _ended_after(models: int) -> Callable[[Any], None]:
+    built = 0
+
+    def listen(event: Any) -> None:
+        nonlocal built
+        built += event.info.name == "LogModelResult"
+        if event.info.name == "LogModelResult" and built >= models:
+            raise RuntimeError("This build is cut short.")
+
+    return listen
+
+
+def copy_of_the_project(project: Path) -> None:
+    """Copy the dbt project into a folder that is called `dbt_project`, and let a look-up there call reactions no answer."""
+    shutil.copytree(DBT_PROJECT_DIR, project, ignore=lambda folder, _: ["target", "logs"] if Path(folder) == DBT_PROJECT_DIR else [])
+    lookups = project.parent / "seeds" / "lookups"
+    shutil.copytree(PROJECT_ROOT / "seeds" / "lookups", lookups)
+    kinds = lookups / "inbound_message_types.csv"
+    kinds.write_text(kinds.read_text().replace("reaction,with_emoji,with_emoji", "reaction,never,never"))

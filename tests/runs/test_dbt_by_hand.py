@@ -1,0 +1,177 @@
+"""`dbt build` by hand leaves marts that are right for what has landed, or refuses, and the job goes on from it (contract, section 7).
+
+What follows from any order of runs is in `test_dbt_by_hand_in_any_order.py`; here is what is refused, in which words, and what
+that leaves behind.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pytest
+
+from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.landing.migrations import RAW_SCHEMA_VERSION
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+from orchestration.transform.builds import invalidate_builds
+from tests.by_hand import (
+    ENVIRONMENT,
+    NO_UNIT_TESTS,
+    NOT_THESE,
+    NOTHING_LANDED,
+    ODD,
+    RAW_ASSETS,
+    copy_of_the_project,
+    dbt_by_hand,
+    dbt_cut_short,
+)
+from tests.comparison import assert_marts_equal_the_reference
+from tests.data.hostile_logs import hostile_records, write_files
+from tests.pipeline import Pipeline, query
+
+
+def add_files(run: Pipeline, part: int, parts: int = 3) -> None:
+    """Write one of a few files of each feed into the landing zone."""
+    sends, webhooks = hostile_records(11, sends=60)
+    write_files(run.landing, "sends", f"{part}.jsonl", [line for line in sends if ODD not in line][part::parts])
+    write_files(run.landing, "webhooks", f"{part}.jsonl", webhooks[part::parts])
+
+
+@pytest.fixture
+def landed(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: Path) -> Pipeline:
+    """A finished build, and files that have landed since and are in no build yet."""
+
+    def fill(folder: Path) -> None:
+        run = Pipeline(folder / "landing", folder / "data", ENVIRONMENT)
+        add_files(run, 0)
+        assert run.materialize(*RAW_ASSETS).success
+        assert run.materialize("marts/fct_notifications").success
+        add_files(run, 1)
+        assert run.materialize(*RAW_ASSETS).success
+
+    shutil.copytree(made_once("dbt_by_hand", fill), tmp_path / "run", symlinks=True)
+    return Pipeline(tmp_path / "run" / "landing", tmp_path / "run" / "data", ENVIRONMENT)
+
+
+@pytest.fixture
+def fresh(pipeline: Callable[..., Pipeline]) -> Pipeline:
+    run = pipeline(**ENVIRONMENT)
+    run.data.mkdir(parents=True)
+    return run
+
+
+def state(run: Pipeline) -> dict[str, Any]:
+    """Return what a refused run must leave as it was."""
+    tables = ("state.builds", "state.variables", "state.changed_days", "state.watermarks", "marts.fct_notifications")
+    return {table: query(run.settings.warehouse_path, f"from {table} order by all", read_only=False) for table in tables}
+
+
+def test_runs_that_would_leave_wrong_marts_are_refused_with_one_sentence(landed: Pipeline) -> None:
+    before = state(landed)
+    for arguments, sentence in (
+        (("run", "-s", "fct_notifications"), "fct_notifications cannot be built without "),
+        (("build", "-s", "+fct_session_starts"), "int_starts_without_notification_unioned cannot be built without funnel_session_starts,"),
+        (("build", "--exclude", "int_sends_replied"), "cannot be built without int_sends_replied: run `dbt build`"),
+        (("run", "--full-refresh", "-s", "+fct_notifications"), "fct_notifications cannot be built without"),
+        (("build", "--empty", "-s", "stg_send_log__sends"), "--empty would leave out what has landed"),
+        (("build", "--vars", "{report_timezone: UTC}"), "The marts were built with report_timezone America/Sao_Paulo, not UTC: add --vars"),
+        (("run", "-s", "funnel_session_starts", "--vars", "{session_timeout_hours: 1}"), NOT_THESE),
+    ):
+        refusal = dbt_by_hand(landed, *arguments).refusal
+        assert refusal is not None, arguments
+        assert sentence in refusal, arguments
+        assert state(landed) == before, arguments
+
+
+@pytest.mark.parametrize(
+    ("folder", "options"), [(DBT_PROJECT_DIR, ()), (PROJECT_ROOT, ("--project-dir", "dbt_project", "--profiles-dir", "dbt_project"))]
+)
+def test_the_definition_is_that_of_the_job_from_any_folder(
+    landed: Pipeline, monkeypatch: pytest.MonkeyPatch, folder: Path, options: tuple[str, ...]
+) -> None:
+    before = state(landed)["state.builds"]
+    monkeypatch.chdir(folder)
+    assert dbt_by_hand(landed, "run", "-s", "int_sends_deduplicated", options=options).success
+    assert state(landed)["state.builds"] == before
+
+
+def test_what_another_version_of_the_project_has_written_is_not_built_upon(landed: Pipeline, tmp_path: Path) -> None:
+    project = tmp_path / "edited" / "dbt_project"
+    copy_of_the_project(project)
+    assert dbt_by_hand(landed, "seed", project=project).success
+    assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
+
+
+def test_builds_that_do_not_hold_any_more_are_not_built_upon(landed: Pipeline) -> None:
+    with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
+        invalidate_builds(warehouse)
+    assert NOT_THESE in str(dbt_by_hand(landed, "build").refusal)
+
+
+def test_tables_made_again_in_part_are_not_built_upon_until_all_are(landed: Pipeline) -> None:
+    assert dbt_by_hand(landed, "run", "--full-refresh", "-s", "int_messages_linked").success
+    assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
+    # With look-ups and views: what was made again in part may have been of another version.
+    assert NOT_THESE in str(dbt_by_hand(landed, "run", "--full-refresh").refusal)
+    with dbt_cut_short(3):
+        assert not dbt_by_hand(landed, "build", "--full-refresh", *NO_UNIT_TESTS).success
+    assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
+    assert dbt_by_hand(landed, "build", "--full-refresh", "--resource-type", "model", "--resource-type", "seed").success
+    assert dbt_by_hand(landed, "run", "--exclude", "config.materialized:view").success
+    assert_marts_equal_the_reference(landed)
+
+
+def test_where_nothing_has_landed_dbt_is_refused_and_harms_nothing(fresh: Pipeline) -> None:
+    for arguments in (("build",), ("run", "--full-refresh"), ("run", "--empty"), ("test",), ("run", "-s", "stg_send_log__sends")):
+        assert NOTHING_LANDED in str(dbt_by_hand(fresh, *arguments).refusal), arguments
+    for arguments in (("seed",), ("compile", "-s", "fct_notifications")):
+        assert dbt_by_hand(fresh, *arguments).success, arguments
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        (RAW_SCHEMA_VERSION - 1, "An older version of this project landed"),
+        (RAW_SCHEMA_VERSION + 1, "A newer version of this project landed"),
+    ],
+)
+def test_raw_tables_of_another_version_are_refused(fresh: Pipeline, version: int, sentence: str) -> None:
+    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
+        warehouse.execute(RAW_SCHEMA_SQL)
+        warehouse.execute(f"create table state.schema_version as select {version} as version")
+    for arguments in (("build", "--full-refresh"), ("test",)):
+        assert sentence in str(dbt_by_hand(fresh, *arguments).refusal), arguments
+
+
+@contextmanager
+def held_open(path: Path) -> Iterator[None]:
+    """Hold a DuckDB file open for writing in another process."""
+    code = "import sys, duckdb; held = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        yield
+        process.communicate()
+
+
+def test_while_the_job_holds_the_warehouse_dbt_waits_a_minute_and_says_so(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("dbt.adapters.duckdb.environments.time", SimpleNamespace(sleep=waits.append))
+    with held_open(landed.settings.warehouse_path):
+        run = dbt_by_hand(landed, "build")
+    assert not run.success
+    assert "Could not set lock on file" in run.message
+    assert "Traceback" not in run.message
+    assert 0 < sum(waits) < 90
+
+
+def test_the_guards_know_the_version_of_the_raw_tables() -> None:
+    guards = (DBT_PROJECT_DIR / "macros" / "run_guards.sql").read_text(encoding="utf-8")
+    assert re.findall(r"macro version_of_raw_tables\(\) -%}\s+{{ return\((\d+)\) }}", guards) == [str(RAW_SCHEMA_VERSION)]
