@@ -90,7 +90,7 @@ ORIGINAL_COLUMNS = TSV_COLUMNS[:18]
 # Cells are quoted here, and only where they hold a quote: DuckDB would also quote every link with a `#`,
 # and whoever cuts lines at tabs would see it.
 # Hardly a cell needs any of this: one look tells, and halves the time of a million rows.
-_CELL_MACROS = r"""
+CELL_MACROS = r"""
 create or replace temp macro one_line(text) as
     regexp_replace(text, '[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]', ' ', 'g');
 create or replace temp macro guarded(text) as case
@@ -114,7 +114,7 @@ end;
 def prepare_cells(published: duckdb.DuckDBPyConnection) -> None:
     """Create what `report_rows` needs on a connection: how a cell is written, and what the failure codes are called."""
     published.execute("set timezone = 'UTC'")
-    published.execute(_CELL_MACROS)
+    published.execute(CELL_MACROS)
     published.execute(
         "create or replace temp table failure_labels as from read_csv($file, header = true, all_varchar = true)",
         {"file": str(FAILURE_REASONS)},
