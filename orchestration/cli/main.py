@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 
-from orchestration.cli import compare, dg, docs, erase, export, fetch, maintain, metrics
+from orchestration.cli import compare, dg, docs, erase, export, fetch, maintain, metrics, rejected
 from orchestration.cli.run import run_command
 from orchestration.errors import StartsError, operator_errors
 from orchestration.file_rights import restrict_new_files
@@ -38,6 +38,7 @@ def _parser() -> ArgumentParser:
     export.add_to(commands)
     compare.add_to(commands)
     metrics.add_to(commands)
+    rejected.add_to(commands)
     maintain.add_to(commands)
     erase.add_to(commands)
     docs.add_to(commands)
