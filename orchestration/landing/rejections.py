@@ -34,9 +34,9 @@ class Rejections:
         worst = "; ".join(f"{name}: {count} ({reason})" for name, count, reason in self.worst_files)
         return (
             f"{self.rejected} of {self.records} new records were rejected ({self.share:.1%}, the limit is {limit:.1%}), "
-            f"so nothing is published. Most of them: {worst}. List them with "
-            "`python -m orchestration rejected`, correct or remove the files and run again, or raise STARTS_MAX_REJECTED_SHARE if this is to be expected. Where their folder is missing as a whole, put it back, "
-            "or leave it there empty if they are gone for good."
+            f"so nothing is published. Most of them: {worst}. List them with `python -m orchestration rejected`, correct or remove the "
+            "files and run again, or raise STARTS_MAX_REJECTED_SHARE if this is to be expected. Where their folder is missing as a whole, "
+            "put it back, or leave it there empty if they are gone for good."
         )
 
 

@@ -240,6 +240,13 @@ def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings
             $change_number::bigint as change_number,
             -- How fresh the data is, which the time of the publication does not say.
             (select max(newest_event_at) from intermediate.int_newest_events) as newest_event_at,
+            -- How far replies are known, by the source of a send. A clock that is ahead must not make sends look older.
+            (
+                select least(max(newest_event_at), $published_at::timestamp) from intermediate.int_newest_events where feed = 'webhooks'
+            ) as newest_webhook_event_at,
+            (
+                select least(max(newest_event_at), $published_at::timestamp) from intermediate.int_newest_events where feed = 'botmaker'
+            ) as newest_botmaker_event_at,
             $report_timezone as report_timezone,
             $contacts as contacts,
             $masking_fingerprint as masking_fingerprint,
