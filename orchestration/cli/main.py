@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 
-from orchestration.cli import compare, dg, docs, erase, export, fetch, maintain, metrics, rejected
+from orchestration.cli import compare, compare_templates, dg, docs, erase, export, fetch, maintain, metrics, rejected
 from orchestration.cli.run import run_command
 from orchestration.errors import StartsError, operator_errors
 from orchestration.file_rights import restrict_new_files
@@ -37,6 +37,7 @@ def _parser() -> ArgumentParser:
     fetch.add_to(commands)
     export.add_to(commands)
     compare.add_to(commands)
+    compare_templates.add_to(commands)
     metrics.add_to(commands)
     rejected.add_to(commands)
     maintain.add_to(commands)

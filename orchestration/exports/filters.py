@@ -59,12 +59,12 @@ class ReportFilters(BaseModel):
     @field_validator("origins")
     @classmethod
     def _are_origins(cls, values: list[str]) -> list[str]:
-        return [_one_of(Origin, value) for value in values]
+        return [one_of(Origin, value) for value in values]
 
     @field_validator("user_types")
     @classmethod
     def _are_user_types(cls, values: list[str]) -> list[str]:
-        return [_one_of(UserType, value) for value in values]
+        return [one_of(UserType, value) for value in values]
 
     @model_validator(mode="after")
     def _is_period(self) -> Self:
@@ -132,17 +132,17 @@ class ExportSelection(ReportFilters):
     @field_validator("language")
     @classmethod
     def _is_language(cls, value: str) -> str:
-        return _one_of(Language, value) if value else ""
+        return one_of(Language, value) if value else ""
 
     @field_validator("layout")
     @classmethod
     def _is_layout(cls, value: str) -> str:
-        return _one_of(Layout, value)
+        return one_of(Layout, value)
 
     @field_validator("format")
     @classmethod
     def _is_format(cls, value: str) -> str:
-        return _one_of(FileFormat, value)
+        return one_of(FileFormat, value)
 
     @model_validator(mode="after")
     def _is_file_name(self) -> Self:
@@ -166,7 +166,7 @@ def _is_day(text: str) -> bool:
         return False
 
 
-def _one_of(kind: type[StrEnum], value: str) -> str:
+def one_of(kind: type[StrEnum], value: str) -> str:
     if value not in list(kind):
         raise ValueError(f"{value!r} is none of {', '.join(kind)}")
     return value
