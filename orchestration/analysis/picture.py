@@ -2,6 +2,7 @@
 
 import math
 from base64 import b64encode
+from collections.abc import Callable
 from xml.sax.saxutils import escape
 
 from orchestration.analysis.templates import Comparison, Rate, TemplateComparison, Verdict
@@ -13,26 +14,29 @@ _INK, _PALE, _GOOD, _BAD = "#1f2933", "#9aa5b1", "#0b7a4b", "#b42318"
 _NAME_CHARACTERS = 26
 
 
-def draw(comparison: TemplateComparison, outcome: str) -> str:
-    """Return the plot of up to `MAX_ROWS` templates, the baseline first. `outcome` is the title of the rates."""
-    shown = comparison.comparisons[: MAX_ROWS - 1]
-    rates = _Scale([bound for rate in (comparison.baseline_rate, *(one.rate for one in shown)) for bound in (rate.low, rate.high)], _NAME)
-    bounds = [bound for one in shown for bound in (one.low, one.high, one.stratified_low, one.stratified_high)]
+def draw(comparison: TemplateComparison, outcome: str, shown: Callable[[str], str] = str) -> str:
+    """Return the plot of up to `MAX_ROWS` templates, the baseline first.
+
+    `outcome` is the title of the rates, `shown` what may be shown of a name.
+    """
+    drawn = comparison.comparisons[: MAX_ROWS - 1]
+    rates = _Scale([bound for rate in (comparison.baseline_rate, *(one.rate for one in drawn)) for bound in (rate.low, rate.high)], _NAME)
+    bounds = [bound for one in drawn for bound in (one.low, one.high, one.stratified_low, one.stratified_high)]
     differences = _Scale([0.0, *bounds], _NAME + _PANEL + _GAP)
-    height = _TOP + _ROW * (len(shown) + 1) + 34
+    height = _TOP + _ROW * (len(drawn) + 1) + 34
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
         f'font-family="sans-serif" font-size="12" fill="{_INK}">',
         f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        _text(_NAME, 20, f"Rate: {outcome}", "bold"),
-        _text(differences.left, 20, f"Difference to {_short(comparison.baseline)}, in points", "bold"),
+        _text(_NAME, 20, f"Rate: {outcome}, in %", "bold"),
+        _text(differences.left, 20, f"Difference to {_short(shown(comparison.baseline))}, in points", "bold"),
         _text(_NAME, 38, "95 % interval (Wilson)", colour=_PALE),
         _text(differences.left, 38, "dark: crude (Newcombe); pale: within strata", colour=_PALE),
         f'<line x1="{differences(0):.1f}" y1="{_TOP - 8}" x2="{differences(0):.1f}" y2="{height - 34}" stroke="{_PALE}"/>',
     ]
-    parts += _rate_row(0, comparison.baseline, comparison.baseline_rate, rates)
-    for row, one in enumerate(shown, 1):
-        parts += _rate_row(row, one.name, one.rate, rates)
+    parts += _rate_row(0, shown(comparison.baseline), comparison.baseline_rate, rates)
+    for row, one in enumerate(drawn, 1):
+        parts += _rate_row(row, shown(one.name), one.rate, rates)
         parts += _difference_row(row, one, differences)
     parts += [*rates.axis(height - 14), *differences.axis(height - 14), "</svg>"]
     return "\n".join(parts)

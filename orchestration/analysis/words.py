@@ -1,38 +1,73 @@
-"""A comparison of templates in words: Markdown tables, for the terminal and for Dagster."""
+"""A comparison of templates as tables: aligned for a terminal, Markdown for Dagster."""
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from orchestration.analysis.counts import TemplateQuestion
+from orchestration.analysis.counts import Outcome, TemplateQuestion
 from orchestration.analysis.templates import Comparison, Rate, TemplateComparison
 
 
-def in_words(comparison: TemplateComparison, question: TemplateQuestion, shown: Callable[[str], str] = str) -> Iterator[str]:
-    """Yield the lines of the answer to a question; `shown` is what is shown of a name."""
-    yield f"Sends that went out more than {question.window} before the newest event, with 95 % intervals (Wilson)"
-    yield ""
-    yield f"| {question.by} | sends | not sent | sent | mature | delivered | read | replied in {question.window} |"
-    yield "|---|---:|---:|---:|---:|---|---|---|"
-    for funnel in comparison.funnels:
-        counts = funnel.counts
-        rates = " | ".join(rate_in_words(rate) for rate in (funnel.delivered, funnel.read, funnel.replied))
-        numbers = " | ".join(f"{count:,}" for count in (counts.sends, counts.not_sent, counts.sent, counts.mature))
-        yield f"| {_cell(shown(counts.name))} | {numbers} | {rates} |"
-    yield ""
-    within = f" within {question.window}" if question.outcome == "replied" else ""
-    yield (
-        f"Difference of {question.outcome}{within} to {_cell(shown(comparison.baseline))} ({rate_in_words(comparison.baseline_rate)} of "
-        f"{comparison.baseline_rate.of:,} people), by each person's first send, in points"
+@dataclass(frozen=True)
+class Table:
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Callable[[str], str] = str) -> tuple[Table, Table]:
+    """Return the funnels and the differences to the baseline; `shown` is what may be shown of a name."""
+    funnels = Table(
+        f"Sends; of the mature ones (older than {question.window}, up to the newest event) the shares, with 95 % intervals",
+        (question.by, "sends", "not sent", "sent", "mature", "delivered", "read", f"replied in {question.window}"),
+        [
+            (
+                _printable(shown(funnel.counts.name)),
+                *(f"{count:,}" for count in (funnel.counts.sends, funnel.counts.not_sent, funnel.counts.sent, funnel.counts.mature)),
+                *(rate_in_words(rate) for rate in (funnel.delivered, funnel.read, funnel.replied)),
+            )
+            for funnel in comparison.funnels
+        ],
     )
-    yield ""
-    yield "| | people | rate | difference | p | within line, user type and week | p | verdict |"
-    yield "|---|---:|---|---|---:|---|---:|---|"
-    for one in comparison.comparisons:
-        yield (
-            f"| {_cell(shown(one.name))} | {one.rate.of:,} | {rate_in_words(one.rate)} | {_points(one.difference, one.low, one.high)} | "
-            f"{one.p:.3f} | {_points(one.stratified_difference, one.stratified_low, one.stratified_high)} | {one.stratified_p:.3f} | "
-            f"{_verdict(one)} |"
-        )
+    base, baseline = comparison.baseline_rate, _printable(shown(comparison.baseline))
+    differences = Table(
+        f"Difference of {outcome_in_words(question)} to {baseline}, {rate_in_words(base)} of {base.of:,} people; by each person's first "
+        "mature send, in points",
+        (question.by, "people", "rate", "difference", "p", "in line, user type, week", "p", "verdict"),
+        [
+            (
+                _printable(shown(one.name)),
+                f"{one.rate.of:,}",
+                rate_in_words(one.rate),
+                _points(one.difference, one.low, one.high),
+                _p(one.p),
+                _points(one.stratified_difference, one.stratified_low, one.stratified_high),
+                _p(one.stratified_p),
+                _verdict(one),
+            )
+            for one in comparison.comparisons
+        ],
+    )
+    return funnels, differences
+
+
+def as_text(table: Table) -> Iterator[str]:
+    widths = [max(map(len, cells)) for cells in zip(table.header, *table.rows, strict=True)]
+    yield table.title
+    for row in (table.header, *table.rows):
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def as_markdown(table: Table) -> Iterator[str]:
+    yield f"{_escaped(table.title)}\n"
+    yield f"| {' | '.join(table.header)} |"
+    yield "|" + "---|" * len(table.header)
+    for row in table.rows:
+        yield f"| {' | '.join(map(_escaped, row))} |"
+
+
+def outcome_in_words(question: TemplateQuestion) -> str:
+    return f"replied within {question.window}" if question.outcome == Outcome.REPLIED else question.outcome
 
 
 def rate_in_words(rate: Rate) -> str:
@@ -43,15 +78,22 @@ def _points(difference: float, low: float, high: float) -> str:
     return "-" if math.isnan(difference) else f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _verdict(one: Comparison) -> str:
     if one.missing is None:
         return one.verdict.value
     here, there = one.missing
     sides = [f"{here:,} for this one"] * (here > 0) + [f"{there:,} for the baseline"] * (there > 0)
-    return f"{one.verdict.value}; missing people: {', '.join(sides)}"
+    return f"{one.verdict.value}; missing people: {' and '.join(sides)}"
 
 
-def _cell(text: str) -> str:
-    """Others choose these names: no control characters, and nothing that ends a cell or that Markdown or HTML would act on."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|!" else letter for letter in plain)
+def _printable(text: str) -> str:
+    """Others choose these names: replace what a terminal would act on, and what ends a line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|!&" else letter for letter in text)

@@ -35,16 +35,18 @@ def compare_templates_command(chosen: Namespace) -> int:
         # Imported late: these load for seconds, and a wrong setting should be reported at once.
         from orchestration.analysis.counts import TemplateQuestion, compare_published
         from orchestration.analysis.picture import draw
-        from orchestration.analysis.words import in_words
+        from orchestration.analysis.words import as_text, outcome_in_words, tables
 
         question = chosen_options(TemplateQuestion, _OPTIONS, chosen)
+        if chosen.picture is not None and not chosen.picture.parent.is_dir():
+            raise StartsError(f"There is no folder {chosen.picture.parent} to write {chosen.picture.name} to.")
         comparison = compare_published(settings, question)
     except StartsError as error:
         print(f"compare-templates could not start: {error}", file=sys.stderr)
         return 2
-    for line in in_words(comparison, question):
-        print(line)
+    for table in tables(comparison, question):
+        print(*as_text(table), "", sep="\n")
     if chosen.picture is not None:
-        chosen.picture.write_text(draw(comparison, question.outcome), encoding="utf-8")
-        print(f"\ndrawn in {chosen.picture}")
+        chosen.picture.write_text(draw(comparison, outcome_in_words(question)), encoding="utf-8")
+        print(f"drawn in {chosen.picture}")
     return 0
