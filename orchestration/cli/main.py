@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; without a command, run the job. A command line that makes no sense is exit code 2, too."""
     chosen = _parser().parse_args(arguments)
     restrict_new_files()
-    # A `.env` that cannot be read is told by the command, as any other wrong setting.
+    # A `.env` that cannot be read is reported by the command, as any other wrong setting.
     with suppress(SettingsError):
         for warning in warnings_of_unknown_names():
             print(f"warning: {warning}", file=sys.stderr)

@@ -63,7 +63,7 @@ def _place(settings: Settings, draft: Path, path: Path) -> None:
 def remove_all_on_demand(settings: Settings) -> list[str]:
     """Remove every export on demand, and those being written; return the names of the exports.
 
-    For an erasure, and for a change from plain to masked contacts or of the key: a masked export names nobody whom an
+    For an erasure, and for a change from plain to masked contacts or of the key: a masked export names no one whom an
     erasure could look for, and an export may hold a person under any name that a run has never seen.
     """
     files = _exports(settings)
