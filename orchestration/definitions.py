@@ -2,6 +2,7 @@
 
 from dagster import Definitions, in_process_executor
 
+from orchestration.defs.assets.analysis import template_comparison
 from orchestration.defs.assets.botmaker import fetch_botmaker
 from orchestration.defs.assets.dbt import models
 from orchestration.defs.assets.landing import land_botmaker, land_sends, land_webhooks, landed_files
@@ -16,6 +17,7 @@ from orchestration.defs.assets.silence import no_feed_or_line_is_silent
 from orchestration.defs.jobs import (
     botmaker_backfill,
     botmaker_starts,
+    compare_templates,
     conversation_starts,
     export_days,
     export_on_demand,
@@ -42,9 +44,10 @@ defs = Definitions(
         session_starts_tsv,
         session_starts_tsv_of_days,
         session_starts_selection_tsv,
+        template_comparison,
     ],
     asset_checks=[no_feed_or_line_is_silent],
-    jobs=[conversation_starts, export_days, export_on_demand, publish_to_postgres, botmaker_starts, botmaker_backfill],
+    jobs=[conversation_starts, export_days, export_on_demand, compare_templates, publish_to_postgres, botmaker_starts, botmaker_backfill],
     schedules=[hourly, nightly_check, daily_export, botmaker_daily, botmaker_weekly_sweep],
     sensors=[new_files, tell_of_failures],
     resources={"warehouse": WarehouseResource()},

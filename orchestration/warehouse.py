@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from orchestration.errors import QUOTED_FILE, StartsError, chain_of, in_words, operator_errors, text_of_machine_error
 from orchestration.file_rights import restrict_existing_files
-from orchestration.landing.migrations import prepare_raw_schema, raw_schema_version
+from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema, raw_schema_version
 from orchestration.settings import Settings
 
 # A writer killed a moment ago may still be going down; DuckDB's own lock goes with its process.
@@ -58,17 +58,13 @@ def writer_lock(settings: Settings) -> Iterator[None]:
 @contextmanager
 def writer_lock_where_landed(settings: Settings) -> Iterator[None]:
     """Hold the writer's lock on a warehouse in which a run has landed; else raise `StartsError` and leave no file behind."""
-    nothing_landed = StartsError(
-        "Nothing has landed yet: run the job first. "
-        f"If it has run with another data folder than {settings.data}, set STARTS_DATA to that one."
-    )
     if not settings.warehouse_path.exists():
-        raise nothing_landed
+        raise _nothing_landed(settings)
     with warehouse_errors(settings), writer_lock(settings):
         with open_warehouse(settings) as connection:
             tables = connection.execute("from duckdb_tables() where schema_name = 'raw' and table_name = 'landed_files'").fetchall()
         if not tables:
-            raise nothing_landed
+            raise _nothing_landed(settings)
         yield
 
 
@@ -114,6 +110,43 @@ def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Non
     if connection.execute("select current_setting('temp_directory')").fetchone() != (folder,):
         # DuckDB refuses to set it again once it is in use.
         connection.execute("set temp_directory = $folder", {"folder": folder})
+
+
+@contextmanager
+def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the working file to read it while no run works, for the time of a `with` block: a run that begins meanwhile waits.
+
+    Without the writer's lock, at which that run would fail. Raises `StartsError` where nothing has landed, where a run holds the
+    file, and for a warehouse of another version of the project.
+    """
+    if not settings.warehouse_path.exists():
+        raise _nothing_landed(settings)
+    if not _is_duckdb_file(settings.warehouse_path):
+        raise _damaged(settings, "it is no DuckDB file")
+    with warehouse_errors(settings):
+        try:
+            connection = duckdb.connect(str(settings.warehouse_path), read_only=True)
+        except duckdb.IOException as error:
+            if not _LOCKED.search(str(error)):
+                raise
+            raise StartsError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
+        try:
+            connection.execute("set timezone = 'UTC'")
+            version = raw_schema_version(connection)
+            if version == 0:
+                raise _nothing_landed(settings)
+            if version != RAW_SCHEMA_VERSION:
+                raise StartsError(f"The warehouse {settings.warehouse_path} is of another version of this project: run the job first.")
+            yield connection
+        finally:
+            connection.close()
+
+
+def _nothing_landed(settings: Settings) -> StartsError:
+    return StartsError(
+        "Nothing has landed yet: run the job first. "
+        f"If it has run with another data folder than {settings.data}, set STARTS_DATA to that one."
+    )
 
 
 def warehouse_errors(settings: Settings) -> AbstractContextManager[None]:

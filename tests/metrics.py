@@ -36,6 +36,23 @@ FAILURE_GROUPS = ("recipient", "meta_limit", "opt_out", "quality", "template", "
 SESSION_STARTS |= {
     f"failure_rate_{group}": f"count(*) filter (failure_group = '{group}') / nullif(count(message_id), 0)" for group in FAILURE_GROUPS
 }
+# Milliseconds, and no interval: a second way to the same age.
+_KNOWN_UNTIL = "(select epoch_ms(if(source = 'botmaker', newest_botmaker_event_at, newest_webhook_event_at)) from publish_info)"
+REPLY_WINDOWS = {"1h": 1, "24h": 24, "72h": 72, "7d": 168}
+for _name, _hours in REPLY_WINDOWS.items():
+    _mature = f"is_sent and coalesce({_KNOWN_UNTIL} - epoch_ms(sent_at) > {_hours} * 3600000, false)"
+    _replied = f"{_mature} and epoch_ms(first_reply_at) - epoch_ms(sent_at) <= {_hours} * 3600000"
+    SESSION_STARTS |= {
+        f"mature_sends_{_name}": f"count(*) filter ({_mature})",
+        f"mature_replied_{_name}": f"count(*) filter ({_replied})",
+        f"reply_rate_within_{_name}": f"count(*) filter ({_replied}) / nullif(count(*) filter ({_mature}), 0)",
+        f"immature_share_{_name}": f"1 - count(*) filter ({_mature}) / nullif(count(*) filter (is_sent), 0)",
+        **{
+            f"reply_rate_within_{_name}_{evidence}": f"count(*) filter ({_replied} and reply_evidence = '{evidence}') "
+            f"/ nullif(count(*) filter ({_mature}), 0)"
+            for evidence in ("quoted", "window")
+        },
+    }
 NOTIFICATIONS = {
     "notifications": "count(*)",
     "notifications_delivered": "count(*) filter (is_delivered)",
@@ -72,10 +89,11 @@ FACTS = """
         coalesce(last_status in ('read', 'replied'), false) as is_read,
         case when message_id is not null then last_status = 'replied' end as is_replied,
         session_start_id as contact_id,
-        timestamp '2026-10-01 12:00:00' as sent_at,
+        timestamp '2026-10-01 12:00:00' - to_hours(coalesce(hours_earlier, 0)) as sent_at,
         sent_at as session_started_at,
         sent_at + to_seconds(seconds_to_read) as read_at,
-        sent_at + to_seconds(seconds_to_reply) as replied_at
+        sent_at + to_seconds(seconds_to_reply) as replied_at,
+        sent_at + to_seconds(seconds_to_first_reply) as first_reply_at
     from (values
         ('a', 'a', 'a', 'u1', 'new', true, 'sent', null, null, null),
         ('b', 'b', 'b', 'u1', 'returning', true, 'delivered', null, null, null),
@@ -90,7 +108,22 @@ FACTS = """
     ) as facts (
         session_start_id, session_id, message_id, person_id, user_type, is_in_report, last_status, failure_group,
         seconds_to_read, seconds_to_reply
-    );
+    )
+    -- Of the sends that went out, one is exactly 72 h old, which is not more; one is Botmaker's, which is known half an hour; and a
+    -- pending one has a late reply.
+    left join (values
+        ('a', 0, 108000, 'window', 'logs'),
+        ('b', 28, 180000, 'quoted', 'logs'),
+        ('c', -12, null, null, 'logs'),
+        ('d', 98, 60, 'window', 'logs'),
+        ('e', 0, -5, 'quoted', 'botmaker'),
+        ('i', 98, 144000, 'window', 'logs')
+    ) as replies (session_start_id, hours_earlier, seconds_to_first_reply, reply_evidence, source) using (session_start_id);
+    create table publish_info as
+    select
+        'America/Sao_Paulo' as report_timezone, timestamp '2026-10-05 06:00:00' as published_at,
+        timestamp '2026-10-05 05:00:00' as newest_event_at, timestamp '2026-10-04 12:00:00' as newest_webhook_event_at,
+        timestamp '2026-10-01 12:30:00' as newest_botmaker_event_at;
     create table fct_notifications as
     select *, session_id is not null as is_session_start from fct_session_starts where message_id is not null
 """
@@ -122,7 +155,9 @@ def _measured(connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], m
                 percentile = (measure["agg_params"] or {}).get("percentile")
                 aggregate = AGGREGATES[measure["agg"]].format(measure["expr"], percentile)
                 table = model["node_relation"]["alias"]
-                row = connection.execute(f"select {aggregate} from {table} where {' and '.join(conditions) or 'true'}").fetchone()
+                expressions = [f", {one['expr']} as {one['name']}" for one in model["dimensions"] if one["expr"]]
+                rows = f"(select *{''.join(expressions)} from {table})"
+                row = connection.execute(f"select {aggregate} from {rows} where {' and '.join(conditions) or 'true'}").fetchone()
                 assert row is not None
                 return row[0]
     raise AssertionError(measure_name)

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 
-from orchestration.cli import compare, dg, docs, erase, export, fetch, maintain, metrics
+from orchestration.cli import compare, compare_templates, dg, docs, erase, export, fetch, maintain, metrics, rejected
 from orchestration.cli.run import run_command
 from orchestration.errors import StartsError, operator_errors
 from orchestration.file_rights import restrict_new_files
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; without a command, run the job. A command line that makes no sense is exit code 2, too."""
     chosen = _parser().parse_args(arguments)
     restrict_new_files()
-    # A `.env` that cannot be read is told by the command, as any other wrong setting.
+    # A `.env` that cannot be read is reported by the command, as any other wrong setting.
     with suppress(SettingsError):
         for warning in warnings_of_unknown_names():
             print(f"warning: {warning}", file=sys.stderr)
@@ -37,7 +37,9 @@ def _parser() -> ArgumentParser:
     fetch.add_to(commands)
     export.add_to(commands)
     compare.add_to(commands)
+    compare_templates.add_to(commands)
     metrics.add_to(commands)
+    rejected.add_to(commands)
     maintain.add_to(commands)
     erase.add_to(commands)
     docs.add_to(commands)

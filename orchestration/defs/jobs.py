@@ -2,6 +2,7 @@
 
 from dagster import AssetSelection, Backoff, Jitter, RetryPolicy, define_asset_job, in_process_executor
 
+from orchestration.defs.assets.analysis import template_comparison
 from orchestration.defs.assets.botmaker import GROUP as BOTMAKER
 from orchestration.defs.assets.outputs import postgres_marts, session_starts_selection_tsv, session_starts_tsv_of_days
 from orchestration.settings import publishes_to_postgres
@@ -15,7 +16,7 @@ AS_LONG_AS_IT_TAKES = {"dagster/max_runtime": "0"}
 # An object store or a network share that is away for a moment. What the operator must fix is not tried again.
 RETRIES = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
-_ON_REQUEST = AssetSelection.assets(session_starts_selection_tsv, session_starts_tsv_of_days)
+_ON_REQUEST = AssetSelection.assets(session_starts_selection_tsv, session_starts_tsv_of_days, template_comparison)
 _POSTGRES = AssetSelection.assets(postgres_marts)
 _REPORT = AssetSelection.all() - _ON_REQUEST if publishes_to_postgres() else AssetSelection.all() - _ON_REQUEST - _POSTGRES
 _BOTMAKER = AssetSelection.groups(BOTMAKER)
@@ -43,6 +44,13 @@ export_on_demand = define_asset_job(
     selection=AssetSelection.assets(session_starts_selection_tsv),
     executor_def=in_process_executor,
     description="Write a TSV of the published report for any of its five filters.",
+)
+
+compare_templates = define_asset_job(
+    "compare_templates",
+    selection=AssetSelection.assets(template_comparison),
+    executor_def=in_process_executor,
+    description="Compare the templates of the published report with a baseline, for any of its five filters.",
 )
 
 publish_to_postgres = define_asset_job(

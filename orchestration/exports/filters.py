@@ -1,9 +1,9 @@
-"""The report's five filters, for an export on demand: period, origin, line, template, user type."""
+"""The report's five filters: period, origin, line, template, user type; and what else an export on demand takes."""
 
 import re
 from datetime import date
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -26,12 +26,19 @@ class UserType(StrEnum):
     RETURNING = "returning"
 
 
+class FileFormat(StrEnum):
+    """How an export on demand is written: `tsv` (contract, section 6), or `xlsx` for spreadsheets."""
+
+    TSV = "tsv"
+    XLSX = "xlsx"
+
+
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\.tsv")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 
 
-class ExportSelection(BaseModel):
-    """What an export on demand holds. An empty filter lets everything pass."""
+class ReportFilters(BaseModel):
+    """The filters of the report (contract, section 1). An empty one lets everything pass."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,16 +48,6 @@ class ExportSelection(BaseModel):
     lines: list[str] = Field(default=[], description="WhatsApp lines, each by its channel id or its number.")
     templates: list[str] = Field(default=[], description="Names of WhatsApp templates or bulk notifications.")
     user_types: list[str] = Field(default=[], description=f"{' or '.join(UserType)}.")
-    layout: str = Field(
-        default=Layout.STANDARD.value,
-        description="`standard`: as the daily files. `botmaker`: only the original download's 18 columns, under its Spanish headers.",
-    )
-    language: str = Field(
-        default="",
-        description=f"Headers and failure reasons in {', '.join(Language)}; empty: as in the daily files. "
-        "The headers of the layout `botmaker` are always Spanish, and so are its failure reasons where this is empty.",
-    )
-    file_name: str = Field(default="", description="Name of the file below exports/on_demand; empty: made from the period and the time.")
 
     @field_validator("period_from", "period_to")
     @classmethod
@@ -62,32 +59,15 @@ class ExportSelection(BaseModel):
     @field_validator("origins")
     @classmethod
     def _are_origins(cls, values: list[str]) -> list[str]:
-        return [_one_of(Origin, value) for value in values]
+        return [one_of(Origin, value) for value in values]
 
     @field_validator("user_types")
     @classmethod
     def _are_user_types(cls, values: list[str]) -> list[str]:
-        return [_one_of(UserType, value) for value in values]
-
-    @field_validator("language")
-    @classmethod
-    def _is_language(cls, value: str) -> str:
-        return _one_of(Language, value) if value else ""
-
-    @field_validator("layout")
-    @classmethod
-    def _is_layout(cls, value: str) -> str:
-        return _one_of(Layout, value)
-
-    @field_validator("file_name")
-    @classmethod
-    def _is_file_name(cls, value: str) -> str:
-        if value and not _FILE_NAME.fullmatch(value):
-            raise ValueError(f"{value!r} is no file name for a TSV: use letters, digits, '.', '_' and '-', and end it in .tsv")
-        return value
+        return [one_of(UserType, value) for value in values]
 
     @model_validator(mode="after")
-    def _is_period(self) -> "ExportSelection":
+    def _is_period(self) -> Self:
         if self.period_from and self.period_to and self.period_from > self.period_to:
             raise ValueError(f"the period ends ({self.period_to}) before it starts ({self.period_from})")
         return self
@@ -133,6 +113,52 @@ class ExportSelection(BaseModel):
                 raise StartsError(f"There is no template or notification {template!r} in the report. Known: {', '.join(known)}.")
 
 
+class ExportSelection(ReportFilters):
+    """What an export on demand holds, and how it is written."""
+
+    layout: str = Field(
+        default=Layout.STANDARD.value,
+        description="`standard`: as the daily files. `botmaker`: only the original download's 18 columns, under its Spanish headers.",
+    )
+    language: str = Field(
+        default="",
+        description=f"Headers and failure reasons in {', '.join(Language)}; empty: as in the daily files. "
+        "The headers of the layout `botmaker` are always Spanish, and so are its failure reasons where this is empty.",
+    )
+    format: str = Field(default=FileFormat.TSV.value, description="`tsv`, or `xlsx`: ids as text, times as dates, for spreadsheets.")
+    bom: bool = Field(default=False, description="Begin a TSV with a byte order mark, by which Excel recognises UTF-8.")
+    file_name: str = Field(default="", description="Name of the file below exports/on_demand; empty: made from the period and the time.")
+
+    @field_validator("language")
+    @classmethod
+    def _is_language(cls, value: str) -> str:
+        return one_of(Language, value) if value else ""
+
+    @field_validator("layout")
+    @classmethod
+    def _is_layout(cls, value: str) -> str:
+        return one_of(Layout, value)
+
+    @field_validator("format")
+    @classmethod
+    def _is_format(cls, value: str) -> str:
+        return one_of(FileFormat, value)
+
+    @model_validator(mode="after")
+    def _is_file_name(self) -> Self:
+        if self.file_name and not (_FILE_NAME.fullmatch(self.file_name) and self.file_name.endswith(f".{self.format}")):
+            raise ValueError(
+                f"{self.file_name!r} is no name for this file: use letters, digits, '.', '_' and '-', and the extension .{self.format}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_bom_in_tsv_only(self) -> Self:
+        if self.bom and self.format != FileFormat.TSV:
+            raise ValueError("a byte order mark is for the format tsv")
+        return self
+
+
 def _is_day(text: str) -> bool:
     try:
         return bool(_DAY.fullmatch(text) and date.fromisoformat(text))
@@ -140,7 +166,7 @@ def _is_day(text: str) -> bool:
         return False
 
 
-def _one_of(kind: type[StrEnum], value: str) -> str:
+def one_of(kind: type[StrEnum], value: str) -> str:
     if value not in list(kind):
         raise ValueError(f"{value!r} is none of {', '.join(kind)}")
     return value

@@ -1,13 +1,15 @@
-"""The report as TSV for any selection: written when somebody asks for it, from what is published, beside runs that work."""
+"""The report as TSV or XLSX for any selection: written on demand, from what is published, also while a run works."""
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from zoneinfo import ZoneInfo
 
 from orchestration.errors import StartsError
-from orchestration.exports.filters import ExportSelection
+from orchestration.exports.filters import ExportSelection, FileFormat
 from orchestration.exports.tsv import Layout, prepare_cells, write_tsv
+from orchestration.exports.xlsx import check_xlsx_can_be_written, write_xlsx
 from orchestration.files import make_folder, put_in_place, restrict_file
 from orchestration.publication.masking import masking_fingerprint
 from orchestration.publication.published import check_contacts, open_published
@@ -16,7 +18,13 @@ from orchestration.settings import Language, Settings
 
 
 def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Path, int]:
-    """Write the selected rows of the published report to one TSV; return its path and number of rows."""
+    """Write the selected rows of the published report to one file; return its path and number of rows.
+
+    Raises `StartsError` where nothing is published, for a line or template that the report does not have, and for an XLSX
+    file without its library or with more rows than a sheet holds.
+    """
+    if selection.format == FileFormat.XLSX:
+        check_xlsx_can_be_written()
     folder = _folder(settings)
     path = folder / (selection.file_name or _name_of_selection(settings, selection, datetime.now(UTC)))
     # Its own, because two may write a file of one name at a time; the later one stays.
@@ -31,7 +39,10 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
         make_folder(settings.exports_dir, settings)
         make_folder(folder, settings)
         prepare_cells(published)
-        rows = write_tsv(published, draft, settings, condition, values, language, layout)
+        if selection.format == FileFormat.XLSX:
+            rows = write_xlsx(published, draft, settings, condition, values, language, layout)
+        else:
+            rows = write_tsv(published, draft, settings, condition, values, language, layout, bom=selection.bom)
         _place(settings, draft, path)
     return path, rows
 
@@ -52,12 +63,14 @@ def _place(settings: Settings, draft: Path, path: Path) -> None:
 def remove_all_on_demand(settings: Settings) -> list[str]:
     """Remove every export on demand, and those being written; return the names of the exports.
 
-    For an erasure, and for a change from plain to masked contacts or of the key: a masked export names nobody whom an
+    For an erasure, and for a change from plain to masked contacts or of the key: a masked export names no one whom an
     erasure could look for, and an export may hold a person under any name that a run has never seen.
     """
-    files = list(_folder(settings).glob("*.tsv"))
-    for path in [*files, *_folder(settings).glob(".*.draft")]:
+    files = _exports(settings)
+    for path in files:
         path.unlink(missing_ok=True)
+    for draft in _drafts(settings):
+        _remove_draft(draft)
     return [path.name for path in files]
 
 
@@ -65,10 +78,10 @@ def remove_old_on_demand(settings: Settings, first_day: date) -> list[str]:
     """Remove the exports made before a report day, and drafts that a kill left; return the names of the exports."""
     # A draft may be in the making until it is some days old.
     yesterday = datetime.now(ZoneInfo(settings.report_timezone)).date() - timedelta(days=1)
-    for draft in _folder(settings).glob(".*.draft"):
+    for draft in _drafts(settings):
         if _made_on(draft, settings) < yesterday:
-            draft.unlink()
-    old = [path for path in _folder(settings).glob("*.tsv") if _made_on(path, settings) < first_day]
+            _remove_draft(draft)
+    old = [path for path in _exports(settings) if _made_on(path, settings) < first_day]
     for path in old:
         path.unlink()
     return [path.name for path in old]
@@ -78,12 +91,28 @@ def _folder(settings: Settings) -> Path:
     return settings.exports_dir / "on_demand"
 
 
+def _exports(settings: Settings) -> list[Path]:
+    return [path for kind in FileFormat for path in _folder(settings).glob(f"*.{kind}")]
+
+
+def _drafts(settings: Settings) -> list[Path]:
+    return list(_folder(settings).glob(".*.draft"))
+
+
+def _remove_draft(draft: Path) -> None:
+    # An XLSX file is put together in a folder.
+    if draft.is_dir():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        draft.unlink(missing_ok=True)
+
+
 def _made_on(path: Path, settings: Settings) -> date:
     return datetime.fromtimestamp(path.stat().st_mtime, ZoneInfo(settings.report_timezone)).date()
 
 
 def _name_of_selection(settings: Settings, selection: ExportSelection, now: datetime) -> str:
     if selection.layout == Layout.BOTMAKER:
-        return f"sessionStartingCauses-{now.astimezone(ZoneInfo(settings.report_timezone)):%Y.%m.%d-%H.%M}.tsv"
+        return f"sessionStartingCauses-{now.astimezone(ZoneInfo(settings.report_timezone)):%Y.%m.%d-%H.%M}.{selection.format}"
     period = "--".join(day for day in (selection.period_from, selection.period_to) if day) or "all"
-    return f"sessionStartingCauses-{period}-{now:%Y%m%dT%H%M%S}.tsv"
+    return f"sessionStartingCauses-{period}-{now:%Y%m%dT%H%M%S}.{selection.format}"

@@ -1,11 +1,14 @@
-"""Whether what was rejected is little enough to publish the rest (contract, section 3)."""
+"""The records that were rejected, and whether they are few enough to publish the rest (contract, section 3)."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from pathlib import Path
+from secrets import token_hex
 
 import duckdb
 
 from orchestration.errors import StartsError
+from orchestration.files import put_in_place, quoted
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,9 @@ class Rejections:
         worst = "; ".join(f"{name}: {count} ({reason})" for name, count, reason in self.worst_files)
         return (
             f"{self.rejected} of {self.records} new records were rejected ({self.share:.1%}, the limit is {limit:.1%}), "
-            f"so nothing is published. Most of them: {worst}. Look at raw.rejected_records, correct or remove the files and run again, "
-            "or raise STARTS_MAX_REJECTED_SHARE if this is to be expected. Where their folder is missing as a whole, put it back, "
-            "or leave it there empty if they are gone for good."
+            f"so nothing is published. Most of them: {worst}. List them with `python -m orchestration rejected`, correct or remove the "
+            "files and run again, or raise STARTS_MAX_REJECTED_SHARE if this is to be expected. Where their folder is missing as a whole, "
+            "put it back, or leave it there empty if they are gone for good."
         )
 
 
@@ -63,6 +66,69 @@ def forget_old_payloads(connection: duckdb.DuckDBPyConnection, first_day: date) 
         "update raw.rejected_records set record = null where record is not null and landed_at < $first_day", {"first_day": first_day}
     ).fetchone()
     assert row is not None
+    return int(row[0])
+
+
+@dataclass(frozen=True)
+class RejectedRecord:
+    """A record that could not be read. `is_in_zone`: its file lies in the landing zone as it was read; else it was fixed or removed.
+
+    `record` is the payload, which names people; None where it was not asked for, or was forgotten.
+    """
+
+    feed: str
+    file_name: str
+    line_number: int
+    reason: str
+    landed_at: datetime
+    is_in_zone: bool
+    record: str | None
+
+
+_REJECTED = """
+    select
+        r.feed,
+        r.file_name,
+        r.line_number,
+        r.reason,
+        r.landed_at,
+        exists (from raw.landing_listing as l where l.feed = r.feed and l.content_sha256 = r.content_sha256) as is_in_zone,
+        r.record
+    from raw.rejected_records as r
+    where $feed is null or r.feed = $feed
+    order by r.landed_at desc, r.feed, r.file_name, r.line_number, r.reason
+"""
+
+
+def count_rejected(connection: duckdb.DuckDBPyConnection, feed: str | None) -> tuple[int, int]:
+    """Return how many records were rejected, of a feed or of all, and in how many contents of files."""
+    row = connection.execute(
+        "select count(*), count(distinct content_sha256) from raw.rejected_records where $feed is null or feed = $feed", {"feed": feed}
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def list_rejected(connection: duckdb.DuckDBPyConnection, feed: str | None, limit: int, *, with_payload: bool) -> list[RejectedRecord]:
+    """Return the records that were rejected last, of a feed or of all; their payloads only if asked for."""
+    record = "record" if with_payload else "null"
+    rows = connection.execute(f"select * replace ({record} as record) from ({_REJECTED}) limit $limit", {"feed": feed, "limit": limit})
+    return [RejectedRecord(*row) for row in rows.fetchall()]
+
+
+def write_rejected(connection: duckdb.DuckDBPyConnection, path: Path, feed: str | None, limit: int | None, *, with_payload: bool) -> int:
+    """Write rejected records to a CSV file, whole payloads with them if asked for; return how many. Whole or not at all."""
+    columns = "feed, file_name, line_number, reason, landed_at, is_in_zone" + (", record" if with_payload else "")
+    draft = path.with_name(f".{path.name}.{token_hex(8)}.draft")
+    try:
+        row = connection.execute(
+            f"copy (select {columns} from ({_REJECTED}) limit $limit) to {quoted(draft)} (format csv, header true)",
+            {"feed": feed, "limit": limit},
+        ).fetchone()
+        assert row is not None
+        put_in_place(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
     return int(row[0])
 
 

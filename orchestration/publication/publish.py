@@ -240,6 +240,16 @@ def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings
             $change_number::bigint as change_number,
             -- How fresh the data is, which the time of the publication does not say.
             (select max(newest_event_at) from intermediate.int_newest_events) as newest_event_at,
+            -- How far replies are known, by the source of a send. A clock that is ahead must not make sends look older; without
+            -- an event nothing is known, and `least` would leave the null out.
+            (
+                select least(max(newest_event_at), $published_at::timestamp)
+                from intermediate.int_newest_events where feed = 'webhooks' having count(*) > 0
+            ) as newest_webhook_event_at,
+            (
+                select least(max(newest_event_at), $published_at::timestamp)
+                from intermediate.int_newest_events where feed = 'botmaker' having count(*) > 0
+            ) as newest_botmaker_event_at,
             $report_timezone as report_timezone,
             $contacts as contacts,
             $masking_fingerprint as masking_fingerprint,

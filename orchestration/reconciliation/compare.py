@@ -1,38 +1,31 @@
-"""Compare a TSV downloaded from Botmaker with what we published for the same period (contract, section 6).
+"""Compare a download from Botmaker with what is published for the same period (contract, section 6).
 
 A download is as people pass it on: saved again by a spreadsheet, in another encoding, with its columns
 moved. So both sides are brought to one spelling first, cell by cell, and only then paired and compared;
 all of it in DuckDB, because a month of a large sender is millions of rows.
 """
 
-import codecs
-import csv
-import io
-import re
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
+from secrets import token_hex
 
 import duckdb
-import pyarrow as pa
 
 from orchestration.errors import StartsError
-from orchestration.exports.tsv import FAILURE_REASONS, ORIGINAL_COLUMNS, TSV_COLUMNS
-from orchestration.files import quoted
+from orchestration.exports.filters import ReportFilters
+from orchestration.exports.tsv import CELL_MACROS, FAILURE_REASONS, ORIGINAL_COLUMNS
+from orchestration.files import put_in_place, quoted
+from orchestration.identifiers import create_identifier_macros
 from orchestration.publication.published import open_published
+from orchestration.reconciliation.damage import damage_in_words
+from orchestration.reconciliation.download import HEADERS, Download, UnreadableDownloadError, read_download
 from orchestration.settings import Contacts, Language, Settings
 
 EXAMPLES = 3
-_HEADER_WITHIN_LINES = 10
-_CELL_END = "\x1f"
 _MINUTE, _SECOND = len("2026-10-01 12:00"), len("2026-10-01 12:00:00")
-
-
-class UnreadableDownloadError(StartsError):
-    """The file is no download that we can read; the message says why."""
+_STARTED_MINUTE = f"left(session_started_at, {_MINUTE})"
 
 
 class Cause(StrEnum):
@@ -56,7 +49,10 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """What a comparison found. Counts are rows of the report; `period` is in report days, both included."""
+    """What a comparison found. Counts are rows of the report; `period` is in report days, both included.
+
+    `rows_filtered` are rows of the file that the filters leave out; `damage` says in sentences what a spreadsheet did to the file.
+    """
 
     encoding: str
     time_zone: str
@@ -65,24 +61,15 @@ class Comparison:
     rows_here: int = 0
     rows_equal: int = 0
     rows_outside: int = 0
+    rows_filtered: int = 0
     columns_absent: list[str] = field(default_factory=list)
     columns_extra: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
     @property
     def is_equal(self) -> bool:
         return not self.differences
-
-
-@dataclass(frozen=True)
-class _Download:
-    """A file's rows: a table of `line_number` and `line`, whose cells a separator parts; `positions` says which is which (from 1)."""
-
-    encoding: str
-    rows: pa.Table
-    separator: str
-    positions: dict[str, int]
-    extra: list[str]
 
 
 class _Kind(StrEnum):
@@ -104,10 +91,7 @@ _MACROS = r"""
 create or replace temp macro one_line(cell) as
     trim(regexp_replace(replace(nfc_normalize(cell), '"', ''), '[\s\x00-\x1f\x7f-\x{a0}\x{2028}\x{2029}\x{3000}]+', ' ', 'g'));
 create or replace temp macro as_text(cell) as nullif(ltrim(one_line(cell), ' '''), '');
-create or replace temp macro as_identifier(cell) as case
-    when regexp_full_match(as_text(cell), '[+0-9 ().-]*[0-9][+0-9 ().-]*') then regexp_replace(cell, '[^0-9]', '', 'g')
-    else as_text(cell)
-end;
+create or replace temp macro as_identifier(cell) as comparable_identifier(as_text(cell));
 -- An empty box and a box without an X both say no.
 create or replace temp macro as_boolean(cell) as case
     when as_text(cell) is null then 'false'
@@ -133,18 +117,28 @@ end;
 """
 
 
-def compare_download(settings: Settings, path: Path, period_from: date | None = None, period_to: date | None = None) -> Comparison:
-    """Compare a downloaded TSV with the published report, for a period or for that of the file's own rows.
+def compare_download(
+    settings: Settings, path: Path, filters: ReportFilters | None = None, all_differences: Path | None = None
+) -> Comparison:
+    """Compare a download with the published report, for a period or for that of the file's own rows, and for some filters.
 
-    Raises `UnreadableDownloadError` for a file that cannot be read, and `StartsError` where there is nothing
-    to compare it with: nothing published, no row on either side, or contacts that were masked.
+    The file may be a download of those filters or of more: rows that are published and do not pass them are left out on both sides.
+    With `all_differences`, every difference is written there as TSV, one line each, and only a header where nothing differs.
+
+    Raises `UnreadableDownloadError` for a file that cannot be read, and `StartsError` where there is nothing to compare it with:
+    nothing published, no row on either side, an unknown line or template, or contacts that were masked.
     """
-    download = _read_download(path)
+    filters = filters or ReportFilters()
+    if all_differences is not None and not all_differences.parent.is_dir():
+        raise StartsError(f"There is no folder {all_differences.parent} to write {all_differences.name} to.")
+    download = read_download(path)
     with open_published(settings) as connection:
         time_zone = _time_zone_of_plain_contacts(connection)
+        filters.check_known(connection)
+        create_identifier_macros(connection)
         connection.execute(_MACROS.replace("$report_timezone", quoted(time_zone)))
         _collect_theirs(connection, download)
-        period = _period(connection, period_from, period_to)
+        period = _period(connection, filters)
         comparison = Comparison(
             download.encoding,
             time_zone,
@@ -153,13 +147,18 @@ def compare_download(settings: Settings, path: Path, period_from: date | None = 
             columns_extra=download.extra,
         )
         comparison.rows_outside = _leave_out(connection, period)
-        _collect_ours(connection, period, time_zone)
+        _collect_ours(connection, period, time_zone, filters)
+        comparison.damage = damage_in_words(connection, set(download.positions))
         _pair(connection, download)
-        _count(connection, download, settings.language, comparison)
-    if not comparison.rows_there and not comparison.rows_here:
-        raise StartsError(
-            f"Neither the file nor what is published has a row from {period[0]} to {period[1]}: name a period that has landed."
-        )
+        comparison.rows_filtered = _leave_out_filtered(connection, download)
+        _collect_differences(connection, download, settings.language)
+        _count(connection, download, comparison)
+        if not comparison.rows_there and not comparison.rows_here:
+            raise StartsError(
+                f"Neither the file nor what is published has a row from {period[0]} to {period[1]}: name a period that has landed."
+            )
+        if all_differences is not None:
+            _write_differences(connection, all_differences)
     return comparison
 
 
@@ -174,101 +173,7 @@ def _time_zone_of_plain_contacts(published: duckdb.DuckDBPyConnection) -> str:
     return str(row[0])
 
 
-def _read_download(path: Path) -> _Download:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UnreadableDownloadError(f"{path} cannot be read: {error.strerror}.") from error
-    text, encoding = decoded(content)
-    lines = text.replace("\r\n", "\n").split("\n")
-    for start, line in enumerate(lines[:_HEADER_WITHIN_LINES]):
-        positions, extra = _header([_without_quotes(cell) for cell in line.split("\t")])
-        if _is_enough(positions):
-            return _Download(encoding, *_rows(lines, start), positions, extra)
-    raise UnreadableDownloadError(
-        f"{path} is no download of this report: its first lines name no session start with a contact or customer, "
-        f"such as {ORIGINAL_COLUMNS[2].es!r} and {ORIGINAL_COLUMNS[1].es!r}, separated by tabs."
-    )
-
-
-def decoded(content: bytes) -> tuple[str, str]:
-    """Return the text of a file and the name of its encoding: UTF-8, UTF-16 (with or without a mark), or else Windows-1252."""
-    if content.startswith(codecs.BOM_UTF8):
-        return content.decode("utf-8-sig", errors="replace"), "utf-8-sig"
-    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        if content.startswith(mark):
-            return content.decode("utf-16", errors="replace"), "utf-16"
-    head = content[:4096]
-    # Latin letters have a zero byte beside them, on the one side or the other.
-    for encoding, zeros in (("utf-16-le", head[1::2].count(0)), ("utf-16-be", head[0::2].count(0))):
-        if zeros > len(head) // 4:
-            return content.decode(encoding, errors="replace"), encoding
-    try:
-        return content.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace"), "cp1252"
-
-
-def _without_quotes(cell: str) -> str:
-    return cell.strip().strip('"')
-
-
-def _simplified(header: str) -> str:
-    plain = unicodedata.normalize("NFKD", header)
-    return re.sub(r"[^a-z0-9]", "", "".join(letter for letter in plain if not unicodedata.combining(letter)).lower())
-
-
-# Ours after the original's are known too, so that they are not told as strangers.
-_NAMES = {_simplified(header): column.name for column in TSV_COLUMNS for header in (column.name, column.pt, column.es)}
-_COMPARED = {column.name for column in ORIGINAL_COLUMNS}
-
-
-def _header(cells: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Return where each compared column stands (the first, where it is there twice), and the headers nobody knows."""
-    positions: dict[str, int] = {}
-    extra = []
-    for position, cell in enumerate(cells, 1):
-        name = _NAMES.get(_simplified(cell))
-        if name in _COMPARED:
-            positions.setdefault(name, position)
-        elif name is None and cell:
-            extra.append(cell)
-    return positions, extra
-
-
-def _is_enough(positions: dict[str, int]) -> bool:
-    return "session_started_at" in positions and bool({"contact_id", "customer_id"} & set(positions))
-
-
-def _rows(lines: list[str], header: int) -> tuple[pa.Table, str]:
-    """Return the rows after the header as a table of `line_number` (from 1) and `line`, and what parts the cells of a line.
-
-    Where every line has all its cells, a tab always parts two cells, however odd the quotes within.
-    Only a file with lines cut by a quoted line break is read by the rules for quotes.
-    """
-    tabs, after = lines[header].count("\t"), lines[header + 1 :]
-    rows, separator = [(number, line) for number, line in enumerate(after, header + 2) if line.strip()], "\t"
-    if any(line.count("\t") != tabs for _, line in rows):
-        quoted = _rows_by_quotes(after, tabs + 1)
-        if quoted:
-            rows, separator = [(header + 1 + number, line) for number, line in quoted], _CELL_END
-    columns = [[number for number, _ in rows], [line for _, line in rows]]
-    return pa.table(columns, schema=pa.schema([("line_number", pa.int64()), ("line", pa.string())])), separator
-
-
-def _rows_by_quotes(lines: list[str], width: int) -> list[tuple[int, str]]:
-    """Return (last line number, cells parted by `_CELL_END`) of each row, or nothing if that gives no table either."""
-    reader = csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter="\t")
-    try:
-        rows = [(reader.line_num, row) for row in reader if any(row)]
-    except csv.Error:
-        return []
-    if any(len(row) != width for _, row in rows):
-        return []
-    return [(number, _CELL_END.join(cell.replace(_CELL_END, " ") for cell in row)) for number, row in rows]
-
-
-def _collect_theirs(connection: duckdb.DuckDBPyConnection, download: _Download) -> None:
+def _collect_theirs(connection: duckdb.DuckDBPyConnection, download: Download) -> None:
     """Bring the file's rows to one spelling, in the table `theirs`; what repeats the header is no row."""
     columns = []
     for column in ORIGINAL_COLUMNS:
@@ -276,7 +181,7 @@ def _collect_theirs(connection: duckdb.DuckDBPyConnection, download: _Download) 
         columns.append(f"as_{_kind(column.name)}(cells[{position}]) as {column.name}" if position else f"null as {column.name}")
     connection.register("download", download.rows)
     start = download.positions["session_started_at"]
-    headers = ", ".join(f"'{name}'" for name in sorted(_NAMES))
+    headers = ", ".join(f"'{name}'" for name in sorted(HEADERS))
     connection.execute(
         f"""
         create or replace temp table theirs as
@@ -295,14 +200,13 @@ def _kind(column: str) -> _Kind:
     return _KINDS.get(column, _Kind.TEXT)
 
 
-def _period(connection: duckdb.DuckDBPyConnection, period_from: date | None, period_to: date | None) -> tuple[date, date]:
+def _period(connection: duckdb.DuckDBPyConnection, filters: ReportFilters) -> tuple[date, date]:
     row = connection.execute("select min(started_at)::date, max(started_at)::date from theirs").fetchone()
     assert row is not None
-    first, last = period_from or row[0], period_to or row[1]
+    first = date.fromisoformat(filters.period_from) if filters.period_from else row[0]
+    last = date.fromisoformat(filters.period_to) if filters.period_to else row[1]
     if first is None or last is None:
-        raise UnreadableDownloadError(
-            "The file has no row with a time that can be read. Say which period it is of: --period-from, --period-to."
-        )
+        raise UnreadableDownloadError("The file has no row with a time that can be read. Say which period it is of: --from, --to.")
     if first > last:
         raise StartsError(f"The period ends ({last}) before it starts ({first}).")
     return first, last
@@ -318,8 +222,11 @@ def _leave_out(connection: duckdb.DuckDBPyConnection, period: tuple[date, date])
     return int(row[0])
 
 
-def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, date], time_zone: str) -> None:
-    """Bring the published rows of the period to the same spelling, in the table `ours`, with the reason in every language."""
+def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, date], time_zone: str, filters: ReportFilters) -> None:
+    """Bring the published rows of the period to the same spelling, with the reason in every language.
+
+    Those that pass the filters are in the view `ours`, all others in `others`, under negative ids.
+    """
     derived = {
         "is_new_user": "user_type = 'new'",
         "template_or_notification_name": "coalesce(nullif(notification_name, ''), template_name)",
@@ -333,14 +240,16 @@ def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, dat
         else:
             columns.append(f"as_{_kind(column.name)}(cast({value} as varchar)) as {column.name}")
     labels = ", ".join(f"as_text(r.label_{language}) as reason_{language}" for language in Language)
+    condition, values = filters.model_copy(update={"period_from": "", "period_to": ""}).condition()
     connection.execute(
         f"""
-        create or replace temp table ours as
+        create or replace temp table published as
         with reasons as (
             select * from read_csv($failure_reasons, header = true, all_varchar = true)
         )
         select
             row_number() over (order by s.sent_at nulls last, s.session_start_id) as row_id,
+            coalesce({condition}, false) as is_selected,
             {", ".join(columns)},
             {labels}
         from fct_session_starts as s
@@ -348,11 +257,13 @@ def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, dat
         left join reasons as r on s.is_not_sent and coalesce(known.failure_code, 'unknown') = r.failure_code
         where s.is_in_report and s.session_start_date between $first and $last
         """,
-        {"time_zone": time_zone, "failure_reasons": str(FAILURE_REASONS), "first": period[0], "last": period[1]},
+        {"time_zone": time_zone, "failure_reasons": str(FAILURE_REASONS), "first": period[0], "last": period[1], **values},
     )
+    connection.execute("create or replace temp view ours as select * from published where is_selected")
+    connection.execute("create or replace temp view others as select * replace (-row_id as row_id) from published where not is_selected")
 
 
-def _pair(connection: duckdb.DuckDBPyConnection, download: _Download) -> None:
+def _pair(connection: duckdb.DuckDBPyConnection, download: Download) -> None:
     """Find each row's other half, in the table `pairs`.
 
     The key is (contact, session start to the minute, channel), and a failed send may be tried again
@@ -361,9 +272,8 @@ def _pair(connection: duckdb.DuckDBPyConnection, download: _Download) -> None:
     """
     connection.execute("create or replace temp table pairs (their_id bigint, our_id bigint)")
     known = set(download.positions)
-    minute = f"left(session_started_at, {_MINUTE})"
-    by_contact = ["contact_id", minute] + ["coalesce(channel_id, '')"] * ("channel_id" in known)
-    by_customer = ["customer_id", minute]
+    by_contact = _key_by_contact(known)
+    by_customer = ["customer_id", _STARTED_MINUTE]
     sending = [f"coalesce(left(sent_at, {_MINUTE}), '')"] * ("sent_at" in known)
     sending += ["coalesce(template_or_notification_name, '')"] * ("template_or_notification_name" in known)
     everything = [f"coalesce({_at_the_files_precision(connection, name)}, '')" for name in sorted(known - {"failure_reason"})]
@@ -381,6 +291,28 @@ def _pair(connection: duckdb.DuckDBPyConnection, download: _Download) -> None:
             inner join here using (pair_key, nth)
             """
         )
+
+
+def _key_by_contact(known: set[str]) -> list[str]:
+    return ["contact_id", _STARTED_MINUTE] + ["coalesce(channel_id, '')"] * ("channel_id" in known)
+
+
+def _leave_out_filtered(connection: duckdb.DuckDBPyConnection, download: Download) -> int:
+    """Drop the file's rows that are published and do not pass the filters, and return how many they were."""
+    key = _key_by_contact(set(download.positions))
+    if "contact_id" not in download.positions:
+        key[0] = "customer_id"
+    row = connection.execute(
+        f"""
+        delete from theirs where row_id in (
+            with there as ({_unpaired("theirs", "their_id", key, "row_id")}),
+            here as ({_unpaired("others", "our_id", key, "row_id")})
+            select there.row_id from there inner join here using (pair_key, nth)
+        )
+        """
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _unpaired(table: str, id_: str, key: list[str], order: str) -> str:
@@ -402,43 +334,98 @@ def _at_the_files_precision(connection: duckdb.DuckDBPyConnection, column: str) 
     return f"left({column}, {min(max(int(row[0]), _MINUTE), _SECOND)})"
 
 
-def _count(connection: duckdb.DuckDBPyConnection, download: _Download, language: Language, comparison: Comparison) -> None:
-    """Count the rows of each side and the differences by cause, with the first examples of each."""
-    columns = [column.name for column in ORIGINAL_COLUMNS if column.name in download.positions]
-    tests = {name: _differs(name) for name in columns}
+def _collect_differences(connection: duckdb.DuckDBPyConnection, download: Download, language: Language) -> None:
+    """List every difference in the table `differences`: its cause, its column, the row, and the value on each side."""
     pairs = "pairs inner join theirs as t on pairs.their_id = t.row_id inner join ours as o on pairs.our_id = o.row_id"
+    unpaired_there = "from theirs as t where t.row_id not in (select their_id from pairs)"
+    queries = [
+        f"select {_difference(Cause.UNREADABLE, 't')} {unpaired_there} and t.started_at is null",
+        f"select {_difference(Cause.MISSING_HERE, 't')} {unpaired_there} and t.started_at is not null",
+        f"select {_difference(Cause.MISSING_THERE, 'o')} from ours as o where o.row_id not in (select our_id from pairs)",
+    ]
+    for name in _columns_of(download):
+        ours = f"o.reason_{language}" if name == "failure_reason" else f"o.{name}"
+        queries.append(f"select {_difference(Cause.DIFFERS, 't', name, f't.{name}', ours)} from {pairs} where {_differs(name)}")
+    # The order of the report on the screen: by cause, then by column.
+    ordered = " union all ".join(f"select {position} as position, * from ({query})" for position, query in enumerate(queries))
+    connection.execute(f"create or replace temp table differences as {ordered}")
+
+
+def _columns_of(download: Download) -> list[str]:
+    return [column.name for column in ORIGINAL_COLUMNS if column.name in download.positions]
+
+
+def _difference(cause: Cause, side: str, column: str | None = None, there: str = "null::varchar", here: str = "null::varchar") -> str:
+    line = f"{side}.row_id" if side == "t" else "null::bigint"
+    return f"""
+        {quoted(cause.value)} as cause,
+        {quoted(column) if column else "null::varchar"} as column_name,
+        {line} as line,
+        {side}.row_id as row_id,
+        {side}.contact_id as contact_id,
+        {side}.customer_id as customer_id,
+        {side}.session_started_at as session_started_at,
+        {side}.channel_id as channel_id,
+        {there} as there,
+        {here} as here
+    """
+
+
+def _count(connection: duckdb.DuckDBPyConnection, download: Download, comparison: Comparison) -> None:
+    """Count the rows of each side and the differences by cause, with the first examples of each."""
     row = connection.execute(
         f"""
         select
             (select count(*) from theirs),
             (select count(*) from ours),
-            count(*) filter (not ({" or ".join(tests.values())})),
-            {", ".join(f"count(*) filter ({test})" for test in tests.values())}
-        from {pairs}
+            (select count(*) from pairs) - (select count(distinct row_id) from differences where cause = '{Cause.DIFFERS}')
         """
     ).fetchone()
     assert row is not None
-    comparison.rows_there, comparison.rows_here, comparison.rows_equal = row[:3]
-    there = f"{_named('t')} || ' (line ' || t.row_id || ')'"
-    unpaired_there = "from theirs as t where t.row_id not in (select their_id from pairs)"
-    for cause, query in (
-        (Cause.UNREADABLE, f"select {there} {unpaired_there} and t.started_at is null order by t.row_id"),
-        (Cause.MISSING_HERE, f"select {there} {unpaired_there} and t.started_at is not null order by t.row_id"),
-        (Cause.MISSING_THERE, f"select {_named('o')} from ours as o where o.row_id not in (select our_id from pairs) order by o.row_id"),
-    ):
-        _add(connection, comparison, cause, None, query)
-    for name, rows in zip(columns, row[3:], strict=True):
-        if rows:
-            ours = f"o.reason_{language}" if name == "failure_reason" else f"o.{name}"
-            values = f"': there ' || {_shown(f't.{name}')} || ', here ' || {_shown(ours)}"
-            query = f"select {there} || {values} from {pairs} where {tests[name]} order by t.row_id"
-            _add(connection, comparison, Cause.DIFFERS, name, query)
+    comparison.rows_there, comparison.rows_here, comparison.rows_equal = row
+    values = f"': there ' || {_shown('there')} || ', here ' || {_shown('here')}"
+    rows = connection.execute(
+        f"""
+        with examples as (
+            select
+                *,
+                count(*) over (partition by position) as of_position,
+                coalesce(contact_id, customer_id, 'no one') || ' at ' || coalesce(session_started_at, 'no time')
+                || coalesce(' on ' || channel_id, '') || coalesce(' (line ' || line || ')', '')
+                || case when column_name is null then '' else {values} end as example
+            from differences
+            qualify row_number() over (partition by position order by row_id) <= {EXAMPLES}
+        )
+        select cause, column_name, max(of_position), list(example order by row_id) from examples
+        group by position, cause, column_name order by position
+        """
+    ).fetchall()
+    comparison.differences = [Difference(Cause(cause), column, count, examples) for cause, column, count, examples in rows]
+
+
+def _write_differences(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Write the table `differences` as TSV, whole or not at all. It names people: the entry point's umask keeps it from others."""
+    connection.execute(CELL_MACROS)
+    texts = ("contact_id", "customer_id", "session_started_at", "channel_id", "there", "here")
+    cells = ", ".join(f"text_cell({name}) as {name}" for name in texts)
+    draft = path.with_name(f".{path.name}.{token_hex(8)}.draft")
+    try:
+        connection.execute(
+            f"""
+            copy (
+                select cause, column_name, line, {cells} from differences order by position, row_id
+            ) to {quoted(draft)} (format csv, header true, delimiter '\t', quote '', nullstr '')
+            """
+        )
+        put_in_place(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _differs(column: str) -> str:
     """Return the SQL that says whether a pair of rows differs in a column."""
     if _kind(column) is _Kind.TIME:
-        # Whoever writes no seconds says nothing about them.
+        # A file without seconds says nothing about them.
         here = f"case when length(t.{column}) = {_MINUTE} then left(o.{column}, {_MINUTE}) else o.{column} end"
         return f"t.{column} is distinct from {here}"
     if column == "failure_reason":
@@ -447,17 +434,5 @@ def _differs(column: str) -> str:
     return f"t.{column} is distinct from o.{column}"
 
 
-def _named(side: str) -> str:
-    name = f"coalesce({side}.contact_id, {side}.customer_id, 'nobody')"
-    return f"{name} || ' at ' || coalesce({side}.session_started_at, 'no time') || coalesce(' on ' || {side}.channel_id, '')"
-
-
 def _shown(value: str) -> str:
     return f"coalesce('''' || {value} || '''', 'nothing')"
-
-
-def _add(connection: duckdb.DuckDBPyConnection, comparison: Comparison, cause: Cause, column: str | None, query: str) -> None:
-    row = connection.execute(f"select count(*) from ({query})").fetchone()
-    if row and row[0]:
-        examples = [text for (text,) in connection.execute(f"{query} limit {EXAMPLES}").fetchall()]
-        comparison.differences.append(Difference(cause, column, int(row[0]), examples))

@@ -300,13 +300,14 @@ def test_the_command_export_writes_what_the_same_selection_does(
         "templates": ["--templates", "oferta_relampago", "Primavera 2026"],
         "language": ["--language", "pt"],
         "layout": ["--layout", "standard"],
+        "format": ["--format", "tsv"],
+        "bom": ["--bom"],
         "file_name": ["--file-name", "command.tsv"],
     }
     assert set(asked) == set(ExportSelection.model_fields)
     assert main(["export", *(word for words in asked.values() for word in words)]) == 0
-    selection = {
-        field: words[1:] if field in {"origins", "user_types", "lines", "templates"} else words[1] for field, words in asked.items()
-    }
+    lists = {"origins", "user_types", "lines", "templates"}
+    selection: dict[str, Any] = {field: words[1:] if field in lists else words[-1] for field, words in asked.items()} | {"bom": True}
     path, rows = export_selection(sample.settings, ExportSelection(**{**selection, "file_name": "same.tsv"}))
     assert capsys.readouterr().out == f"{rows} rows in {path.with_name('command.tsv')}\n"
     assert rows > 0

@@ -7,21 +7,27 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
+import openpyxl
 import pytest
 from pydantic import ValidationError
 
 from orchestration.cli.main import main
 from orchestration.errors import StartsError
-from orchestration.exports.filters import ExportSelection
+from orchestration.exports.filters import ExportSelection, ReportFilters
 from orchestration.exports.on_demand import export_selection
-from orchestration.reconciliation.compare import Cause, Comparison, UnreadableDownloadError, compare_download, decoded
+from orchestration.exports.tsv import ORIGINAL_COLUMNS
+from orchestration.publication.publish import publish
+from orchestration.reconciliation.compare import Cause, Comparison, compare_download
+from orchestration.reconciliation.download import UnreadableDownloadError, cell_text, decoded
+from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
+from tests.marts import Warehouse, settings_of, start
 from tests.pipeline import Pipeline
 
 Table = list[list[str]]
@@ -54,6 +60,10 @@ def compared(sample: Pipeline, exported: bytes, tmp_path: Path) -> Callable[...,
         return compare_download(sample.settings, path)
 
     return compare
+
+
+def between(first: str, last: str) -> ReportFilters:
+    return ReportFilters(period_from=first, period_to=last)
 
 
 def read(content: bytes) -> Table:
@@ -213,8 +223,6 @@ def test_columns_that_one_side_has_are_told(compared: Callable[..., Comparison])
 
 @pytest.mark.parametrize("field", range(5, 18))
 def test_a_changed_cell_is_found_in_its_column(compared: Callable[..., Comparison], field: int) -> None:
-    from orchestration.exports.tsv import ORIGINAL_COLUMNS
-
     def damage(table: Table) -> None:
         for row in table[50:53]:
             row[field] = {"true": "false", "false": "true"}.get(row[field], "2026-10-06 01:02:03" if 13 <= field <= 16 else "other")
@@ -281,17 +289,17 @@ def test_a_session_start_nobody_can_read(compared: Callable[..., Comparison]) ->
 def test_a_period_of_its_own(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
     path = tmp_path / "week.tsv"
     path.write_bytes(exported)
-    narrower = compare_download(sample.settings, path, date(2026, 10, 6), date(2026, 10, 7))
+    narrower = compare_download(sample.settings, path, between("2026-10-06", "2026-10-07"))
     assert narrower.is_equal
     assert narrower.rows_outside > 0
-    wider = compare_download(sample.settings, path, date(2026, 10, 4), date(2026, 10, 11))
+    wider = compare_download(sample.settings, path, between("2026-10-04", "2026-10-11"))
     assert {cause for cause, _ in causes(wider)} == {Cause.MISSING_THERE}
     with pytest.raises(StartsError, match="before it starts"):
-        compare_download(sample.settings, path, date(2026, 10, 12))
+        compare_download(sample.settings, path, ReportFilters(period_from="2026-10-12"))
     path.write_bytes(exported.split(b"\n", 1)[0] + b"\n")
-    with pytest.raises(UnreadableDownloadError, match="--period-from"):
+    with pytest.raises(UnreadableDownloadError, match="--from"):
         compare_download(sample.settings, path)
-    empty = compare_download(sample.settings, path, date(2026, 10, 5), date(2026, 10, 11))
+    empty = compare_download(sample.settings, path, between("2026-10-05", "2026-10-11"))
     assert causes(empty) == {(Cause.MISSING_THERE, None): empty.rows_here}
 
 
@@ -317,8 +325,224 @@ def test_hostile_values_are_equal_to_themselves(warm: Callable[..., Pipeline], s
     # Each row alone is missed, however alike its neighbours are.
     for number in range(1, len(table), 7):
         path.write_bytes(written(table[:number] + table[number + 1 :]))
-        comparison = compare_download(run.settings, path, date(1, 1, 1), date(9999, 12, 31))
+        comparison = compare_download(run.settings, path, between("0001-01-01", "9999-12-31"))
         assert causes(comparison) == {(Cause.MISSING_THERE, None): 1}
+
+
+def csv_of(table: Table, separator: str) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator="\r\n").writerows(table)
+    return out.getvalue().encode("cp1252")
+
+
+def workbook_of(table: Table, convert: Callable[[int, str], object] = lambda _, cell: cell) -> bytes:
+    """A workbook of a title line, an empty sheet before it, and a table whose cells are converted by column."""
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("download")
+    sheet.append(["Métricas de inicio de conversación"])
+    sheet.append(table[0])
+    for row in table[1:]:
+        sheet.append([convert(position, cell) for position, cell in enumerate(row)])
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def as_a_spreadsheet_keeps_it(position: int, cell: str) -> object:
+    if not cell:
+        return None
+    if cell.isdigit():
+        return float(cell)
+    if cell in ("true", "false"):
+        return cell == "true"
+    return datetime.fromisoformat(cell) if position in (2, 13, 14, 15, 16) else cell
+
+
+@pytest.mark.parametrize("separator", [";", ","])
+def test_a_csv_of_a_spreadsheet_is_equal(compared: Callable[..., Comparison], exported: bytes, separator: str) -> None:
+    table = read(exported)
+    _every(table, range(13, 17), _spreadsheet_time)
+    _every(table, range(2, 3), _spreadsheet_time)
+    _every(table, range(4, 11), lambda cell: {"true": "VERDADERO", "false": "FALSO"}.get(cell, cell))
+    comparison = compared(content=csv_of(table, separator))
+    assert (comparison.differences, comparison.damage) == ([], [])
+    assert comparison.rows_equal == comparison.rows_here > 300
+    # A name with separators is in quotes, and Excel may say first which separator it took.
+    for row in table[1:20]:
+        row[5] = f"a{separator}b"
+    comparison = compared(content=f"sep={separator}\r\n".encode() + csv_of(table, separator))
+    assert causes(comparison) == {(Cause.DIFFERS, "template_or_notification_name"): 19}
+
+
+def test_a_workbook_is_equal(compared: Callable[..., Comparison], exported: bytes, sample: Pipeline, tmp_path: Path) -> None:
+    comparison = compared(content=workbook_of(read(exported), as_a_spreadsheet_keeps_it))
+    assert (comparison.differences, comparison.damage, comparison.encoding) == ([], [], "xlsx")
+    assert comparison.rows_equal == comparison.rows_here > 300
+    path, rows = export_selection(sample.settings, ExportSelection(format="xlsx", language="pt", file_name="own.xlsx", **PERIOD))
+    comparison = compare_download(sample.settings, path)
+    assert (comparison.differences, comparison.rows_equal) == ([], rows)
+    table = read(exported)
+    table[40][column(table, "Leída")] = {"true": "false", "false": "true"}[table[40][column(table, "Leída")]]
+    comparison = compared(content=workbook_of(table))
+    assert causes(comparison) == {(Cause.DIFFERS, "is_read"): 1}
+    # The row of the sheet, below its title.
+    assert "(line 42)" in comparison.differences[0].examples[0]
+
+
+def test_cells_of_a_workbook_keep_the_digits_that_it_kept() -> None:
+    values = (
+        5511987654321.0,
+        1.23456789012346e18,
+        131049,
+        True,
+        None,
+        "+55 11",
+        datetime(2026, 10, 5, 12, 0, 59, 999_999),
+        date(2026, 10, 5),
+    )
+    assert [cell_text(value) for value in values] == [
+        *("5511987654321", "1234567890123460000", "131049", "true", "", "+55 11", "2026-10-05 12:01:00", "2026-10-05 00:00:00"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04 no archive", "is no workbook that can be read"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Save it as XLSX without one"),
+        (workbook_of([["a", "b"], ["1", "2"]]), "is no download of this report"),
+    ],
+)
+def test_a_workbook_that_cannot_be_read_is_explained(sample: Pipeline, tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "download.xlsx"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableDownloadError, match=said):
+        compare_download(sample.settings, path)
+
+
+def test_one_spelling_of_a_number_is_another(compared: Callable[..., Comparison]) -> None:
+    """Brazil's ninth digit (contract, 2.1): Botmaker may know an account by the short form."""
+
+    def short(contact: str) -> str:
+        return f"+{contact[:4]} {contact[5:]}" if re.fullmatch(r"55\d\d9[6-9]\d{7}", contact) else contact
+
+    def damage(table: Table) -> None:
+        assert any(short(row[1]) != row[1] for row in table[1:])
+        _every(table, range(1, 2), short)
+
+    comparison = compared(damage)
+    assert comparison.differences == []
+    assert comparison.rows_equal > 300
+
+
+FILTERS: list[dict[str, Any]] = [
+    {"origins": ["mass_notification"]},
+    {"lines": ["+54 11 5278-0101"]},
+    {"lines": ["+54 11 5278-0101"], "user_types": ["new"]},
+    {"templates": []},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_filters_are_those_of_the_export(sample: Pipeline, exported: bytes, tmp_path: Path, filters: dict[str, Any]) -> None:
+    """A download of the filtered report and one of the whole report are both equal to what is published for the filters."""
+    if "templates" in filters:
+        filters = {"templates": [min(row["template_name"] for row in sample.rows("fct_session_starts") if row["template_name"])]}
+    selection = ExportSelection(layout="botmaker", file_name="filtered.tsv", **PERIOD, **filters)
+    path, rows = export_selection(sample.settings, selection)
+    chosen = ReportFilters(**filters, **PERIOD)
+    filtered = compare_download(sample.settings, path, chosen)
+    assert (filtered.differences, filtered.rows_equal, filtered.rows_filtered) == ([], rows, 0)
+    whole = tmp_path / "whole.tsv"
+    whole.write_bytes(exported)
+    comparison = compare_download(sample.settings, whole, chosen)
+    assert (comparison.differences, comparison.rows_equal) == ([], rows)
+    assert comparison.rows_filtered == exported.count(b"\n") - 1 - rows > 0
+    # A row that is missing in the file is missing whatever else the file has.
+    table = read(path.read_bytes())
+    whole.write_bytes(written([row for row in read(exported) if row != table[1]]))
+    assert causes(compare_download(sample.settings, whole, chosen)) == {(Cause.MISSING_THERE, None): 1}
+
+
+def test_an_unknown_line_is_refused(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "week.tsv"
+    path.write_bytes(exported)
+    with pytest.raises(StartsError, match="There is no line '12345'"):
+        compare_download(sample.settings, path, ReportFilters(lines=["12345"]))
+
+
+def test_every_difference_is_written_when_asked_for(
+    sample: Pipeline, exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARTS_DATA", str(sample.data))
+    table = read(exported)
+    for row in table[1:9]:
+        row[5] = "=another"
+    del table[100:102]
+    path, all_to = tmp_path / "week.tsv", tmp_path / "all.tsv"
+    path.write_bytes(written(table))
+    assert main(["compare", str(path), "--all", str(all_to)]) == 1
+    out = capsys.readouterr().out
+    assert "… and 5 more" in out
+    assert f"every difference is in {all_to}" in out
+    header, *rows = read(all_to.read_bytes())
+    assert header == ["cause", "column_name", "line", "contact_id", "customer_id", "session_started_at", "channel_id", "there", "here"]
+    assert [row[:2] for row in rows] == [["missing there", ""]] * 2 + [["differs", "template_or_notification_name"]] * 8
+    assert [row[2] for row in rows[2:]] == [str(line) for line in range(2, 10)]
+    # What a spreadsheet would run as a formula is made safe.
+    assert {row[7] for row in rows[2:]} == {"'=another"}
+    assert all_to.stat().st_mode & 0o077 == 0
+    path.write_bytes(exported)
+    assert main(["compare", str(path), "--all", str(all_to)]) == 0
+    assert len(read(all_to.read_bytes())) == 1
+    assert main(["compare", str(path), "--all", str(tmp_path / "nowhere" / "all.tsv")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["all.tsv", "week.tsv"]
+
+
+def _in_scientific_notation(cell: str) -> str:
+    return f"{float(cell):.5E}".replace(".", ",") if cell.isdigit() else cell
+
+
+def test_ids_that_a_spreadsheet_destroyed_are_named(compared: Callable[..., Comparison]) -> None:
+    comparison = compared(lambda table: _every(table, range(1, 2), _in_scientific_notation))
+    (damage,) = comparison.damage
+    assert re.match(r"A spreadsheet destroyed contact_id in \d{3} rows: it wrote a number such as 5,51199E\+12", damage)
+    assert not comparison.is_equal
+
+
+def test_digits_beyond_the_fifteenth_that_became_zeros_are_named(tmp_path: Path) -> None:
+    settings, day = settings_of(tmp_path), date(2026, 10, 5)
+    customers = ("12345678901234567", "12345678901234599", "98765432109876000", "7")
+    build = Warehouse(settings).build({day: [start(n, day, customer_id=customer) for n, customer in enumerate(customers)]})
+    with open_warehouse(settings) as connection:
+        publish(connection, settings, build)
+    path, _ = export_selection(settings, ExportSelection(layout="botmaker", file_name="all.tsv"))
+    assert compare_download(settings, path).damage == []
+    table = read(path.read_bytes())
+    _every(table, range(0, 1), lambda cell: cell[:15] + "0" * len(cell[15:]))
+    path.write_bytes(written(table))
+    (damage,) = compare_download(settings, path).damage
+    # An id that ends in zeros of its own is not counted.
+    assert damage.startswith("A spreadsheet destroyed customer_id in 2 rows: it kept 15 digits")
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(180, "3:00 h later"), (-330, "5:30 h earlier")])
+def test_shifted_times_are_named(compared: Callable[..., Comparison], minutes: int, said: str) -> None:
+    def shifted(time: str) -> str:
+        return time and str(datetime.fromisoformat(time) + timedelta(minutes=minutes))
+
+    comparison = compared(lambda table: _every(table, range(13, 17), shifted) or _every(table, range(2, 3), shifted))
+    (damage,) = comparison.damage
+    assert re.search(rf"The times of \d{{3}} rows are {said} than here", damage)
+
+
+def test_other_times_are_no_shift(compared: Callable[..., Comparison]) -> None:
+    def damage(table: Table) -> None:
+        for n, row in enumerate(table[1:]):
+            row[2] = str(datetime.fromisoformat(row[2]) + timedelta(minutes=60 if n % 3 == 0 else 7 * (n % 5)))
+
+    assert compared(damage).damage == []
 
 
 def test_masked_contacts_cannot_be_compared(warm: Callable[..., Pipeline], exported: bytes, tmp_path: Path) -> None:
@@ -340,22 +564,21 @@ def test_the_command_tells_by_its_exit_code(
     path.write_bytes(exported)
     assert main(["compare", str(path)]) == 0
     assert "compared 2026-10-05 to 2026-10-11" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", ["orchestration", "compare", str(path), "--period-from", "2026-10-04"])
+    monkeypatch.setattr("sys.argv", ["orchestration", "compare", str(path), "--from", "2026-10-04"])
     assert main() == 1
     assert "missing there: " in capsys.readouterr().out
     assert main(["compare", str(tmp_path / "nowhere.tsv")]) == 2
-    for content in (b"", b"\x00\x01\x02" * 100, b"a,b,c\n1,2,3\n", "Id Usuario;Fecha/tiempo Inicio Sesión\n".encode()):
+    for content in (b"", b"\x00\x01\x02" * 100, b"a,b,c\n1,2,3\n", "Id Usuario|Fecha/tiempo Inicio Sesión\n".encode()):
         path.write_bytes(content)
         assert main(["compare", str(path)]) == 2
         assert "no download of this report" in capsys.readouterr().err
     path.write_bytes(exported)
-    assert main(["compare", str(path), "--period-from", "2026-10-12", "--period-to", "2026-10-01"]) == 2
+    assert main(["compare", str(path), "--from", "2026-10-12", "--to", "2026-10-01"]) == 2
     capsys.readouterr()
-    assert main(["compare", str(path), "--period-from", "2020-01-01", "--period-to", "2020-01-31"]) == 2
+    assert main(["compare", str(path), "--from", "2020-01-01", "--to", "2020-01-31"]) == 2
     assert "Neither the file nor what is published has a row from 2020-01-01 to 2020-01-31" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main(["compare", str(path), "--period-from", "2026-13-01"])
-    assert "--period-from: '2026-13-01' is no day: write it like 2026-10-01" in capsys.readouterr().err
+    assert main(["compare", str(path), "--from", "2026-13-01"]) == 2
+    assert "--from: '2026-13-01' is no day: write it like 2026-10-01" in capsys.readouterr().err
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "nothing"))
     assert main(["compare", str(path)]) == 2
     assert "Nothing is published yet" in capsys.readouterr().err

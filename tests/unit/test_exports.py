@@ -315,8 +315,8 @@ def test_an_export_that_a_run_overtakes_is_not_placed(site: Site, monkeypatch: p
 
     write_tsv = module.write_tsv
 
-    def overtaken(*arguments: Any) -> int:
-        rows = write_tsv(*arguments)
+    def overtaken(*arguments: Any, **fields: Any) -> int:
+        rows = write_tsv(*arguments, **fields)
         other = Site(settings_of(site.settings.data.parent, contacts=Contacts.MASKED, mask_key="k"))
         other.run({})
         return rows

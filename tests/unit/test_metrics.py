@@ -1,6 +1,7 @@
 """The metrics as they are defined: complete, described, and the same as plain SQL where MetricFlow is not installed."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,20 @@ BY_HAND = {
     "median_seconds_to_read": 20,
     "p90_seconds_to_read": 28,
     "median_seconds_to_reply": 30,
+    "mature_sends_1h": 4,
+    "mature_sends_24h": 4,
+    "mature_sends_72h": 2,
+    "mature_sends_7d": 1,
+    "mature_replied_24h": 1,
+    "mature_replied_72h": 2,
+    "reply_rate_within_1h": 1 / 4,
+    "reply_rate_within_72h": 1,
+    "reply_rate_within_72h_quoted": 1 / 2,
+    "reply_rate_within_72h_window": 1 / 2,
+    "reply_rate_within_7d_quoted": 0,
+    "immature_share_24h": 1 / 5,
+    "immature_share_72h": 3 / 5,
+    "immature_share_7d": 4 / 5,
     "notifications": 8,
     "open_session_share": 2 / 8,
 }
@@ -88,6 +103,15 @@ def test_definitions_give_the_numbers_of_plain_sql(manifest: dict[str, Any], met
             expected |= dict(zip(group, row, strict=True))
     assert found == pytest.approx(expected)
     assert {name: found[name] for name in BY_HAND} == pytest.approx(BY_HAND)
+
+
+def test_the_documented_sql_is_the_metrics(manifest: dict[str, Any], metrics: dict[str, dict[str, Any]]) -> None:
+    (sql,) = re.findall(r"```sql\n(.*?)```", (PROJECT_ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"), re.DOTALL)
+    with duckdb.connect() as connection:
+        connection.execute(FACTS)
+        row = connection.execute(sql).fetchone()
+        names = ("sent", "mature_sends_72h", "mature_replied_72h")
+        assert row == (*(metric_value(connection, manifest, metrics, metrics[name]) for name in names), 1)
 
 
 def test_exposures_have_owners(manifest: dict[str, Any]) -> None:

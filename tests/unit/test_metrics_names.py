@@ -14,10 +14,6 @@ from tests.metrics import FACTS, metric_value
 
 # The other marts over the same rows, as far as the dashboard's metrics read them.
 OTHER_MARTS = """
-    create table publish_info as
-    select
-        'America/Sao_Paulo' as report_timezone, timestamp '2026-10-02 06:00:00' as published_at,
-        timestamp '2026-10-02 05:00:00' as newest_event_at;
     create table report as select * from fct_session_starts where is_in_report;
     create table session_starts_daily as
     select

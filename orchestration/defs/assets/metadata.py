@@ -30,7 +30,7 @@ _SHOWN_WITHOUT_NUMBERS = {
     *("template_name", "template_language", "notification_name", "template_or_notification_name", "agent_groups", "channel_name"),
     *("error_code", "failure_code", "kind", "message_type", "referral_source_type", "name", "sender", "starting_cause", "platform"),
 }
-_HIDDEN = "(hidden: it may hold a number)"
+HIDDEN = "(hidden: it may hold a number)"
 
 
 def preview(connection: duckdb.DuckDBPyConnection, query: str) -> TableMetadataValue:
@@ -47,7 +47,7 @@ def preview(connection: duckdb.DuckDBPyConnection, query: str) -> TableMetadataV
 
 def _cell(column: str, value: object) -> str:
     text = "" if value is None else str(value)
-    return _HIDDEN if column in _SHOWN_WITHOUT_NUMBERS and may_hold_number(text) else text[:_CELL_CHARACTERS]
+    return HIDDEN if column in _SHOWN_WITHOUT_NUMBERS and may_hold_number(text) else text[:_CELL_CHARACTERS]
 
 
 def latest_funnel(connection: duckdb.DuckDBPyConnection) -> MarkdownMetadataValue:

@@ -1,0 +1,1 @@
+"""Comparisons of templates: pure statistics, how the published report is counted for them, and their picture."""

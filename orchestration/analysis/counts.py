@@ -1,0 +1,148 @@
+"""What a comparison of templates is made from: the published report, counted by template and stratum."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+
+import duckdb
+from pydantic import Field, field_validator
+
+from orchestration.analysis.templates import Cell, FunnelCounts, TemplateComparison, compare_templates
+from orchestration.errors import StartsError
+from orchestration.exports.filters import ReportFilters, one_of
+from orchestration.publication.masking import may_hold_number
+from orchestration.publication.published import open_published
+from orchestration.settings import Settings
+
+
+class GroupedBy(StrEnum):
+    TEMPLATE = "template"
+    NOTIFICATION = "notification"
+
+
+class Outcome(StrEnum):
+    DELIVERED = "delivered"
+    READ = "read"
+    REPLIED = "replied"
+
+
+class Window(StrEnum):
+    """How long after a send a reply counts, and how old a send must be to count (contract, section 4.5)."""
+
+    ONE_HOUR = "1h"
+    ONE_DAY = "24h"
+    THREE_DAYS = "72h"
+    SEVEN_DAYS = "7d"
+
+    @property
+    def hours(self) -> int:
+        return {"1h": 1, "24h": 24, "72h": 72, "7d": 168}[self.value]
+
+
+class TemplateQuestion(ReportFilters):
+    """What is compared: the report's filters, and by which outcome. An empty filter lets everything pass."""
+
+    by: str = Field(default=GroupedBy.TEMPLATE.value, description="Compare WhatsApp templates (`template`) or bulk ones (`notification`).")
+    outcome: str = Field(default=Outcome.REPLIED.value, description=f"{', '.join(Outcome)}.")
+    window: str = Field(default=Window.ONE_DAY.value, description=f"Replies within {', '.join(Window)}; younger sends are left out.")
+    baseline: str = Field(default="", description="Name of what all others are compared with; empty: the most sent one.")
+
+    @field_validator("by")
+    @classmethod
+    def _is_by(cls, value: str) -> str:
+        return one_of(GroupedBy, value)
+
+    @field_validator("outcome")
+    @classmethod
+    def _is_outcome(cls, value: str) -> str:
+        return one_of(Outcome, value)
+
+    @field_validator("window")
+    @classmethod
+    def _is_window(cls, value: str) -> str:
+        return one_of(Window, value)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    funnels: list[FunnelCounts]
+    cells: list[Cell]
+
+
+def compare_published(settings: Settings, question: TemplateQuestion) -> TemplateComparison:
+    """Compare the templates of the published report; needs no lock and changes nothing.
+
+    Raises `StartsError` without statsmodels, where nothing is published, for a name that the report does not have, and where no
+    send that passes the filters is old enough.
+    """
+    if find_spec("statsmodels") is None:
+        raise StartsError("statsmodels is not installed: run .venv/bin/uv sync --inexact --extra stats.")
+    with open_published(settings) as published:
+        question.check_known(published)
+        counts = _counted(published, question)
+    names = {cell.name for cell in counts.cells}
+    if not names:
+        raise StartsError(f"No send with a {question.by} name that passes the filters went out more than {question.window} ago.")
+    if question.baseline and question.baseline not in names:
+        # Dagster keeps this message, out of reach of an erasure.
+        known = ", ".join(sorted(name for name in names if not may_hold_number(name)))
+        raise StartsError(f"There is no {question.by} {question.baseline!r} with a send that is old enough. There are: {known}.")
+    return compare_templates(counts.funnels, counts.cells, question.baseline or None)
+
+
+def _counted(published: duckdb.DuckDBPyConnection, question: TemplateQuestion) -> _Counts:
+    """Count sends by template, and people by template and stratum: the line, the user type and the week of the session's start."""
+    condition, values = question.condition()
+    success = {Outcome.DELIVERED: "is_delivered", Outcome.READ: "is_read", Outcome.REPLIED: "is_replied_within"}[Outcome(question.outcome)]
+    published.execute(
+        f"""
+        create or replace temp table sends_compared as
+        select
+            s.{question.by}_name as name,
+            s.person_id,
+            s.channel_id,
+            s.user_type,
+            date_trunc('week', s.session_start_date) as week,
+            s.sent_at,
+            s.session_start_id,
+            s.is_not_sent,
+            s.is_sent,
+            s.is_delivered,
+            s.is_read,
+            coalesce(s.first_reply_at <= s.sent_at + to_hours($hours), false) as is_replied_within,
+            s.is_sent and coalesce(
+                s.sent_at + to_hours($hours)
+                < case s.source when 'botmaker' then i.newest_botmaker_event_at else i.newest_webhook_event_at end,
+                false
+            ) as is_mature
+        from fct_session_starts as s
+        cross join publish_info as i
+        where s.is_in_report and s.message_id is not null and s.{question.by}_name is not null and {condition}
+        """,
+        {"hours": Window(question.window).hours, **values},
+    )
+    funnels = published.execute(
+        """
+        select
+            name, count(*), count(*) filter (is_not_sent), count(*) filter (is_sent), count(*) filter (is_mature),
+            count(*) filter (is_mature and is_delivered), count(*) filter (is_mature and is_read),
+            count(*) filter (is_mature and is_replied_within)
+        from sends_compared
+        group by name
+        """
+    ).fetchall()
+    # A person's later sends of a template depend on the first one.
+    cells = published.execute(
+        f"""
+        with first_sends as (
+            select * from sends_compared
+            where is_mature
+            qualify row_number() over (partition by name, person_id order by sent_at, session_start_id) = 1
+        )
+        select name, channel_id, user_type, week, count(*), count(*) filter ({success})
+        from first_sends
+        group by name, channel_id, user_type, week
+        order by all
+        """
+    ).fetchall()
+    return _Counts([FunnelCounts(*row) for row in funnels], [Cell(name, tuple(stratum), n, x) for name, *stratum, n, x in cells])

@@ -1,0 +1,99 @@
+"""A comparison of templates as tables: aligned for a terminal, Markdown for Dagster."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from orchestration.analysis.counts import Outcome, TemplateQuestion
+from orchestration.analysis.templates import Comparison, Rate, TemplateComparison
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Callable[[str], str] = str) -> tuple[Table, Table]:
+    """Return the funnels and the differences to the baseline; `shown` is what may be shown of a name."""
+    funnels = Table(
+        f"Sends; of the mature ones (older than {question.window}, up to the newest event) the shares, with 95 % intervals",
+        (question.by, "sends", "not sent", "sent", "mature", "delivered", "read", f"replied in {question.window}"),
+        [
+            (
+                _printable(shown(funnel.counts.name)),
+                *(f"{count:,}" for count in (funnel.counts.sends, funnel.counts.not_sent, funnel.counts.sent, funnel.counts.mature)),
+                *(rate_in_words(rate) for rate in (funnel.delivered, funnel.read, funnel.replied)),
+            )
+            for funnel in comparison.funnels
+        ],
+    )
+    base, baseline = comparison.baseline_rate, _printable(shown(comparison.baseline))
+    differences = Table(
+        f"Difference of {outcome_in_words(question)} to {baseline}, {rate_in_words(base)} of {base.of:,} people; by each person's first "
+        "mature send, in points",
+        (question.by, "people", "rate", "difference", "p", "in line, user type, week", "p", "verdict"),
+        [
+            (
+                _printable(shown(one.name)),
+                f"{one.rate.of:,}",
+                rate_in_words(one.rate),
+                _points(one.difference, one.low, one.high),
+                _p(one.p),
+                _points(one.stratified_difference, one.stratified_low, one.stratified_high),
+                _p(one.stratified_p),
+                _verdict(one),
+            )
+            for one in comparison.comparisons
+        ],
+    )
+    return funnels, differences
+
+
+def as_text(table: Table) -> Iterator[str]:
+    widths = [max(map(len, cells)) for cells in zip(table.header, *table.rows, strict=True)]
+    yield table.title
+    for row in (table.header, *table.rows):
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def as_markdown(table: Table) -> Iterator[str]:
+    yield f"{_escaped(table.title)}\n"
+    yield f"| {' | '.join(table.header)} |"
+    yield "|" + "---|" * len(table.header)
+    for row in table.rows:
+        yield f"| {' | '.join(map(_escaped, row))} |"
+
+
+def outcome_in_words(question: TemplateQuestion) -> str:
+    return f"replied within {question.window}" if question.outcome == Outcome.REPLIED else question.outcome
+
+
+def rate_in_words(rate: Rate) -> str:
+    return "-" if math.isnan(rate.share) else f"{rate.share:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+
+
+def _points(difference: float, low: float, high: float) -> str:
+    return "-" if math.isnan(difference) else f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _verdict(one: Comparison) -> str:
+    if one.missing is None:
+        return one.verdict.value
+    here, there = one.missing
+    sides = [f"{here:,} for this one"] * (here > 0) + [f"{there:,} for the baseline"] * (there > 0)
+    return f"{one.verdict.value}; missing people: {' and '.join(sides)}"
+
+
+def _printable(text: str) -> str:
+    """Others choose these names: replace what a terminal would act on, and what ends a line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|!&" else letter for letter in text)

@@ -1,0 +1,52 @@
+"""Compare templates of the published report: `python -m orchestration compare-templates --outcome read`.
+
+Exit codes: 0 when they are compared, 2 when an option is wrong or there is nothing to compare.
+"""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from orchestration.cli.filters import FILTERS, Options, add_options, chosen_options
+from orchestration.errors import StartsError
+from orchestration.settings import Settings
+
+_OPTIONS: Options = {
+    **FILTERS,
+    "by": ("--by", {"help": "template (the default), or notification for bulk names"}),
+    "outcome": ("--outcome", {"help": "delivered, read, or replied (the default)"}),
+    "window": ("--window", {"help": "replies within 1h, 24h (the default), 72h or 7d; younger sends are left out"}),
+    "baseline": ("--baseline", {"metavar": "NAME", "help": "what all others are compared with; else the most sent one"}),
+}
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("compare-templates", help="compare templates: funnels, differences to a baseline, verdicts")
+    parser.set_defaults(command=compare_templates_command)
+    add_options(parser, _OPTIONS)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the differences as SVG")
+
+
+def compare_templates_command(chosen: Namespace) -> int:
+    """Print the comparison, and draw it if asked for."""
+    try:
+        settings = Settings.from_environment()
+        # Imported late: these load for seconds, and a wrong setting should be reported at once.
+        from orchestration.analysis.counts import TemplateQuestion, compare_published
+        from orchestration.analysis.picture import draw
+        from orchestration.analysis.words import as_text, outcome_in_words, tables
+
+        question = chosen_options(TemplateQuestion, _OPTIONS, chosen)
+        if chosen.picture is not None and not chosen.picture.parent.is_dir():
+            raise StartsError(f"There is no folder {chosen.picture.parent} to write {chosen.picture.name} to.")
+        comparison = compare_published(settings, question)
+    except StartsError as error:
+        print(f"compare-templates could not start: {error}", file=sys.stderr)
+        return 2
+    for table in tables(comparison, question):
+        print(*as_text(table), "", sep="\n")
+    if chosen.picture is not None:
+        chosen.picture.write_text(draw(comparison, outcome_in_words(question)), encoding="utf-8")
+        print(f"drawn in {chosen.picture}")
+    return 0

@@ -1,0 +1,73 @@
+"""`python -m orchestration rejected`: list the records that could not be read.
+
+Exit codes: 0 when they are listed, also where there is none; 2 when the warehouse cannot be read.
+"""
+
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestration.errors import StartsError
+from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.rejections import RejectedRecord, count_rejected, list_rejected, write_rejected
+from orchestration.settings import Settings
+from orchestration.warehouse import read_warehouse
+
+_SHOWN_RECORDS, _SHOWN_CHARACTERS = 50, 200
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser("rejected", help="list the records that could not be read")
+    parser.set_defaults(command=rejected_command)
+    parser.add_argument("--feed", choices=FEED_NAMES, metavar="FEED", help=f"only those of a feed: {', '.join(FEED_NAMES)}")
+    parser.add_argument(
+        "--limit", type=_count, metavar="N", help=f"at most so many, the latest first; else {_SHOWN_RECORDS}, or all with --csv"
+    )
+    parser.add_argument("--records", action="store_true", help="with what the records hold, which names people")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write them to a CSV file")
+
+
+def rejected_command(chosen: Namespace) -> int:
+    """List rejected records on the screen, or write them to a file."""
+    try:
+        if chosen.csv is not None and not chosen.csv.parent.is_dir():
+            raise StartsError(f"There is no folder {chosen.csv.parent} to write {chosen.csv.name} to.")
+        with read_warehouse(Settings.from_environment()) as warehouse:
+            if chosen.csv is not None:
+                rows = write_rejected(warehouse, chosen.csv, chosen.feed, chosen.limit, with_payload=chosen.records)
+                print(f"{rows:,} rejected records in {chosen.csv}")
+                return 0
+            records, files = count_rejected(warehouse, chosen.feed)
+            limit = _SHOWN_RECORDS if chosen.limit is None else chosen.limit
+            shown = list_rejected(warehouse, chosen.feed, limit, with_payload=chosen.records)
+    except StartsError as error:
+        print(f"rejected could not start: {error}", file=sys.stderr)
+        return 2
+    print(f"{records:,} rejected records in {files:,} files" + (f" of {chosen.feed}" if chosen.feed else ""))
+    for line in _in_words(shown):
+        print(line)
+    if len(shown) < records:
+        print(f"  … and {records - len(shown):,} more: --limit, --csv")
+    return 0
+
+
+def _in_words(shown: list[RejectedRecord]) -> Iterator[str]:
+    for one in shown:
+        since = "" if one.is_in_zone else " (the file was changed or removed since)"
+        yield _printable(f"  {one.file_name}, line {one.line_number}: {one.reason}{since}")
+        if one.record is not None:
+            rest = "…" if len(one.record) > _SHOWN_CHARACTERS else ""
+            yield f"    {_printable(one.record[:_SHOWN_CHARACTERS])}{rest}"
+
+
+def _printable(text: str) -> str:
+    """Replace what a terminal would act on: others write these names and records."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is no number of records: write a whole number from 1")
+    return int(text)

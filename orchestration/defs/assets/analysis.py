@@ -1,0 +1,42 @@
+"""The comparison of templates, on request."""
+
+from dagster import AssetExecutionContext, Config, MaterializeResult, MetadataValue, asset
+
+from orchestration.analysis.counts import TemplateQuestion, compare_published
+from orchestration.analysis.picture import data_uri, draw
+from orchestration.analysis.templates import Verdict
+from orchestration.analysis.words import as_markdown, outcome_in_words, tables
+from orchestration.defs.assets.metadata import HIDDEN
+from orchestration.defs.assets.outputs import published_marts
+from orchestration.defs.resources import operator_failures
+from orchestration.publication.masking import may_hold_number
+from orchestration.settings import Settings
+
+
+class TemplateConfig(TemplateQuestion, Config):
+    """The question as run config, with a form in the UI."""
+
+
+@asset(group_name="analysis", deps=[published_marts], kinds={"python"})
+def template_comparison(context: AssetExecutionContext, config: TemplateConfig) -> MaterializeResult:
+    """Which template does better than a baseline: funnels, differences with intervals, verdicts (docs/analysis.md); needs no lock."""
+    with operator_failures():
+        comparison = compare_published(Settings.from_environment(), config)
+    funnels, differences = tables(comparison, config, _shown)
+    picture = data_uri(draw(comparison, outcome_in_words(config), _shown))
+    verdicts = [one for one in comparison.comparisons if one.verdict in (Verdict.BETTER, Verdict.WORSE)]
+    context.log.info(f"{len(comparison.comparisons)} compared with the baseline, {len(verdicts)} with a verdict.")
+    return MaterializeResult(
+        metadata={
+            "picture": MetadataValue.md(f"![Rates and differences]({picture})"),
+            "differences": MetadataValue.md("\n".join(as_markdown(differences))),
+            "funnels": MetadataValue.md("\n".join(as_markdown(funnels))),
+            "compared": len(comparison.comparisons),
+            "verdicts": len(verdicts),
+        }
+    )
+
+
+def _shown(name: str) -> str:
+    # Dagster keeps metadata out of reach of an erasure, and others choose these names.
+    return HIDDEN if may_hold_number(name) else name

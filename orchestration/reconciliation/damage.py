@@ -1,0 +1,97 @@
+"""What a spreadsheet does to a download when it takes ids for numbers and times for its own: said in sentences, for the comparison."""
+
+from collections.abc import Iterator
+
+import duckdb
+
+_IDS = ("customer_id", "contact_id", "channel_id")
+# A spreadsheet keeps 15 digits of a number and writes zeros for the others.
+_KEPT_DIGITS = 15
+# Two time zones are at most 26 hours apart, and nearly all by half hours.
+_MAX_SHIFT_MINUTES, _SHIFT_STEP_MINUTES = 26 * 60, 30
+
+
+def damage_in_words(connection: duckdb.DuckDBPyConnection, columns: set[str]) -> list[str]:
+    """Say what happened to a file's ids and times, from the tables `theirs` and `published`; `columns` are those that the file has."""
+    ids = [name for name in _IDS if name in columns]
+    shift = _shifted_times(connection, "contact_id" if "contact_id" in columns else "customer_id")
+    return [*_destroyed_ids(connection, ids), *([shift] if shift else [])]
+
+
+def _destroyed_ids(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> Iterator[str]:
+    for column in columns:
+        row = connection.execute(
+            rf"""
+            with lost as (
+                select {column} as id from published where length({column}) > {_KEPT_DIGITS} and not regexp_matches({column}, '[^0-9]')
+            ),
+            zeros as (
+                select row_id, {column} as id from theirs
+                where regexp_full_match({column}, '\d{{{_KEPT_DIGITS}}}0+') and {column} not in (select id from lost)
+            )
+            select
+                (select count(*) from theirs where regexp_full_match({column}, '\d([.,]\d+)?[eE]\+?\d+')),
+                -- An id may end in zeros of its own: it counts where one that is published has other digits there.
+                (
+                    select count(distinct zeros.row_id)
+                    from zeros
+                    inner join lost
+                        on left(zeros.id, {_KEPT_DIGITS}) = left(lost.id, {_KEPT_DIGITS}) and length(zeros.id) = length(lost.id)
+                )
+            """
+        ).fetchone()
+        assert row is not None
+        in_scientific_notation, with_zeros = row
+        if in_scientific_notation:
+            yield (
+                f"A spreadsheet destroyed {column} in {_rows(in_scientific_notation)}: it wrote a number such as 5,51199E+12 for the id. "
+                "Compare the file as it was downloaded, or import it into the spreadsheet with this column as text."
+            )
+        if with_zeros:
+            yield (
+                f"A spreadsheet destroyed {column} in {_rows(with_zeros)}: it kept {_KEPT_DIGITS} digits of the id and wrote zeros for the "
+                "others. Compare the file as it was downloaded, or import it into the spreadsheet with this column as text."
+            )
+
+
+def _shifted_times(connection: duckdb.DuckDBPyConnection, person: str) -> str | None:
+    """Say by how much the starts of most rows are shifted, by whole or half hours, against a published start of the same person."""
+    row = connection.execute(
+        f"""
+        with differences as (
+            select
+                theirs.row_id,
+                date_diff(
+                    'minute', date_trunc('minute', published.session_started_at::timestamp), date_trunc('minute', theirs.started_at)
+                ) as minutes
+            from theirs
+            inner join published on theirs.{person} = published.{person}
+            where theirs.started_at is not null and published.session_started_at is not null
+        ),
+        rows_of as (
+            select minutes, count(distinct row_id) as file_rows
+            from differences
+            where abs(minutes) <= {_MAX_SHIFT_MINUTES} and minutes % {_SHIFT_STEP_MINUTES} = 0
+            group by minutes
+        )
+        select minutes, file_rows, (select count(*) from theirs where started_at is not null) as readable
+        from rows_of
+        order by file_rows desc, abs(minutes), minutes
+        limit 1
+        """
+    ).fetchone()
+    if row is None:
+        return None
+    minutes, file_rows, readable = row
+    if minutes == 0 or 2 * file_rows <= readable:
+        return None
+    hours, rest = divmod(abs(minutes), 60)
+    direction = "later" if minutes > 0 else "earlier"
+    return (
+        f"The times of {_rows(file_rows)} are {hours}:{rest:02} h {direction} than here: the file is in another time zone, or a "
+        "spreadsheet shifted them. Compare the file as it was downloaded, or set STARTS_REPORT_TIMEZONE to its zone and run the job."
+    )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

@@ -1,0 +1,222 @@
+"""The comparison of templates over a published report: which sends and people count, its words and picture, its command and job."""
+
+import re
+from base64 import b64decode
+from datetime import date, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from dagster import DagsterInstance
+
+from orchestration.analysis import counts
+from orchestration.analysis.counts import TemplateQuestion, compare_published
+from orchestration.analysis.picture import MAX_ROWS, draw
+from orchestration.analysis.templates import Cell, FunnelCounts, compare_templates
+from orchestration.analysis.words import as_markdown, as_text, tables
+from orchestration.cli.main import main
+from orchestration.errors import StartsError
+from orchestration.publication.publish import publish
+from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse
+from tests.marts import Warehouse, settings_of, start
+from tests.pipeline import query
+
+if find_spec("statsmodels") is None:
+    pytest.skip("need statsmodels (.venv/bin/uv sync --inexact --extra stats)", allow_module_level=True)
+
+# A Monday.
+DAY = date(2026, 10, 5)
+NOON = datetime(2026, 10, 5, 12)
+WEBHOOKS_UNTIL, BOTMAKER_UNTIL = NOON + timedelta(hours=100), NOON + timedelta(hours=10)
+NUMBER = "promo 5511987654321"
+
+
+def sent(number: int, person: str, template: str, hours: float = 0, reply_hours: float | None = None, **fields: Any) -> dict[str, Any]:
+    at = NOON + timedelta(hours=hours)
+    reply = None if reply_hours is None else at + timedelta(hours=reply_hours)
+    return start(number, DAY, person_id=person, template_name=template, sent_at=at, first_reply_at=reply, **fields)
+
+
+ROWS = [
+    # The first send of a person decides for the template: this one was not replied to, the second one was.
+    sent(1, "ana", "a"),
+    sent(2, "ana", "a", 20, 1, is_read=True),
+    # Late replies.
+    sent(3, "bea", "a", 0, 24),
+    sent(4, "caio", "a", 0, 24.5),
+    # Exactly 24 h old is not older than that, and a reply of a younger send does not count.
+    sent(5, "davi", "a", 76, 0.5),
+    sent(6, "eva", "a", 99, 0.5),
+    sent(7, "fabio", "a", is_sent=False, is_delivered=False, is_not_sent=True, last_status="not_sent"),
+    sent(8, "gil", "a", is_sent=False, is_delivered=False, last_status="pending"),
+    sent(9, "ana", "b", 1, 2, channel_id="2"),
+    sent(10, "hugo", "b", -13, 0, source="botmaker"),
+    sent(11, "iris", "b", -14, 0, source="botmaker"),
+    sent(12, "joao", "b", -15, 0, source="botmaker", is_in_report=False),
+    sent(13, "kai", "b", 0, 1, user_type="returning", notification_name="october"),
+    sent(14, "leo", NUMBER, 0, 1),
+]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return published(settings_of(tmp_path_factory.mktemp("site")), WEBHOOKS_UNTIL)
+
+
+def published(settings: Settings, webhooks_until: datetime) -> Settings:
+    build = Warehouse(settings).build({DAY: ROWS})
+    with open_warehouse(settings) as connection:
+        connection.execute("insert into intermediate.int_newest_events values ('sends', timestamp '2030-01-01')")
+        connection.execute(
+            "insert into intermediate.int_newest_events values ('webhooks', $at), ('webhooks', '2000-01-01')", {"at": webhooks_until}
+        )
+        connection.execute("insert into intermediate.int_newest_events values ('botmaker', $at)", {"at": BOTMAKER_UNTIL})
+        publish(connection, settings, build)
+    return settings
+
+
+def funnels(settings: Settings, **question: Any) -> dict[str, tuple[int, ...]]:
+    found = compare_published(settings, TemplateQuestion(**question)).funnels
+    return {one.counts.name: tuple(vars(one.counts).values())[1:] for one in found}
+
+
+def people(settings: Settings, **question: Any) -> dict[str, tuple[int, int]]:
+    found = compare_published(settings, TemplateQuestion(**question))
+    rates = {found.baseline: found.baseline_rate} | {one.name: one.rate for one in found.comparisons}
+    return {name: (rate.count, rate.of) for name, rate in rates.items()}
+
+
+def test_the_funnel_counts_sends_and_its_rates_mature_ones(settings: Settings) -> None:
+    # Sends, not sent, sent, mature, delivered, read, replied within the window.
+    assert funnels(settings) == {"a": (8, 1, 6, 4, 4, 1, 2), "b": (4, 0, 4, 2, 2, 0, 2), NUMBER: (1, 0, 1, 1, 1, 0, 1)}
+    assert funnels(settings, window="1h")["a"] == (8, 1, 6, 5, 5, 1, 2)
+    assert funnels(settings, window="72h")["a"] == (8, 1, 6, 4, 4, 1, 3)
+    assert funnels(settings, by="notification", window="1h") == {"october": (1, 0, 1, 1, 1, 0, 1)}
+
+
+def test_people_count_once_by_their_first_mature_send(settings: Settings) -> None:
+    # Botmaker's newest event is 24 h after one send, and 23 h after another.
+    assert people(settings) == {"a": (1, 3), "b": (2, 2), NUMBER: (1, 1)}
+    assert people(settings, window="72h")["a"] == (2, 3)
+    assert people(settings, window="1h") == {"a": (1, 4), "b": (3, 4), NUMBER: (1, 1)}
+    assert people(settings, outcome="delivered")["a"] == (3, 3)
+    assert people(settings, outcome="read", period_from="2026-10-05")["a"] == (0, 3)
+
+
+def test_filters_choose_the_sends(settings: Settings) -> None:
+    assert people(settings, lines=["2"]) == {"b": (1, 1)}
+    assert people(settings, user_types=["returning"]) == {"b": (1, 1)}
+    assert people(settings, templates=["a"]) == {"a": (1, 3)}
+    with pytest.raises(StartsError, match="No send with a template name that passes the filters went out more than 7d ago"):
+        people(settings, window="7d")
+    with pytest.raises(StartsError, match="There is no line '9'"):
+        people(settings, lines=["9"])
+    with pytest.raises(StartsError, match=r"There is no template 'c' .* There are: a, b\.$"):
+        people(settings, baseline="c")
+    assert compare_published(settings, TemplateQuestion(baseline="b")).baseline == "b"
+
+
+def test_a_clock_that_is_ahead_does_not_age_sends(tmp_path: Path) -> None:
+    settings = published(settings_of(tmp_path), datetime(2900, 1, 1))
+    (info,) = query(settings.published_database, "select * from publish_info")
+    assert info["newest_webhook_event_at"] == info["published_at"] > info["newest_botmaker_event_at"] == BOTMAKER_UNTIL
+
+
+def test_a_report_without_webhooks_has_no_mature_send(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    build = Warehouse(settings).build({DAY: [sent(1, "ana", "a")]})
+    with open_warehouse(settings) as connection:
+        connection.execute("insert into intermediate.int_newest_events values ('sends', timestamp '2030-01-01')")
+        publish(connection, settings, build)
+    with pytest.raises(StartsError, match="No send"):
+        people(settings)
+
+
+def test_a_missing_library_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "find_spec", lambda _: None)
+    with pytest.raises(StartsError, match="--extra stats"):
+        people(settings)
+
+
+def answer(names: list[str]) -> Any:
+    cells = [Cell(name, 1, 300, 30 if n == 0 else 90) for n, name in enumerate(names)]
+    return compare_templates([FunnelCounts(name, 300, 0, 300 - n, 300, 300, 200, 30) for n, name in enumerate(names)], cells)
+
+
+def test_the_picture_is_valid_and_shows_every_name_safely() -> None:
+    names = ["base", "<script>alert(1)</script>", "bell\x07 & \ud83d", "a name that goes on for longer than there is room"]
+    svg = draw(answer(names), "read")
+    root = ElementTree.fromstring(svg.encode())
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"base", "<script>alert(1)</script>", "bell  &  "} < set(texts)
+    assert any(text and text.startswith("a name that goes on") and text.endswith("…") for text in texts)
+    # An interval and a point of each rate, and two of each difference.
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 4 + 2 * 3
+    assert "+20.0  better" in texts
+    many = ElementTree.fromstring(draw(answer([f"t{n}" for n in range(100)]), "read"))
+    assert len(list(many.iter("{http://www.w3.org/2000/svg}circle"))) == MAX_ROWS + 2 * (MAX_ROWS - 1)
+
+
+def test_places_in_the_picture_follow_the_numbers() -> None:
+    root = ElementTree.fromstring(draw(answer(["base", "other"]), "read"))
+    base, other, crude, stratified = (float(one.attrib["cx"]) for one in root.iter("{http://www.w3.org/2000/svg}circle"))
+    zero = float(next(line for line in root.iter("{http://www.w3.org/2000/svg}line")).attrib["x1"])
+    assert base < other
+    assert zero < crude == stratified
+
+
+def test_words_are_aligned_and_markdown_is_escaped() -> None:
+    funnels, differences = tables(answer(["base", "a|b\n*c*"]), TemplateQuestion(outcome="read"))
+    header, *rows = list(as_text(differences))[1:]
+    assert rows[0].startswith("  a|b *c*   300")
+    assert header.index("people") == rows[0].index("300")
+    assert "+20.0 (" in rows[0]
+    assert rows[0].endswith("better")
+    assert "| a\\|b \\*c\\* | 300 |" in "\n".join(as_markdown(differences))
+    assert all(line.count(" | ") == len(funnels.header) - 1 for line in list(as_markdown(funnels))[3:])
+
+
+def test_the_command_prints_and_draws(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARTS_DATA", str(settings.data))
+    picture = tmp_path / "picture.svg"
+    assert main(["compare-templates", "--window", "72h", "--baseline", "b", "--picture", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^  a +8 +1 +6 +4 +100\.0%", out, re.MULTILINE)
+    assert "Difference of replied within 72h to b" in out
+    ElementTree.parse(picture)
+    for arguments, said in (
+        (["--outcome", "opened"], "--outcome: 'opened' is none of delivered, read, replied"),
+        (["--from", "2026-10-09", "--to", "2026-10-01"], "the period ends"),
+        (["--baseline", "c"], "There is no template 'c'"),
+        (["--picture", str(tmp_path / "nowhere" / "p.svg")], "There is no folder"),
+    ):
+        assert main(["compare-templates", *arguments]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_the_job_keeps_a_picture_and_no_number_of_a_person(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestration.definitions import defs
+
+    monkeypatch.setenv("STARTS_DATA", str(settings.data))
+    job = defs.resolve_job_def("compare_templates")
+    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == {"template_comparison"}
+    result = job.execute_in_process(
+        instance=DagsterInstance.ephemeral(), run_config={"ops": {"template_comparison": {"config": {"window": "72h"}}}}
+    )
+    (materialization,) = result.asset_materializations_for_node("template_comparison")
+    metadata = materialization.metadata
+    picture = re.fullmatch(r"!\[[^]]*\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", str(metadata["picture"].value))
+    assert picture is not None
+    svg = b64decode(picture[1]).decode()
+    ElementTree.fromstring(svg)
+    for text in (svg, str(metadata["funnels"].value), str(metadata["differences"].value)):
+        assert "5511987654321" not in text
+        assert "hidden" in text
+    assert metadata["compared"].value == 2
+    nightly = {key.to_user_string() for key in defs.resolve_job_def("conversation_starts").asset_layer.selected_asset_keys}
+    assert "template_comparison" not in nightly

@@ -1,0 +1,208 @@
+"""The comparison of templates: against statsmodels and values worked by hand, under no difference, and where a crude answer misleads."""
+
+import math
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestration.analysis.differences import compare_groups, holm, mantel_haenszel
+from orchestration.analysis.templates import Cell, FunnelCounts, TemplateComparison, Verdict, compare_templates, people_needed
+
+if find_spec("statsmodels") is None:
+    pytest.skip("need statsmodels (.venv/bin/uv sync --inexact --extra stats)", allow_module_level=True)
+from statsmodels.stats.contingency_tables import StratifiedTable
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportions_ztest
+
+DRAWS = 2_000
+
+
+def compared(cells: dict[str, dict[str, tuple[int, int]]], baseline: str | None = None) -> TemplateComparison:
+    """Compare templates given as {name: {stratum: (people, successes)}}; the first has the most sends."""
+    funnels = [FunnelCounts(name, 1000 - n, 1, 1000 - n, 500, 400, 300, 200) for n, name in enumerate(cells)]
+    return compare_templates(
+        funnels, [Cell(name, stratum, *counts) for name, strata in cells.items() for stratum, counts in strata.items()], baseline
+    )
+
+
+def test_intervals_are_those_of_the_books() -> None:
+    """Newcombe 1998, table II, case (a): 56/70 against 48/80; Wilson's interval of 81/263 from his paper on one proportion."""
+    found = compared({"base": {"w": (80, 48)}, "other": {"w": (70, 56)}, "wilson": {"w": (263, 81)}})
+    (other, wilson) = found.comparisons
+    assert other.difference == pytest.approx(0.2)
+    assert (round(other.low, 4), round(other.high, 4)) == (0.0524, 0.3339)
+    assert (round(wilson.rate.low, 4), round(wilson.rate.high, 4)) == (0.2553, 0.3662)
+
+
+def test_one_stratum_is_the_crude_answer() -> None:
+    (comparison,) = compared({"base": {"w": (200, 20)}, "other": {"w": (300, 60)}}).comparisons
+    assert comparison.stratified_difference == pytest.approx(comparison.difference) == pytest.approx(0.1)
+    # By hand: pooled is 80/500 = 0.16; z = 0.1 / sqrt(0.16 * 0.84 * (1/200 + 1/300)).
+    z = 0.1 / math.sqrt(0.16 * 0.84 * (1 / 200 + 1 / 300))
+    assert comparison.p == pytest.approx(math.erfc(z / math.sqrt(2)))
+    assert comparison.verdict is Verdict.BETTER
+    assert comparison.missing is None
+
+
+def test_a_common_difference_worked_by_hand() -> None:
+    """Two strata of (n1, x1, n0, x0): (10, 6, 10, 4) and (20, 10, 30, 12)."""
+    n1, x1, n0, x0 = (np.array(values, dtype=float) for values in ((10, 20), (6, 10), (10, 30), (4, 12)))
+    difference, error, statistic = mantel_haenszel(n1, x1, n0, x0)
+    weights = 100 / 20 + 600 / 50
+    assert difference == pytest.approx(((6 * 10 - 4 * 10) / 20 + (10 * 30 - 12 * 20) / 50) / weights)
+    p = (100 * 4 - 100 * 6) / 400 + (400 * 12 - 900 * 10 + 600 * 10 / 2) / 2500
+    q = (6 * 6 + 4 * 4) / 40 + (10 * 18 + 12 * 10) / 100
+    assert error == pytest.approx(math.sqrt(difference * p + q) / weights)
+    excess = 6 - 10 * 10 / 20 + 10 - 20 * 22 / 50
+    assert statistic == pytest.approx(excess**2 / (10 * 10 * 10 * 10 / (400 * 19) + 20 * 30 * 22 * 28 / (2500 * 49)))
+
+
+def random_counts(seed: int, groups: int, strata: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    people = random.integers(0, 80, (groups, strata)).astype(float)
+    return people, random.binomial(people.astype(int), random.uniform(0.05, 0.6, (groups, strata))).astype(float)
+
+
+# Few: `multipletests` collects garbage at every call, a second of it in a whole session.
+@pytest.mark.parametrize("seed", range(4))
+def test_tests_are_those_of_statsmodels(seed: int) -> None:
+    people, successes = random_counts(seed, 4, 6)
+    found = compare_groups(people, successes, 1)
+    crude, stratified = [], []
+    for group in (0, 2, 3):
+        counts, of = successes.sum(axis=1)[[group, 1]], people.sum(axis=1)[[group, 1]]
+        crude.append(proportions_ztest(counts, of)[1])
+        tables = [
+            np.array([[x, n - x] for n, x in ((people[g, s], successes[g, s]) for g in (group, 1))])
+            for s in range(6)
+            if people[[group, 1], s].all()
+        ]
+        test: Any = StratifiedTable(tables).test_null_odds(correction=False)
+        stratified.append(test.pvalue)
+    assert found.crude_p[[0, 2, 3]] == pytest.approx(multipletests(crude, method="holm")[1])
+    assert found.stratified_p[[0, 2, 3]] == pytest.approx(multipletests(stratified, method="holm")[1])
+    assert (found.crude_p[1], found.stratified_p[1], found.verdicts[1]) == (1, 1, 0)
+
+
+def test_holm_counts_what_is_tested() -> None:
+    random = np.random.default_rng(7)
+    p = random.uniform(0, 0.2, (6, 6))
+    is_tested = random.uniform(size=(6, 6)) < 0.7
+    found = holm(p, is_tested)
+    for row in range(6):
+        tested = is_tested[row]
+        assert (found[row, ~tested] == 1).all()
+        if tested.any():
+            assert found[row, tested] == pytest.approx(multipletests(p[row, tested], method="holm")[1])
+
+
+def draws(rates: np.ndarray, people: np.ndarray, seed: int) -> np.ndarray:
+    """Draw successes of `DRAWS` data sets from people (groups, strata) and rates that broadcast to them."""
+    return np.random.default_rng(seed).binomial(people.astype(int), rates, (DRAWS, *people.shape)).astype(float)
+
+
+NO_DIFFERENCE = {
+    # Three groups against a baseline over six strata of one rate.
+    "alike": (np.full(6, 0.3), np.full((4, 6), 40.0)),
+    # Strata differ much, and which group was sent when differs, too: crude rates differ where no template does.
+    "confounded": (np.linspace(0.05, 0.7, 6), np.array([[90, 60, 40, 20, 10, 5], [5, 10, 20, 40, 60, 90]] * 2, dtype=float)),
+    # A new template with few sends beside an old one with many, and replies are rare.
+    "rare": (np.full(5, 0.01), np.array([[2000] * 5, [10] * 5, [30] * 5, [150] * 5], dtype=float)),
+    # A stratum for nearly everyone.
+    "thin": (np.full(200, 0.2), np.full((3, 200), 2.0)),
+}
+
+
+@pytest.mark.parametrize("case", NO_DIFFERENCE)
+def test_false_alarms_are_at_most_one_in_twenty(case: str) -> None:
+    """2,000 draws in which no template is better: any verdict in a draw is a false alarm."""
+    rates, people = NO_DIFFERENCE[case]
+    found = compare_groups(np.broadcast_to(people, (DRAWS, *people.shape)), draws(rates, people, seed=11), 0)
+    assert (found.verdicts != 0).any(axis=-1).mean() <= 0.05
+    if case == "confounded":
+        # What stratification is for.
+        assert (found.crude_p < 0.05).any(axis=-1).mean() > 0.9
+
+
+def test_without_adjustment_there_would_be_more_false_alarms() -> None:
+    people = np.full((9, 1), 300.0)
+    successes = draws(np.full(1, 0.3), people, seed=3)
+    found = compare_groups(np.broadcast_to(people, successes.shape), successes, 0)
+    single = [compare_groups(people[[0, 1]] + 0 * successes[:, [0, g]], successes[:, [0, g]], 0).verdicts[:, 1] for g in range(1, 9)]
+    assert (found.verdicts != 0).any(axis=-1).mean() <= 0.05 < 0.15 < np.mean(np.any(np.array(single) != 0, axis=0))
+
+
+def test_the_number_of_people_finds_the_difference_in_four_of_five_cases() -> None:
+    needed = people_needed(0.2, 0.26)
+    assert needed is not None
+    strata = 5
+    people = np.full((2, strata), round(needed / strata))
+    found = compare_groups(np.broadcast_to(people, (DRAWS, 2, strata)), draws(np.array([[0.2], [0.26]]), people, seed=5), 0)
+    assert 0.77 <= (found.verdicts[:, 1] == 1).mean() <= 0.83
+    assert (found.verdicts[:, 1] == -1).mean() == 0
+    assert ((found.stratified_low[:, 1] < 0.06) & (found.stratified_high[:, 1] > 0.06)).mean() == pytest.approx(0.95, abs=0.015)
+
+
+# Base is better in either week and was sent mostly in the week in which few people reply: the crude answer is the other way round.
+SIMPSON = {"base": {"busy": (900, 180), "quiet": (100, 60)}, "other": {"busy": (100, 12), "quiet": (900, 450)}}
+
+
+def test_simpsons_paradox_gives_no_verdict() -> None:
+    (comparison,) = compared(SIMPSON).comparisons
+    assert comparison.difference == pytest.approx(0.462 - 0.24)
+    assert comparison.stratified_difference == pytest.approx(-0.09)
+    assert comparison.p < 0.001
+    assert comparison.stratified_p < 0.05
+    assert comparison.verdict is Verdict.DISAGREE
+    # More sends of the same kind would not settle it.
+    assert comparison.missing is None
+    # Either alone would have been a verdict.
+    for stratum in ("busy", "quiet"):
+        (within,) = compared({name: {stratum: tuple(10 * n for n in strata[stratum])} for name, strata in SIMPSON.items()}).comparisons  # type: ignore[misc]
+        assert within.verdict is Verdict.WORSE
+
+
+def test_strata_of_one_template_say_nothing() -> None:
+    (comparison,) = compared({"base": {"old": (500, 50)}, "other": {"new": (500, 200)}}).comparisons
+    assert comparison.p < 0.001
+    assert math.isnan(comparison.stratified_difference)
+    assert comparison.verdict is Verdict.NOTHING_SHARED
+    assert comparison.missing is None
+
+
+def test_missing_people_are_counted_for_each_side() -> None:
+    (comparison,) = compared({"base": {"w": (2_000, 400)}, "other": {"w": (100, 23)}}).comparisons
+    assert comparison.verdict is Verdict.TOO_FEW
+    # By hand: (1.960 + 0.842)^2 / (2 asin sqrt(0.23) - 2 asin sqrt(0.2))^2 * 2.
+    effect = 2 * math.asin(math.sqrt(0.23)) - 2 * math.asin(math.sqrt(0.2))
+    needed = math.ceil(2 * (1.959964 + 0.841621) ** 2 / effect**2)
+    assert comparison.missing == (needed - 100, needed - 2_000)
+    assert people_needed(0.2, 0.2) is None
+    assert people_needed(0.2, 0.20001) is None
+    # So that five successes are expected.
+    assert people_needed(0.0, 0.5) == 20
+    (several, _) = compared({"base": {"w": (2_000, 400)}, "other": {"w": (100, 23)}, "third": {"w": (1_000, 200)}}).comparisons
+    assert several.missing is not None
+    assert several.missing[0] > needed - 100
+
+
+def test_the_baseline_is_the_most_sent_one_or_the_one_that_is_named() -> None:
+    assert compared(SIMPSON).baseline == "base"
+    found = compared(SIMPSON, "other")
+    assert (found.baseline, found.comparisons[0].name) == ("other", "base")
+    assert found.comparisons[0].difference == pytest.approx(0.24 - 0.462)
+    with pytest.raises(ValueError, match="no mature send"):
+        compared(SIMPSON, "nothing")
+    with pytest.raises(ValueError, match="no mature send"):
+        compared({})
+
+
+def test_a_template_without_mature_sends_has_a_funnel_only() -> None:
+    funnels = [FunnelCounts("a", 10, 1, 9, 8, 7, 6, 5), FunnelCounts("b", 3, 0, 3, 0, 0, 0, 0)]
+    found = compare_templates(funnels, [Cell("a", 1, 8, 5)])
+    assert found.comparisons == []
+    assert [funnel.counts.name for funnel in found.funnels] == ["a", "b"]
+    assert found.funnels[0].read.share == 6 / 8
+    assert math.isnan(found.funnels[1].read.share)
