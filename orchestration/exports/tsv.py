@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 
 from orchestration.files import quoted
-from orchestration.settings import PROJECT_ROOT, Language, Settings
+from orchestration.settings import DBT_PROJECT_DIR, Language, Settings
 
-FAILURE_REASONS = PROJECT_ROOT / "seeds" / "lookups" / "failure_reasons.csv"
+FAILURE_REASONS = DBT_PROJECT_DIR / "seeds" / "failure_reasons.csv"
 
 
 class Layout(StrEnum):
