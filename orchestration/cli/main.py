@@ -1,4 +1,4 @@
-"""The command line: `python -m orchestration [command]`."""
+"""The command line: `python -m orchestration [command]`, or `conversation-starts [command]` where the package is installed."""
 
 import sys
 from argparse import ArgumentParser
@@ -9,6 +9,7 @@ from orchestration.cli import compare, dg, docs, erase, export, fetch, maintain,
 from orchestration.cli.run import run_command
 from orchestration.errors import StartsError, operator_errors
 from orchestration.file_rights import restrict_new_files
+from orchestration.installation import COMMAND, command, version
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
 
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m orchestration", description="Land, build, check, publish, export.")
+    parser = ArgumentParser(prog=command(), description="Land, build, check, publish, export.")
+    parser.add_argument("--version", action="version", version=f"{COMMAND} {version()}")
     parser.set_defaults(command=run_command, reread=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     run = commands.add_parser("run", help="run the job conversation_starts once (the default)")

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from orchestration.alerts import send_alert_if_set
 from orchestration.errors import StartsError, operator_errors
+from orchestration.installation import BASE_FOLDER
 from orchestration.landing import ledger
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
-from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings, publishes_to_postgres
+from orchestration.settings import PostgresSettings, Settings, publishes_to_postgres
 from orchestration.transform.freshness import silences
 from orchestration.warehouse import open_warehouse, prepare_data_folder
 
@@ -90,7 +91,7 @@ def _run_job(settings: Settings) -> "ExecuteInProcessResult":
 
     job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console_without_errors()})
     # The folders in the project's own dagster.yaml are relative.
-    with chdir(PROJECT_ROOT), open_instance(settings) as instance:
+    with chdir(BASE_FOLDER), open_instance(settings) as instance:
         return job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
 
 

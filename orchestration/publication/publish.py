@@ -14,6 +14,7 @@ import duckdb
 
 from orchestration.errors import StartsError, in_words
 from orchestration.files import copy_file, quoted, restrict_file, sync_file
+from orchestration.installation import command
 from orchestration.publication.differences import days_that_differ, parquet_that_differs
 from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart
 from orchestration.publication.masking import prepare_masking, published_rows
@@ -262,7 +263,7 @@ def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, RowsByDay]:
     if different:
         raise StartsError(
             f"What would be published differs from the marts in the rows per day of {', '.join(different)}; the published files were "
-            "left as they were. Run `python -m orchestration rebuild`."
+            f"left as they were. Run `{command()} rebuild`."
         )
     return drafted
 
