@@ -100,6 +100,7 @@ def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, ware
                 "dagster/row_count": exports.rows,
                 "files": exports.files,
                 "files_written": len(exports.written),
+                "files_removed": len(exports.removed),
                 "path": MetadataValue.path(str(exports.latest or settings.exports_dir)),
                 "bytes": exports.latest.stat().st_size if exports.latest else 0,
                 "written": MetadataValue.json(exports.written[:100]),
