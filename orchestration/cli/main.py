@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from orchestration.cli import compare, dg, docs, erase, export, fetch, maintain, metrics
-from orchestration.cli.run import run_command
+from orchestration.cli.run import add_options, run_command
 from orchestration.errors import StartsError, operator_errors
 from orchestration.file_rights import restrict_new_files
 from orchestration.installation import COMMAND, command, version
@@ -32,10 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog=command(), description="Land, build, check, publish, export.")
     parser.add_argument("--version", action="version", version=f"{COMMAND} {version()}")
-    parser.set_defaults(command=run_command, reread=False)
+    parser.set_defaults(command=run_command)
+    add_options(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     run = commands.add_parser("run", help="run the job conversation_starts once (the default)")
-    run.add_argument("--reread", action="store_true", help="look into every file of the landing zone again, also those that seem unchanged")
+    add_options(run)
     fetch.add_to(commands)
     export.add_to(commands)
     compare.add_to(commands)

@@ -40,12 +40,15 @@ from orchestration.transform.builds import FinishedBuild
 class Publication:
     """What was published: rows by mart, rows more than before, and the report days that were replaced (None: all of them).
 
+    `rows_written` are those of the days that were replaced, by mart, changed or not.
+
     `damaged` names published files that were not as they had been written, and were written again.
     """
 
     changed: bool
     rows: dict[str, int] = field(default_factory=dict)
     rows_more: dict[str, int] = field(default_factory=dict)
+    rows_written: dict[str, int] = field(default_factory=dict)
     days_replaced: list[date] | None = None
     damaged: list[str] = field(default_factory=list)
 
@@ -153,6 +156,9 @@ def _publish_version(
         changed=True,
         rows=rows,
         rows_more={mart: count - rows_before.get(mart, 0) for mart, count in rows.items()},
+        rows_written={
+            mart: sum(count for day, count in days.items() if work.base is None or day in work.days) for mart, days in rows_by_day.items()
+        },
         days_replaced=work.days if before is not None else None,
         damaged=work.damaged,
     )

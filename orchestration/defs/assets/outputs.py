@@ -60,6 +60,7 @@ def published_marts(context: AssetExecutionContext, config: CheckConfig, warehou
                 "path": MetadataValue.path(str(settings.published_database)),
                 "bytes": settings.published_database.stat().st_size,
                 "rows": MetadataValue.json(publication.rows),
+                "rows_written": MetadataValue.json(publication.rows_written),
                 "rows_more_than_before": MetadataValue.json(publication.rows_more),
                 "damaged": MetadataValue.json(publication.damaged),
                 "preview": preview(
