@@ -89,8 +89,8 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         yield (
-            f"report     {counted(self.session_starts, 'start')} by {counted(self.users, 'user')}: {self.not_sent:,} not sent, {self.pending:,} pending, "
-            f"{self.sent:,} sent, {self.started_by_a_person:,} started by a person"
+            f"report     {counted(self.session_starts, 'start')} by {counted(self.users, 'user')}: {self.not_sent:,} not sent, "
+            f"{self.pending:,} pending, {self.sent:,} sent, {self.started_by_a_person:,} started by a person"
         )
         yield f"report     of those sent: {self.delivered:,} delivered, {self.read:,} read, {self.replied:,} replied"
 

@@ -142,7 +142,10 @@ def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
         job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console(log, verbose=run.chosen.verbose)})
         # The folders in the project's own dagster.yaml are relative.
         with chdir(BASE_FOLDER), open_instance(settings) as instance, shown_by(terminal.show):
-            return job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
+            result = job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
+        if log.is_interrupted:
+            raise KeyboardInterrupt
+        return result
     finally:
         terminal.close()
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from dagster import AssetKey, DagsterEvent, DagsterEventType
 from dagster._core.log_manager import get_log_record_metadata, has_log_record_metadata
+from dagster_shared.error import SerializableErrorInfo
 
 from orchestration.landing.feeds import FEEDS
 from orchestration.run_report import Landed, ThisRun
@@ -20,6 +21,7 @@ _STEPS = {
     "postgres_marts": "postgres",
     "session_starts_tsv": "export",
 }
+_INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 _WITHOUT_NEWS = {f"land_{feeds}": f"{feeds}: no new files" for feeds in ("sends", "webhooks", "botmaker")}
 # Of a feed with several tables, each says the same.
 _FEEDS = {AssetKey(["raw", feed.tables[0]]): feed.name for feed in FEEDS}
@@ -39,6 +41,7 @@ class RunLog(logging.Handler):
     def __init__(self, steps: Steps) -> None:
         super().__init__()
         self.this_run = ThisRun()
+        self.is_interrupted = False
         self._steps = steps
         self._done: list[str] = []
 
@@ -66,10 +69,19 @@ class RunLog(logging.Handler):
                 self._steps.start(_STEPS[event.step_key])
             case DagsterEventType.STEP_SUCCESS:
                 self._steps.finish("; ".join(self._done) or _WITHOUT_NEWS.get(event.step_key, ""))
+            case DagsterEventType.STEP_FAILURE if _is_interrupt(event.step_failure_data.error):
+                self._interrupt()
             case DagsterEventType.STEP_FAILURE:
                 self._steps.finish("failed", failed=True)
+            case DagsterEventType.STEP_UP_FOR_RETRY if _is_interrupt(event.step_retry_data.error):
+                self._interrupt()
             case DagsterEventType.STEP_UP_FOR_RETRY:
                 self._steps.finish("failed, will be tried again", failed=True)
+
+    def _interrupt(self) -> None:
+        """End the run that Ctrl-C has stopped: Dagster would try the step again."""
+        self.is_interrupted = True
+        raise KeyboardInterrupt
 
     def _take_over(self, key: AssetKey, metadata: Mapping[str, Any]) -> list[str]:
         """Keep what an asset did; return it in words, or nothing where the step's progress says enough."""
@@ -91,6 +103,10 @@ class RunLog(logging.Handler):
                 run.tsvs_written, run.tsvs_removed = metadata["files_written"], metadata["files_removed"]
                 return [run.exported]
         return []
+
+
+def _is_interrupt(error: SerializableErrorInfo | None) -> bool:
+    return error is not None and (error.cls_name in _INTERRUPTS or _is_interrupt(error.cause))
 
 
 def _landed(metadata: Mapping[str, Any]) -> Landed:

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Thread
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 from orchestration.settings import Settings
@@ -87,6 +88,13 @@ def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, 
             yield event
     finally:
         _stop(thread)
+
+
+def stop_dbt() -> None:
+    """Stop what `stream_dbt` has begun in this process: an interrupted run may leave its events unread, and dbt at work."""
+    for thread in enumerate_threads():
+        if thread.name == DBT_THREAD:
+            _stop(thread)
 
 
 def _pass_on(event: Any, events: "SimpleQueue[dict[str, Any] | BaseException | None]") -> None:
