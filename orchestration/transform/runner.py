@@ -1,10 +1,11 @@
 """The production build: which nodes dbt runs, and what they report."""
 
 import ctypes
+import sys
 from collections.abc import Generator
 from contextvars import copy_context
 from queue import SimpleQueue
-from threading import Thread
+from threading import Condition, Thread
 from threading import enumerate as enumerate_threads
 from typing import Any
 
@@ -16,6 +17,7 @@ from orchestration.transform.parsed import parsed_project
 STARTS = frozenset({"LogStartLine"})
 RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogTestResult", "LogSnapshotResult"})
 DBT_THREAD = "dbt"
+_SECONDS_BETWEEN_WAKINGS = 0.1
 
 # Unit tests are for developers, exposures are only documented.
 _NOT_BUILT = ["--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure"]
@@ -109,4 +111,17 @@ def _stop(thread: Thread) -> None:
     if thread.is_alive():
         # Python has no other way to raise something in another thread.
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
-    thread.join()
+    while thread.is_alive():
+        _wake(thread)
+        thread.join(_SECONDS_BETWEEN_WAKINGS)
+
+
+def _wake(thread: Thread) -> None:
+    """Let a thread go on that waits for a condition, as dbt does for its nodes: what is raised in it is raised only then."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code is not Condition.wait.__code__:
+        frame = frame.f_back
+    if frame is not None:
+        condition = frame.f_locals["self"]
+        with condition:
+            condition.notify_all()
