@@ -232,9 +232,9 @@
     ]) }}
 {%- endmacro %}
 
-{# Of all nodes, dbt keeps only for seeds in which folder their project is. The job, whose graph is left out, runs this project itself. #}
+{# In which folder a package is installed, dbt keeps only with its seeds. #}
 {% macro folder_of_the_project() -%}
-    {%- if graph.nodes is defined -%}
+    {%- if project_name != 'conversation_starts' -%}
         {{ return(graph.nodes['seed.conversation_starts.channels'].root_path) }}
     {%- endif -%}
     {{ return(invocation_args_dict.project_dir | string) }}

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     restrict_new_files()
     # A `.env` that cannot be read is told by the command, as any other wrong setting.
     with suppress(SettingsError):
-        for warning in warnings_of_unknown_names():
+        for warning in () if chosen.quiet else warnings_of_unknown_names():
             print(f"warning: {warning}", file=sys.stderr)
     try:
         with operator_errors():
