@@ -18,8 +18,9 @@ help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .venv/.synced: pyproject.toml uv.lock
+	@echo "Installing into .venv …"
 	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; }
-	$(UV) sync --locked --quiet --inexact --compile-bytecode --python .venv/bin/python $(UV_SYNC_FLAGS)
+	@$(UV) sync --locked --quiet --inexact --compile-bytecode --python .venv/bin/python $(UV_SYNC_FLAGS)
 	@touch $@
 
 run: .venv/.synced ## Land, build, check, publish and export once

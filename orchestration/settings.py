@@ -21,12 +21,12 @@ import duckdb
 from dotenv.parser import Binding, parse_stream
 
 from orchestration.errors import StartsError
+from orchestration.installation import BASE_FOLDER, PROJECT_ROOT
 from orchestration.memory import available_bytes, bytes_of
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 SAMPLE_LOGS = PROJECT_ROOT / "seeds" / "sample_logs"
-ENV_FILE = PROJECT_ROOT / ".env"
+ENV_FILE = BASE_FOLDER / ".env"
 
 _URI = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ZONE_NAME = re.compile(r"^[A-Za-z0-9_+/-]{1,64}$")
@@ -90,7 +90,7 @@ class Settings:
     """
 
     landing: str = str(SAMPLE_LOGS)
-    data: Path = PROJECT_ROOT / "data"
+    data: Path = BASE_FOLDER / "data"
     report_timezone: str = "America/Sao_Paulo"
     language: Language = Language.EN
     contacts: Contacts = Contacts.PLAIN
@@ -314,8 +314,8 @@ def _landing(location: str | None) -> str:
 
 
 def _absolute(path: str) -> Path:
-    """Relative paths are taken from the project's root, wherever the process was started."""
-    return (PROJECT_ROOT / Path(path).expanduser()).resolve()
+    """Relative paths are taken from the clone, wherever the process was started; an installed package has none."""
+    return (BASE_FOLDER / Path(path).expanduser()).resolve()
 
 
 def _check_zone(name: str) -> None:

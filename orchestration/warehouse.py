@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from orchestration.errors import QUOTED_FILE, StartsError, chain_of, in_words, operator_errors, text_of_machine_error
 from orchestration.file_rights import restrict_existing_files
+from orchestration.installation import command
 from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema, raw_schema_version
 from orchestration.settings import Settings
 
@@ -167,7 +168,7 @@ def error_in_words(settings: Settings, error: BaseException) -> StartsError | No
 def _damaged(settings: Settings, detail: str) -> DamagedWarehouseError:
     return DamagedWarehouseError(
         f"The warehouse {settings.warehouse_path} is damaged ({detail}). What was published before can still be read. Build the "
-        "warehouse again from the landing zone: `python -m orchestration rebuild --from-landing`. What came from files that are no "
+        f"warehouse again from the landing zone: `{command()} rebuild --from-landing`. What came from files that are no "
         "longer in the landing zone is lost with it, so put those back first if you have them."
     )
 

@@ -5,7 +5,7 @@
    is settled by one look at the direct neighbours; only the links that are still open after it are followed step by step, so
    that a million pairs take as long as one grouping. Spark has no recursive query before 4.0; its version squares the graph. #}
 {% macro connected_components(links) -%}
-    {{ return(adapter.dispatch('connected_components')(links)) }}
+    {{ return(adapter.dispatch('connected_components', 'conversation_starts')(links)) }}
 {%- endmacro %}
 
 {% macro duckdb__connected_components(links) -%}

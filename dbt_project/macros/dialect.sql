@@ -7,7 +7,7 @@
     {%- for column in columns[:-1] -%}
         {%- do parts.extend(["cast(length(" ~ column ~ ") as " ~ dbt.type_string() ~ ")", column]) -%}
     {%- endfor -%}
-    {{ return(adapter.dispatch('hash_of_text')((parts + columns[-1:]) | join(" || '|' || "))) }}
+    {{ return(adapter.dispatch('hash_of_text', 'conversation_starts')((parts + columns[-1:]) | join(" || '|' || "))) }}
 {%- endmacro %}
 
 {% macro default__hash_of_text(text) -%}
@@ -20,7 +20,7 @@
 
 {# The day of a UTC time stamp in the report's zone. #}
 {% macro report_date(timestamp) -%}
-    {{ return(adapter.dispatch('report_date')(timestamp)) }}
+    {{ return(adapter.dispatch('report_date', 'conversation_starts')(timestamp)) }}
 {%- endmacro %}
 
 {% macro default__report_date(timestamp) -%}
@@ -32,7 +32,7 @@
 {%- endmacro %}
 
 {% macro digits_only(text) -%}
-    {{ return(adapter.dispatch('digits_only')(text)) }}
+    {{ return(adapter.dispatch('digits_only', 'conversation_starts')(text)) }}
 {%- endmacro %}
 
 {% macro default__digits_only(text) -%}
@@ -44,7 +44,7 @@
 {%- endmacro %}
 
 {% macro matches(text, pattern) -%}
-    {{ return(adapter.dispatch('matches')(text, pattern)) }}
+    {{ return(adapter.dispatch('matches', 'conversation_starts')(text, pattern)) }}
 {%- endmacro %}
 
 {% macro default__matches(text, pattern) -%}
@@ -57,7 +57,7 @@
 
 {# A row's content as two 64-bit hashes: 3 times faster than comparing 34 columns with `except`. #}
 {% macro row_fingerprint(columns) -%}
-    {{ return(adapter.dispatch('row_fingerprint')(columns)) }}
+    {{ return(adapter.dispatch('row_fingerprint', 'conversation_starts')(columns)) }}
 {%- endmacro %}
 
 {% macro default__row_fingerprint(columns) -%}
@@ -75,7 +75,7 @@
 
 {# The second, in UTC, of a text that is a time in ISO 8601 with an offset; null where there is no such time. #}
 {% macro utc_second(text) -%}
-    {{ return(adapter.dispatch('utc_second')(text)) }}
+    {{ return(adapter.dispatch('utc_second', 'conversation_starts')(text)) }}
 {%- endmacro %}
 
 {% macro default__utc_second(text) -%}
@@ -86,9 +86,22 @@
     date_trunc('second', timezone('UTC', try_cast({{ text }} as timestamptz)))
 {%- endmacro %}
 
+{# Now, in UTC: another project may run these models in a session of another time zone. #}
+{% macro utc_now() -%}
+    {{ return(adapter.dispatch('utc_now', 'conversation_starts')()) }}
+{%- endmacro %}
+
+{% macro default__utc_now() -%}
+    to_utc_timestamp(current_timestamp(), current_timezone())
+{%- endmacro %}
+
+{% macro duckdb__utc_now() -%}
+    timezone('UTC', now())
+{%- endmacro %}
+
 {# A row for each day from the first up to, not including, the last. #}
 {% macro day_series(first_day, last_day) -%}
-    {{ return(adapter.dispatch('day_series')(first_day, last_day)) }}
+    {{ return(adapter.dispatch('day_series', 'conversation_starts')(first_day, last_day)) }}
 {%- endmacro %}
 
 {% macro default__day_series(first_day, last_day) -%}

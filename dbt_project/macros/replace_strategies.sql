@@ -6,7 +6,7 @@
    The days of rows that went or came are logged (changed_days.sql). #}
 
 {% macro get_incremental_replace_people_sql(arg_dict) -%}
-    {{ return(adapter.dispatch('replace_people_sql')(arg_dict)) }}
+    {{ return(adapter.dispatch('replace_people_sql', 'conversation_starts')(arg_dict)) }}
 {%- endmacro %}
 
 {% macro duckdb__replace_people_sql(arg_dict) -%}

@@ -9,10 +9,13 @@
    A run that makes tables again adds an attempt without a definition before its first model: a table that is made again has
    forgotten what the others have still to follow, such as a link that is gone. Once all of them are made again, the attempt gets its
    definition. The job keeps the same record itself (`orchestration/transform/builds.py`) and selects what belongs together; it
-   passes a project that was parsed before, without the graph. #}
+   passes a project that was parsed before, without the graph.
+
+   In a project that uses this one as a package, only the nodes of this one are asked about: its own models may be run alone,
+   at any time. #}
 
 {% macro guard_run() -%}
-    {%- if is_by_hand() and (selected_to_write() or flags.WHICH == 'test') -%}
+    {%- if is_by_hand() and (selected_to_write() or is_testing()) -%}
         {{ refuse_raw_tables_of_another_version() }}
         {%- if selected_to_write() and has_landing_tables() -%}
             {%- set definition = definition_of_this_run() -%}
@@ -52,13 +55,26 @@
 {# What the run is going to write #}
 
 {% macro selected_to_write(resource_types=('model', 'seed')) -%}
+    {{ return(selected_of_the_project(resource_types) if flags.WHICH in ('run', 'build', 'seed') else []) }}
+{%- endmacro %}
+
+{% macro is_testing() -%}
+    {{ return(flags.WHICH == 'test' and selected_of_the_project(('test', 'unit_test')) | length > 0) }}
+{%- endmacro %}
+
+{% macro selected_of_the_project(resource_types) -%}
     {%- set selected = [] -%}
-    {%- if flags.WHICH in ('run', 'build', 'seed') -%}
-        {%- for unique_id in selected_resources if unique_id.split('.')[0] in resource_types -%}
+    {%- for unique_id in selected_resources -%}
+        {%- set parts = unique_id.split('.') -%}
+        {%- if parts[0] in resource_types and parts[1] == 'conversation_starts' -%}
             {%- do selected.append(unique_id) -%}
-        {%- endfor -%}
-    {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
     {{ return(selected) }}
+{%- endmacro %}
+
+{% macro nodes_of_the_project() -%}
+    {{ return(graph.nodes.values() | selectattr('package_name', 'equalto', 'conversation_starts') | list) }}
 {%- endmacro %}
 
 {% macro names_of_nodes(nodes) -%}
@@ -81,7 +97,7 @@
 {%- endmacro %}
 
 {% macro tables_of_the_project() -%}
-    {{ return(graph.nodes.values() | selectattr('config.materialized', 'in', ['table', 'incremental']) | list) }}
+    {{ return(nodes_of_the_project() | selectattr('config.materialized', 'in', ['table', 'incremental']) | list) }}
 {%- endmacro %}
 
 {% macro intermediate_tables_to_write() -%}
@@ -98,7 +114,7 @@
 {%- endmacro %}
 
 {% macro models_and_lookups_left_out() -%}
-    {%- set nodes = graph.nodes.values() | selectattr('resource_type', 'in', ['model', 'seed']) -%}
+    {%- set nodes = nodes_of_the_project() | selectattr('resource_type', 'in', ['model', 'seed']) -%}
     {{ return(names_of_nodes(nodes | rejectattr('unique_id', 'in', selected_to_write()))) }}
 {%- endmacro %}
 
@@ -116,7 +132,7 @@
 
 {% macro refuse_raw_tables_of_another_version() -%}
     {%- if not has_landing_tables() -%}
-        {%- if selected_to_write(['model']) or flags.WHICH == 'test' -%}
+        {%- if selected_to_write(['model']) or is_testing() -%}
             {{ exceptions.raise_compiler_error('Nothing has landed in this warehouse yet: run the job conversation_starts first (make run).') }}
         {%- endif -%}
     {%- else -%}
@@ -199,7 +215,7 @@
         insert into {{ builds }} (build_id, started_at, finished_at, through_load_id, definition_sha256)
         select
             (select coalesce(max(build_id), 0) + 1 from {{ builds }}),
-            {{ dbt.current_timestamp() }},
+            {{ utc_now() }},
             null,
             (select coalesce(max(load_id), 0) from {{ source('raw', 'landed_files').render() }}),
             '{{ definition }}'
@@ -229,21 +245,36 @@
    `orchestration/transform/builds.py` for a run of the job. #}
 {% macro definition_of_this_run() -%}
     {%- set variables = {} -%}
-    {%- do variables.update(invocation_args_dict.vars or {}) -%}
-    {%- for name, value in recorded_variables().items() -%}
-        {%- do variables.update({name: var(name, value) | string}) -%}
+    {%- for name in names_of_variables() -%}
+        {%- do variables.update({name: var(name)}) -%}
     {%- endfor -%}
-    {{ return(adapter.dispatch('hash_of_definition')(tojson(variables, sort_keys=true))) }}
+    {{ return(adapter.dispatch('hash_of_definition', 'conversation_starts')(tojson(variables, sort_keys=true))) }}
+{%- endmacro %}
+
+{# Those of dbt_project.yml, whose values another project or the command line may change. #}
+{% macro names_of_variables() -%}
+    {{ return([
+        'report_timezone', 'session_timeout_hours', 'reply_window_hours', 'reply_horizon_days', 'new_user_tolerance_seconds',
+        'max_identifiers_per_person', 'max_silence_hours', 'include_testers',
+    ]) }}
+{%- endmacro %}
+
+{# In which folder a package is installed, dbt keeps only with its seeds. #}
+{% macro folder_of_the_project() -%}
+    {%- if project_name != 'conversation_starts' -%}
+        {{ return(graph.nodes['seed.conversation_starts.channels'].root_path) }}
+    {%- endif -%}
+    {{ return(invocation_args_dict.project_dir | string) }}
 {%- endmacro %}
 
 {% macro duckdb__hash_of_definition(variables) -%}
-    {%- set folder = invocation_args_dict.project_dir | string | replace("'", "''") -%}
+    {%- set folder = folder_of_the_project() | replace("'", "''") -%}
     {#- A bracket, star or question mark in a path is one of a pattern unless it stands in brackets. -#}
     {%- set pattern = folder | replace('[', '[[]') | replace('*', '[*]') | replace('?', '[?]') -%}
     {%- set files -%}
         read_blob([
             '{{ pattern }}/dbt_project.yml', '{{ pattern }}/models/**', '{{ pattern }}/macros/**', '{{ pattern }}/tests/**',
-            '{{ pattern }}/../seeds/lookups/**'
+            '{{ pattern }}/seeds/**'
         ])
     {%- endset -%}
     {%- set hash = run_query(

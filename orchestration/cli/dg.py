@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.errors import StartsError
+from orchestration.installation import IS_CLONE
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import prepare_data_folder
 
@@ -25,6 +26,11 @@ def dg_command(chosen: Namespace) -> int:
     dg = Path(sys.executable).with_name("dg")
     try:
         settings = Settings.from_environment()
+        if not IS_CLONE:
+            raise StartsError(
+                "`dg` works in a clone of the project. For Dagster's UI over this package, install its extra `production` and run "
+                f"`DAGSTER_HOME={settings.dagster_home} dagster dev -m orchestration.definitions` in this folder, after a first run."
+            )
         if not dg.exists():
             raise StartsError("Dagster's command line is not installed: run .venv/bin/uv sync --inexact.")
         prepare_data_folder(settings)

@@ -5,6 +5,7 @@ from argparse import Namespace
 from typing import Any
 
 from orchestration.errors import StartsError
+from orchestration.installation import IS_CLONE, command
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 
@@ -18,7 +19,7 @@ def docs_command(_: Namespace) -> int:
     try:
         settings = Settings.from_environment()
         if not settings.warehouse_path.exists():
-            raise StartsError(f"There is no {settings.warehouse_path} yet: run `make run` first.")
+            raise StartsError(f"There is no {settings.warehouse_path} yet: run `{command()}` first.")
     except StartsError as error:
         print(f"docs could not start: {error}", file=sys.stderr)
         return 2
@@ -27,10 +28,13 @@ def docs_command(_: Namespace) -> int:
 
     from orchestration.transform.invocation import warehouse_in_environment
 
+    # Where dbt's own commands find it in a clone; an installed package is left as it is.
+    target = DBT_PROJECT_DIR / "target" if IS_CLONE else settings.dbt_target_dir / "docs"
     folders = ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
+    folders += ["--target-path", str(target), "--log-path", str(target.parent / "logs")]
     with warehouse_in_environment(settings):
         result = dbtRunner().invoke(["--quiet", "docs", "generate", "--static", *folders])
     if not result.success:
         return 1
-    print(DBT_PROJECT_DIR / "target" / "static_index.html")
+    print(target / "static_index.html")
     return 0

@@ -1,4 +1,4 @@
-"""The command line: `python -m orchestration [command]`."""
+"""The command line: `python -m orchestration [command]`, or `conversation-starts [command]` where the package is installed."""
 
 import sys
 from argparse import ArgumentParser
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from orchestration.cli import compare, compare_templates, dg, docs, erase, export, fetch, maintain, metrics, rejected
-from orchestration.cli.run import run_command
+from orchestration.cli.run import add_options, run_command
 from orchestration.errors import StartsError, operator_errors
 from orchestration.file_rights import restrict_new_files
+from orchestration.installation import COMMAND, command, version
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
 
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     restrict_new_files()
     # A `.env` that cannot be read is reported by the command, as any other wrong setting.
     with suppress(SettingsError):
-        for warning in warnings_of_unknown_names():
+        for warning in () if chosen.quiet else warnings_of_unknown_names():
             print(f"warning: {warning}", file=sys.stderr)
     try:
         with operator_errors():
@@ -29,11 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m orchestration", description="Land, build, check, publish, export.")
-    parser.set_defaults(command=run_command, reread=False)
+    parser = ArgumentParser(prog=command(), description="Land, build, check, publish, export.")
+    parser.add_argument("--version", action="version", version=f"{COMMAND} {version()}")
+    parser.set_defaults(command=run_command)
+    add_options(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     run = commands.add_parser("run", help="run the job conversation_starts once (the default)")
-    run.add_argument("--reread", action="store_true", help="look into every file of the landing zone again, also those that seem unchanged")
+    add_options(run)
     fetch.add_to(commands)
     export.add_to(commands)
     compare.add_to(commands)

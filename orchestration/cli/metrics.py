@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from orchestration.errors import StartsError
+from orchestration.installation import IS_CLONE, how_to_install
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 
@@ -41,7 +42,9 @@ def metrics_command(chosen: Namespace) -> int:
 def check_ready(settings: Settings) -> None:
     """Raise `StartsError` where MetricFlow is not installed or nothing is published."""
     if find_spec("dbt_metricflow") is None:
-        raise StartsError("MetricFlow is not installed: run .venv/bin/uv sync --inexact --extra metrics.")
+        raise StartsError(f"MetricFlow is not installed: run {how_to_install('metrics')}.")
+    if not os.access(DBT_PROJECT_DIR, os.W_OK):
+        raise StartsError(f"MetricFlow writes into {DBT_PROJECT_DIR}, where this user may not: install the package for this user.")
     if not settings.published_database.exists():
         raise StartsError(f"There is no {settings.published_database} yet: run the job first.")
 
@@ -53,7 +56,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "STARTS_PUBLISHED": str(settings.published_database),
         "DBT_PROJECT_DIR": str(DBT_PROJECT_DIR),
         "DBT_PROFILES_DIR": str(DBT_PROJECT_DIR),
-        "DBT_LOG_PATH": str(DBT_PROJECT_DIR / "logs"),
+        "DBT_LOG_PATH": str((DBT_PROJECT_DIR if IS_CLONE else settings.dbt_target_dir) / "logs"),
     }
 
 

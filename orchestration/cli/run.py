@@ -1,30 +1,47 @@
 """`python -m orchestration [run]`: the job once, in this process; what `make run` and a plain cron line call.
 
-Exit codes: 0 when all went well, 1 when the job failed, 2 when it could not start.
+Steps, warnings and errors go to stderr, what came of the run to stdout.
+
+Exit codes: 0 when all went well, 1 when the job failed, 2 when it could not start, 130 when Ctrl-C stopped it.
 """
 
+import json
 import logging
 import os
 import sys
 import time
 import warnings
-from argparse import Namespace
-from collections.abc import Iterator
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestration.alerts import send_alert_if_set
+from orchestration.cli.terminal import Terminal
 from orchestration.errors import StartsError, operator_errors
-from orchestration.landing import ledger
+from orchestration.installation import BASE_FOLDER
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
-from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings, publishes_to_postgres
-from orchestration.transform.freshness import silences
-from orchestration.warehouse import open_warehouse, prepare_data_folder
+from orchestration.progress import shown_by
+from orchestration.run_report import InAll, ThisRun, as_json, in_all
+from orchestration.settings import PostgresSettings, Settings, publishes_to_postgres
+from orchestration.warehouse import prepare_data_folder
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult, LoggerDefinition
+
+
+def add_options(parser: ArgumentParser, *, default: object = SUPPRESS) -> None:
+    """Add what a run takes. With the default `SUPPRESS`, an option that is not given leaves alone what was given before the command."""
+    parser.add_argument(
+        "--reread", action="store_true", default=default,
+        help="look into every file of the landing zone again, also those that seem unchanged",
+    )  # fmt: skip
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--quiet", action="store_true", default=default, help="print errors only")
+    shown.add_argument("--verbose", action="store_true", default=default, help="print Dagster's log in place of a line per step")
+    parser.add_argument("--json", action="store_true", default=default, help="print what the run did as one JSON object, on stdout")
 
 
 def run_command(chosen: Namespace) -> int:
@@ -42,8 +59,26 @@ def alert(what: str, reasons: list[str]) -> None:
     send_alert_if_set(what, reasons, log=lambda line: print(line, file=sys.stderr))
 
 
+@dataclass
+class _Run:
+    """A run as it goes on, and how it is shown."""
+
+    chosen: Namespace
+    started: float = field(default_factory=time.monotonic)
+    this_run: ThisRun = field(default_factory=ThisRun)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def end(self, status: str, exit_code: int, reasons: Sequence[str] = (), in_all: InAll | None = None) -> int:
+        if self.chosen.json:
+            print(json.dumps(as_json(status, self.seconds, list(reasons), self.this_run, in_all)))
+        return exit_code
+
+
 def _run_once(chosen: Namespace) -> int:
-    started = time.monotonic()
+    run = _Run(chosen)
     try:
         settings = Settings.from_environment()
         if publishes_to_postgres():
@@ -53,14 +88,17 @@ def _run_once(chosen: Namespace) -> int:
     except StartsError as error:
         print(f"conversation_starts could not start: {error}", file=sys.stderr)
         alert("conversation_starts could not start", [str(error)])
-        return 2
+        return run.end("could_not_start", 2, [str(error)])
     try:
         with operator_errors(), _rereading(chosen.reread):
-            result = _run_job(settings)
+            result = _run_job(settings, run)
     except StartsError as error:
         print(f"\nconversation_starts failed: {error}", file=sys.stderr)
         alert("conversation_starts failed", [str(error)])
-        return 1
+        return run.end("failed", 1, [str(error)])
+    except KeyboardInterrupt:
+        print("\nconversation_starts was interrupted. The next run goes on from what was committed.", file=sys.stderr)
+        return run.end("interrupted", 130)
     if not result.success:
         from orchestration.defs.failures import reasons_for_failure, tracebacks_of_surprises
 
@@ -69,29 +107,47 @@ def _run_once(chosen: Namespace) -> int:
         reasons = reasons_for_failure(result.all_events)
         print("\nconversation_starts failed: " + "\n".join(reasons or ["see the log above"]), file=sys.stderr)
         alert(f"conversation_starts failed (run {result.run_id})", reasons)
-        return 1
-    print(f"\nconversation_starts finished in {time.monotonic() - started:.0f} s")
+        return run.end("failed", 1, reasons)
+    return _finish(settings, run)
+
+
+def _finish(settings: Settings, run: _Run) -> int:
+    found = why_not = None
     try:
-        for line in _summary(settings):
-            print(f"  {line}")
+        found = in_all(settings)
     except StartsError as error:
         # The next run may have begun: what this one did is done.
-        print(f"  no summary: {error}")
-    return 0
+        why_not = f"no summary: {error}"
+    if not run.chosen.quiet and not run.chosen.json:
+        print(f"\nconversation_starts finished in {run.seconds:.0f} s")
+        for line in (*run.this_run.lines(), *(found.lines() if found is not None else [why_not])):
+            print(f"  {line}")
+    return run.end("finished", 0, [], found)
 
 
-def _run_job(settings: Settings) -> "ExecuteInProcessResult":
+def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
     # Imported late: Dagster takes seconds to load, and a wrong setting should be told at once.
-    from dagster import BetaWarning
+    terminal = Terminal(quiet=run.chosen.quiet or run.chosen.verbose)
+    terminal.start("start")
+    try:
+        from dagster import BetaWarning
 
-    warnings.simplefilter("ignore", BetaWarning)
-    from orchestration.definitions import defs
-    from orchestration.defs.home import open_instance
+        warnings.simplefilter("ignore", BetaWarning)
+        from orchestration.definitions import defs
+        from orchestration.defs.home import open_instance
+        from orchestration.defs.run_log import RunLog
 
-    job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console_without_errors()})
-    # The folders in the project's own dagster.yaml are relative.
-    with chdir(PROJECT_ROOT), open_instance(settings) as instance:
-        return job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
+        log = RunLog(terminal)
+        run.this_run = log.this_run
+        job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console(log, verbose=run.chosen.verbose)})
+        # The folders in the project's own dagster.yaml are relative.
+        with chdir(BASE_FOLDER), open_instance(settings) as instance, shown_by(terminal.show):
+            result = job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
+        if log.is_interrupted:
+            raise KeyboardInterrupt
+        return result
+    finally:
+        terminal.close()
 
 
 @contextmanager
@@ -108,61 +164,18 @@ def _rereading(is_asked: bool) -> Iterator[None]:
             os.environ.update(before)
 
 
-def _console_without_errors() -> "LoggerDefinition":
-    """Return Dagster's console without its stack traces: what failed is told after the run, once and in words."""
+def _console(log: logging.Handler, *, verbose: bool) -> "LoggerDefinition":
+    """Return what takes Dagster's log of the run: our own, and its console too where that was asked for.
+
+    The console goes without its stack traces: what failed is told after the run, once and in words.
+    """
     from dagster import InitLoggerContext, LoggerDefinition, colored_console_logger
 
     def made(context: InitLoggerContext) -> logging.Logger:
-        console = colored_console_logger.logger_fn(context)
-        console.addFilter(lambda record: record.levelno < logging.ERROR)
+        console = colored_console_logger.logger_fn(context) if verbose else logging.Logger("conversation_starts", logging.DEBUG)
+        for handler in console.handlers:
+            handler.addFilter(lambda record: record.levelno < logging.ERROR)
+        console.addHandler(log)
         return console
 
     return LoggerDefinition(made, config_schema=colored_console_logger.config_schema)
-
-
-def _summary(settings: Settings) -> Iterator[str]:
-    with open_warehouse(settings) as warehouse:
-        files = warehouse.execute(
-            """
-            select
-                feed,
-                count(*) filter (status = 'landed') as files_landed,
-                count(*) filter (status = 'set_aside') as files_set_aside,
-                sum(records)::bigint as records,
-                sum(rejected)::bigint as rejected,
-                sum(erased)::bigint as erased
-            from raw.landed_files
-            group by feed
-            order by feed
-            """
-        ).fetchall()
-        for feed, landed, set_aside, records, rejected, erased in files:
-            yield (
-                f"landed     {feed}: {records:,} records in {landed:,} files; {rejected:,} records rejected, {set_aside} files set aside"
-                + (f", {erased:,} records of erased people" if erased else "")
-            )
-        passed_over = ledger.all_passed_over(warehouse)
-        if passed_over:
-            names = ", ".join(passed.name for passed in passed_over[:5]) + (", …" if len(passed_over) > 5 else "")
-            yield f"not read   {len(passed_over)} in the landing zone: {names}"
-        row = warehouse.execute(
-            """
-            select
-                count(*), count(distinct person_id),
-                count(*) filter (is_not_sent), count(*) filter (last_status = 'pending'), count(*) filter (is_sent),
-                count(*) filter (message_id is null),
-                count(*) filter (is_delivered), count(*) filter (is_read), count(*) filter (is_replied)
-            from marts.fct_session_starts where is_in_report
-            """
-        ).fetchone()
-        assert row is not None
-        # The first four add up to the starts.
-        yield "report     {:,} starts by {:,} users: {:,} not sent, {:,} pending, {:,} sent, {:,} without a send".format(*row[:6])
-        yield "report     of those sent: {:,} delivered, {:,} read, {:,} replied".format(*row[6:])
-        for silence in silences(warehouse, datetime.now(UTC).replace(tzinfo=None)):
-            yield f"silent     {silence}"
-    yield f"published  {settings.published_database}"
-    if publishes_to_postgres():
-        postgres = PostgresSettings.from_environment()
-        yield f"published  PostgreSQL at {postgres.place}, schema {postgres.schema}"
-    yield f"exported   {len(list(settings.exports_dir.glob('*.tsv')))} daily TSVs in {settings.exports_dir}"

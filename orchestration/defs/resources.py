@@ -13,6 +13,7 @@ from orchestration.errors import StartsError, operator_errors
 from orchestration.exports.manifest import recover_exports
 from orchestration.publication.versions import recover_publication
 from orchestration.settings import Settings
+from orchestration.transform.runner import stop_dbt
 from orchestration.warehouse import open_warehouse, writer_lock
 
 
@@ -36,7 +37,11 @@ class WarehouseResource(ConfigurableResource):
             self._settings = Settings.from_environment()
         self._is_locked = False
         with ExitStack() as self._until_run_ends:
-            yield self
+            try:
+                yield self
+            finally:
+                # While the lock is held: dbt writes to the warehouse.
+                stop_dbt()
         self._forget_old_runs(context)
 
     def _forget_old_runs(self, context: InitResourceContext) -> None:

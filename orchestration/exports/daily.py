@@ -23,6 +23,7 @@ from orchestration.exports.manifest import (
 from orchestration.exports.on_demand import remove_all_on_demand, remove_old_on_demand
 from orchestration.exports.tsv import prepare_cells, write_tsv
 from orchestration.files import make_folder, restrict_file, sha256_of, sync_file
+from orchestration.progress import report_progress
 from orchestration.publication.published import check_contacts, open_published
 from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, published_source
 from orchestration.settings import Contacts, Settings
@@ -146,8 +147,12 @@ def _write_drafts(
             made_at=now,
         )
 
+    looked_at: dict[date, ExportedFile | None] = {}
     with ThreadPoolExecutor(threads[0], initializer=open_cursor) as pool:
-        return dict(zip(days, pool.map(write_draft, days), strict=True))
+        for day, entry in zip(days, pool.map(write_draft, days), strict=True):
+            looked_at[day] = entry
+            report_progress(len(looked_at), len(days), "days")
+    return looked_at
 
 
 def _entry(before: ExportedFile | None, drafted: ExportedFile) -> ExportedFile:

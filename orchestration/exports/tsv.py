@@ -11,10 +11,10 @@ from pathlib import Path
 import duckdb
 
 from orchestration.files import quoted
-from orchestration.settings import PROJECT_ROOT, Language, Settings
+from orchestration.settings import DBT_PROJECT_DIR, Language, Settings
 
 _BYTE_ORDER_MARK = "\ufeff"
-FAILURE_REASONS = PROJECT_ROOT / "seeds" / "lookups" / "failure_reasons.csv"
+FAILURE_REASONS = DBT_PROJECT_DIR / "seeds" / "failure_reasons.csv"
 
 
 class Layout(StrEnum):

@@ -20,6 +20,7 @@ from orchestration.landing.listing import LandingFile, PassedOver
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.streams import ChangedFileError, DamagedFileError, HashedFile, UnreadableFileError
 from orchestration.landing.zone import LandingZone, LocalCopy
+from orchestration.progress import report_progress
 from orchestration.transactions import transaction
 from orchestration.transform.builds import invalidate_builds
 
@@ -107,13 +108,14 @@ def land_feed(
     known = ledger.known_names(connection, zone, feed, files)
     known = set() if reread else known - ledger.names_to_look_into_again(connection, feed, READER_VERSION)
     report.files_known = len(known)
-    lander = _Lander(connection, feed, erased, max_record_bytes, report)
+    new = [file for file in files if file.name not in known]
+    lander = _Lander(connection, feed, erased, max_record_bytes, report, files_to_read=len(new))
     for file in listing.files:
         if file.problem is not None:
             lander.set_aside(file, file.problem)
     # Rows keep the order of arrival by load and file, which is all that zone maps need.
     connection.execute("set preserve_insertion_order = false")
-    for batch in _batches([file for file in files if file.name not in known]):
+    for batch in _batches(new):
         with zone.local_copies(batch) as copies:
             lander.land(copies)
     connection.execute("reset preserve_insertion_order")
@@ -144,6 +146,8 @@ class _Lander:
         erased: ErasedPeople | None,
         max_record_bytes: int,
         report: LandingReport,
+        *,
+        files_to_read: int,
     ) -> None:
         self._connection = connection
         self._feed = feed
@@ -152,6 +156,8 @@ class _Lander:
         self._report = report
         self._load_id = ledger.next_load_id(connection)
         self.unread: dict[str, str] = {}
+        self._files_to_read = files_to_read
+        self._files_begun: set[str] = set()
 
     def set_aside(self, file: LandingFile, reason: str) -> None:
         self.unread[file.name] = reason
@@ -217,6 +223,8 @@ class _Lander:
     def _lines_of(self, attempts: list[_Attempt]) -> Iterator[pa.RecordBatch]:
         """Yield every file's lines, and keep the errors, which DuckDB would hide."""
         for index, attempt in enumerate(attempts):
+            self._files_begun.add(attempt.copy.file.name)
+            report_progress(len(self._files_begun), self._files_to_read, "new files")
             try:
                 yield from read_lines(attempt.copy.path, attempt.copy.file.name, index, attempt.reading, self._max_record_bytes)
             except (ChangedFileError, DamagedFileError, UnreadableFileError) as error:

@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from orchestration.errors import StartsError
 from orchestration.files import put_in_place
+from orchestration.installation import how_to_install
 from orchestration.landing.listing import (
     LandingFile,
     Listing,
@@ -66,7 +67,7 @@ class LandingZone:
         except (ImportError, ValueError) as error:
             raise StartsError(
                 f"STARTS_LANDING is {location}, and there is no driver for it here ({error}). "
-                "Install one: `.venv/bin/uv sync --inexact --extra s3`, `--extra gcs` or `--extra azure`."
+                f"Install one: `{how_to_install('s3')}`; the others are `gcs` and `azure`."
             ) from error
         self._check(feeds)
 

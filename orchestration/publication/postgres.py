@@ -17,6 +17,7 @@ import duckdb
 
 from orchestration.errors import StartsError
 from orchestration.files import quoted
+from orchestration.installation import how_to_install
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.publish import Publication
 from orchestration.publication.published import check_contacts, open_published
@@ -266,7 +267,7 @@ def _postgres_type(kind: str) -> str:
 def _connection(target: PostgresSettings) -> Iterator[Any]:
     """Open the database for one transaction, rolled back unless it was committed. Raises `StartsError` alone, never the driver's errors."""
     if find_spec("adbc_driver_postgresql") is None:
-        raise StartsError("The driver for PostgreSQL is not installed: run .venv/bin/uv sync --inexact --extra postgres.")
+        raise StartsError(f"The driver for PostgreSQL is not installed: run {how_to_install('postgres')}.")
     from adbc_driver_postgresql import dbapi
 
     problem = None

@@ -14,6 +14,7 @@ import duckdb
 
 from orchestration.errors import StartsError, in_words
 from orchestration.files import copy_file, quoted, restrict_file, sync_file
+from orchestration.installation import command
 from orchestration.publication.differences import days_that_differ, parquet_that_differs
 from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart
 from orchestration.publication.masking import prepare_masking, published_rows
@@ -39,12 +40,15 @@ from orchestration.transform.builds import FinishedBuild
 class Publication:
     """What was published: rows by mart, rows more than before, and the report days that were replaced (None: all of them).
 
+    `rows_written` are those of the days that were replaced, by mart, changed or not.
+
     `damaged` names published files that were not as they had been written, and were written again.
     """
 
     changed: bool
     rows: dict[str, int] = field(default_factory=dict)
     rows_more: dict[str, int] = field(default_factory=dict)
+    rows_written: dict[str, int] = field(default_factory=dict)
     days_replaced: list[date] | None = None
     damaged: list[str] = field(default_factory=list)
 
@@ -152,6 +156,9 @@ def _publish_version(
         changed=True,
         rows=rows,
         rows_more={mart: count - rows_before.get(mart, 0) for mart, count in rows.items()},
+        rows_written={
+            mart: sum(count for day, count in days.items() if work.base is None or day in work.days) for mart, days in rows_by_day.items()
+        },
         days_replaced=work.days if before is not None else None,
         damaged=work.damaged,
     )
@@ -272,7 +279,7 @@ def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, RowsByDay]:
     if different:
         raise StartsError(
             f"What would be published differs from the marts in the rows per day of {', '.join(different)}; the published files were "
-            "left as they were. Run `python -m orchestration rebuild`."
+            f"left as they were. Run `{command()} rebuild`."
         )
     return drafted
 

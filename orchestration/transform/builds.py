@@ -2,19 +2,20 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import yaml
 
-from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
 
 # Tests as well: a check that is new has passed on nothing yet.
-_DEFINITION_FOLDERS = (*(DBT_PROJECT_DIR / name for name in ("models", "macros", "tests")), PROJECT_ROOT / "seeds" / "lookups")
+_DEFINITION_FOLDERS = ("models", "macros", "tests", "seeds")
 _DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
 
 
@@ -158,13 +159,14 @@ def definition_sha256(settings: Settings) -> str:
 
     dbt works out the same hash for the runs that it guards (`dbt_project/macros/run_guards.sql`).
     """
-    files = [DBT_PROJECT_DIR / "dbt_project.yml"]
-    files += [path for folder in _DEFINITION_FOLDERS for path in folder.rglob("*") if path.suffix in _DEFINITION_ENDINGS]
-    hashes = sorted((_relative(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files)
+    project = DBT_PROJECT_DIR / "dbt_project.yml"
+    folders = [DBT_PROJECT_DIR / name for name in _DEFINITION_FOLDERS]
+    files = [project, *(path for folder in folders for path in folder.rglob("*") if path.suffix in _DEFINITION_ENDINGS)]
+    hashes = sorted((path.relative_to(DBT_PROJECT_DIR).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files)
     lines = [f"{path} {file_hash}" for path, file_hash in hashes]
-    return hashlib.sha256("\n".join([json.dumps(settings.dbt_vars, sort_keys=True), *lines]).encode()).hexdigest()
+    variables = {**_variables(project), **settings.dbt_vars}
+    return hashlib.sha256("\n".join([json.dumps(variables, sort_keys=True), *lines]).encode()).hexdigest()
 
 
-def _relative(path: Path) -> str:
-    """Return a path as seen from the dbt project, whose seeds lie beside it."""
-    return Path(os.path.relpath(path, DBT_PROJECT_DIR)).as_posix()
+def _variables(project: Path) -> dict[str, Any]:
+    return yaml.safe_load(project.read_text(encoding="utf-8"))["vars"]

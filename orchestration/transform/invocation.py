@@ -41,10 +41,12 @@ def invoke(
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    with warehouse_in_environment(settings):
-        result = dbtRunner(manifest, callbacks=[on_event] if on_event else []).invoke(arguments)
-    # dbt-duckdb keeps the file open until the process ends, and with it every other process out.
-    DuckDBConnectionManager.close_all_connections()
+    try:
+        with warehouse_in_environment(settings):
+            result = dbtRunner(manifest, callbacks=[on_event] if on_event else []).invoke(arguments)
+    finally:
+        # dbt-duckdb keeps the file open until the process ends, and with it every other process out.
+        DuckDBConnectionManager.close_all_connections()
     if result.success:
         return
     if result.exception is not None:

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestration.installation import IS_CLONE
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import definition_sha256
 from orchestration.transform.invocation import common_arguments, invoke
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _MANIFEST_JSON = "manifest.json"
 _MANIFEST_OF_DBT = "partial_parse.msgpack"
 _CHECKSUM = "sha256"
-# Below dbt's own folder of the project; below the data folder where the project is read-only.
+# Below dbt's own folder of a clone; below the data folder where that is read-only, or the project is an installed package.
 _SHARED_FOLDER = DBT_PROJECT_DIR / "target" / "parsed"
 # A parsed project is 3 MB. A few versions and time zones are used in turn; the folders used longest ago are deleted.
 _KEPT = 8
@@ -71,7 +72,8 @@ def parsed_project(settings: Settings) -> ParsedProject:
 
 
 def _folders(settings: Settings) -> tuple[Path, Path]:
-    return _SHARED_FOLDER, settings.dbt_target_dir / "parsed"
+    own = settings.dbt_target_dir / "parsed"
+    return (_SHARED_FOLDER if IS_CLONE else own), own
 
 
 def _key(settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """The dbt project as a whole: its unit tests, its documentation, its layers."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.settings import Settings
 from orchestration.transform.builds import Build
-from orchestration.transform.invocation import common_arguments, invoke
+from orchestration.transform.invocation import DbtError, common_arguments, invoke
 from orchestration.transform.parsed import parsed_project
-from orchestration.transform.runner import build_arguments, run_dbt
+from orchestration.transform.runner import DBT_THREAD, STARTS, build_arguments, run_dbt, stop_dbt, stream_dbt
 
 # They share one build.
 pytestmark = pytest.mark.xdist_group("dbt_project")
@@ -47,6 +48,39 @@ def test_unit_tests_of_the_models_pass(settings: Settings, manifest: dict[str, A
     assert failure is None, failure
     results = json.loads((settings.dbt_target_dir / "run_results.json").read_text(encoding="utf-8"))["results"]
     assert {result["unique_id"] for result in results if result["unique_id"].startswith("unit_test")} == set(manifest["unit_tests"])
+
+
+def _is_dbt_at_work() -> bool:
+    return any(thread.name == DBT_THREAD for thread in threading.enumerate())
+
+
+def test_events_come_while_dbt_works_and_dbt_stops_when_nobody_reads_them(settings: Settings) -> None:
+    views = ["run", "--select", "path:models/staging", "--no-write-json", *common_arguments(settings)]
+    events, failure = run_dbt(settings, views)
+    assert failure is None
+    stream = stream_dbt(settings, views)
+    first = next(stream)
+    assert first["info"]["name"] in STARTS
+    assert first["data"]["total"] == len(events) / 2
+    assert _is_dbt_at_work()
+    stream.close()
+    assert not _is_dbt_at_work()
+    # One that is neither read nor closed, as after an interrupt.
+    left = stream_dbt(settings, views)
+    next(left)
+    stop_dbt()
+    assert not _is_dbt_at_work()
+    rest = []
+    with pytest.raises(DbtError, match="dbt stopped"):
+        rest.extend(left)
+    assert len(rest) < len(events) - 1
+
+
+def test_a_failure_comes_after_the_events(settings: Settings) -> None:
+    stream = stream_dbt(settings, ["run", "--select", "stg_send_log__sends", "--vars", "not yaml: [", "--no-write-json"])
+    with pytest.raises(DbtError, match="dbt stopped"):
+        list(stream)
+    assert not _is_dbt_at_work()
 
 
 def test_project_parses_without_warnings_and_deprecations(settings: Settings) -> None:

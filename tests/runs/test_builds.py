@@ -10,7 +10,7 @@ import pytest
 from dagster import AssetKey
 
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
-from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform import builds
 from orchestration.transform.builds import build_that_still_holds, finish_build, start_build
 from tests.pipeline import Pipeline
@@ -138,9 +138,6 @@ def test_models_materialised_alone_are_held_to_the_share_of_rejected_records(pip
 
 def test_a_new_check_is_no_check_that_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shutil.copytree(DBT_PROJECT_DIR, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "logs"))
-    monkeypatch.setattr(builds, "PROJECT_ROOT", tmp_path)
-    folders = [tmp_path / folder.relative_to(PROJECT_ROOT) for folder in builds._DEFINITION_FOLDERS]
-    monkeypatch.setattr(builds, "_DEFINITION_FOLDERS", folders)
     monkeypatch.setattr(builds, "DBT_PROJECT_DIR", tmp_path / "dbt_project")
     before = builds.definition_sha256(Settings())
     (tmp_path / "dbt_project" / "tests" / "singular" / "assert_more.sql").write_text("select 1 where false")

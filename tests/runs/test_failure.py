@@ -256,19 +256,26 @@ def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipelin
 
 @pytest.mark.parametrize("moment", ["sends:", "land_webhooks - webhooks:", "models", "published_marts - Published"])
 def test_a_killed_run_is_mended_by_the_next(half_way: Pipeline, at_once: Pipeline, moment: str) -> None:
-    kill_at(half_way, moment)
+    assert end_at(half_way, moment, signal.SIGKILL) == -signal.SIGKILL
     assert half_way.run().success
     for mart in ("fct_session_starts", "fct_notifications", "status_session_starts"):
         assert comparable(half_way.rows(mart)) == comparable(at_once.rows(mart))
     assert half_way.tsv_bytes() == at_once.tsv_bytes()
 
 
-def kill_at(pipeline: Pipeline, moment: str) -> None:
-    """Start the job and kill it (-9) as soon as its log says `moment`, or dbt is in the middle of the models."""
+def test_an_interrupted_run_stops_and_the_next_does_its_work(half_way: Pipeline, at_once: Pipeline) -> None:
+    assert end_at(half_way, "models", signal.SIGINT) == 130
+    assert half_way.run().success
+    assert comparable(half_way.rows("fct_session_starts")) == comparable(at_once.rows("fct_session_starts"))
+    assert half_way.tsv_bytes() == at_once.tsv_bytes()
+
+
+def end_at(pipeline: Pipeline, moment: str, with_signal: signal.Signals) -> int:
+    """Start the job and end it as soon as its log says `moment`, or dbt is in the middle of the models; return its exit code."""
     dbt = pipeline.settings.dbt_target_dir
     shutil.rmtree(dbt)
     process = subprocess.Popen(
-        [sys.executable, "-m", "orchestration"],
+        [sys.executable, "-m", "orchestration", "--verbose"],
         cwd=PROJECT_ROOT,
         env={**os.environ, **pipeline.variables},
         stdout=subprocess.PIPE,
@@ -281,5 +288,7 @@ def kill_at(pipeline: Pipeline, moment: str) -> None:
             break
     while moment == "models" and process.poll() is None and len(list(dbt.rglob("run/**/*.sql"))) < 12:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.send_signal(with_signal)
+    # It writes on, and must not wait for somebody to read it.
+    process.communicate()
+    return process.returncode

@@ -272,7 +272,7 @@ def test_docs_are_built_from_a_folder_with_any_name(tmp_path: Path) -> None:
 
     too_early = docs()
     assert (too_early.returncode, made.data.exists()) == (2, False)
-    assert "yet: run `make run` first." in too_early.stderr
+    assert "yet: run `python -m orchestration` first." in too_early.stderr
     assert made.run().success
     built = docs()
     assert built.returncode == 0, built.stdout

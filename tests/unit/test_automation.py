@@ -293,7 +293,7 @@ def test_a_surprise_is_posted_by_its_type(pipeline: Pipeline, chat: tuple[str, t
     address, handler = chat
     monkeypatch.setenv("STARTS_ALERT_URL", address)
 
-    def surprise(_: object) -> None:
+    def surprise(*_: object) -> None:
         raise RuntimeError("a number such as 5511987650001")
 
     monkeypatch.setattr("orchestration.cli.run._run_job", surprise)

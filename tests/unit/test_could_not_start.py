@@ -75,7 +75,7 @@ def test_a_run_is_no_failure_when_the_next_one_has_begun(
     made = pipeline()
     monkeypatch.setenv("STARTS_LANDING", str(made.landing))
     monkeypatch.setenv("STARTS_DATA", str(made.data))
-    monkeypatch.setattr(run_module, "_run_job", lambda _: SimpleNamespace(success=True))
+    monkeypatch.setattr(run_module, "_run_job", lambda *_: SimpleNamespace(success=True))
     made.data.mkdir(parents=True)
     monkeypatch.setattr(warehouse, "_WAIT_FOR_FILE_SECONDS", 0.0)
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(made.settings.warehouse_path)], stdout=subprocess.PIPE)

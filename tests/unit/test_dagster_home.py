@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dagster import AssetCheckEvaluation, AssetKey
 from filelock import FileLock
 
 from orchestration.cli.main import main
@@ -34,6 +35,20 @@ def test_each_data_folder_has_runs_of_its_own(settings: Settings) -> None:
     assert configuration["compute_logs"]["config"]["base_dir"] == str(home / "logs")
     assert configuration["concurrency"] == template["concurrency"]
     assert configuration["telemetry"] == {"enabled": False}
+
+
+def test_a_failed_check_is_one_of_its_data_folder_alone(settings: Settings, tmp_path: Path) -> None:
+    check = AssetCheckEvaluation(AssetKey("published_marts"), "no_feed_or_line_is_silent", passed=False, metadata={})
+    other = Settings(data=tmp_path / "other")
+    other.data.mkdir()
+    found = {}
+    with open_instance(settings) as instance:
+        instance.report_runless_asset_event(check)
+    for data in (settings, other):
+        with open_instance(data) as instance:
+            found[data.data] = instance.event_log_storage.get_latest_asset_check_execution_by_key([check.asset_check_key])
+    assert set(found[settings.data]) == {check.asset_check_key}
+    assert found[other.data] == {}
 
 
 def test_its_configuration_follows_the_projects(settings: Settings) -> None:

@@ -273,7 +273,7 @@ def test_whatever_a_referral_holds_it_is_one(connection: duckdb.DuckDBPyConnecti
 
 
 def test_a_scheme_without_a_driver_says_what_to_install() -> None:
-    with pytest.raises(StartsError, match="--extra gcs"):
+    with pytest.raises(StartsError, match="--extra s3`; the others are `gcs` and `azure`"):
         LandingZone("gs://bucket/logs", FEED_NAMES)
 
 

@@ -83,7 +83,7 @@ def test_the_flag_to_read_everything_again_reaches_the_job_alone(
 ) -> None:
     seen = []
 
-    def job(_: Settings) -> SimpleNamespace:
+    def job(*_: object) -> SimpleNamespace:
         seen.append(Settings.from_environment().reread)
         return SimpleNamespace(success=False, all_events=[], run_id="1")
 

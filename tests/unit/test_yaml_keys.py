@@ -8,12 +8,12 @@ import yaml
 from dbt.jsonschemas.jsonschemas import project_schema, resources_schema
 from jsonschema import Draft7Validator
 
-from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+from orchestration.settings import DBT_PROJECT_DIR
 
 # Metrics are written as dbt 1.11 reads them; the schemas know the syntax of 1.12 alone.
 RESOURCE_FILES = sorted(
     path
-    for path in [*(DBT_PROJECT_DIR / "models").rglob("*.yml"), *(PROJECT_ROOT / "seeds").rglob("*.yml")]
+    for path in [*(DBT_PROJECT_DIR / "models").rglob("*.yml"), *(DBT_PROJECT_DIR / "seeds").rglob("*.yml")]
     if path.parent.name != "metrics" or path.stem == "metricflow_time_spine"
 )
 

@@ -1,6 +1,7 @@
 """The dbt models as assets and their data tests as asset checks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, Failure, MaterializeResult, Output
@@ -14,10 +15,12 @@ from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.retention import WITHOUT_NEWS
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.rejections import refuse_too_many_rejections
+from orchestration.progress import report_progress
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import FinishedBuild, build_that_still_holds, finish_build, start_build
+from orchestration.transform.invocation import DbtError
 from orchestration.transform.parsed import parsed_project
-from orchestration.transform.runner import build_arguments, run_dbt
+from orchestration.transform.runner import RESULTS, build_arguments, stream_dbt
 from orchestration.warehouse import error_in_words
 
 
@@ -64,23 +67,37 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
         build = start_build(connection, warehouse.settings)
     if not build.is_increment:
         context.log.info("There is no finished build of these models, checks, look-ups and variables: building all from the raw tables.")
-    events, failure = run_dbt(warehouse.settings, build_arguments(warehouse.settings, build))
-    for event in events:
-        message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
-        for result in message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
-            if isinstance(result, AssetCheckResult):
-                yield result if result.passed else _explained(result, event)
-            # dbt builds everything; Dagster hears of what was chosen in its UI alone.
-            elif isinstance(result, Output) and result.output_name in context.selected_output_names:
-                yield result
-    if failure is not None:
+    try:
+        for event in _with_progress(stream_dbt(warehouse.settings, build_arguments(warehouse.settings, build))):
+            message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
+            for result in message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
+                if isinstance(result, AssetCheckResult):
+                    yield result if result.passed else _explained(result, event)
+                # dbt builds everything; Dagster is told of what was chosen in its UI alone.
+                elif isinstance(result, Output) and result.output_name in context.selected_output_names:
+                    yield result
+    except DbtError as failure:
         in_words = error_in_words(warehouse.settings, failure)
         description = in_words or f"The models or their checks failed, so nothing is published:\n{failure}"
-        raise Failure(description=str(description), allow_retries=False)
+        raise Failure(description=str(description), allow_retries=False) from None
     if build.is_increment:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:
         finish_build(connection, build)
+
+
+def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any]]:
+    """Report how many nodes dbt has finished, and pass their results on."""
+    done = 0
+    with closing(events):
+        for event in events:
+            is_result = event["info"]["name"] in RESULTS
+            done += is_result
+            data = event["data"]
+            total = data.get("total", data.get("num_models"))
+            report_progress(done, total, "models, look-ups and checks", "" if is_result else data["node_info"]["node_name"])
+            if is_result:
+                yield event
 
 
 def _explained(result: AssetCheckResult, event: Mapping[str, Any]) -> AssetCheckResult:

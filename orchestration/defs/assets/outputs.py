@@ -67,6 +67,7 @@ def published_marts(context: AssetExecutionContext, config: CheckConfig, warehou
                 "path": MetadataValue.path(str(settings.published_database)),
                 "bytes": settings.published_database.stat().st_size,
                 "rows": MetadataValue.json(publication.rows),
+                "rows_written": MetadataValue.json(publication.rows_written),
                 "rows_more_than_before": MetadataValue.json(publication.rows_more),
                 "damaged": MetadataValue.json(publication.damaged),
                 "preview": preview(
@@ -107,6 +108,7 @@ def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, ware
                 "dagster/row_count": exports.rows,
                 "files": exports.files,
                 "files_written": len(exports.written),
+                "files_removed": len(exports.removed),
                 "path": MetadataValue.path(str(exports.latest or settings.exports_dir)),
                 "bytes": exports.latest.stat().st_size if exports.latest else 0,
                 "written": MetadataValue.json(exports.written[:100]),

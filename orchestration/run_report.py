@@ -1,0 +1,179 @@
+"""What a run of the job did, and what there is in all: counts that add up, as lines for people and as JSON."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, astuple, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestration.landing import ledger
+from orchestration.settings import PostgresSettings, Settings, publishes_to_postgres
+from orchestration.transform.freshness import silences
+from orchestration.warehouse import open_warehouse
+
+_FACT = "fct_session_starts"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things, such as `1 file` or `2,000 files`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What landed of a feed: files, and their records: records = landed + rejected + erased."""
+
+    files: int = 0
+    files_set_aside: int = 0
+    records: int = 0
+    landed: int = 0
+    rejected: int = 0
+    erased: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{counted(self.files, 'file')} with {counted(self.records, 'record')}: {self.landed:,} landed, {self.rejected:,} rejected"
+            + (f", {self.erased:,} of erased people" if self.erased else "")
+            + (f"; {counted(self.files_set_aside, 'file')} set aside" if self.files_set_aside else "")
+        )
+
+    def __add__(self, other: "Landed") -> "Landed":
+        return Landed(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass
+class ThisRun:
+    """What one run did.
+
+    `report_days_changed` is None where all of them were published, `rows_written` has the rows of these days and `rows_more` how
+    many more they are than before, by mart.
+    """
+
+    landed: dict[str, Landed] = field(default_factory=dict)
+    report_days_changed: int | None = 0
+    rows_written: dict[str, int] = field(default_factory=dict)
+    rows_more: dict[str, int] = field(default_factory=dict)
+    tsvs_written: int = 0
+    tsvs_removed: int = 0
+
+    @property
+    def published(self) -> str:
+        if self.report_days_changed == 0:
+            return "no report day changed"
+        days = "all report days" if self.report_days_changed is None else counted(self.report_days_changed, "report day")
+        starts = counted(self.rows_written.get(_FACT, 0), "session start")
+        return f"{days} with {starts} of all origins, {self.rows_more.get(_FACT, 0):,} more than before"
+
+    @property
+    def exported(self) -> str:
+        removed = f", {counted(self.tsvs_removed, 'file')} removed" if self.tsvs_removed else ""
+        return f"{counted(self.tsvs_written, 'daily TSV')} written{removed}"
+
+    def lines(self) -> Iterator[str]:
+        yield f"this run   new: {sum(self.landed.values(), start=Landed())}"
+        yield f"this run   {self.published}; {self.exported}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows with `is_in_report`: session_starts = not_sent + pending + sent + started_by_a_person; the last three are of those sent."""
+
+    session_starts: int
+    users: int
+    not_sent: int
+    pending: int
+    sent: int
+    started_by_a_person: int
+    delivered: int
+    read: int
+    replied: int
+
+    def lines(self) -> Iterator[str]:
+        yield (
+            f"report     {counted(self.session_starts, 'start')} by {counted(self.users, 'user')}: {self.not_sent:,} not sent, "
+            f"{self.pending:,} pending, {self.sent:,} sent, {self.started_by_a_person:,} started by a person"
+        )
+        yield f"report     of those sent: {self.delivered:,} delivered, {self.read:,} read, {self.replied:,} replied"
+
+
+@dataclass(frozen=True)
+class InAll:
+    """What there is after a run; `not_read` names files and folders of the landing zone, `silent` says since when in words."""
+
+    landed: dict[str, Landed]
+    not_read: list[str]
+    report: Report
+    silent: list[str]
+    published: list[str]
+    daily_tsvs: int
+    exports: str
+
+    def lines(self) -> Iterator[str]:
+        for feed, landed in self.landed.items():
+            yield f"landed     {feed}: {landed}"
+        if self.not_read:
+            names = ", ".join(self.not_read[:5]) + (", …" if len(self.not_read) > 5 else "")
+            yield f"not read   {len(self.not_read)} in the landing zone: {names}"
+        yield from self.report.lines()
+        for silence in self.silent:
+            yield f"silent     {silence}"
+        for place in self.published:
+            yield f"published  {place}"
+        yield f"exported   {counted(self.daily_tsvs, 'daily TSV')} in {self.exports}"
+
+
+def as_json(status: str, seconds: float, reasons: list[str], this_run: ThisRun, in_all: InAll | None) -> dict[str, Any]:
+    """Return the run as JSON values. `status`: finished, failed, could_not_start or interrupted; `in_all` where it can be known."""
+    return {
+        "status": status,
+        "reasons": reasons,
+        "seconds": round(seconds, 1),
+        "this_run": asdict(this_run),
+        "in_all": asdict(in_all) if in_all is not None else None,
+    }
+
+
+def in_all(settings: Settings) -> InAll:
+    """Count what there is, from the warehouse. Raises `StartsError` where it cannot be opened."""
+    with open_warehouse(settings) as warehouse:
+        landed = warehouse.execute(
+            """
+            select
+                feed,
+                count(*) filter (status = 'landed'),
+                count(*) filter (status = 'set_aside'),
+                sum(records)::bigint,
+                sum(landed)::bigint,
+                sum(rejected)::bigint,
+                sum(erased)::bigint
+            from raw.landed_files
+            group by feed
+            order by feed
+            """
+        ).fetchall()
+        report = warehouse.execute(
+            """
+            select
+                count(*), count(distinct person_id),
+                count(*) filter (is_not_sent), count(*) filter (last_status = 'pending'), count(*) filter (is_sent),
+                count(*) filter (message_id is null),
+                count(*) filter (is_delivered), count(*) filter (is_read), count(*) filter (is_replied)
+            from marts.fct_session_starts where is_in_report
+            """
+        ).fetchone()
+        assert report is not None
+        return InAll(
+            landed={feed: Landed(*counts) for feed, *counts in landed},
+            not_read=[passed.name for passed in ledger.all_passed_over(warehouse)],
+            report=Report(*report),
+            silent=[str(silence) for silence in silences(warehouse, datetime.now(UTC).replace(tzinfo=None))],
+            published=list(_places(settings)),
+            daily_tsvs=len(list(settings.exports_dir.glob("*.tsv"))),
+            exports=str(settings.exports_dir),
+        )
+
+
+def _places(settings: Settings) -> Iterator[str]:
+    yield str(settings.published_database)
+    if publishes_to_postgres():
+        postgres = PostgresSettings.from_environment()
+        yield f"PostgreSQL at {postgres.place}, schema {postgres.schema}"

@@ -1,0 +1,87 @@
+"""What a run prints when it is over: what it did, what there is in all, and numbers that add up."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline import Pipeline
+
+SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
+
+
+def _send(number: int, **fields: Any) -> dict[str, Any]:
+    return SEND | {"message_id": f"m{number}", "contact_id": f"551190000000{number}"} | fields
+
+
+def _put(run: Pipeline, name: str, *records: object) -> None:
+    path = run.landing / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{record if isinstance(record, str) else json.dumps(record)}\n" for record in records))
+
+
+@pytest.fixture
+def run(warm: Callable[..., Pipeline]) -> Pipeline:
+    made = warm(STARTS_MAX_REJECTED_SHARE="0.5")
+    _put(made, "sends/1.jsonl", _send(1), _send(2, error={"code": 131026, "title": "Undeliverable"}), _send(3), "not json")
+    return made
+
+
+def test_a_run_as_json_says_what_it_did_and_what_there_is(run: Pipeline) -> None:
+    first = run.command("--json")
+    assert first.returncode == 0
+    told = json.loads(first.stdout)
+    assert (told["status"], told["reasons"], told["seconds"] > 0) == ("finished", [], True)
+    landed = {"files": 1, "files_set_aside": 0, "records": 4, "landed": 3, "rejected": 1, "erased": 0}
+    assert told["this_run"]["landed"]["sends"] == told["in_all"]["landed"]["sends"] == landed
+    report = told["in_all"]["report"]
+    assert {name: report[name] for name in ("session_starts", "users", "not_sent", "pending")} == {
+        "session_starts": 3, "users": 3, "not_sent": 1, "pending": 2,
+    }  # fmt: skip
+    assert report["session_starts"] == sum(report[name] for name in ("not_sent", "pending", "sent", "started_by_a_person"))
+    assert (told["this_run"]["tsvs_written"], told["in_all"]["daily_tsvs"]) == (1, 1)
+
+    _put(run, "sends/2.jsonl", _send(4, sent_at=1790946000))
+    told = json.loads(run.command("run", "--json", "--quiet").stdout)["this_run"]
+    assert told["landed"]["sends"] == landed | {"records": 1, "landed": 1, "rejected": 0}
+    assert (told["report_days_changed"], told["rows_written"]["fct_session_starts"], told["rows_more"]["fct_session_starts"]) == (1, 1, 1)
+    assert (told["tsvs_written"], told["tsvs_removed"]) == (1, 0)
+
+    nothing_new = run.command()
+    assert nothing_new.stdout.splitlines()[2:4] == [
+        "  this run   new: 0 files with 0 records: 0 landed, 0 rejected",
+        "  this run   no report day changed; 0 daily TSVs written",
+    ]
+    assert "  landed     sends: 2 files with 5 records: 4 landed, 1 rejected" in nothing_new.stdout
+    assert "  report     4 starts by 4 users: 1 not sent, 3 pending, 0 sent, 0 started by a person" in nothing_new.stdout
+
+
+def test_steps_are_lines_on_stderr_and_dagsters_log_is_for_the_verbose(run: Pipeline) -> None:
+    shown = run.command()
+    steps = [line.split()[0] for line in shown.stderr.splitlines()]
+    assert steps == ["land", "land", "land", "build", "publish", "export"]
+    assert "sends: 1 file with 4 records: 3 landed, 1 rejected (" in shown.stderr
+    assert " of " in shown.stderr.splitlines()[3]
+    done, of, total, *_ = shown.stderr.splitlines()[3].split()[1:]
+    assert (done, of) == (total, "of")
+    assert shown.stdout.startswith("\nconversation_starts finished in ")
+    quiet = run.command("--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    with pytest.raises(AssertionError, match="usage"):
+        assert "usage" not in run.command("run", "--quiet", "--verbose").stderr
+
+
+def test_a_run_that_fails_says_so_as_json_too(run: Pipeline, tmp_path: Path) -> None:
+    _put(run, "sends/2.jsonl", *["not json"] * 9)
+    failed = run.command("run", "--json", "--quiet")
+    assert failed.returncode == 1
+    told = json.loads(failed.stdout)
+    assert (told["status"], told["in_all"]) == ("failed", None)
+    assert told["this_run"]["landed"]["sends"]["rejected"] == 10
+    assert "10 of 13 new records were rejected" in told["reasons"][0]
+    assert told["reasons"][0] in failed.stderr
+    run.landing = tmp_path / "nowhere"
+    not_started = run.command("--json")
+    assert (not_started.returncode, json.loads(not_started.stdout)["status"]) == (2, "could_not_start")
