@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from dbt.cli.main import dbtRunner
 
-from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+from orchestration.settings import DBT_PROJECT_DIR
 from orchestration.transform.invocation import warehouse_in_environment
 from orchestration.transform.parsed import parsed_project
 from tests.pipeline import Pipeline
@@ -99,7 +99,5 @@ def _ended_after(models: int) -> Callable[[Any], None]:
 def copy_of_the_project(project: Path) -> None:
     """Copy the dbt project into a folder that is called `dbt_project`, and let a look-up there call reactions no answer."""
     shutil.copytree(DBT_PROJECT_DIR, project, ignore=lambda folder, _: ["target", "logs"] if Path(folder) == DBT_PROJECT_DIR else [])
-    lookups = project.parent / "seeds" / "lookups"
-    shutil.copytree(PROJECT_ROOT / "seeds" / "lookups", lookups)
-    kinds = lookups / "inbound_message_types.csv"
+    kinds = project / "seeds" / "inbound_message_types.csv"
     kinds.write_text(kinds.read_text().replace("reaction,with_emoji,with_emoji", "reaction,never,never"))
