@@ -69,10 +69,11 @@ def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, 
     thread = Thread(target=copy_context().run, args=(work,), name=DBT_THREAD, daemon=True)
     thread.start()
     try:
-        while (event := events.get()) is not None:
-            if isinstance(event, BaseException):
-                raise event
+        while isinstance(event := events.get(), dict):
             yield event
+        thread.join()
+        if event is not None:
+            raise event
     finally:
         _stop(thread)
 
