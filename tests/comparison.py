@@ -2,6 +2,7 @@
 
 import csv
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests import reference
 from tests.pipeline import Pipeline, comparable
@@ -40,6 +41,11 @@ def _assert_marts(run: Pipeline, expected: reference.Expected, *, published: boo
         for row in rows("session_starts_daily")
     }
     assert days == reference.daily(expected.session_starts)
+    hours = {
+        (*(row[key] for key in reference.KEYS), row["weekday"], row["hour"]): tuple(row[count] for count in reference.HOURLY_COUNTS)
+        for row in rows("sends_by_hour")
+    }
+    assert hours == reference.by_hour(expected.session_starts, ZoneInfo(run.settings.report_timezone))
 
 
 def _assert_ledger(run: Pipeline, expected: reference.Expected) -> None:

@@ -44,6 +44,10 @@ _DAILY = {
             count(*) filter (is_replied) as replied, count(*) filter (not is_replied) as not_replied
         from marts.fct_session_starts where is_in_report group by all
     """,
+    "sends_by_hour": f"""
+        select {_KEYS}, isodow(sent_at)::integer as weekday, hour(sent_at)::integer as hour, count(*) as notifications
+        from marts.fct_session_starts where is_in_report group by all
+    """,
 }
 
 

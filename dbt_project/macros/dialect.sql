@@ -18,17 +18,34 @@
     md5_number({{ text }})
 {%- endmacro %}
 
-{# The day of a UTC time stamp in the report's zone. #}
+{# A UTC time stamp as the clocks of the report's zone show it, and its day. #}
+{% macro report_time(timestamp) -%}
+    {{ return(adapter.dispatch('report_time')(timestamp)) }}
+{%- endmacro %}
+
+{% macro default__report_time(timestamp) -%}
+    from_utc_timestamp({{ timestamp }}, '{{ var("report_timezone") }}')
+{%- endmacro %}
+
+{% macro duckdb__report_time(timestamp) -%}
+    timezone('{{ var("report_timezone") }}', timezone('UTC', {{ timestamp }}))
+{%- endmacro %}
+
 {% macro report_date(timestamp) -%}
-    {{ return(adapter.dispatch('report_date')(timestamp)) }}
+    cast({{ report_time(timestamp) }} as date)
 {%- endmacro %}
 
-{% macro default__report_date(timestamp) -%}
-    cast(from_utc_timestamp({{ timestamp }}, '{{ var("report_timezone") }}') as date)
+{# The weekday by ISO 8601: 1 is Monday, 7 is Sunday. #}
+{% macro iso_weekday(timestamp) -%}
+    {{ return(adapter.dispatch('iso_weekday')(timestamp)) }}
 {%- endmacro %}
 
-{% macro duckdb__report_date(timestamp) -%}
-    cast(timezone('{{ var("report_timezone") }}', timezone('UTC', {{ timestamp }})) as date)
+{% macro default__iso_weekday(timestamp) -%}
+    extract(dayofweek_iso from {{ timestamp }})
+{%- endmacro %}
+
+{% macro duckdb__iso_weekday(timestamp) -%}
+    extract(isodow from {{ timestamp }})
 {%- endmacro %}
 
 {% macro digits_only(text) -%}

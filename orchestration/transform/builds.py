@@ -12,7 +12,10 @@ import duckdb
 
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
 
-MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
+MARTS = (
+    *("fct_session_starts", "fct_notifications"),
+    *("funnel_session_starts", "status_session_starts", "session_starts_daily", "sends_by_hour"),
+)
 
 # Tests as well: a check that is new has passed on nothing yet.
 _DEFINITION_FOLDERS = (*(DBT_PROJECT_DIR / name for name in ("models", "macros", "tests")), PROJECT_ROOT / "seeds" / "lookups")

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from tests.reference import botmaker, logs
 from tests.reference.contract import Expected
 from tests.reference.files import Zone
-from tests.reference.marts import KEYS, TSV_FIELDS, daily, funnel, statuses, tsv_rows
+from tests.reference.marts import HOURLY_COUNTS, KEYS, TSV_FIELDS, by_hour, daily, funnel, statuses, tsv_rows
 from tests.reference.people import Lines, People
 
-__all__ = ["KEYS", "TSV_FIELDS", "Expected", "compute", "daily", "funnel", "statuses", "tsv_rows"]
+__all__ = ["HOURLY_COUNTS", "KEYS", "TSV_FIELDS", "Expected", "by_hour", "compute", "daily", "funnel", "statuses", "tsv_rows"]
 
 
 def compute(landing: Path, time_zone: str = "America/Sao_Paulo", *, include_testers: bool = False) -> Expected:

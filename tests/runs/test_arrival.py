@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from orchestration.transform.builds import MARTS
 from tests.comparison import assert_equals_the_reference
 from tests.data.botmaker_items import tied_items
 from tests.data.hostile_botmaker import hostile_items, write_items
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable
 
-MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
 FEEDS = ("sends", "webhooks", "sessions", "sent_results", "channels")
 Records = dict[str, list[Any]]
 

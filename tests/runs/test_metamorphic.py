@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
+from orchestration.transform.builds import MARTS
 from tests.metamorphic import Lines, hostile_zone, permuted, respelled, with_user_ids, write_zone
 from tests.pipeline import Pipeline, comparable
-
-MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
 
 
 def marts_of(run: Pipeline, zone: Lines, rnd: random.Random | None = None) -> dict[str, list[Any]]:
