@@ -15,7 +15,7 @@ import pyarrow as pa
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople, withhold_erased_people
 from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
-from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading, read_lines
+from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
 from orchestration.landing.listing import LandingFile, PassedOver
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.streams import ChangedFileError, DamagedFileError, HashedFile, UnreadableFileError
@@ -218,7 +218,7 @@ class _Lander:
         """Yield every file's lines, and keep the errors, which DuckDB would hide."""
         for index, attempt in enumerate(attempts):
             try:
-                yield from read_lines(attempt.copy.path, attempt.copy.file.name, index, attempt.reading, self._max_record_bytes)
+                yield from self._feed.read(attempt.copy.path, attempt.copy.file.name, index, attempt.reading, self._max_record_bytes)
             except (ChangedFileError, DamagedFileError, UnreadableFileError) as error:
                 attempt.error = error
 
