@@ -27,6 +27,7 @@ def _assert_marts(run: Pipeline, expected: reference.Expected, *, published: boo
 
     assert comparable(rows("fct_session_starts")) == comparable(expected.session_starts)
     assert comparable(rows("fct_notifications")) == comparable(expected.notifications)
+    assert comparable(rows("fct_billed_messages")) == comparable(expected.billed_messages)
     stages = {
         (*(row[key] for key in reference.KEYS), row["stage_order"], row["stage"]): row["notifications"]
         for row in rows("funnel_session_starts")
