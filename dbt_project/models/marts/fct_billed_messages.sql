@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('int_rates_resolved') }}
 {{ config(
     unique_key='message_id',
     incremental_strategy='replace_messages',
