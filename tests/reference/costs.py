@@ -25,19 +25,14 @@ _CENTS = Decimal("1.00000000")
 
 @dataclass
 class Cards:
-    """Rates by (market, category, currency) and first day, as (file, line, the rate below 0): the last one counts.
+    """Rates by (market, category, currency) and first day; a market is an ISO code or a group."""
 
-    A market is an ISO code or a group.
-    """
+    rates: dict[tuple[str, str, str], dict[date, set[Decimal]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
 
-    rates: dict[tuple[str, str, str], dict[date, list[tuple[str, int, Decimal]]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(list))
-    )
-
-    def add(self, effective_from: str, currency: str, market: str, category: str, source: tuple[str, int], rate: Decimal) -> None:
+    def add(self, effective_from: str, currency: str, market: str, category: str, rate: Decimal) -> None:
         known = _markets().get(_letters(market))
         if known:
-            self.rates[known, _category(category), currency][date.fromisoformat(effective_from)].append((*source, -rate))
+            self.rates[known, _category(category), currency][date.fromisoformat(effective_from)].add(rate)
 
     def find(self, market: str | None, category: str | None, day: date) -> tuple[Decimal, str] | None:
         """Return the rate and currency of a day: the country's own, else that of its group."""
@@ -50,7 +45,7 @@ class Cards:
             days = self.rates.get((name, category, currency), {})
             begun = [first for first in days if first <= day]
             if begun:
-                return -max(days[max(begun)])[2].quantize(_CENTS), currency
+                return min(days[max(begun)]).quantize(_CENTS), currency
         return None
 
 
@@ -89,7 +84,7 @@ def _read_prices(content: Content, cards: Cards, header: list[str], preamble: st
         for category, price in prices.items():
             is_number = re.fullmatch(r"[0-9]+(\.[0-9]{1,8})?", price)
             if is_number and _is_day(first) and re.fullmatch("[A-Z]{3}", currency) and row.get("market") and category:
-                cards.add(first, currency, row["market"], category, (content.name, number), Decimal(price))
+                cards.add(first, currency, row["market"], category, Decimal(price))
             elif not is_number and price.lower() not in ("", "n/a"):
                 is_good = False
         if not is_good:

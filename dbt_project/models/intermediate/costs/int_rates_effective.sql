@@ -16,30 +16,20 @@ billing_currencies as (
 
 ),
 
--- Cards that contradict each other are named by a warning. A card whose name sorts later corrects an earlier one, and the newest
--- content of a name an older one.
-ranked_rates as (
+-- Cards that contradict each other are named by a warning; the lower price counts.
+one_rate_a_day as (
 
     select
         rates.market,
         rates.category,
         rates.currency,
-        rates.rate,
         rates.effective_from,
-        row_number() over (
-            partition by rates.market, rates.category, rates.currency, rates.effective_from
-            order by rates.file_name desc, rates.load_id desc, rates.source_line desc, rates.rate
-        ) as place
+        min(rates.rate) as rate
     from rates
     inner join billing_currencies
         on rates.currency = billing_currencies.currency
     where rates.market is not null
-
-),
-
-one_rate_a_day as (
-
-    select * from ranked_rates where place = 1
+    group by rates.market, rates.category, rates.currency, rates.effective_from
 
 ),
 

@@ -31,8 +31,6 @@ final as (
         rates.currency,
         rates.rate,
         rates.effective_from,
-        rates.file_name,
-        rates.source_line,
         rates.load_id
     from rates
     left join names_of_markets

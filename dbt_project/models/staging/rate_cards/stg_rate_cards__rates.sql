@@ -12,11 +12,9 @@ renamed as (
         {{ market_key('market') }} as market_key,
         category,
         currency,
-        _file_name as file_name,
 
         -- numerics
         rate,
-        _line_number as source_line,
         _load_id as load_id,
 
         -- dates
