@@ -35,10 +35,10 @@ final as (
         count(case when is_delivered then 1 end) as delivered,
         count(case when is_read then 1 end) as read,
         count(case when is_replied then 1 end) as replied,
-        {%- for hours, name in [(1, '1h'), (24, '24h'), (72, '72h'), (168, '7d')] %}
-        count(case when first_reply_at <= sent_at + interval '{{ hours }}' hour then 1 end) as replied_within_{{ name }}
-            {{- ',' if not loop.last }}
-        {%- endfor %}
+        count(case when first_reply_at <= sent_at + interval '1' hour then 1 end) as replied_within_1h,
+        count(case when first_reply_at <= sent_at + interval '24' hour then 1 end) as replied_within_24h,
+        count(case when first_reply_at <= sent_at + interval '72' hour then 1 end) as replied_within_72h,
+        count(case when first_reply_at <= sent_at + interval '7' day then 1 end) as replied_within_7d
     from sends
     group by
         session_start_date,

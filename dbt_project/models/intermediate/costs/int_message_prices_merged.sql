@@ -21,9 +21,9 @@ sends as (
 new_statuses as (
 
     select
-        *,
+        statuses.*,
         -- `played` counts as read.
-        case when status = 'played' then 'read' else status end as status_counted,
+        case when statuses.status = 'played' then 'read' else statuses.status end as status_counted,
         {{ price_of_status('statuses') }} as price
     from statuses
     {{ loads_not_merged('load_id') }}

@@ -1,7 +1,7 @@
 {% set built_through = built_through_load_id() %}
 
--- Some of these are read only where there is a build to go on from.
--- noqa: disable=ST03
+-- Some of these are read only where there is a build to go on from; the linter takes a field of a price for a column of a table.
+-- noqa: disable=ST03,RF01
 with message_prices as (
 
     select * from {{ ref('int_message_prices_merged') }}
