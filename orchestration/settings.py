@@ -41,12 +41,14 @@ _MOST_RETENTION_DAYS = 36_500
 _MOST_RECORD_BYTES = 1024 * 1024 * 1024
 # A run on the smallest logs takes half of it.
 _LEAST_MEMORY_BYTES = 256 * 10**6
+_CURRENCY = re.compile("[A-Z]{3}")
 _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
 
 # Every variable that the project reads, here or elsewhere, to tell one that is misspelt.
 KNOWN_NAMES = (
     *("STARTS_LANDING", "STARTS_DATA", "STARTS_REPORT_TIMEZONE", "STARTS_LANGUAGE", "STARTS_CONTACTS", "STARTS_MASK_KEY"),
+    *("STARTS_BILLING_TIMEZONE", "STARTS_BILLING_CURRENCY"),
     *("STARTS_MAX_REJECTED_SHARE", "STARTS_MAX_RECORD_BYTES", "STARTS_RETENTION_DAYS", "STARTS_KEEP_RUNS_DAYS"),
     *("STARTS_MEMORY", "STARTS_FILE_MODE", "STARTS_REREAD", "STARTS_ALERT_URL"),
     *("STARTS_POSTGRES_URL", "STARTS_POSTGRES_SCHEMA", "STARTS_POSTGRES_READER"),
@@ -92,6 +94,8 @@ class Settings:
     landing: str = str(SAMPLE_LOGS)
     data: Path = BASE_FOLDER / "data"
     report_timezone: str = "America/Sao_Paulo"
+    billing_timezone: str | None = None
+    billing_currency: str | None = None
     language: Language = Language.EN
     contacts: Contacts = Contacts.PLAIN
     max_rejected_share: float = 0.05
@@ -104,7 +108,11 @@ class Settings:
     mask_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _check_zone(self.report_timezone)
+        _check_zone("STARTS_REPORT_TIMEZONE", self.report_timezone)
+        if self.billing_timezone is not None:
+            _check_zone("STARTS_BILLING_TIMEZONE", self.billing_timezone)
+        if self.billing_currency is not None and not _CURRENCY.fullmatch(self.billing_currency):
+            raise SettingsError(f"STARTS_BILLING_CURRENCY is {self.billing_currency!r}: write an ISO code such as USD.")
         if not 0 <= self.max_rejected_share <= 1:
             raise SettingsError(f"STARTS_MAX_REJECTED_SHARE is {self.max_rejected_share}: write a share from 0 to 1, such as 0.05.")
         if not 1024 <= self.max_record_bytes <= _MOST_RECORD_BYTES:
@@ -175,7 +183,12 @@ class Settings:
 
     @cached_property
     def dbt_vars(self) -> dict[str, str]:
-        return {"report_timezone": self.report_timezone}
+        return {
+            "report_timezone": self.report_timezone,
+            # Without one dbt takes its own default, in a run by hand as well.
+            **({"billing_timezone": self.billing_timezone} if self.billing_timezone else {}),
+            **({"billing_currency": self.billing_currency} if self.billing_currency else {}),
+        }
 
     def first_day_kept(self, now: datetime) -> date:
         """Return the first report day whose exports are kept."""
@@ -191,6 +204,8 @@ class Settings:
             landing=_landing(env.get("STARTS_LANDING")),
             data=_absolute(env.get("STARTS_DATA", "data")),
             report_timezone=env.get("STARTS_REPORT_TIMEZONE", "America/Sao_Paulo"),
+            billing_timezone=env.get("STARTS_BILLING_TIMEZONE"),
+            billing_currency=env.get("STARTS_BILLING_CURRENCY"),
             language=_choice(Language, "STARTS_LANGUAGE", env.get("STARTS_LANGUAGE", "en")),
             contacts=_choice(Contacts, "STARTS_CONTACTS", env.get("STARTS_CONTACTS", "plain")),
             max_rejected_share=_share("STARTS_MAX_REJECTED_SHARE", env.get("STARTS_MAX_REJECTED_SHARE", "0.05")),
@@ -318,9 +333,9 @@ def _absolute(path: str) -> Path:
     return (BASE_FOLDER / Path(path).expanduser()).resolve()
 
 
-def _check_zone(name: str) -> None:
+def _check_zone(setting: str, name: str) -> None:
     if not _is_zone(name):
-        raise SettingsError(f"STARTS_REPORT_TIMEZONE is {name!r}, which is no time zone: write an IANA name such as America/Sao_Paulo.")
+        raise SettingsError(f"{setting} is {name!r}, which is no time zone: write an IANA name such as America/Sao_Paulo.")
 
 
 def _is_zone(name: str) -> bool:

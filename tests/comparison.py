@@ -2,6 +2,7 @@
 
 import csv
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests import reference
 from tests.pipeline import Pipeline, comparable
@@ -26,6 +27,7 @@ def _assert_marts(run: Pipeline, expected: reference.Expected, *, published: boo
 
     assert comparable(rows("fct_session_starts")) == comparable(expected.session_starts)
     assert comparable(rows("fct_notifications")) == comparable(expected.notifications)
+    assert comparable(rows("fct_billed_messages")) == comparable(expected.billed_messages)
     stages = {
         (*(row[key] for key in reference.KEYS), row["stage_order"], row["stage"]): row["notifications"]
         for row in rows("funnel_session_starts")
@@ -40,6 +42,11 @@ def _assert_marts(run: Pipeline, expected: reference.Expected, *, published: boo
         for row in rows("session_starts_daily")
     }
     assert days == reference.daily(expected.session_starts)
+    hours = {
+        (*(row[key] for key in reference.KEYS), row["weekday"], row["hour"]): tuple(row[count] for count in reference.HOURLY_COUNTS)
+        for row in rows("sends_by_hour")
+    }
+    assert hours == reference.by_hour(expected.session_starts, ZoneInfo(run.settings.report_timezone))
 
 
 def _assert_ledger(run: Pipeline, expected: reference.Expected) -> None:

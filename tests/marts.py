@@ -9,7 +9,7 @@ import duckdb
 
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import Settings
-from orchestration.transform.builds import FinishedBuild
+from orchestration.transform.builds import UNDATED, FinishedBuild
 from orchestration.warehouse import open_warehouse
 
 # The columns of the contract, section 5.
@@ -42,6 +42,10 @@ _DAILY = {
     "session_starts_daily": f"""
         select {_KEYS}, count(*) as session_starts, count(*) as notifications,
             count(*) filter (is_replied) as replied, count(*) filter (not is_replied) as not_replied
+        from marts.fct_session_starts where is_in_report group by all
+    """,
+    "sends_by_hour": f"""
+        select {_KEYS}, isodow(sent_at)::integer as weekday, hour(sent_at)::integer as hour, count(*) as notifications
         from marts.fct_session_starts where is_in_report group by all
     """,
 }
@@ -78,6 +82,19 @@ def start(number: int, day: date = date(2026, 10, 1), **fields: Any) -> dict[str
     return row | fields
 
 
+# A send of the bundled kind is on the bill on its report day, unless it was not delivered.
+_BILLED = """
+    select
+        message_id, channel_id, line_number, person_id, 'BR' as market,
+        case when is_delivered then session_start_date end as billed_date, 'PMP' as pricing_model, 'marketing' as pricing_category,
+        'regular' as pricing_type, is_delivered, is_delivered as is_charged, 0.0625::decimal(18, 8) as rate, 'USD' as currency,
+        0.0625::decimal(18, 8) as cost, 'rate_card' as cost_basis, template_name, notification_name, session_start_id
+    from marts.fct_notifications
+"""
+
+_UNDATED_MESSAGES = "select * from marts.fct_billed_messages where billed_date is null order by all"
+
+
 class Warehouse:
     """Marts that change by days; `build` records what a finished build of the models would."""
 
@@ -94,7 +111,7 @@ class Warehouse:
                 "select * exclude (is_session_start) from marts.fct_notifications where is_session_start"
             )
             connection.execute("comment on column marts.fct_notifications.person_id is 'Who it is, in the spelling of the report.'")
-            for mart, query in _DAILY.items():
+            for mart, query in {**_DAILY, "fct_billed_messages": _BILLED}.items():
                 connection.execute(f"create table if not exists marts.{mart} as {query} limit 0")
             connection.execute(RAW_SCHEMA_SQL)
             connection.execute("create schema if not exists intermediate")
@@ -113,7 +130,14 @@ class Warehouse:
                 for mart, query in _DAILY.items():
                     connection.execute(f"delete from marts.{mart} where session_start_date = $day", {"day": day})
                     connection.execute(f"insert into marts.{mart} select * from ({query}) where session_start_date = $day", {"day": day})
+            undated = connection.execute(_UNDATED_MESSAGES).fetchall()
+            connection.execute("delete from marts.fct_billed_messages")
+            connection.execute(f"insert into marts.fct_billed_messages {_BILLED}")
             build = self.finish(connection, list(replaced), definition)
+            if connection.execute(_UNDATED_MESSAGES).fetchall() != undated:
+                connection.execute(
+                    "insert into state.changed_days values ('fct_billed_messages', $day, $id)", {"day": UNDATED, "id": build.change_number}
+                )
             connection.execute("commit")
             return build
 

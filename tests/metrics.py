@@ -60,6 +60,20 @@ NOTIFICATIONS = {
     "open_session_share": "count(*) filter (not is_session_start) / nullif(count(*), 0)",
 }
 
+_COST_OF_STARTS = "sum(cost) filter (session_start_id is not null and (template_name is not null or notification_name is not null))"
+_STARTS = "(select count(*) filter ({}) from fct_session_starts where is_in_report)"
+BILLED_MESSAGES = {
+    "billed_messages": "count(*)",
+    "billed_messages_delivered": "count(*) filter (is_delivered)",
+    "charged_messages": "count(*) filter (is_charged)",
+    "unpriced_messages": "count(*) filter (cost is null)",
+    "unpriced_share": "count(*) filter (cost is null) / nullif(count(*) filter (is_delivered), 0)",
+    "cost": "sum(cost)::double",
+    "cost_of_session_starts": f"{_COST_OF_STARTS}::double",
+    "cost_per_delivered": f"{_COST_OF_STARTS}::double / {_STARTS.format('is_delivered')}",
+    "cost_per_replied": f"{_COST_OF_STARTS}::double / {_STARTS.format('is_replied')}",
+}
+
 
 def plain_sql(metrics: dict[str, str], mart: str, group_by: str | None = None) -> str:
     """Return one query for all metrics of a mart; a share of nothing is nothing."""
@@ -71,6 +85,7 @@ def plain_sql(metrics: dict[str, str], mart: str, group_by: str | None = None) -
 
 AGGREGATES = {
     "count": "count({0})",
+    "sum": "sum({0})::double",
     "count_distinct": "count(distinct {0})",
     "sum_boolean": "count(*) filter ({0})",
     "median": "percentile_cont(0.5) within group (order by {0})",
@@ -124,6 +139,16 @@ FACTS = """
         'America/Sao_Paulo' as report_timezone, timestamp '2026-10-05 06:00:00' as published_at,
         timestamp '2026-10-05 05:00:00' as newest_event_at, timestamp '2026-10-04 12:00:00' as newest_webhook_event_at,
         timestamp '2026-10-01 12:30:00' as newest_botmaker_event_at;
+    -- Of the starts: two charged, one of them without a rate, one free; and two messages beside them.
+    create table fct_billed_messages as
+    select
+        *, is_charged or cost_basis = 'unpriced' as is_delivered, null::varchar as notification_name,
+        case when message_id <> 'no pricing' then message_id end as session_start_id,
+        case when length(message_id) = 1 then 'offer' end as template_name
+    from (values
+        ('b', true, 0.0600, 'rate_card'), ('c', true, null, 'unpriced'), ('f', false, 0, 'free'),
+        ('session message', true, 0.0080, 'rate_card'), ('no pricing', false, null, 'unpriced')
+    ) as messages (message_id, is_charged, cost, cost_basis);
     create table fct_notifications as
     select *, session_id is not null as is_session_start from fct_session_starts where message_id is not null
 """

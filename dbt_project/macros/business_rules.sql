@@ -1,5 +1,24 @@
 {# Rules of the contract that more than one model needs. #}
 
+{# The clocks of the report's zone at a UTC time, and the day of the report. #}
+{% macro report_time(timestamp) -%}
+    {{ time_in_zone(timestamp, var('report_timezone')) }}
+{%- endmacro %}
+
+{% macro report_date(timestamp) -%}
+    cast({{ report_time(timestamp) }} as date)
+{%- endmacro %}
+
+{# The day of a UTC time on WhatsApp's bill (contract, section 5). #}
+{% macro billing_date(timestamp) -%}
+    cast({{ time_in_zone(timestamp, var('billing_timezone') or var('report_timezone')) }} as date)
+{%- endmacro %}
+
+{# A market's name in a rate card as it is compared: its letters alone. #}
+{% macro market_key(text) -%}
+    lower({{ letters_only("replace(" ~ text ~ ", '&', 'and')") }})
+{%- endmacro %}
+
 {# Contract, section 4.4. Botmaker's `startingCause` maps to the same words through a seed. #}
 {% macro origin_of_send(notification_name, template_name) -%}
     case

@@ -1,4 +1,4 @@
-{# The log of changed days: which report days of a fact changed, each under an increasing number. Everything that is made from the facts
+{# The log of changed days: which days of a fact changed (of `fct_billed_messages` the days of the bill), each under an increasing number. Everything that is made from the facts
    (a daily mart, the published file, Parquet, PostgreSQL, the TSVs) remembers up to which number it has followed, and
    takes what is behind it, whoever wrote it: a run of the job, a model materialised alone, `dbt build` by hand.
 
@@ -19,25 +19,27 @@
     drop table days_to_log;
 {%- endmacro %}
 
-{# A fact that was built whole has not passed through `replace_people`: all its days changed, and those it had before. #}
-{% macro log_all_days_changed() -%}
+{# A fact that was built whole has not passed through its strategy: all its days changed, and those it had before. #}
+{% macro log_all_days_changed(day='session_start_date') -%}
     {%- if execute and not is_incremental() -%}
     {{ log_changed_days(this,
-        'select session_start_date from ' ~ this ~ ' union select session_start_date from ' ~ source('state', 'changed_days')
+        'select ' ~ day ~ ' as session_start_date from ' ~ this ~ ' union select session_start_date from ' ~ source('state', 'changed_days')
         ~ " where fact = '" ~ this.identifier ~ "'"
     ) }}
     {%- endif -%}
 {%- endmacro %}
 
-{# The days that changed after what a model has followed; a model without a watermark has followed nothing. #}
+{# The report days that changed after what a model has followed; a model without a watermark has followed nothing. #}
 {% macro days_to_replace(consumer) -%}
     select changed_days.session_start_date
     from {{ source('state', 'changed_days') }} as changed_days
-    where changed_days.change_number > (
-        select coalesce(max(watermarks.change_number), 0)
-        from {{ source('state', 'watermarks') }} as watermarks
-        where watermarks.consumer = '{{ consumer.identifier }}'
-    )
+    where
+        changed_days.fact in ('{{ facts() | join("', '") }}')
+        and changed_days.change_number > (
+            select coalesce(max(watermarks.change_number), 0)
+            from {{ source('state', 'watermarks') }} as watermarks
+            where watermarks.consumer = '{{ consumer.identifier }}'
+        )
 {%- endmacro %}
 
 {% macro and_day_changed() -%}

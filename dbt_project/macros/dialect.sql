@@ -18,17 +18,30 @@
     md5_number({{ text }})
 {%- endmacro %}
 
-{# The day of a UTC time stamp in the report's zone. #}
-{% macro report_date(timestamp) -%}
-    {{ return(adapter.dispatch('report_date', 'conversation_starts')(timestamp)) }}
+{# A UTC time stamp as the clocks of a zone show it. #}
+{% macro time_in_zone(timestamp, zone) -%}
+    {{ return(adapter.dispatch('time_in_zone', 'conversation_starts')(timestamp, zone)) }}
 {%- endmacro %}
 
-{% macro default__report_date(timestamp) -%}
-    cast(from_utc_timestamp({{ timestamp }}, '{{ var("report_timezone") }}') as date)
+{% macro default__time_in_zone(timestamp, zone) -%}
+    from_utc_timestamp({{ timestamp }}, '{{ zone }}')
 {%- endmacro %}
 
-{% macro duckdb__report_date(timestamp) -%}
-    cast(timezone('{{ var("report_timezone") }}', timezone('UTC', {{ timestamp }})) as date)
+{% macro duckdb__time_in_zone(timestamp, zone) -%}
+    timezone('{{ zone }}', timezone('UTC', {{ timestamp }}))
+{%- endmacro %}
+
+{# The weekday by ISO 8601: 1 is Monday, 7 is Sunday. #}
+{% macro iso_weekday(timestamp) -%}
+    {{ return(adapter.dispatch('iso_weekday', 'conversation_starts')(timestamp)) }}
+{%- endmacro %}
+
+{% macro default__iso_weekday(timestamp) -%}
+    extract(dayofweek_iso from {{ timestamp }})
+{%- endmacro %}
+
+{% macro duckdb__iso_weekday(timestamp) -%}
+    extract(isodow from {{ timestamp }})
 {%- endmacro %}
 
 {% macro digits_only(text) -%}
@@ -41,6 +54,41 @@
 
 {% macro duckdb__digits_only(text) -%}
     regexp_replace({{ text }}, '[^0-9]', '', 'g')
+{%- endmacro %}
+
+{% macro letters_only(text) -%}
+    {{ return(adapter.dispatch('letters_only', 'conversation_starts')(text)) }}
+{%- endmacro %}
+
+{% macro default__letters_only(text) -%}
+    regexp_replace({{ text }}, '[^A-Za-z]', '')
+{%- endmacro %}
+
+{% macro duckdb__letters_only(text) -%}
+    regexp_replace({{ text }}, '[^A-Za-z]', '', 'g')
+{%- endmacro %}
+
+{# The pricing object of a status with its time, as one value; null without one. The smallest of some is the earliest; ties go by
+   the fields in their order, nulls last (DuckDB orders nested nulls so; Spark puts them first). #}
+{% macro price_of_status(status) -%}
+    case
+        when coalesce({{ status }}.pricing_category, {{ status }}.pricing_model, {{ status }}.pricing_type) is not null
+            then {{ adapter.dispatch('price_struct', 'conversation_starts')(status) }}
+    end
+{%- endmacro %}
+
+{% macro default__price_struct(status) -%}
+    named_struct(
+        'said_at', {{ status }}.happened_at, 'category', {{ status }}.pricing_category,
+        'model', {{ status }}.pricing_model, 'type', {{ status }}.pricing_type
+    )
+{%- endmacro %}
+
+{% macro duckdb__price_struct(status) -%}
+    struct_pack(
+        said_at := {{ status }}.happened_at, category := {{ status }}.pricing_category,
+        model := {{ status }}.pricing_model, type := {{ status }}.pricing_type
+    )
 {%- endmacro %}
 
 {% macro matches(text, pattern) -%}

@@ -39,6 +39,15 @@
     (select coalesce(max(landed_files.load_id), 0) from {{ source('raw', 'landed_files') }} as landed_files)
 {%- endmacro %}
 
+{# Whether a card has landed since the last finished build: then everything billed is priced once more. #}
+{% macro rates_changed(rates) -%}
+    {%- if execute -%}
+        {%- set new_rates = run_query('select count(*) from ' ~ rates ~ ' as rates where ' ~ loads_not_built('rates.load_id')) -%}
+        {{ return(new_rates.columns[0].values()[0] > 0) }}
+    {%- endif -%}
+    {{ return(false) }}
+{%- endmacro %}
+
 {# Loads that came after the last finished build; all of them when there is nothing to build upon. #}
 {% macro loads_not_built(load_id) -%}
     {{ load_id }} > {{ built_through_load_id() }}

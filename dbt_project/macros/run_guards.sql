@@ -81,6 +81,7 @@
     {{ return(nodes | map(attribute='name') | sort | list) }}
 {%- endmacro %}
 
+{# The tables of `fct_session_starts` and `fct_notifications`. #}
 {% macro facts() -%}
     {{ return(['fct_notifications', 'int_starts_without_notification_unioned']) }}
 {%- endmacro %}
@@ -173,16 +174,16 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The facts are made of what earlier models of the same run say of the people to recompute, and the daily marts follow them. #}
+{# These tables are made of what earlier models of the same run say of the people to recompute, and the daily marts follow them. #}
 {% macro refuse_part_of_the_facts() -%}
-    {%- set facts_to_write = facts() | select('in', marts_to_write()) | list -%}
+    {%- set facts_to_write = (facts() + ['fct_billed_messages']) | select('in', marts_to_write()) | list -%}
     {%- set left_out = tables_left_out() if has_finished_build() else models_and_lookups_left_out() -%}
     {%- if left_out and facts_to_write -%}
         {{ exceptions.raise_compiler_error(
             facts_to_write | join(' and ') ~ ' cannot be built without ' ~ left_out[:3] | join(', ')
             ~ (' and ' ~ (left_out | length - 3) ~ ' more' if left_out | length > 3 else '')
             ~ ': run `dbt build` without a selection'
-            ~ (', or `dbt build -s +fct_session_starts+`.' if has_finished_build() else '.')
+            ~ (', or `dbt build -s +fct_session_starts+ +fct_billed_messages`.' if has_finished_build() else '.')
         ) }}
     {%- endif -%}
 {%- endmacro %}

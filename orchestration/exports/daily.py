@@ -105,7 +105,7 @@ def _changed_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mani
     """Return the report days that changed since the last export, or None where it cannot be built upon."""
     if manifest is None or manifest.settings != _settings_of(settings):
         return None
-    return days_behind(warehouse, manifest.publication, source)
+    return days_behind(warehouse, manifest.publication, source, of_bill=False)
 
 
 def _is_as_written(settings: Settings, entry: ExportedFile, thorough: bool) -> bool:

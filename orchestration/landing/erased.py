@@ -142,6 +142,7 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
     ),
     "botmaker/sent_results": (_Part("parsed_botmaker_sent_results", ("contact_id",), ("comparable_session_id(session_id)",)),),
     "botmaker/channels": (),
+    "rates": (),
 }
 
 

@@ -1,7 +1,13 @@
 """The feeds that can be landed, and the raw tables that each one fills."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+
+import pyarrow as pa
+
+from orchestration.landing.lines import read_lines
+from orchestration.landing.rate_cards import read_rate_card
 
 # Written to the ledger with each file. Raise it when a change of the SQL of a feed, or of how files become lines, makes
 # another set of raw rows out of the same bytes (a column, a kind of record, a rejection less or more): the next run then
@@ -13,10 +19,11 @@ READER_VERSION = 2
 class Feed:
     """A folder of the landing zone.
 
-    `parse_sql` turns a batch's `lines` into typed rows in temporary tables, `parsed_tables`, and makes a view
-    `parsed_records` of them: file_index, record_number, line_number, problem, record; one row or more per record, with what
-    is wrong with it, or null. `land_sql` puts the good rows into `tables` of schema `raw`. Between the two, rows may be
-    taken out: those of files that were not read whole, and of people who were erased (see `erased`).
+    `read` cuts a file into records, `lines.LINES_SCHEMA`. `parse_sql` turns a batch's `lines` into typed rows in temporary
+    tables, `parsed_tables`, and makes a view `parsed_records` of them: file_index, record_number, line_number, problem, record;
+    one row or more per record, with what is wrong with it, or null. `land_sql` puts the good rows into `tables` of schema
+    `raw`. Between the two, rows may be taken out: those of files that were not read whole, and of people who were erased (see
+    `erased`).
     """
 
     name: str
@@ -24,6 +31,7 @@ class Feed:
     land_sql: str
     parsed_tables: tuple[str, ...]
     tables: tuple[str, ...]
+    read: Callable[..., Iterator[pa.RecordBatch]] = read_lines
 
 
 def _sql(name: str) -> str:
@@ -74,6 +82,15 @@ BOTMAKER_CHANNELS = Feed(
     tables=("botmaker_channels",),
 )
 
+RATES = Feed(
+    name="rates",
+    parse_sql=_sql("parse_rates.sql"),
+    land_sql=_sql("land_rates.sql"),
+    parsed_tables=("parsed_rates",),
+    tables=("rates",),
+    read=read_rate_card,
+)
+
 BOTMAKER_FEEDS = (BOTMAKER_SESSIONS, BOTMAKER_SENT_RESULTS, BOTMAKER_CHANNELS)
-FEEDS = (SENDS, WEBHOOKS, *BOTMAKER_FEEDS)
+FEEDS = (SENDS, WEBHOOKS, *BOTMAKER_FEEDS, RATES)
 FEED_NAMES = tuple(feed.name for feed in FEEDS)

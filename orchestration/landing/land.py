@@ -15,7 +15,7 @@ import pyarrow as pa
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople, withhold_erased_people
 from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
-from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading, read_lines
+from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
 from orchestration.landing.listing import LandingFile, PassedOver
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.streams import ChangedFileError, DamagedFileError, HashedFile, UnreadableFileError
@@ -226,7 +226,7 @@ class _Lander:
             self._files_begun.add(attempt.copy.file.name)
             report_progress(len(self._files_begun), self._files_to_read, "new files")
             try:
-                yield from read_lines(attempt.copy.path, attempt.copy.file.name, index, attempt.reading, self._max_record_bytes)
+                yield from self._feed.read(attempt.copy.path, attempt.copy.file.name, index, attempt.reading, self._max_record_bytes)
             except (ChangedFileError, DamagedFileError, UnreadableFileError) as error:
                 attempt.error = error
 

@@ -16,7 +16,8 @@ from orchestration.errors import StartsError
 
 DATA_EXTENSIONS = (".jsonl", ".ndjson", ".json")
 PACKED_EXTENSIONS = ("", ".gz", ".zst")
-_EXTENSIONS = tuple(data + packed for data in DATA_EXTENSIONS for packed in PACKED_EXTENSIONS)
+# Rate cards are CSV, as Meta publishes them; all other feeds are JSON.
+_OTHER_EXTENSIONS = {"rates": (".csv",)}
 
 # File systems keep times to some milliseconds, FAT to two seconds: within that, a second change leaves no trace.
 _SETTLED_AFTER_NS = 2_000_000_000
@@ -62,15 +63,19 @@ def is_hidden(name: str) -> bool:
     return name.startswith((".", "_"))
 
 
-def is_data_file(name: str) -> bool:
-    return name.endswith(_EXTENSIONS)
+def data_extensions(feed: str) -> tuple[str, ...]:
+    return _OTHER_EXTENSIONS.get(feed, DATA_EXTENSIONS)
 
 
-def passed_over_file(name: str) -> PassedOver:
-    """Say why a file that is no data file by its name is not read."""
-    if is_data_file(name.lower()):
+def is_data_file(name: str, feed: str) -> bool:
+    return name.endswith(tuple(data + packed for data in data_extensions(feed) for packed in PACKED_EXTENSIONS))
+
+
+def passed_over_file(name: str, feed: str) -> PassedOver:
+    """Say why a file that is no data file of a feed by its name is not read."""
+    if is_data_file(name.lower(), feed):
         return PassedOver(name, "its extension is not in lower case")
-    return PassedOver(name, f"its extension is none of {', '.join(DATA_EXTENSIONS)}, alone or with .gz or .zst")
+    return PassedOver(name, f"its extension is none of {', '.join(data_extensions(feed))}, alone or with .gz or .zst")
 
 
 def shown_name(name: str) -> str:
@@ -92,7 +97,7 @@ def list_folder(root: Path, feed: str) -> Listing:
         raise _cannot_be_listed(feed, error.strerror) from error
     if not is_folder:
         raise _cannot_be_listed(feed, "a file, not a folder")
-    walk = _Walk()
+    walk = _Walk(feed)
     walk.enter(str(folder), feed)
     walk.listing.files.sort(key=lambda file: file.name)
     walk.listing.passed_over.sort(key=lambda passed: passed.name)
@@ -106,7 +111,8 @@ def device_of(version: str) -> str | None:
 
 
 class _Walk:
-    def __init__(self) -> None:
+    def __init__(self, feed: str) -> None:
+        self._feed = feed
         self.listing = Listing()
         self._now = time.time_ns()
         self._seen: set[tuple[int, int]] = set()
@@ -152,15 +158,15 @@ class _Walk:
             self._refuse(entry, name, f"a link that cannot be followed ({error.strerror})")
             return
         if stat.S_ISDIR(state.st_mode):
-            if is_link and is_data_file(entry.name):
+            if is_link and is_data_file(entry.name, self._feed):
                 self._refuse(entry, name, "a link to a folder, not to a file")
             else:
                 (self._linked if is_link else self._folders).append((entry.path, name))
         elif not stat.S_ISREG(state.st_mode):
             kind = next((kind for is_kind, kind in _SPECIAL_KINDS if is_kind(state.st_mode)), "something else")
             self._refuse(entry, name, f"{kind}, not a file")
-        elif not is_data_file(entry.name):
-            self.listing.passed_over.append(passed_over_file(shown_name(name)))
+        elif not is_data_file(entry.name, self._feed):
+            self.listing.passed_over.append(passed_over_file(shown_name(name), self._feed))
         elif not _is_utf8(name):
             self._refuse(entry, name, "its name is not UTF-8: rename it")
         else:
@@ -169,7 +175,7 @@ class _Walk:
             self.listing.files.append(LandingFile(name, entry.path, state.st_size, version, is_settled=is_settled))
 
     def _refuse(self, entry: os.DirEntry[str], name: str, problem: str) -> None:
-        if is_data_file(entry.name):
+        if is_data_file(entry.name, self._feed):
             self.listing.files.append(LandingFile(shown_name(name), entry.path, 0, problem, problem))
         else:
             self._pass_over(name, problem)

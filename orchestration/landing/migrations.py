@@ -38,6 +38,9 @@ def prepare_raw_schema(connection: duckdb.DuckDBPyConnection) -> None:
     """
     version = raw_schema_version(connection)
     if version == RAW_SCHEMA_VERSION:
+        if not _declared_tables().keys() <= _tables(connection).keys():
+            # A table that is new within this version: nothing was built from it yet.
+            connection.execute(RAW_SCHEMA_SQL)
         return
     if version > RAW_SCHEMA_VERSION:
         raise StartsError(

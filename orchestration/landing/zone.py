@@ -37,7 +37,7 @@ from orchestration.settings import PROJECT_ROOT
 _BUNDLED = PROJECT_ROOT / "seeds"
 
 # What else the project reads or keeps in a landing zone, beside the feeds.
-_OTHER_FOLDERS = ("rates", "botmaker/sent_results_lists", "botmaker/whatsapp_templates")
+_OTHER_FOLDERS = ("botmaker/sent_results_lists", "botmaker/whatsapp_templates")
 # `webhook/`, `Webhooks2/` and `send/` are close, `archive/` is not.
 _CLOSE_NAME = 0.8
 
@@ -127,10 +127,10 @@ class LandingZone:
             parts = PurePosixPath(path).relative_to(folder).parts
             if not parts or path.endswith("/") or any(map(is_hidden, parts)):
                 continue
-            if is_data_file(parts[-1]):
+            if is_data_file(parts[-1], feed):
                 listing.files.append(self._file(path, info))
             else:
-                listing.passed_over.append(passed_over_file(shown_name(f"{feed}/{'/'.join(parts)}")))
+                listing.passed_over.append(passed_over_file(shown_name(f"{feed}/{'/'.join(parts)}"), feed))
         return listing
 
     def _find(self, folder: str) -> dict[str, dict[str, Any]]:
@@ -167,7 +167,7 @@ class LandingZone:
                 if is_folder and close:
                     meant = close[0] if parent == "." else f"{parent}/{close[0]}"
                     passed_over.append(PassedOver(f"{shown}/", f"its name is close to {meant}/, and only that is read"))
-                elif not is_folder and is_data_file(name.lower()):
+                elif not is_folder and any(is_data_file(name.lower(), feed) for feed in self._feeds):
                     passed_over.append(PassedOver(shown, "it lies outside of the feeds' folders"))
         return passed_over
 

@@ -6,10 +6,11 @@ from datetime import date
 import duckdb
 
 from orchestration.files import quoted
-from orchestration.publication.marts import PUBLISHED_MARTS
+from orchestration.publication.marts import PUBLISHED_MARTS, month_of
 from orchestration.publication.masking import prepare_masking, published_rows
 from orchestration.publication.versions import PARQUET, Version
 from orchestration.settings import Settings
+from orchestration.transform.builds import UNDATED
 
 
 def days_that_differ(
@@ -24,8 +25,8 @@ def days_that_differ(
             columns = [name for (name,) in warehouse.execute(f"select column_name from (describe published.main.{mart.name})").fetchall()]
             rows = published_rows(columns, f"marts.{mart.name}", settings)
             query = f"""
-                with expected as ({_by_day(mart.date_column, columns, rows)}),
-                found as ({_by_day(mart.date_column, columns, f"from published.main.{mart.name}")})
+                with expected as ({_by_day(mart.day, columns, rows)}),
+                found as ({_by_day(mart.day, columns, f"from published.main.{mart.name}")})
                 select day from expected full join found using (day) where expected.content is distinct from found.content
             """
             different |= {day for (day,) in warehouse.execute(query).fetchall()}
@@ -44,8 +45,10 @@ def parquet_that_differs(connection: duckdb.DuckDBPyConnection, version: Version
                 continue
             mart, month = name.removeprefix(f"{PARQUET}/").removesuffix(".parquet").split("/")
             date_column = next(each.date_column for each in PUBLISHED_MARTS if each.name == mart)
+            of_month = f"{date_column} is null"
+            if month != month_of(UNDATED):
+                of_month = f"{date_column} >= date '{month}-01' and {date_column} < date '{month}-01' + interval 1 month"
             columns = [column for (column,) in connection.execute(f"select column_name from (describe published.main.{mart})").fetchall()]
-            of_month = f"{date_column} >= date '{month}-01' and {date_column} < date '{month}-01' + interval 1 month"
             content = f"select {_content(columns)} from"
             try:
                 rows = connection.execute(
@@ -61,8 +64,8 @@ def parquet_that_differs(connection: duckdb.DuckDBPyConnection, version: Version
     return different
 
 
-def _by_day(date_column: str, columns: Collection[str], rows: str) -> str:
-    return f"select {date_column} as day, {_content(columns)} as content from ({rows}) group by all"
+def _by_day(day: str, columns: Collection[str], rows: str) -> str:
+    return f"select {day} as day, {_content(columns)} as content from ({rows}) group by all"
 
 
 def _content(columns: Collection[str]) -> str:

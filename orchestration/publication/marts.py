@@ -1,8 +1,10 @@
 """What is published of the warehouse: the marts, by which day their rows are kept, and in which order."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date
 
-from orchestration.transform.builds import MARTS
+from orchestration.transform.builds import MARTS, UNDATED
 
 # All other marts are kept by `session_start_date`.
 _DATE_COLUMNS = {"fct_billed_messages": "billed_date"}
@@ -17,11 +19,40 @@ _ORDERS = {
 
 @dataclass(frozen=True)
 class PublishedMart:
-    """A mart: `date_column` is the report day by which its rows are replaced; `order` makes an order of a day's rows without ties."""
+    """A mart: `date_column` is the day by which its rows are replaced; `order` makes an order of a day's rows without ties.
+
+    Rows without a day (messages that were not delivered, on no bill) are kept under `UNDATED`.
+    """
 
     name: str
     date_column: str
     order: tuple[str, ...]
 
+    @property
+    def day(self) -> str:
+        """Return the day of a row, as SQL."""
+        return f"coalesce({self.date_column}, date '{UNDATED}')" if self.name in _DATE_COLUMNS else self.date_column
+
+    def is_on(self, days: Collection[date]) -> str:
+        """Return the condition for the rows of some days, as SQL.
+
+        Literals, because DuckDB prunes row groups by them and not by a bound list.
+        """
+        literals = ", ".join(f"date '{day.isoformat()}'" for day in days)
+        dated = f"{self.date_column} in ({literals})"
+        return f"({dated} or {self.date_column} is null)" if UNDATED in days else dated
+
+    def is_between(self, first: date, last: date) -> str:
+        """Return the condition for the rows of all days from one to another, or for those without a day, as SQL."""
+        if last == UNDATED:
+            return f"{self.date_column} is null"
+        return f"{self.date_column} between date '{first.isoformat()}' and date '{last.isoformat()}'"
+
 
 PUBLISHED_MARTS = tuple(PublishedMart(name, _DATE_COLUMNS.get(name, "session_start_date"), _ORDERS.get(name, ("all",))) for name in MARTS)
+
+
+def month_of(day: date) -> str:
+    """Return the name of the file for a day's month: `2026-10`, or `undated`."""
+    # Not by strftime, which writes the year 999 with three digits on some systems.
+    return "undated" if day == UNDATED else day.isoformat()[:7]

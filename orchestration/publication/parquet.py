@@ -17,7 +17,7 @@ from threading import local
 import duckdb
 
 from orchestration.files import make_folder, quoted, restrict_file, sync_file
-from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart
+from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart, month_of
 from orchestration.publication.parquet_footer import ParquetFile, UnknownParquetError, read_parquet_file, write_parquet_file
 from orchestration.publication.versions import PARQUET, WrittenFile, link_or_copy, written_file
 from orchestration.settings import Settings
@@ -75,7 +75,7 @@ def write_parquet(
     day is a link to its file. So is one that turns out to have the same bytes as in `folder_before`.
     """
     files, months = [], []
-    changed_months = {_month_of(day) for day in changed_days}
+    changed_months = {month_of(day) for day in changed_days}
     for mart in PUBLISHED_MARTS:
         make_folder(folder / PARQUET / mart.name, settings)
         for month, days in _by_month(rows_by_day[mart.name]).items():
@@ -104,13 +104,8 @@ def write_parquet(
 def _by_month(rows_by_day: RowsByDay) -> dict[str, RowsByDay]:
     months: dict[str, RowsByDay] = defaultdict(dict)
     for day in sorted(rows_by_day):
-        months[_month_of(day)][day] = rows_by_day[day]
+        months[month_of(day)][day] = rows_by_day[day]
     return months
-
-
-def _month_of(day: date) -> str:
-    # Not by strftime, which writes the year 999 with three digits on some systems.
-    return day.isoformat()[:7]
 
 
 def _month(mart: PublishedMart, path: Path, rows_by_day: RowsByDay, old: KeptFile | None, changed_days: Collection[date]) -> _Month:
@@ -161,7 +156,7 @@ def _write_rows(connection: duckdb.DuckDBPyConnection, mart: PublishedMart, path
     order = ", ".join(mart.order if mart.order == ("all",) else (mart.date_column, *mart.order))
     row = connection.execute(
         f"copy (select * from draft.main.{mart.name} "
-        f"where {mart.date_column} between date '{days[0].isoformat()}' and date '{days[-1].isoformat()}' order by {order}) "
+        f"where {mart.is_between(days[0], days[-1])} order by {order}) "
         f"to {quoted(path)} ({_OPTIONS})"
     ).fetchone()
     if row != (rows,):

@@ -163,8 +163,7 @@ class _Copy:
             if days is None:
                 self._replace_all(mart.name, present.get(mart.name))
             elif days:
-                literals = ", ".join(f"date '{day.isoformat()}'" for day in days)
-                self._replace_rows(mart.name, f"{mart.date_column} in ({literals})")
+                self._replace_rows(mart.name, mart.is_on(days))
         self._replace_all("publish_info", present.get("publish_info"))
 
     def _prepare_schema(self) -> None:

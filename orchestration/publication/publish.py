@@ -227,9 +227,7 @@ def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: 
 
 
 def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, days: list[date]) -> None:
-    # Literals, because DuckDB prunes row groups by them and not by a bound list.
-    literals = ", ".join(f"date '{day.isoformat()}'" for day in days)
-    on_these_days = f"{mart.date_column} in ({literals})"
+    on_these_days = mart.is_on(days)
     rows = published_rows(_columns(warehouse, mart), f"marts.{mart.name}", settings, on_these_days)
     warehouse.execute(f"delete from draft.main.{mart.name} where {on_these_days}")
     warehouse.execute(f"insert into draft.main.{mart.name} by name {rows}")
@@ -286,6 +284,6 @@ def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, RowsByDay]:
 
 def _rows_by_mart_and_day(warehouse: duckdb.DuckDBPyConnection, schema: str) -> dict[str, RowsByDay]:
     return {
-        mart.name: dict(warehouse.execute(f"select {mart.date_column}, count(*) from {schema}.{mart.name} group by all").fetchall())
+        mart.name: dict(warehouse.execute(f"select {mart.day}, count(*) from {schema}.{mart.name} group by all").fetchall())
         for mart in PUBLISHED_MARTS
     }

@@ -54,8 +54,10 @@ def published_source(published: duckdb.DuckDBPyConnection) -> Source:
     return Source.model_validate(dict(zip(Source.model_fields, row, strict=True)))
 
 
-def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Source) -> list[date] | None:
-    """Return the report days that changed between two sources, oldest first; None where `now` does not continue `before`.
+def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Source, *, of_bill: bool = True) -> list[date] | None:
+    """Return the days that changed between two sources, oldest first; None where `now` does not continue `before`.
+
+    With `of_bill` the days of WhatsApp's bill are among them.
 
     That is so after a change of models or settings, for a warehouse that was made again, and for a state that is
     newer than `now`.
@@ -65,7 +67,7 @@ def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Sourc
         return None
     if not is_of_this_warehouse(warehouse, before) or not is_of_this_warehouse(warehouse, now):
         return None
-    return days_changed_since(warehouse, before.change_number)
+    return days_changed_since(warehouse, before.change_number, of_bill=of_bill)
 
 
 def is_of_this_warehouse(warehouse: duckdb.DuckDBPyConnection, source: Source) -> bool:

@@ -12,7 +12,13 @@ import yaml
 
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
-MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
+MARTS = (
+    *("fct_session_starts", "fct_notifications"),
+    *("funnel_session_starts", "status_session_starts", "session_starts_daily", "sends_by_hour"),
+    "fct_billed_messages",
+)
+# The day under which rows are kept that have none: no time of a record falls on it (`billed_day` in the macros of dbt).
+UNDATED = date.min
 
 # Tests as well: a check that is new has passed on nothing yet.
 _DEFINITION_FOLDERS = ("models", "macros", "tests", "seeds")
@@ -145,11 +151,15 @@ def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: d
     return row == (1,)
 
 
-def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int) -> list[date]:
-    """Return the report days on which a fact changed after the change of that number, oldest first."""
+def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int, *, of_bill: bool = True) -> list[date]:
+    """Return the days on which a fact changed after the change of that number, oldest first.
+
+    With `of_bill` the days of WhatsApp's bill are among them, and `UNDATED` where messages without one changed.
+    """
     rows = connection.execute(
-        "select distinct session_start_date from state.changed_days where change_number > $change_number order by session_start_date",
-        {"change_number": change_number},
+        "select distinct session_start_date from state.changed_days "
+        "where change_number > $change_number and ($of_bill or fact <> 'fct_billed_messages') order by session_start_date",
+        {"change_number": change_number, "of_bill": of_bill},
     ).fetchall()
     return [day for (day,) in rows]
 

@@ -86,6 +86,9 @@ inner join lines on line = case when rnd(c, 'line') < 0.55 then 0 when rnd(c, 'l
 """
 
 SENDS = """
+create or replace macro pricing(category, type) as
+    ', "pricing": {"billable": ' || (type = 'regular') || ', "pricing_model": "PMP", "type": "' || type || '", "category": "' || category || '"}';
+
 create table pushes as
 with drawn as (
     select
@@ -126,7 +129,15 @@ read as (
 select
     *,
     case when wa_delivered_at is not null and rnd(i, 'reply') < 0.17
-        then coalesce(wa_read_at, wa_delivered_at) + to_seconds((20 + pow(rnd(i, 'reply_in'), 4) * 100000)::int) end as wa_replied_at
+        then coalesce(wa_read_at, wa_delivered_at) + to_seconds((20 + pow(rnd(i, 'reply_in'), 4) * 100000)::int) end as wa_replied_at,
+    -- WhatsApp may leave `delivered` out when the message is read at once.
+    wa_delivered_at is not null and not (wa_read_at is not null and rnd(i, 'skip') < 0.03) as has_delivered,
+    case
+        when rnd(i, 'price') < 0.01 then null
+        when rnd(i, 'price') < 0.02 then pricing('referral_conversion', 'free_entry_point')
+        when is_marketing then pricing('marketing', 'regular')
+        else pricing('utility', 'regular')
+    end as pricing
 from read;
 
 create table inbound as
@@ -201,14 +212,15 @@ from told;
 WEBHOOK_LINES = """
 create table events as
 with statuses as (
-    select contact, message_id, 'sent' as status, wa_sent_at as happened_at, i, null::int as failure from push_statuses where not is_refused and not is_failed
+    select contact, message_id, 'sent' as status, wa_sent_at as happened_at, i, null::int as failure, pricing from push_statuses where not is_refused and not is_failed
     union all
-    select contact, message_id, 'failed', wa_sent_at + to_seconds(floor(rnd(i, 'fail_in') * 600)::int), i, floor(rnd(i, 'failure') * 10)::int from push_statuses where is_failed
+    select contact, message_id, 'failed', wa_sent_at + to_seconds(floor(rnd(i, 'fail_in') * 600)::int), i, floor(rnd(i, 'failure') * 10)::int, null from push_statuses where is_failed
     union all
-    -- WhatsApp may leave `delivered` out when the message is read at once.
-    select contact, message_id, 'delivered', wa_delivered_at, i, null from push_statuses where wa_delivered_at is not null and not (wa_read_at is not null and rnd(i, 'skip') < 0.03)
+    select contact, message_id, 'delivered', wa_delivered_at, i, null, pricing from push_statuses where has_delivered
     union all
-    select contact, message_id, 'read', wa_read_at, i, null from push_statuses where wa_read_at is not null
+    -- The price comes with `sent`, and with `delivered` or `read`, not with both.
+    select contact, message_id, 'read', wa_read_at, i, null, case when not has_delivered then pricing end
+    from push_statuses where wa_read_at is not null
 ),
 status_items as (
     select
@@ -220,7 +232,7 @@ status_items as (
                 || '"' || coalesce(', "error_data": {"details": "' || f.details || '"}', '')
                 || ', "href": "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/"}]'
             else ', "conversation": {"id": "' || md5(message_id) || '"' || case when status = 'sent' then ', "expiration_timestamp": "' || (epoch_ms(happened_at) // 1000 + 86400) || '"' else '' end
-                || ', "origin": {"type": "marketing"}}, "pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": "marketing"}'
+                || ', "origin": {"type": "marketing"}}' || coalesce(pricing, '')
         end || '}' as item,
         'statuses' as kind, null as profile
     from statuses s inner join contacts c using (contact) left join failures f using (failure)
@@ -360,6 +372,27 @@ OTHER_WEBHOOK_LINES = [
 ]
 
 
+# As Meta publishes its rate cards; the rates are made up, and Chile has none of its own.
+RATE_CARD = """\
+"Cost per message in USD, effective October 1, 2026",,,,,,
+Note: made-up rates for the bundled logs.,,,,,,
+,,,,,,
+,,,,,,
+,,,,,,
+Market,Currency,Marketing,Utility,Authentication,"Authentication-
+International",Service
+Argentina,$US,0.0620,0.0260,0.0260,n/a,0.0080
+Brazil,$US,0.0630,0.0080,0.0080,n/a,0.0080
+Rest of Latin America,$US,0.0770,0.0120,0.0120,n/a,0.0080
+"""
+
+
+def write_rate_card(folder: Path) -> None:
+    path = folder / "rates" / "usd-2026-10-01.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(RATE_CARD, encoding="utf-8")
+
+
 def build(sends: int, days: int) -> duckdb.DuckDBPyConnection:
     """Return a connection with `send_lines` and `webhook_lines`: (day, shuffle, line)."""
     con = duckdb.connect()
@@ -412,6 +445,7 @@ def generate(folder: Path, sends: int, days: int, *, blemishes: bool = False, co
     for day in range(last_day(con) + 1):
         for feed in ("sends", "webhooks"):
             write_day(con, feed, day, folder, compression or ("zstd", "gzip", "zstd", "none")[day % 4 if day < 8 else 2])
+    write_rate_card(folder)
     if blemishes:
         add_blemishes(folder)
 

@@ -150,6 +150,45 @@ def hostile_records(
     return _joined(rnd, send_lines) + BAD_SEND_LINES, _joined(rnd, webhook_lines) + BAD_WEBHOOK_LINES
 
 
+TIDY_HEADER = b"effective_from,currency,market,category,rate"
+
+
+def hostile_rates(seed: int) -> tuple[list[bytes], list[bytes]]:
+    """Return the lines of a tidy rate card, without its header, and those of one as Meta publishes them.
+
+    Rates change within the days of the logs and contradict each other; some lines cannot be read.
+    """
+    rnd = random.Random(seed)
+    markets = ["BR", "Brazil", "MX", "Argentina", "US", "Rest of Latin America", "rest of  latin-america", "North America", "Atlantis"]
+    tidy = [
+        b"2026-10-%02d,%s,%s,%s,0.%04d"
+        % (
+            rnd.randrange(1, 20),
+            rnd.choice([b"USD", b"usd", b"$US"]),
+            rnd.choice(markets).encode(),
+            rnd.choice([b"marketing", b"Utility", b"authentication-international", b"authentication_international"]),
+            rnd.randrange(10000),
+        )
+        for _ in range(40)
+    ]
+    tidy += [rnd.choice(tidy) for _ in range(5)] + [b"", b",,,,", b"2026-10-04,USD,BR,service,n/a"]
+    tidy += [b"2026-10-99,USD,BR,marketing,1", b"2026-10-04,dollars,BR,marketing,1", b"2026-10-04,USD,,marketing,1"]
+    tidy += [b"2026-10-04,USD,BR,,1", b"2026-10-04,USD,BR,marketing,six", b"2026-10-04,USD,BR,\xff,1", b"2026-10-04,USD"]
+    rnd.shuffle(tidy)
+    of_meta = [
+        b'"Cost per message in USD, effective October 5, 2026",,,,,,',
+        b"Note: other rates hold in India as of November 1, 2026.,,,,,,",
+        b",,,,,,",
+        b"Market,Currency,Marketing,Utility,Authentication,Authentication-International,Service",
+        *(
+            b"%s,$US,0.%04d,0.%04d,0.0260,n/a,n/a" % (market, rnd.randrange(10000), rnd.randrange(10000))
+            for market in (b"Brazil", b"Mexico", b"Rest of Latin America", b"Other")
+        ),
+        b"North America,$US,0.0250,unknown,n/a,0.5,n/a",
+    ]
+    return tidy, of_meta
+
+
 def _one_of_many(number: int) -> Person:
     """A person whose number Brazil writes with and without a 9."""
     long, short = f"552198{number:07d}", f"55218{number:07d}"
@@ -295,8 +334,8 @@ def _status(zone: _Hostile) -> list[Change]:
     status |= {name: rnd.choice(choices) for name, choices, share in recipients if choices and rnd.random() < share}
     if status["status"] == "failed":
         status["errors"] = rnd.choice(STATUS_ERRORS) if zone.copies_differ else STATUS_ERRORS[sum(message_id.encode()) % len(STATUS_ERRORS)]
-    if rnd.random() < 0.2:
-        status["pricing"] = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"}
+    if rnd.random() < 0.6:
+        status["pricing"] = rnd.choice(PRICINGS) if zone.copies_differ else PRICINGS[at // HOUR % len(PRICINGS)]
     kind = rnd.random()
     if kind < 0.05:
         status |= {"type": "payment", "payment": {"reference_id": "order-1"}}
@@ -312,6 +351,20 @@ def _status(zone: _Hostile) -> list[Change]:
     return changes
 
 
+PRICINGS: list[Record] = [
+    {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"},
+    {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"},
+    {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "authentication_international"},
+    {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "authentication-international"},
+    {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "UTILITY"},
+    {"billable": True, "pricing_model": "PMP", "type": "regular"},
+    {"billable": False, "pricing_model": "PMP", "type": "free_customer_service", "category": "service"},
+    {"billable": False, "pricing_model": "PMP", "type": "free_entry_point", "category": "referral_conversion"},
+    # Before July 2025 there were no types.
+    {"billable": True, "pricing_model": "CBP", "category": "utility"},
+    {"type": "freely"},
+    {},
+]
 STATUS_ERRORS: list[list[Record]] = [
     [{"code": 131049, "title": "Held back", "message": "held", "error_data": {"details": "healthy ecosystem"}}],
     [{"code": 999999, "title": "New"}],

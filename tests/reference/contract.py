@@ -45,6 +45,7 @@ class Expected:
 
     session_starts: list[dict[str, Any]] = field(default_factory=list)
     notifications: list[dict[str, Any]] = field(default_factory=list)
+    billed_messages: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[tuple[str, int]] = field(default_factory=list)
     ledger: dict[str, tuple[int, int, int, str]] = field(default_factory=dict)
     other_kinds: list[str] = field(default_factory=list)

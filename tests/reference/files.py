@@ -14,7 +14,8 @@ from tests.reference.contract import Expected, RejectedError
 from tests.reference.json_values import parse_value, split_values
 
 EXTENSIONS = tuple(data + packed for data in (".jsonl", ".ndjson", ".json") for packed in ("", ".gz", ".zst"))
-FEEDS = ("sends", "webhooks", "botmaker/sessions", "botmaker/sent_results", "botmaker/channels")
+FEEDS = ("sends", "webhooks", "botmaker/sessions", "botmaker/sent_results", "botmaker/channels", "rates")
+RATE_CARDS = tuple(f".csv{packed}" for packed in ("", ".gz", ".zst"))
 FOLDERS = ("sends", "webhooks", "botmaker", "rates")
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 
@@ -54,7 +55,7 @@ class Zone:
         """Yield each content of a feed once, under the first of its names."""
         seen = set()
         for path in self._files(feed):
-            if path.name.endswith(EXTENSIONS):
+            if path.name.endswith(_extensions(feed)):
                 sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
                 if sha256 not in seen:
                     seen.add(sha256)
@@ -62,8 +63,8 @@ class Zone:
 
     def unread(self) -> list[str]:
         """Return the files of other extensions in the feeds' folders, and the folders whose names are close to a feed's."""
-        files = [self._name(path) for feed in FEEDS for path in self._files(feed) if not path.name.endswith(EXTENSIONS)]
-        folders = [*_misspelt(self._folder, FOLDERS), *_misspelt(self._folder / "botmaker", [feed.split("/")[-1] for feed in FEEDS[2:]])]
+        files = [self._name(path) for feed in FEEDS for path in self._files(feed) if not path.name.endswith(_extensions(feed))]
+        folders = [*_misspelt(self._folder, FOLDERS), *_misspelt(self._folder / "botmaker", [feed.split("/")[-1] for feed in FEEDS[2:5]])]
         return sorted([*files, *(f"{self._name(folder)}/" for folder in folders)])
 
     def _files(self, feed: str) -> list[Path]:
@@ -74,6 +75,10 @@ class Zone:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
+
+
+def _extensions(feed: str) -> tuple[str, ...]:
+    return RATE_CARDS if feed == "rates" else EXTENSIONS
 
 
 def _misspelt(folder: Path, names: tuple[str, ...] | list[str]) -> list[Path]:

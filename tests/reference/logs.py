@@ -207,6 +207,7 @@ class _Body:
             "recipients": recipients,
             "code": code,
             "detail": details or message or title,
+            "price": _price_of(item),
             "is_group": is_group,
             **line,
         }
@@ -278,6 +279,13 @@ class _Body:
 _ECHO_FIELDS = ("from", "to", "to_user_id", "type", "group_id", "recipient_type")
 
 
+def _price_of(status: Row) -> tuple[str | None, str | None, str | None]:
+    """Return model, category and type of a status's pricing."""
+    pricing = as_object(status.get("pricing"))
+    category = (_lenient(pricing.get("category")) or "").lower().replace("authentication_international", "authentication-international")
+    return _lenient(pricing.get("pricing_model")), category or None, _lenient(pricing.get("type"))
+
+
 def _line_of(metadata: dict[str, Any]) -> Row:
     channel, display = _optional(metadata.get("phone_number_id")), _lenient(metadata.get("display_phone_number"))
     return {"channel": channel, "display": display, "number": digits_of(display or "")}
@@ -317,7 +325,7 @@ def _identifiers_in(notice: dict[str, Any], names: tuple[str, ...]) -> Iterator[
 
 def link_people(records: Records, people: People) -> None:
     """Connect what statuses, quotes and reactions say with the contacts of the sends that they name."""
-    sends = _kept_sends(records)
+    sends = kept_sends(records)
     for send in sends.values():
         people.link(send["contact"])
     for status in records.statuses:
@@ -330,7 +338,7 @@ def link_people(records: Records, people: People) -> None:
                 people.link(sends[message["names"]]["contact"], message["contact"])
 
 
-def _kept_sends(records: Records) -> dict[str, Row]:
+def kept_sends(records: Records) -> dict[str, Row]:
     """Return one send for each id; an echo of a send of the log is a copy of it."""
     kept = _earliest_by_id(records.sends)
     return {**_earliest_by_id(records.echoes), **kept}
@@ -349,7 +357,7 @@ def _earliest_by_id(rows: list[Row]) -> dict[str, Row]:
 
 def compute(records: Records, lines: Lines, people: People, zone: ZoneInfo, expected: Expected) -> None:
     """Add the rows of the facts that the records make, once lines and people are known."""
-    sends = {id_: dict(send) for id_, send in _kept_sends(records).items()}
+    sends = {id_: dict(send) for id_, send in kept_sends(records).items()}
     messages = [dict(message) for message in _kept_messages(records, sends)]
     for record in (*sends.values(), *messages):
         record["line"] = lines.of(record["channel"], record["number"])

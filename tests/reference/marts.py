@@ -2,11 +2,15 @@
 
 import re
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 KEYS = ("session_start_date", "origin", "channel_id", "line_number", "template_name", "notification_name", "user_type")
+HOURLY_COUNTS = (
+    *("notifications", "not_sent", "sent", "delivered", "read", "replied"),
+    *("replied_within_1h", "replied_within_24h", "replied_within_72h", "replied_within_7d"),
+)
 
 
 def funnel(starts: list[dict[str, Any]]) -> dict[tuple[Any, ...], int]:
@@ -41,6 +45,22 @@ def daily(starts: list[dict[str, Any]]) -> dict[tuple[Any, ...], tuple[int, int,
             count[2] += row["is_replied"] is True
             count[3] += row["is_replied"] is False and not row["is_not_sent"]
     return {cell: (starts_, sends, replied, not_replied) for cell, (starts_, sends, replied, not_replied) in counts.items()}
+
+
+def by_hour(starts: list[dict[str, Any]], zone: ZoneInfo) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """Count the sends in the report by hour: (keys…, weekday, hour) → `HOURLY_COUNTS`."""
+    counts: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * len(HOURLY_COUNTS))
+    for row in starts:
+        if row["is_in_report"] and row["message_id"] is not None:
+            at, first_reply_at = row["sent_at"], row["first_reply_at"]
+            local = at.replace(tzinfo=UTC).astimezone(zone) if at else None
+            cell = (*(row[key] for key in KEYS), local and local.isoweekday(), local and local.hour)
+            counts[cell][0] += 1
+            for place, flag in enumerate(("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied"), 1):
+                counts[cell][place] += bool(row[flag])
+            for place, hours in enumerate((1, 24, 72, 7 * 24), 6):
+                counts[cell][place] += at is not None and first_reply_at is not None and first_reply_at - at <= timedelta(hours=hours)
+    return {cell: tuple(count) for cell, count in counts.items()}
 
 
 def tsv_cell(value: Any, zone: ZoneInfo) -> str:

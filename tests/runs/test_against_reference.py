@@ -8,7 +8,7 @@ import pytest
 
 from tests.comparison import assert_equals_the_reference
 from tests.data.generate_logs import generate
-from tests.data.hostile_logs import hostile_records, write_files
+from tests.data.hostile_logs import TIDY_HEADER, hostile_rates, hostile_records, write_files
 from tests.pipeline import Pipeline
 from tests.tiers import thorough
 
@@ -19,10 +19,16 @@ def test_marts_and_tsvs_equal_the_reference(pipeline: Callable[..., Pipeline], s
     sends, webhooks = hostile_records(seed)
     write_files(run.landing, "sends", "all.jsonl", sends)
     write_files(run.landing, "webhooks", "all.jsonl", webhooks, ending=b"\r\n")
+    tidy, of_meta = hostile_rates(seed)
+    write_files(run.landing, "rates", "own.csv", [TIDY_HEADER, *tidy])
+    write_files(run.landing, "rates", "2026-10-01-usd.csv", of_meta, ending=b"\r\n")
+    write_files(run.landing, "rates", "no-day.csv", [b"Market,Currency,Marketing", b"Brazil,USD,1"])
 
     assert run.run().success
 
     assert_equals_the_reference(run)
+    found = {(row["cost_basis"], row["is_charged"]) for row in run.rows("fct_billed_messages")}
+    assert found == {("free", False), ("rate_card", True), ("unpriced", True), ("unpriced", False)}
 
 
 def test_thousands_of_records_in_any_order_and_number_equal_the_reference(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:

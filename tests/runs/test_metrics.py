@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.settings import PROJECT_ROOT
-from tests.metrics import NOTIFICATIONS, SESSION_STARTS, plain_sql
+from tests.metrics import BILLED_MESSAGES, NOTIFICATIONS, SESSION_STARTS, plain_sql
 from tests.pipeline import Pipeline, query
 
 pytestmark = [
@@ -47,8 +47,9 @@ def test_the_definitions_are_valid_for_the_published_marts(sample: Pipeline) -> 
 
 
 def test_every_metric_is_what_plain_sql_says(sample: Pipeline, tmp_path: Path) -> None:
-    (row,) = ask(sample, tmp_path, "--metrics", ",".join([*SESSION_STARTS, *NOTIFICATIONS]))
-    for metrics, mart in ((SESSION_STARTS, "fct_session_starts"), (NOTIFICATIONS, "fct_notifications")):
+    (row,) = ask(sample, tmp_path, "--metrics", ",".join([*SESSION_STARTS, *NOTIFICATIONS, *BILLED_MESSAGES]))
+    marts = {"fct_session_starts": SESSION_STARTS, "fct_notifications": NOTIFICATIONS, "fct_billed_messages": BILLED_MESSAGES}
+    for mart, metrics in marts.items():
         (expected,) = query(sample.settings.published_database, plain_sql(metrics, mart))
         assert numbers(row, metrics) == pytest.approx(expected)
 

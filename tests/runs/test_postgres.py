@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from orchestration.errors import StartsError
 from orchestration.publication import postgres
+from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.postgres import TABLES, publish_to_postgres
 from orchestration.publication.publish import Publication
 from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings
@@ -93,11 +95,18 @@ def published(settings: Settings, target: PostgresSettings) -> Publication:
 
 
 def rows(server: Server, database: str, table: str, schema: str = "conversation_starts") -> list[dict[str, Any]]:
-    names = [name for (name,) in server.rows(database, f"""
-        select cast(column_name as text) from information_schema.columns
+    columns = server.rows(database, f"""
+        select cast(column_name as text), data_type = 'numeric' from information_schema.columns
         where table_schema = '{schema}' and table_name = '{table}' order by ordinal_position
-    """)]  # fmt: skip
-    return [dict(zip(names, row, strict=True)) for row in server.rows(database, f"select * from {schema}.{table}")]
+    """)  # fmt: skip
+    # The driver gives numbers with decimals as text.
+    return [
+        {
+            name: Decimal(value) if is_decimal and value is not None else value
+            for (name, is_decimal), value in zip(columns, row, strict=True)
+        }
+        for row in server.rows(database, f"select * from {schema}.{table}")
+    ]
 
 
 def expected(settings: Settings, table: str) -> list[tuple[tuple[str, str], ...]]:
@@ -110,10 +119,11 @@ def is_state(server: Server, database: str, settings: Settings) -> bool:
 
 
 def versions(server: Server, database: str, table: str) -> dict[str, set[str]]:
-    """Return which transactions wrote the rows of each report day."""
+    """Return which transactions wrote the rows of each report day, or day of the bill."""
     found: dict[str, set[str]] = {}
+    day_of_row = next(mart.date_column for mart in PUBLISHED_MARTS if mart.name == table)
     for day, transaction in server.rows(
-        database, f"select cast(session_start_date as text), cast(xmin as text) from conversation_starts.{table}"
+        database, f"select cast({day_of_row} as text), cast(xmin as text) from conversation_starts.{table}"
     ):
         found.setdefault(day, set()).add(transaction)
     return found

@@ -222,3 +222,72 @@ def test_starting_causes_mean_the_origins_of_the_contract() -> None:
     assert causes["Referral"] == "referred_campaign"
     assert (causes["WhatsAppTemplate"], causes["Organic"]) == ("whatsapp_template", "organic")
     assert set(causes.values()) == _accepted_values("starting_causes", "origin")
+
+
+# Countries of numbers
+
+
+NUMBERS = {
+    # North America shares +1: the area code decides.
+    "US": ("12125550100", "18085550100", "19075550100"),
+    "CA": ("14165550100", "16045550100", "15145550100"),
+    "DO": ("18095550100", "18295550100", "18495550100"),
+    "PR": ("17875550100", "19395550100"),
+    "JM": ("18765550100", "16585550100"),
+    "TT": ("18685550100",),
+    "BS": ("12425550100",),
+    "RU": ("79161234567", "74951234567"),
+    "KZ": ("77011234567", "77172123456"),
+    "GB": ("447400123456", "442071234567"),
+    "JE": ("441534123456", "447797123456"),
+    "GG": ("441481123456", "447781123456"),
+    "IM": ("441624123456", "447624123456"),
+    "NO": ("4740612345",),
+    "SJ": ("4779123456",),
+    "AU": ("61412345678",),
+    "MA": ("212650123456",),
+    "RE": ("262692123456",),
+    "YT": ("262639012345",),
+    "CW": ("59995181234",),
+    "BQ": ("5993181234",),
+    "VA": ("390669812345",),
+    "IT": ("393123456789",),
+    "BR": ("5511987654321", "551140028922"),
+    "AR": ("5491152780101",),
+    "MX": ("525512345678", "5215512345678"),
+    "PY": ("595961456789",),
+    "UY": ("59894231234",),
+    "IN": ("919876543210",),
+    "XK": ("38343123456",),
+}
+
+
+@pytest.mark.parametrize(("country", "numbers"), NUMBERS.items(), ids=NUMBERS)
+def test_the_country_of_a_number(country: str, numbers: tuple[str, ...]) -> None:
+    codes = {row["prefix"]: row["country"] for row in _rows("calling_codes")}
+    for number in numbers:
+        prefix = max((prefix for prefix in codes if number.startswith(prefix)), key=len)
+        assert codes[prefix] == country, number
+
+
+def test_calling_codes_and_markets_are_whole_and_in_order() -> None:
+    codes, markets = _rows("calling_codes"), _rows("markets")
+    prefixes, countries = [row["prefix"] for row in codes], [row["country"] for row in markets]
+    assert prefixes == sorted(set(prefixes))
+    assert countries == sorted(set(countries))
+    assert {row["country"] for row in codes} <= set(countries)
+    # Every number of seven digits that begins like a country's has one: the bill looks at no more digits.
+    assert max(map(len, prefixes)) == 7
+    assert len(countries) > 240
+    # Names of countries and groups are compared by their letters alone, and must differ in them.
+    names = [*{row["market_group"] for row in markets}, *(row["market_name"] for row in markets), *countries]
+    assert len({re.sub("[^a-z]", "", name.lower().replace("&", "and")) for name in names}) == len(names)
+
+
+def test_countries_with_a_price_of_their_own_on_metas_cards_are_known_by_metas_names() -> None:
+    names = {row["market_name"] for row in _rows("markets")}
+    assert names >= {
+        *("Argentina", "Brazil", "Chile", "Colombia", "Egypt", "France", "Germany", "India", "Indonesia", "Israel", "Italy", "Malaysia"),
+        *("Mexico", "Netherlands", "Nigeria", "Pakistan", "Peru", "Russia", "Saudi Arabia", "South Africa", "Spain", "Turkey"),
+        *("United Arab Emirates", "United Kingdom"),
+    }

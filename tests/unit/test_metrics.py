@@ -12,7 +12,7 @@ from orchestration.cli.metrics import check_ready
 from orchestration.errors import StartsError
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.parsed import parsed_project
-from tests.metrics import FACTS, FAILURE_GROUPS, NOTIFICATIONS, SESSION_STARTS, metric_value, plain_sql
+from tests.metrics import BILLED_MESSAGES, FACTS, FAILURE_GROUPS, NOTIFICATIONS, SESSION_STARTS, metric_value, plain_sql
 
 BY_HAND = {
     "session_starts": 7,
@@ -52,6 +52,11 @@ BY_HAND = {
     "immature_share_7d": 4 / 5,
     "notifications": 8,
     "open_session_share": 2 / 8,
+    "billed_messages_delivered": 4,
+    "unpriced_share": 2 / 4,
+    "cost": 0.068,
+    "cost_per_delivered": 0.06 / 4,
+    "cost_per_replied": 0.06 / 2,
 }
 
 
@@ -66,7 +71,7 @@ def metrics(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_metrics_are_those_that_are_checked_against_plain_sql(metrics: dict[str, dict[str, Any]]) -> None:
-    assert set(metrics) == {*SESSION_STARTS, *NOTIFICATIONS}
+    assert set(metrics) == {*SESSION_STARTS, *NOTIFICATIONS, *BILLED_MESSAGES}
 
 
 def test_every_metric_is_described_and_every_share_names_its_denominator(metrics: dict[str, dict[str, Any]]) -> None:
@@ -86,6 +91,10 @@ def test_every_failure_group_has_its_rate() -> None:
 
 def test_the_report_can_be_asked_by_its_filters(manifest: dict[str, Any]) -> None:
     for model in manifest["semantic_models"].values():
+        if model["name"] == "billed_messages":
+            # Those of the report are joined by the session that a message started.
+            assert "session_start" in {entity["name"] for entity in model["entities"]}
+            continue
         assert {dimension["name"] for dimension in model["dimensions"]} >= {
             *("session_start_date", "origin", "channel_id", "line_number", "template_name", "notification_name", "user_type"),
             *("failure_group", "source"),
@@ -97,7 +106,8 @@ def test_definitions_give_the_numbers_of_plain_sql(manifest: dict[str, Any], met
         connection.execute(FACTS)
         found = {name: metric_value(connection, manifest, metrics, metric) for name, metric in metrics.items()}
         expected = {}
-        for group, mart in ((SESSION_STARTS, "fct_session_starts"), (NOTIFICATIONS, "fct_notifications")):
+        marts = {"fct_session_starts": SESSION_STARTS, "fct_notifications": NOTIFICATIONS, "fct_billed_messages": BILLED_MESSAGES}
+        for mart, group in marts.items():
             row = connection.execute(plain_sql(group, mart)).fetchone()
             assert row is not None
             expected |= dict(zip(group, row, strict=True))

@@ -16,6 +16,7 @@ import pytest
 
 from orchestration.errors import StartsError
 from orchestration.publication import parquet, versions
+from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.publish import Publication, publish
 from orchestration.publication.published import open_published
 from orchestration.publication.versions import current_version, recover_publication
@@ -53,13 +54,13 @@ class Site:
 
     def assert_is_published(self) -> None:
         """Compare every row that is published, in both forms, with the marts of the warehouse."""
-        for mart in MARTS:
-            expected = comparable(query(self.settings.warehouse_path, f"select * from marts.{mart}"))
-            assert comparable(query(self.settings.published_database, f"select * from {mart}")) == expected
-            files = sorted((self.settings.published_dir / "parquet" / mart).glob("*"))
-            assert comparable([row for path in files for row in pq.read_table(path).to_pylist()]) == expected
-            months = {str(row["session_start_date"])[:7] for row in query(self.settings.warehouse_path, f"select * from marts.{mart}")}
-            assert {path.name for path in files} == {f"{month}.parquet" for month in months}
+        for mart in PUBLISHED_MARTS:
+            rows = query(self.settings.warehouse_path, f"select * from marts.{mart.name}")
+            assert comparable(query(self.settings.published_database, f"select * from {mart.name}")) == comparable(rows)
+            files = sorted((self.settings.published_dir / "parquet" / mart.name).glob("*"))
+            assert comparable([row for path in files for row in pq.read_table(path).to_pylist()]) == comparable(rows)
+            days = {row[mart.date_column] for row in rows}
+            assert {path.name for path in files} == {f"{str(day)[:7] if day else 'undated'}.parquet" for day in days}
 
 
 def names_in(folder: Path) -> set[str]:
@@ -161,8 +162,15 @@ class TestLargeMonths:
         monkeypatch.setattr(parquet, "_write_rows", record)
         site.build_and_publish({self.DAYS[2]: [start(1000 + n, self.DAYS[2]) for n in range(3)]})
         site.assert_is_published()
-        # Both facts and the funnel are large here; the other marts have a row per day.
-        assert sorted(days for days in written if len(days) == 1) == [[self.DAYS[2]]] * 3
+        # The three facts and the funnel are large here; the other marts have a row per day.
+        assert sorted(days for days in written if len(days) == 1) == [[self.DAYS[2]]] * 4
+
+    def test_messages_without_a_day_of_the_bill_have_a_file_of_their_own(self, site: Site) -> None:
+        failed = {"is_delivered": False, "is_sent": False, "is_not_sent": True, "last_status": "not_sent"}
+        for count in (1, 5, 4, 0):
+            site.build_and_publish({self.DAYS[2]: [start(2000 + n, self.DAYS[2], **failed) for n in range(count)]})
+            site.assert_is_published()
+        assert "undated.parquet" not in names_in(site.settings.published_dir / "parquet" / "fct_billed_messages")
 
     def test_the_bytes_follow_from_the_rows_alone(self, site: Site, tmp_path: Path) -> None:
         days = [

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.exports.manifest import recover_exports
+from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.versions import recover_publication
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.builds import MARTS
@@ -36,19 +37,19 @@ def read_database(path: Path) -> int:
     with duckdb.connect(str(path), read_only=True) as connection:
         row = connection.execute("select build_id from publish_info").fetchone()
         assert row is not None
-        for mart in MARTS:
-            days = connection.execute(f"select distinct session_start_date, template_name from {mart}").fetchall()
-            assert sorted(days) == sorted(expected(row[0]).items()), f"{mart} is not of state {row[0]}"
+        for mart in PUBLISHED_MARTS:
+            days = connection.execute(f"select distinct {mart.date_column}, template_name from {mart.name}").fetchall()
+            assert sorted(days) == sorted(expected(row[0]).items()), f"{mart.name} is not of state {row[0]}"
     return row[0]
 
 
 def read_parquet(folder: Path) -> int:
     """Return the state of a version's Parquet files, in which all of them agree."""
     names: dict[str, dict[object, object]] = {}
-    for mart in MARTS:
-        for path in (folder / mart).iterdir():
-            rows = pq.read_table(path, columns=["session_start_date", "template_name"]).to_pylist()
-            names.setdefault(mart, {}).update({row["session_start_date"]: row["template_name"] for row in rows})
+    for mart in PUBLISHED_MARTS:
+        for path in (folder / mart.name).iterdir():
+            rows = pq.read_table(path, columns=[mart.date_column, "template_name"]).to_pylist()
+            names.setdefault(mart.name, {}).update({row[mart.date_column]: row["template_name"] for row in rows})
     state = max(int(str(name).removeprefix("state-")) for name in names["session_starts_daily"].values())
     assert names == dict.fromkeys(MARTS, expected(state))
     return state

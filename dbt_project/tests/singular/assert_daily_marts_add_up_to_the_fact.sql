@@ -1,5 +1,5 @@
 -- The daily marts are counted by day as days change; here each is added up and held against the fact:
--- status buckets sum to the sends, the funnel's first stage to what went out, the totals to their rows.
+-- status buckets and hours sum to the sends, the funnel's first stage to what went out, the totals to their rows.
 -- A row is a day on which a daily mart says something else than `fct_session_starts`.
 {{ config(meta={'dagster': {'ref': {'name': 'session_starts_daily'}}}) }}
 
@@ -9,8 +9,10 @@ with fact as (
         session_start_date,
         count(session_id) as session_starts,
         count(message_id) as notifications,
+        count(case when is_not_sent then 1 end) as not_sent,
         count(case when is_sent then 1 end) as sent,
-        count(case when is_replied then 1 end) as replied
+        count(case when is_replied then 1 end) as replied,
+        count(case when first_reply_at <= sent_at + interval '72' hour then 1 end) as replied_within_72h
     from {{ ref('fct_session_starts') }}
     where is_in_report
     group by session_start_date
@@ -42,21 +44,38 @@ funnel as (
     from {{ ref('funnel_session_starts') }}
     group by session_start_date
 
+),
+
+by_hour as (
+
+    select
+        session_start_date,
+        sum(notifications) as notifications,
+        sum(not_sent) as not_sent,
+        sum(sent) as sent,
+        sum(replied) as replied,
+        sum(replied_within_72h) as replied_within_72h
+    from {{ ref('sends_by_hour') }}
+    group by session_start_date
+
 )
 
 select
     coalesce(
-        fact.session_start_date, daily.session_start_date, by_status.session_start_date, funnel.session_start_date
+        fact.session_start_date, daily.session_start_date, by_status.session_start_date, funnel.session_start_date,
+        by_hour.session_start_date
     ) as session_start_date,
     fact.notifications,
     daily.notifications as daily_notifications,
     by_status.notifications as status_notifications,
+    by_hour.notifications as hour_notifications,
     fact.sent,
     funnel.sent as funnel_sent
 from fact
 full outer join daily on fact.session_start_date = daily.session_start_date
 full outer join by_status on fact.session_start_date = by_status.session_start_date
 full outer join funnel on fact.session_start_date = funnel.session_start_date
+full outer join by_hour on fact.session_start_date = by_hour.session_start_date
 where
     daily.session_starts is distinct from fact.session_starts
     or daily.notifications is distinct from fact.notifications
@@ -64,3 +83,8 @@ where
     or coalesce(by_status.notifications, 0) <> coalesce(fact.notifications, 0)
     or coalesce(funnel.sent, 0) <> coalesce(fact.sent, 0)
     or coalesce(funnel.replied, 0) <> coalesce(fact.replied, 0)
+    or coalesce(by_hour.notifications, 0) <> coalesce(fact.notifications, 0)
+    or coalesce(by_hour.not_sent, 0) <> coalesce(fact.not_sent, 0)
+    or coalesce(by_hour.sent, 0) <> coalesce(fact.sent, 0)
+    or coalesce(by_hour.replied, 0) <> coalesce(fact.replied, 0)
+    or coalesce(by_hour.replied_within_72h, 0) <> coalesce(fact.replied_within_72h, 0)

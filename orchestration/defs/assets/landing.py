@@ -23,7 +23,7 @@ from orchestration.defs.assets.metadata import preview
 from orchestration.defs.resources import WarehouseResource
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople
-from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, READER_VERSION, SENDS, WEBHOOKS, Feed
+from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, RATES, READER_VERSION, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.rejections import forget_old_payloads, new_rejections, unbalanced_files
 from orchestration.landing.zone import LandingZone
@@ -54,7 +54,7 @@ def _specs(feed: Feed) -> list[AssetSpec]:
             deps=fetched_before,
             group_name=GROUP,
             description=_DESCRIPTIONS[table],
-            kinds={"duckdb", "json"},
+            kinds={"duckdb", "csv" if feed is RATES else "json"},
             freshness_policy=FRESH,
         )
         for table in feed.tables
@@ -114,10 +114,12 @@ def land_sends(context: AssetExecutionContext, warehouse: WarehouseResource) -> 
     yield from _land(context, warehouse, SENDS)
 
 
-@multi_asset(specs=_specs(WEBHOOKS), name="land_webhooks")
+# Rate cards price what statuses say, and come four times a year: a step of their own would take longer than to look for them.
+@multi_asset(specs=[spec for feed in (WEBHOOKS, RATES) for spec in _specs(feed)], name="land_webhooks")
 def land_webhooks(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
-    """Land the new files of `webhooks/`."""
-    yield from _land(context, warehouse, WEBHOOKS)
+    """Land the new files of `webhooks/`, and the rate cards of `rates/`."""
+    for feed in (WEBHOOKS, RATES):
+        yield from _land(context, warehouse, feed)
 
 
 # One step for the three, because most warehouses have at most some of them and every step takes time.

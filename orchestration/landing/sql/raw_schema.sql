@@ -215,6 +215,19 @@ create table if not exists raw.botmaker_channels (
     _load_id bigint not null
 );
 
+-- Prices of a message, by the rate cards: `effective_from` is the first day on which one holds, `currency` an ISO code.
+create table if not exists raw.rates (
+    effective_from date not null,
+    currency varchar not null,
+    market varchar not null,
+    category varchar not null,
+    rate decimal(18, 8) not null,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
 -- What runs remember.
 create schema if not exists state;
 

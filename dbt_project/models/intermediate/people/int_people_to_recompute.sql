@@ -16,7 +16,7 @@ inbound_messages as (
 
 statuses as (
 
-    select * from {{ ref('int_statuses_pivoted') }}
+    select * from {{ ref('int_message_prices_merged') }}
 
 ),
 

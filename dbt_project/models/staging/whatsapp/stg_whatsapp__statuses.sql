@@ -18,6 +18,7 @@ renamed as (
     select
         -- ids
         {{ key_hash(['message_id']) }} as message_key,
+        message_id,
         phone_number_id as given_channel_id,
         display_phone_number as given_line_number,
         {{ comparable_identifier('recipient_number') }} as recipient_identifier,
@@ -30,6 +31,12 @@ renamed as (
         nullif(error_title, '') as error_title,
         nullif(error_message, '') as error_message,
         nullif(error_details, '') as error_details,
+        pricing_model,
+        -- WhatsApp posts both spellings.
+        case lower(pricing_category)
+            when 'authentication_international' then 'authentication-international' else lower(pricing_category)
+        end as pricing_category,
+        pricing_type,
 
         -- numerics
         _load_id as load_id,

@@ -1,0 +1,123 @@
+-- depends_on: {{ ref('int_rates_resolved') }}
+{{ config(
+    unique_key='message_id',
+    incremental_strategy='replace_messages',
+    post_hook="{{ log_all_days_changed(billed_day()) }}"
+) }}
+
+{% set columns_before_rates = [
+    'message_id', 'channel_id', 'line_number', 'person_id', 'market', 'billed_date', 'pricing_model', 'pricing_category', 'pricing_type',
+    'is_delivered', 'template_name', 'notification_name', 'session_start_id',
+] %}
+
+with messages_to_bill as (
+
+    select * from {{ ref('int_messages_to_bill') }}
+
+),
+
+rates as (
+
+    select * from {{ ref('int_rates_effective') }}
+
+),
+
+markets as (
+
+    select * from {{ ref('markets') }}
+
+),
+
+messages as (
+
+    select {{ columns_before_rates | join(', ') }}
+    from messages_to_bill
+    {%- if is_incremental() and rates_changed(ref('int_rates_resolved')) %}
+    union all
+    -- New rates: what was billed before gets its price once more.
+    select {{ columns_before_rates | join(', ') }}
+    from {{ this }}
+    where message_id not in (select messages_to_bill.message_id from messages_to_bill)
+    {%- endif %}
+
+),
+
+charged_messages as (
+
+    select
+        *,
+        coalesce(is_delivered and pricing_type = 'regular', false) as is_charged,
+        not is_delivered or coalesce(substr(pricing_type, 1, 5) = 'free_', false) as is_free
+    from messages
+
+),
+
+-- Few combinations, so that not every message has to look for its rate.
+combinations_to_price as (
+
+    select distinct market, pricing_category, billed_date
+    from charged_messages
+    where is_charged
+
+),
+
+-- A rate for the country comes before one for its group.
+combinations_with_rates as (
+
+    select
+        combinations_to_price.market,
+        combinations_to_price.pricing_category,
+        combinations_to_price.billed_date,
+        coalesce(rates_of_countries.rate, rates_of_groups.rate) as rate,
+        coalesce(rates_of_countries.currency, rates_of_groups.currency) as currency
+    from combinations_to_price
+    inner join markets
+        on combinations_to_price.market = markets.country
+    left join rates as rates_of_countries
+        on markets.country = rates_of_countries.market
+        and combinations_to_price.pricing_category = rates_of_countries.category
+        and combinations_to_price.billed_date >= rates_of_countries.effective_from
+        and combinations_to_price.billed_date < coalesce(rates_of_countries.effective_until, date '9999-12-31')
+    left join rates as rates_of_groups
+        on markets.market_group = rates_of_groups.market
+        and combinations_to_price.pricing_category = rates_of_groups.category
+        and combinations_to_price.billed_date >= rates_of_groups.effective_from
+        and combinations_to_price.billed_date < coalesce(rates_of_groups.effective_until, date '9999-12-31')
+
+),
+
+final as (
+
+    select
+        charged_messages.message_id,
+        charged_messages.channel_id,
+        charged_messages.line_number,
+        charged_messages.person_id,
+        charged_messages.market,
+        charged_messages.billed_date,
+        charged_messages.pricing_model,
+        charged_messages.pricing_category,
+        charged_messages.pricing_type,
+        charged_messages.is_delivered,
+        charged_messages.is_charged,
+        combinations_with_rates.rate,
+        combinations_with_rates.currency,
+        case when charged_messages.is_free then cast(0 as decimal(18, 8)) else combinations_with_rates.rate end as cost,
+        case
+            when charged_messages.is_free then 'free'
+            when combinations_with_rates.rate is not null then 'rate_card'
+            else 'unpriced'
+        end as cost_basis,
+        charged_messages.template_name,
+        charged_messages.notification_name,
+        charged_messages.session_start_id
+    from charged_messages
+    left join combinations_with_rates
+        on charged_messages.is_charged
+        and charged_messages.market = combinations_with_rates.market
+        and charged_messages.pricing_category = combinations_with_rates.pricing_category
+        and charged_messages.billed_date = combinations_with_rates.billed_date
+
+)
+
+select * from final

@@ -1,0 +1,265 @@
+"""WhatsApp's rate cards: CSV files of prices, tidy or as Meta publishes them (contract, section 5).
+
+A tidy card has a price on each line, under the header `effective_from, currency, market, category, rate`. A card of Meta has a
+few lines of text, then a market on each line and a category in each column. The text names the day from which the prices
+hold ("Cost per message in USD, effective July 1, 2025"); the name of the file may give it instead (`2025-07-01-usd.csv`).
+
+A record is a line of prices: text, header and blank lines are none. Cards are small, so one is read whole.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
+from orchestration.landing.streams import DamagedFileError, HashedFile, chunks
+
+_TIDY_COLUMNS = ("effective_from", "currency", "market", "category", "rate")
+# How Meta writes currencies beside ISO codes. A lone `$` may be any of twenty.
+_CURRENCY_SIGNS = {
+    **{"$US": "USD", "US$": "USD", "A$": "AUD", "AU$": "AUD", "R$": "BRL", "MX$": "MXN", "$MX": "MXN", "S$": "SGD", "HK$": "HKD"},
+    **{"CA$": "CAD", "C$": "CAD", "NZ$": "NZD", "RP": "IDR", "RS": "INR", "₹": "INR", "€": "EUR", "£": "GBP"},
+}
+_NO_RATE = {"", "n/a", "na", "-", "–", "—"}
+_INTEGER_DIGITS, _DECIMALS = 10, 8
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
+_ISO_DAY = re.compile(r"(?<![0-9])([0-9]{4})-([0-9]{2})-([0-9]{2})(?![0-9])")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = f"({'|'.join(_MONTHS)})[a-z]*\\.?"
+_MONTH_FIRST = re.compile(rf"\b{_MONTH} +([0-9]{{1,2}})(?:st|nd|rd|th)?,? +([0-9]{{4}})\b")
+_DAY_FIRST = re.compile(rf"\b([0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? +{_MONTH},? +([0-9]{{4}})\b")
+# A header of Meta's has a newline inside; more lines than this are no header.
+_MOST_LINES_OF_A_ROW = 20
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A price of one message, in `currency` (ISO 4217), as landed."""
+
+    effective_from: str
+    currency: str
+    market: str
+    category: str
+    rate: str
+
+
+@dataclass(frozen=True)
+class CardLine:
+    """A line of prices: what it says, and what is wrong with it. `line_number` counts from 1."""
+
+    line_number: int
+    text: str
+    rates: list[Rate]
+    problems: list[str]
+
+
+def read_rate_card(
+    path: Path, file_name: str, file_index: int, reading: Reading | None = None, max_record_bytes: int = MAX_RECORD_BYTES
+) -> Iterator[pa.RecordBatch]:
+    """Yield a card's lines of prices as `LINES_SCHEMA`: each `line` is a JSON object with `record`, `problem` and `rates`.
+
+    Raises as `lines.read_lines` does; `DamagedFileError` also for a file that is no rate card or has no effective day.
+    """
+    reading = Reading() if reading is None else reading
+    with HashedFile(path) as file:
+        try:
+            lines = card_lines(_text(file, file_name, max_record_bytes), file_name)
+        finally:
+            reading.sha256, reading.bytes = file.sha256(), file.bytes
+    if lines:
+        values = [
+            {
+                "record": line.text.encode(errors="surrogateescape").decode(errors="backslashreplace"),
+                "problem": "; ".join(line.problems) or None,
+                "rates": [vars(rate) for rate in line.rates],
+            }
+            for line in lines
+        ]
+        yield pa.record_batch(
+            [
+                pa.array([file_index] * len(lines), pa.int32()),
+                pa.array(range(1, len(lines) + 1), pa.int64()),
+                pa.array([line.line_number for line in lines], pa.int64()),
+                pa.array([json.dumps(value) for value in values], pa.string_view()),
+                pa.nulls(len(lines), pa.string()),
+            ],
+            schema=LINES_SCHEMA,
+        )
+
+
+def _text(file: HashedFile, file_name: str, max_bytes: int) -> str:
+    """Return a card's text; bytes that are not UTF-8 as lone surrogates."""
+    content = bytearray()
+    for chunk in chunks(file, file_name):
+        content += chunk
+        if len(content) > max_bytes:
+            raise DamagedFileError(f"it is longer than {max_bytes:,} bytes, which no rate card is")
+    return content.decode(errors="surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def card_lines(text: str, file_name: str) -> list[CardLine]:
+    """Return the lines of prices of a card. Raises `DamagedFileError` where there is no header or no effective day."""
+    lines = text.split("\n")
+    preamble, header, first = _header(lines)
+    names = [_header_name(cell) for cell in header]
+    # A tidy card has the days in its lines.
+    is_tidy = set(_TIDY_COLUMNS) <= set(names)
+    effective_from = "" if is_tidy else _effective_from(preamble, file_name)
+    found = []
+    for number, line in enumerate(lines[first:], first + 1):
+        cells, problem = _cells(line)
+        if problem is not None:
+            found.append(CardLine(number, line, [], [problem]))
+        elif any(cells):
+            rates, problems = (_tidy_rates if is_tidy else _rates_by_category)(names, cells, effective_from)
+            found.append(CardLine(number, line, rates, problems))
+    return found
+
+
+def _header(lines: list[str]) -> tuple[list[str], list[str], int]:
+    """Return the text above the header, the header's cells, and the number of lines up to its end."""
+    preamble: list[str] = []
+    place = 0
+    while place < len(lines):
+        reader = csv.reader(f"{line}\n" for line in lines[place : place + _MOST_LINES_OF_A_ROW])
+        row = _next_row(reader)
+        names = [_header_name(cell) for cell in row]
+        if {"market", "currency"} <= set(names) and len(set(filter(None, names))) > 2:
+            return preamble, row, place + reader.line_num
+        preamble.append(lines[place])
+        place += 1
+    raise DamagedFileError(
+        f"no header of a rate card: neither {', '.join(_TIDY_COLUMNS)} nor Market, Currency and a column for each category"
+    )
+
+
+def _next_row(rows: Iterator[list[str]]) -> list[str]:
+    try:
+        return next(rows, [])
+    except csv.Error:
+        return []
+
+
+def _header_name(cell: str) -> str:
+    """Return a column's name as it is compared: of a category, the category."""
+    return category_of(cell).replace("effective-from", "effective_from")
+
+
+def category_of(text: str) -> str:
+    """Return a category in the one spelling in which WhatsApp posts it."""
+    name = re.sub(r"\s*-\s*", "-", text.strip().lower())
+    name = re.sub(r"\s+", "_", name)
+    return "authentication-international" if name == "authentication_international" else name
+
+
+def _cells(line: str) -> tuple[list[str], str | None]:
+    """Return a line's cells without the spaces around them, or what is wrong with it."""
+    if any("\ud800" <= character <= "\udfff" for character in line):
+        return [], "not UTF-8"
+    try:
+        return [cell.strip() for row in csv.reader([line], strict=True) for cell in row], None
+    except csv.Error:
+        return [], "not CSV: a quotation mark is out of place"
+
+
+def _tidy_rates(names: list[str], cells: list[str], _: str) -> tuple[list[Rate], list[str]]:
+    values = dict(zip(names, cells, strict=False))
+    effective_from, currency, market, category, rate = (values.get(name, "") for name in _TIDY_COLUMNS)
+    problems = (
+        [] if _is_day(effective_from) else ["effective_from: not a day as YYYY-MM-DD" if effective_from else "effective_from: missing"]
+    )
+    code, more = _line_of(currency, market)
+    problems += more + ([] if category else ["category: missing"])
+    amount, problem = _amount(rate, "rate")
+    problems += [problem] if problem else []
+    if problems or amount is None:
+        return [], problems
+    return [Rate(effective_from, code, market, category_of(category), amount)], []
+
+
+def _rates_by_category(names: list[str], cells: list[str], effective_from: str) -> tuple[list[Rate], list[str]]:
+    values = [*zip(names, cells, strict=False)]
+    given = dict(reversed(values))
+    currency, problems = _line_of(given.get("currency", ""), given.get("market", ""))
+    if any(cells[len(names) :]):
+        problems.append("more cells than the header")
+    rates = []
+    for name, cell in values:
+        if name and name not in ("market", "currency"):
+            amount, problem = _amount(cell, name)
+            if problem is not None:
+                problems.append(problem)
+            elif amount is not None and currency and given.get("market"):
+                rates.append(Rate(effective_from, currency, given["market"], name, amount))
+    return rates, problems
+
+
+def _line_of(currency: str, market: str) -> tuple[str, list[str]]:
+    """Return the ISO code of a currency, and what is wrong with currency and market."""
+    code = _CURRENCY_SIGNS.get(currency.upper().rstrip("."), currency.upper())
+    problems = [] if market else ["market: missing"]
+    if not currency:
+        return "", [*problems, "currency: missing"]
+    if not re.fullmatch("[A-Z]{3}", code):
+        return "", [*problems, "currency: neither a code such as USD nor a known sign"]
+    return code, problems
+
+
+def _amount(text: str, name: str) -> tuple[str | None, str | None]:
+    """Return a price as a plain number (None where the card has none), or what is wrong with it."""
+    bare = text.upper()
+    if bare.lower() in _NO_RATE:
+        return None, None
+    for sign in sorted(_CURRENCY_SIGNS, key=len, reverse=True):
+        bare = bare.removeprefix(sign).removesuffix(sign)
+    bare = bare.strip("$ \u00a0")
+    if not _NUMBER.fullmatch(bare):
+        return None, f"{name}: not a number with a decimal point"
+    try:
+        amount = Decimal(bare.replace(",", "")).normalize()
+    except InvalidOperation:
+        return None, f"{name}: not a number with a decimal point"
+    plain = f"{amount:f}"
+    integer, _, decimals = plain.partition(".")
+    if len(integer) > _INTEGER_DIGITS or len(decimals) > _DECIMALS:
+        return None, f"{name}: more than {_INTEGER_DIGITS} digits before or {_DECIMALS} after the decimal point"
+    return plain, None
+
+
+def _effective_from(preamble: list[str], file_name: str) -> str:
+    """Return the day from which a card of Meta's holds.
+
+    It stands after "effective" in its text, else in the file's name, else it is the only one in the text.
+    """
+    text = " ".join(preamble).lower()
+    _, word, after = text.partition("effective")
+    candidates = [_days(after)[:1] if word else [], _days(PurePosixPath(file_name).name)[:1]]
+    days = _days(text)
+    candidates.append(days if len(set(days)) == 1 else [])
+    for found in candidates:
+        if found:
+            return found[0]
+    raise DamagedFileError("no effective day: neither its first lines nor its name (such as 2026-10-01.csv) says from when its rates hold")
+
+
+def _days(text: str) -> list[str]:
+    """Return the days that a text names, in order, as ISO."""
+    found = [(match.start(), match[1], match[2], match[3]) for match in _ISO_DAY.finditer(text)]
+    found += [(match.start(), match[3], str(_MONTHS.index(match[1]) + 1), match[2]) for match in _MONTH_FIRST.finditer(text)]
+    found += [(match.start(), match[3], str(_MONTHS.index(match[2]) + 1), match[1]) for match in _DAY_FIRST.finditer(text)]
+    days = [f"{year}-{int(month):02}-{int(day):02}" for _, year, month, day in sorted(found)]
+    return [day for day in days if _is_day(day)]
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_ISO_DAY.fullmatch(text)) and bool(date.fromisoformat(text))
+    except ValueError:
+        return False

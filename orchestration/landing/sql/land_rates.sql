@@ -1,0 +1,15 @@
+-- The good rates of a line land also where another one of it cannot be read.
+insert into raw.rates by name
+select
+    r.effective_from,
+    r.currency,
+    r.market,
+    r.category,
+    r.rate,
+    f.file_name as _file_name,
+    r.line_number as _line_number,
+    $landed_at as _landed_at,
+    $load_id as _load_id
+from parsed_rates as r
+inner join batch_files as f using (file_index)
+where r.rate is not null;
