@@ -18,7 +18,7 @@ from tests.pipeline import Pipeline
 
 ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}
 WEBHOOKS = ("statuses", "messages", "echoes", "identities", "other_kinds")
-RAW_ASSETS = ("raw/sends", *(f"raw/webhook_{kind}" for kind in WEBHOOKS), "raw/landed_files")
+RAW_ASSETS = ("raw/sends", *(f"raw/webhook_{kind}" for kind in WEBHOOKS), "raw/rates", "raw/landed_files")
 NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 # Exports cannot write the years of these.
 ODD = b"wamid.odd"

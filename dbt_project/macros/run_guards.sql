@@ -256,7 +256,7 @@
 {% macro names_of_variables() -%}
     {{ return([
         'report_timezone', 'session_timeout_hours', 'reply_window_hours', 'reply_horizon_days', 'new_user_tolerance_seconds',
-        'max_identifiers_per_person', 'max_silence_hours', 'include_testers',
+        'max_identifiers_per_person', 'max_silence_hours', 'include_testers', 'billing_timezone', 'billing_currency',
     ]) }}
 {%- endmacro %}
 
