@@ -80,6 +80,7 @@ def test_batches_in_any_order_are_right_and_end_like_one_load(
     assert in_batches.tsv_bytes() == at_once.tsv_bytes()
 
 
+@pytest.mark.thorough
 def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline], warm: Callable[..., Pipeline]) -> None:
     """As many as this, because an engine that sorts a few rows twice happens to put equal ones in the same order twice."""
     rnd = random.Random(7)

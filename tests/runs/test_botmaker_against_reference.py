@@ -39,6 +39,7 @@ def test_both_sources_equal_the_reference(pipeline: Callable[..., Pipeline], see
     assert_equals_the_reference(run)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("seed", "more_contacts"), [(7, 40), *thorough((6, 0))])
 def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline], seed: int, more_contacts: int) -> None:
     rnd = random.Random(seed)
@@ -62,6 +63,7 @@ def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline], see
     assert_equals_the_reference(run)
 
 
+@pytest.mark.thorough
 def test_the_same_again_changes_nothing(warm: Callable[..., Pipeline]) -> None:
     run = warm(STARTS_MAX_REJECTED_SHARE="1")
     records = hostile_items(8)

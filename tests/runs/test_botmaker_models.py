@@ -71,6 +71,7 @@ def test_a_tester_is_shown_where_asked_for(pipeline: Callable[..., Pipeline], mo
     assert "m6" in {row["message_id"] for row in run.rows("fct_session_starts")}
 
 
+@pytest.mark.thorough
 def test_logs_and_botmaker_stand_side_by_side(warm: Callable[..., Pipeline]) -> None:
     send = {
         "message_id": "wamid.1",
@@ -97,6 +98,7 @@ def test_logs_and_botmaker_stand_side_by_side(warm: Callable[..., Pipeline]) -> 
     assert {row["source"] for row in both.rows("fct_notifications")} == {"logs", "botmaker"}
 
 
+@pytest.mark.thorough
 def test_what_comes_later_changes_what_was_said(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     sent = event("notification-sent", "01 10:00:00", "m1", "t")

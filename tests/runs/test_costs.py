@@ -120,6 +120,7 @@ def days_replaced(result: Any) -> int:
     return events[0].materialization.metadata["report_days_replaced"].value
 
 
+@pytest.mark.thorough
 def test_the_zone_and_the_currency_of_the_bill_are_settings(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
     run = pipeline(STARTS_BILLING_TIMEZONE="UTC", STARTS_BILLING_CURRENCY="EUR")
     write_files(run.landing, "webhooks", "1.jsonl", STATUSES[:3])

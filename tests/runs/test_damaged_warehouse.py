@@ -8,6 +8,7 @@ import pytest
 
 from tests.damage import DAMAGES, damage_data
 from tests.pipeline import Pipeline, comparable
+from tests.tiers import thorough
 
 SEND = '{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%08d", "template_name": "t"}\n'
 
@@ -26,7 +27,7 @@ def run(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Ca
     return made
 
 
-@pytest.mark.parametrize("damage", [DAMAGES["flip_bytes"], damage_data])
+@pytest.mark.parametrize("damage", [damage_data, *thorough(DAMAGES["flip_bytes"])])
 def test_a_run_over_a_damaged_warehouse_says_what_to_do_and_that_helps(run: Pipeline, damage: Callable[[Path], None]) -> None:
     marts, tsvs = comparable(run.rows("fct_session_starts")), run.tsv_bytes()
     damage(run.settings.warehouse_path)

@@ -77,7 +77,7 @@ def test_runs_that_would_leave_wrong_marts_are_refused_with_one_sentence(landed:
     before = state(landed)
     for arguments, sentence in (
         (("run", "-s", "fct_notifications"), "fct_notifications cannot be built without "),
-        (("build", "-s", "+fct_session_starts"), "int_starts_without_notification_unioned cannot be built without funnel_session_starts,"),
+        (("build", "-s", "+fct_session_starts"), "cannot be built without fct_billed_messages, funnel_session_starts"),
         (("build", "--exclude", "int_sends_replied"), "cannot be built without int_sends_replied: run `dbt build`"),
         (("run", "--full-refresh", "-s", "+fct_notifications"), "fct_notifications cannot be built without"),
         (("build", "--empty", "-s", "stg_send_log__sends"), "--empty would leave out what has landed"),

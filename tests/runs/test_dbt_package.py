@@ -78,6 +78,7 @@ def test_another_project_builds_its_model_on_ours(landed: Pipeline, dbt: Callabl
     assert [build["definition_sha256"] for build in _builds(landed)] == [definition_sha256(landed.settings)] * len(before)
 
 
+@pytest.mark.thorough
 def test_their_variables_of_ours_are_refused_for_our_marts_and_their_own_models_run(landed: Pipeline, dbt: Callable[..., Any]) -> None:
     before = _builds(landed)
     _install({"local": str(DBT_PROJECT_DIR)})
@@ -93,6 +94,7 @@ def test_their_variables_of_ours_are_refused_for_our_marts_and_their_own_models_
     assert _builds(landed) == before
 
 
+@pytest.mark.thorough
 def test_a_package_from_git_has_its_look_ups(landed: Pipeline, dbt: Callable[..., Any], tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     shutil.copytree(DBT_PROJECT_DIR, repository / "dbt_project", ignore=lambda folder, _: IGNORED if folder == str(DBT_PROJECT_DIR) else [])
@@ -105,7 +107,8 @@ def test_a_package_from_git_has_its_look_ups(landed: Pipeline, dbt: Callable[...
     assert installed.success, installed.exception
     result = dbt("seed")
     assert result.success, result.exception
-    assert len([one for one in result.result.results if one.node.resource_type == "seed"]) == len(list((DBT_PROJECT_DIR / "seeds").glob("*.csv")))
+    seeds = [one.node.name for one in result.result.results if one.node.resource_type == "seed"]
+    assert sorted(seeds) == sorted(path.stem for path in (DBT_PROJECT_DIR / "seeds").glob("*.csv"))
     assert landed.rows("staging.failure_reasons", published=False) == lookup
     assert _builds(landed) == before
 

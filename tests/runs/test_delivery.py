@@ -133,6 +133,7 @@ def test_headers_and_reasons_come_in_three_languages(warm: Callable[..., Pipelin
     assert len(set(texts["pt"][0])) == 27
 
 
+@pytest.mark.thorough
 def test_another_language_or_zone_rewrites_what_is_there(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     write_files(run.landing, "sends", "1.jsonl", [send(sent_at="2026-10-05T01:30:00Z")])

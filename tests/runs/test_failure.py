@@ -18,6 +18,7 @@ from orchestration.settings import PROJECT_ROOT
 from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable, query
+from tests.tiers import thorough
 
 GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
 HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
@@ -254,7 +255,7 @@ def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipelin
     return made
 
 
-@pytest.mark.parametrize("moment", ["sends:", "land_webhooks - webhooks:", "models", "published_marts - Published"])
+@pytest.mark.parametrize("moment", ["models", "published_marts - Published", *thorough("sends:", "land_webhooks - webhooks:")])
 def test_a_killed_run_is_mended_by_the_next(half_way: Pipeline, at_once: Pipeline, moment: str) -> None:
     assert end_at(half_way, moment, signal.SIGKILL) == -signal.SIGKILL
     assert half_way.run().success
@@ -263,6 +264,7 @@ def test_a_killed_run_is_mended_by_the_next(half_way: Pipeline, at_once: Pipelin
     assert half_way.tsv_bytes() == at_once.tsv_bytes()
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_stops_and_the_next_does_its_work(half_way: Pipeline, at_once: Pipeline) -> None:
     assert end_at(half_way, "models", signal.SIGINT) == 130
     assert half_way.run().success

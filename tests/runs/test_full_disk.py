@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline import Pipeline, comparable
-from tests.tiers import thorough
 
 SEND = '{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%08d", "template_name": "t"}\n'
 BEFORE, AFTER = 300, 9000
@@ -47,8 +46,9 @@ def fill(disk: Path, *, but_bytes: int) -> Path:
     return filler
 
 
-# In publication; in the lock of the run, in landing, in the models.
-@pytest.mark.parametrize("but_bytes", [2_500_000, *thorough(4096, 100_000, 1_500_000)])
+# In the lock of the run, in landing, in the models, in publication.
+@pytest.mark.thorough
+@pytest.mark.parametrize("but_bytes", [4096, 100_000, 1_500_000, 2_500_000])
 def test_a_full_disk_is_said_once_and_the_next_run_goes_on(small_disk: Path, published: Path, but_bytes: int) -> None:
     for name in ("landing", "data"):
         shutil.copytree(published / name, small_disk / name, symlinks=True)

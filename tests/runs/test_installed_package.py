@@ -46,6 +46,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, int]]:
             yield path, path.stat().st_mtime_ns
 
 
+@pytest.mark.thorough
 @pytest.mark.xdist_group("installed_package")
 def test_an_installed_command_works_in_any_folder_and_writes_only_there(installed: Path, tmp_path: Path) -> None:
     command = str(installed / "bin" / "conversation-starts")

@@ -140,6 +140,7 @@ def test_an_erased_contact_does_not_come_back_with_the_next_run(run: Pipeline) -
     assert {row["contact_id"] for row in run.rows("fct_session_starts")} == {OTHER}
 
 
+@pytest.mark.thorough
 def test_a_day_that_held_only_the_erased_contact_loses_its_tsv(run: Pipeline) -> None:
     _put(run, "sends/alone.jsonl", _send(ERASED, 8))
     assert run.run().success
@@ -171,6 +172,7 @@ def test_replaying_reads_files_again_and_counts_nothing_twice(run: Pipeline) -> 
     assert len(run.rows("raw.sends", published=False)) == 4
 
 
+@pytest.mark.thorough
 def test_replaying_takes_in_what_a_newer_version_can_read(warm: Callable[..., Pipeline]) -> None:
     made = warm(STARTS_MAX_REJECTED_SHARE="1")
     _put(made, "sends/1.jsonl", _send(OTHER, 1), _send(OTHER, 2, chat_link=None))
@@ -199,6 +201,7 @@ def test_what_has_left_the_landing_zone_is_not_taken_back(run: Pipeline) -> None
     assert rows_comparable(run.rows("raw.sends", published=False)) == before
 
 
+@pytest.mark.thorough
 def test_replayed_files_are_not_held_to_the_limit_on_their_own(warm: Callable[..., Pipeline]) -> None:
     made = warm()
     _put(made, "sends/1.jsonl", *(_send(f"55119876{number:05}", 1) for number in range(40)))
@@ -217,6 +220,7 @@ def test_there_may_be_nothing_to_replay(warm: Callable[..., Pipeline]) -> None:
     assert "No file in the landing zone has rejected records" in replayed.stdout
 
 
+@pytest.mark.thorough
 def test_exports_and_rejected_texts_are_kept_for_so_many_days(warm: Callable[..., Pipeline]) -> None:
     made = warm(STARTS_MAX_REJECTED_SHARE="1")
     today = datetime.now(ZoneInfo("America/Sao_Paulo"))
@@ -246,6 +250,7 @@ def test_exports_and_rejected_texts_are_kept_for_so_many_days(warm: Callable[...
     assert len(made.tsv_bytes()) == 3
 
 
+@pytest.mark.thorough
 def test_what_a_longer_retention_keeps_comes_back(warm: Callable[..., Pipeline]) -> None:
     made = warm()
     _put(made, "sends/1.jsonl", *(_send(OTHER, number) for number in (1, 4, 7)))
@@ -260,6 +265,7 @@ def test_what_a_longer_retention_keeps_comes_back(warm: Callable[..., Pipeline])
     assert made.tsv_bytes() == before
 
 
+@pytest.mark.thorough
 @pytest.mark.xdist_group("dbt_target")
 def test_docs_are_built_from_a_folder_with_any_name(tmp_path: Path) -> None:
     made = Pipeline(tmp_path / "landing", tmp_path / 'it\'s "ours" $HOME', {})

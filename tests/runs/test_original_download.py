@@ -29,6 +29,7 @@ from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.marts import Warehouse, settings_of, start
 from tests.pipeline import Pipeline
+from tests.tiers import thorough
 
 Table = list[list[str]]
 # The contract's table, written out a second time.
@@ -303,7 +304,7 @@ def test_a_period_of_its_own(sample: Pipeline, exported: bytes, tmp_path: Path) 
     assert causes(empty) == {(Cause.MISSING_THERE, None): empty.rows_here}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *thorough(2)])
 def test_hostile_values_are_equal_to_themselves(warm: Callable[..., Pipeline], seed: int) -> None:
     run = warm(STARTS_MAX_REJECTED_SHARE="1")
     sends, webhooks = hostile_records(seed)
@@ -545,6 +546,7 @@ def test_other_times_are_no_shift(compared: Callable[..., Comparison]) -> None:
     assert compared(damage).damage == []
 
 
+@pytest.mark.thorough
 def test_masked_contacts_cannot_be_compared(warm: Callable[..., Pipeline], exported: bytes, tmp_path: Path) -> None:
     run = warm(STARTS_CONTACTS="masked", STARTS_MASK_KEY="a secret")
     sends, _ = hostile_records(1)

@@ -341,6 +341,7 @@ def test_the_password_appears_nowhere(
         assert path.is_dir() or PASSWORD.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.thorough
 def test_a_run_with_a_url_ends_in_postgres(server: Server, database: str, states: list[Settings]) -> None:
     command = [sys.executable, "-m", "orchestration"]
     environment = os.environ | {

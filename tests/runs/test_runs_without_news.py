@@ -18,6 +18,7 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.thorough
 def test_a_run_without_news_leaves_almost_nothing(pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
     made = pipeline()
     (made.landing / "sends").mkdir()

@@ -72,6 +72,7 @@ def test_everything_is_off_but_the_hourly_run_and_the_nightly_check() -> None:
     assert set(sensors.values()) == {DefaultSensorStatus.STOPPED}
 
 
+@pytest.mark.thorough
 def test_the_nightly_check_reads_every_row_and_byte_of_what_was_written(pipeline: Pipeline) -> None:
     assert pipeline.run().success
     tsv = pipeline.settings.exports_dir / "sessionStartingCauses-2026-10-01.tsv"

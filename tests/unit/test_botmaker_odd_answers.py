@@ -324,6 +324,7 @@ def test_an_error_with_a_deep_body_ends_in_words(botmaker: Botmaker, status: int
         client.first_page(CHANNELS)
 
 
+@pytest.mark.thorough
 def test_secrets_inside_of_many_levels_end_in_words_or_are_left_out(botmaker: Botmaker) -> None:
     for levels in (50, *range(100, 1000, 7)):
         inner = b"[" * levels + b'{"botToken": "telegram-secret"}' + b"]" * levels

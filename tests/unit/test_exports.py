@@ -23,6 +23,7 @@ from orchestration.publication.publish import publish
 from orchestration.settings import Contacts, FileMode, Language, Settings
 from orchestration.warehouse import open_warehouse
 from tests.marts import Warehouse, settings_of, start
+from tests.tiers import thorough
 
 FIRST, SECOND, THIRD = (date(2026, 10, day) for day in (1, 2, 3))
 NAMES = {day: f"sessionStartingCauses-{day.isoformat()}.tsv" for day in (FIRST, SECOND, THIRD)}
@@ -263,7 +264,7 @@ def on_demand(site: Site) -> list[str]:
     return sorted(path.name for path in (site.folder / "on_demand").glob("*"))
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, "k"), ("k", "l"), ("k", None)])
+@pytest.mark.parametrize(("before", "after"), [(None, "k"), *thorough(("k", "l"), ("k", None))])
 def test_another_mask_removes_the_exports_on_demand(tmp_path: Path, before: str | None, after: str | None) -> None:
     def settings(key: str | None) -> Settings:
         return settings_of(tmp_path, contacts=Contacts.MASKED if key else Contacts.PLAIN, mask_key=key)
