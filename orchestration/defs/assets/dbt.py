@@ -48,10 +48,10 @@ class ReportTranslator(DagsterDbtTranslator):
 
 
 TRANSLATOR = ReportTranslator()
-_MANIFEST = parsed_project(Settings.from_environment()).json
+MANIFEST = parsed_project(Settings.from_environment()).json
 
 
-@dbt_assets(manifest=_MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
+@dbt_assets(manifest=MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
 def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
     """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
     with warehouse.open() as connection:
@@ -70,7 +70,7 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
     try:
         for event in _with_progress(stream_dbt(warehouse.settings, build_arguments(warehouse.settings, build))):
             message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
-            for result in message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
+            for result in message.to_default_asset_events(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
                 if isinstance(result, AssetCheckResult):
                     yield result if result.passed else _explained(result, event)
                 # dbt builds everything; Dagster is told of what was chosen in its UI alone.
@@ -101,7 +101,7 @@ def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any
 
 
 def _explained(result: AssetCheckResult, event: Mapping[str, Any]) -> AssetCheckResult:
-    test = _MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]]
+    test = MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]]
     return result._replace(description=explain_failure(test, int(event["data"].get("num_failures", 0))))
 
 
