@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import duckdb
 
+from orchestration.base64_macros import BASE64_MACROS
 from orchestration.errors import StartsError
 from orchestration.keyed_hash import hmac_pads
 from orchestration.publication.person_columns import Mask
@@ -44,6 +45,7 @@ _HEX_NUMBER = "3[0-9](?:(?:[0-289A-F][0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-F]){0,9}3[
 _SHORTEST_BASE64 = 11
 
 _MACROS = rf"""
+{BASE64_MACROS}
 -- Letters alone: a hash in hexadecimal would itself have eight digits in a row in one of ten cases.
 create or replace temp macro keyed_hash(text, size) as translate(
     left(sha256(getvariable('{_KEY_VARIABLES[1]}') || unhex(sha256(getvariable('{_KEY_VARIABLES[0]}') || encode(text)))), size),
@@ -55,14 +57,8 @@ create or replace temp macro masked_identifier(text) as keyed_hash(text, 16) || 
     else last_four(regexp_replace(text, '[^0-9]+', '', 'g'))
 end;
 
-create or replace temp macro base64_letters(text) as translate(regexp_replace(text, '[^A-Za-z0-9+/_-]+', '', 'g'), '-_', '+/');
-create or replace temp macro padded_base64(letters) as case length(letters) % 4
-    when 0 then letters
-    when 1 then left(letters, length(letters) - 1)
-    when 2 then letters || '=='
-    else letters || '='
-end;
-create or replace temp macro decoded_hex(letters, start) as hex(from_base64(padded_base64(substr(letters, start))));
+create or replace temp macro base64_letters(text) as standard_base64(regexp_replace(text, '[^A-Za-z0-9+/_-]+', '', 'g'));
+create or replace temp macro decoded_hex(letters, start) as hex(base64_bytes(substr(letters, start)));
 -- What stands before the base64 shifts where its groups of four begin. 41 is a letter, which parts two numbers.
 create or replace temp macro decoded_has_number(letters) as regexp_matches(
     concat_ws('41', decoded_hex(letters, 1), decoded_hex(letters, 2), decoded_hex(letters, 3), decoded_hex(letters, 4)),

@@ -40,7 +40,7 @@ def test_a_preview_hides_numbers_in_the_texts_of_others_and_shows_those_of_lines
 
 def test_a_preview_of_any_raw_table_or_mart_leaves_out_who_it_was() -> None:
     personal = re.compile(
-        "contact|customer|recipient|sender_|person|user_id|wa_id|chat_id|chat_link|message_id|session_id|session_start_id|record$"
+        "contact|customer_id|recipient|sender_|person|user_id|wa_id|chat_id|chat_link|message_id|session_id|session_start_id|record$"
     )
     # What somebody else says of a failure may name the number.
     said = re.compile("error_(title|message|details)|failure_detail|^error$|^reason$")
