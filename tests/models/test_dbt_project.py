@@ -55,7 +55,7 @@ def _is_dbt_at_work() -> bool:
     return any(thread.name == DBT_THREAD for thread in threading.enumerate())
 
 
-def test_events_come_while_dbt_works_and_dbt_stops_when_nobody_reads_them(settings: Settings) -> None:
+def test_events_come_while_dbt_works_and_dbt_stops_when_they_are_not_read(settings: Settings) -> None:
     views = ["run", "--select", "path:models/staging", "--no-write-json", *common_arguments(settings)]
     events, failure = run_dbt(settings, views)
     assert failure is None

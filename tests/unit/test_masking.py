@@ -210,7 +210,7 @@ def test_a_column_without_a_mask_is_refused_where_contacts_are_masked() -> None:
     assert published_rows(["contact_id", "nickname"], "marts.x", Settings(), {}) == "select contact_id, nickname from marts.x where true"
 
 
-def test_the_fingerprint_tells_keys_apart_and_gives_none_away() -> None:
+def test_the_fingerprint_differs_by_key_and_gives_none_away() -> None:
     prints = {masking_fingerprint(Settings(contacts=Contacts.MASKED, mask_key=key)) for key in ("1", "2", "a secret")}
     assert len(prints) == 3
     assert not any("a secret" in each for each in prints)

@@ -1,4 +1,4 @@
-"""What the Dagster UI shows: readable, and without anybody's number."""
+"""What the Dagster UI shows: readable, and without a person's number."""
 
 import re
 
@@ -58,13 +58,13 @@ def test_a_preview_of_any_raw_table_or_mart_leaves_out_who_it_was() -> None:
     assert [name for name in sorted(raw | marts) if personal.search(name) or said.search(name)] == []
 
 
-def test_a_failed_test_of_a_column_is_told_in_a_sentence() -> None:
+def test_a_failed_test_of_a_column_is_explained_in_a_sentence() -> None:
     test = {"name": "unique_a_id", "test_metadata": {"name": "unique"}, "column_name": "id", "attached_node": "model.p.a"}
     assert explain_failure(test, 2) == "Rows of a that share their `id` with another row: 2 (unique_a_id)."
     assert explain_failure({**test, "test_metadata": {"name": "new"}}, 1) == "Rows of a that break the rule `new`: 1 (unique_a_id)."
 
 
-def test_a_failed_singular_test_is_told_in_its_own_words() -> None:
+def test_a_failed_singular_test_is_explained_in_its_own_words() -> None:
     sql = "-- Sums hold. A row\n-- is a day on which they do not.\nselect 1\n-- not this"
-    told = explain_failure({"name": "assert_sums", "test_metadata": None, "raw_code": sql}, 1000)
-    assert told == "Rows found by assert_sums: 1,000. Sums hold. A row is a day on which they do not."
+    explained = explain_failure({"name": "assert_sums", "test_metadata": None, "raw_code": sql}, 1000)
+    assert explained == "Rows found by assert_sums: 1,000. Sums hold. A row is a day on which they do not."

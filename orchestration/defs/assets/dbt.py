@@ -55,14 +55,14 @@ MANIFEST = parsed_project(Settings.from_environment()).json
 def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
     """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
     with warehouse.open() as connection:
-        # Landing does so, too, but whoever materialises the models alone may have landed nothing, or with another version.
+        # Landing does so, too, but where the models are materialised alone, nothing may have landed, or with another version.
         prepare_raw_schema(connection)
         still_holds = build_that_still_holds(connection, warehouse.settings)
         if still_holds is not None:
             context.log.info("Nothing has landed since the last build: the marts and their checks are what they were.")
             yield from _as_before(context, still_holds)
             return
-        # The ledger's check says the same, but whoever materialises the models alone passes it by.
+        # The ledger's check says the same, but does not run where the models are materialised alone.
         refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
         build = start_build(connection, warehouse.settings)
     if not build.is_increment:
@@ -73,7 +73,7 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
             for result in message.to_default_asset_events(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
                 if isinstance(result, AssetCheckResult):
                     yield result if result.passed else _explained(result, event)
-                # dbt builds everything; Dagster is told of what was chosen in its UI alone.
+                # dbt builds everything; Dagster gets the events of what was chosen in its UI alone.
                 elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                     yield result
     except DbtError as failure:
