@@ -25,7 +25,7 @@ from orchestration.defs.jobs import (
 )
 from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.schedules import botmaker_daily, botmaker_weekly_sweep, daily_export, hourly, nightly_check
-from orchestration.defs.sensors import new_files, tell_of_failures
+from orchestration.defs.sensors import new_files, notify_on_run_failure
 from orchestration.file_rights import restrict_new_files
 
 # Dagster's daemon and web interface import this in the processes in which runs work.
@@ -49,7 +49,7 @@ defs = Definitions(
     asset_checks=[no_feed_or_line_is_silent],
     jobs=[conversation_starts, export_days, export_on_demand, compare_templates, publish_to_postgres, botmaker_starts, botmaker_backfill],
     schedules=[hourly, nightly_check, daily_export, botmaker_daily, botmaker_weekly_sweep],
-    sensors=[new_files, tell_of_failures],
+    sensors=[new_files, notify_on_run_failure],
     resources={"warehouse": WarehouseResource()},
     executor=in_process_executor,
 )

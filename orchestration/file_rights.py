@@ -1,4 +1,4 @@
-"""Who may read what is written: this user alone, or with STARTS_FILE_MODE=group its group as well; nobody else, for it names people."""
+"""Who may read what is written: this user alone, or with STARTS_FILE_MODE=group its group as well; no one else, for it names people."""
 
 import os
 import stat

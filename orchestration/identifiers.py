@@ -5,24 +5,34 @@ The rules stand in `dbt_project/macros` alone; this module makes DuckDB macros o
 
 from functools import cache
 from types import SimpleNamespace
+from typing import Any
 
 import duckdb
 import jinja2
 
+from orchestration.base64_macros import BASE64_MACROS
 from orchestration.settings import DBT_PROJECT_DIR
 
 
 @cache
-def _macros() -> str:
+def _of_dbt(name: str) -> dict[str, Any]:
+    """Return the macros of a file of the dbt project, as functions that render SQL for DuckDB."""
     environment = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
     environment.globals["dbt"] = SimpleNamespace(type_string=lambda: "varchar")
+    if name != "dialect.sql":
+        dialect = _of_dbt("dialect.sql")
+        environment.globals |= {"matches": dialect["duckdb__matches"], "utc_second": dialect["duckdb__utc_second"]}
+    return vars(environment.from_string((DBT_PROJECT_DIR / "macros" / name).read_text(encoding="utf-8")).module)
 
-    def load(name: str) -> dict:
-        return vars(environment.from_string((DBT_PROJECT_DIR / "macros" / name).read_text(encoding="utf-8")).module)
 
-    dialect = load("dialect.sql")
-    environment.globals |= {"matches": dialect["duckdb__matches"], "utc_second": dialect["duckdb__utc_second"]}
-    people, sessions = load("identifiers.sql"), load("botmaker.sql")
+def phone_punctuation() -> str:
+    """Return the characters that may stand between the digits of a number."""
+    return _of_dbt("identifiers.sql")["phone_punctuation"]()
+
+
+@cache
+def _macros() -> str:
+    people, sessions = _of_dbt("identifiers.sql"), _of_dbt("botmaker.sql")
     return f"""
         create or replace temp macro contact_id_shown(given) as ({people["contact_id_shown"]("given")});
         create or replace temp macro comparable_shown(shown) as ({people["comparable_identifier"]("shown")});
@@ -30,13 +40,10 @@ def _macros() -> str:
         create or replace temp macro is_number(identifier) as ({people["is_number"]("identifier")});
         create or replace temp macro is_user_id(identifier) as ({people["is_user_id"]("identifier")});
         create or replace temp macro comparable_session_id(session_id) as ({sessions["comparable_session_id"]("session_id")});
+        {BASE64_MACROS}
         -- The text in an id that is base64 behind its prefix, as a wamid is; what is no text in it is a space.
         create or replace temp macro text_in_id(id) as regexp_replace(
-            cast(try(from_base64(rpad(
-                translate(regexp_extract(id, '([A-Za-z0-9+/_-]+)=*$', 1), '-_', '+/'),
-                cast(ceil(length(regexp_extract(id, '([A-Za-z0-9+/_-]+)=*$', 1)) / 4.0) * 4 as integer), '='
-            ))) as varchar),
-            '\\\\x[0-9A-F]{{2}}', ' ', 'g'
+            cast(base64_bytes(standard_base64(regexp_extract(id, '([A-Za-z0-9+/_-]+)=*$', 1))) as varchar), '\\\\x[0-9A-F]{{2}}', ' ', 'g'
         );
         -- The first number of eight digits or more that an id holds, in clear or in base64.
         create or replace temp macro number_in_id(id) as coalesce(

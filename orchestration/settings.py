@@ -45,7 +45,7 @@ _CURRENCY = re.compile("[A-Z]{3}")
 _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
 
-# Every variable that the project reads, here or elsewhere, to tell one that is misspelt.
+# Every variable that the project reads, here or elsewhere, to find one that is misspelt.
 KNOWN_NAMES = (
     *("STARTS_LANDING", "STARTS_DATA", "STARTS_REPORT_TIMEZONE", "STARTS_LANGUAGE", "STARTS_CONTACTS", "STARTS_MASK_KEY"),
     *("STARTS_BILLING_TIMEZONE", "STARTS_BILLING_CURRENCY"),
@@ -75,7 +75,7 @@ class Contacts(StrEnum):
 
 
 class FileMode(StrEnum):
-    """Who may read the files that are written: this user alone, or its group as well. Nobody else ever may."""
+    """Who may read the files that are written: this user alone, or its group as well. No one else ever may."""
 
     PRIVATE = "private"
     GROUP = "group"
@@ -87,7 +87,7 @@ class FileMode(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the logs are, where results go, and how the report is told.
+    """Where the logs are, where results go, and how the report is made.
 
     `mask_key` is a secret: it is left out of the representation and never stored anywhere.
     """
@@ -283,7 +283,7 @@ def warnings_of_unknown_names() -> Iterator[str]:
 
 
 def _env_file() -> dict[str, str]:
-    """Read `.env`; a line that python-dotenv would skip is an error, told without what it holds: that may be a secret."""
+    """Read `.env`; a line that python-dotenv would skip is an error, reported without what it holds: that may be a secret."""
     try:
         text = ENV_FILE.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):

@@ -156,7 +156,7 @@ def warehouse_errors(settings: Settings) -> AbstractContextManager[None]:
 
 
 def error_in_words(settings: Settings, error: BaseException) -> StartsError | None:
-    """Return what an operator can do about an error of DuckDB, of dbt or of the system; None where nobody but a developer can."""
+    """Return what an operator can do about an error of DuckDB, of dbt or of the system; None where only a developer can."""
     for text in filter(None, map(text_of_machine_error, chain_of(error))):
         named = QUOTED_FILE.search(text)
         is_ours = named is None or Path(named[1]) in (settings.warehouse_path, _log_of(settings.warehouse_path))

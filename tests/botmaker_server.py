@@ -1,4 +1,4 @@
-"""Botmaker's API v2.0 as its documentation tells it, on a port of this machine, with everything that can go wrong.
+"""Botmaker's API v2.0 as its documentation describes it, on a port of this machine, with everything that can go wrong.
 
 It is strict where Botmaker is, so that a request that would be refused there is refused here.
 """

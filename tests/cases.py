@@ -286,7 +286,7 @@ _ALL = (
     # G: files
     Case("G01_firehose_concatenated", (pushed("wamid.G", "replied", **window(HALF_HOUR)),)),
     Case(
-        "G02_other_endings",
+        "G02_other_extensions",
         (pushed("wamid.G", "pending"),),
         unread=tuple(f"webhooks/{name}" for name in ("2026-11-03-part-0001", "w.txt", "x.log", "y.JSONL", "z.json.bz2")),
     ),

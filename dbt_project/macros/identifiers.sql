@@ -1,8 +1,13 @@
 {# Identifiers of people and lines (contract, sections 2.1 and 2.2).
 
    `contact_id_shown` and `comparable_identifier` are the only place of the spelling rules. They are plain SQL that every
-   engine understands, with no call to another macro of dbt, because the orchestration renders this file for landing,
+   engine understands, with no call to a macro of another file, because the orchestration renders this file for landing,
    masking and erasure, too (`orchestration/identifiers.py`). #}
+
+{# What may stand between the digits of a number, and before them. #}
+{% macro phone_punctuation() -%}
+    + ().-
+{%- endmacro %}
 
 {# An identifier as people read it: the number of a JID or of an address, a phone-like text as digits, any other as given.
    `whatsapp:+5511…` is how Twilio writes an address, `5511…@s.whatsapp.net` and `…@c.us` (with `:12` for a device) are JIDs. #}
@@ -10,7 +15,7 @@
     {%- set bare -%}
         regexp_replace(regexp_replace({{ text }}, '^[wW][hH][aA][tT][sS][aA][pP][pP]:', ''), '(:[0-9]+)?@([sS][.][wW][hH][aA][tT][sS][aA][pP][pP][.][nN][eE][tT]|[cC][.][uU][sS])$', '')
     {%- endset -%}
-    {%- set digits = "translate(" ~ bare ~ ", '+ ().-', '')" -%}
+    {%- set digits = "translate(" ~ bare ~ ", '" ~ phone_punctuation() ~ "', '')" -%}
     case
         -- Most are digits already, and the expressions below cost ten times as much.
         when translate({{ text }}, '0123456789', '') = '' then {{ text }}

@@ -15,7 +15,7 @@
     {%- endset -%}
     {#- The range of days lets the scan skip the row groups of all others. -#}
     {%- set is_in_range -%}
-        session_start_date >= (select min(rows_gone.day) from rows_gone) and session_start_date <= (select max(rows_gone.day) from rows_gone)
+        session_start_date >= (select min(rows_to_delete.day) from rows_to_delete) and session_start_date <= (select max(rows_to_delete.day) from rows_to_delete)
     {%- endset -%}
     {{ replace_changed_rows(arg_dict, arg_dict['unique_key'], 'session_start_date', is_of_people, is_in_range) }}
 {%- endmacro %}
@@ -52,7 +52,7 @@
     select {{ keys | join(', ') }}, {{ day }} as day, {{ row_fingerprint(columns) }} as fingerprint
     from {{ recomputed }};
 
-    create or replace temp table rows_gone as
+    create or replace temp table rows_to_delete as
     select {{ keys | join(', ') }}, day
     from rows_before anti join rows_after using ({{ keys | join(', ') }}, fingerprint);
 
@@ -60,12 +60,12 @@
     select {{ keys | join(', ') }}, day
     from rows_after anti join rows_before using ({{ keys | join(', ') }}, fingerprint);
 
-    {{ log_changed_days(target, 'select day as session_start_date from rows_gone union select day as session_start_date from rows_to_insert') }}
+    {{ log_changed_days(target, 'select day as session_start_date from rows_to_delete union select day as session_start_date from rows_to_insert') }}
 
-    delete from {{ target }} using rows_gone
+    delete from {{ target }} using rows_to_delete
     where
-        {% for key in keys %}rows_gone.{{ key }} = {{ target.identifier }}.{{ key }} and {% endfor %}
-        rows_gone.day = {{ day }}
+        {% for key in keys %}rows_to_delete.{{ key }} = {{ target.identifier }}.{{ key }} and {% endfor %}
+        rows_to_delete.day = {{ day }}
         and {{ is_in_range }};
 
     insert into {{ target }} ({{ columns }})
@@ -75,7 +75,7 @@
 
     drop table rows_before;
     drop table rows_after;
-    drop table rows_gone;
+    drop table rows_to_delete;
     drop table rows_to_insert;
 {%- endmacro %}
 

@@ -1,4 +1,4 @@
-"""Dagster's own command line, told where the runs of this data folder are: `python -m orchestration dg dev`, `… dg launch --job …`.
+"""Dagster's own command line, with the runs of this data folder: `python -m orchestration dg dev`, `… dg launch --job …`.
 
 Exit codes: those of `dg`; 2 when it could not start.
 """

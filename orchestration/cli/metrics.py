@@ -1,6 +1,6 @@
 """Ask the metrics of the published report: `python -m orchestration metrics query --metrics reply_rate`.
 
-MetricFlow's own command line, told where the published file is. The working file stays the writer's.
+MetricFlow's own command line, with the place of the published file. The working file stays the writer's.
 """
 
 import os

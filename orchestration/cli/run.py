@@ -126,7 +126,7 @@ def _finish(settings: Settings, run: _Run) -> int:
 
 
 def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
-    # Imported late: Dagster takes seconds to load, and a wrong setting should be told at once.
+    # Imported late: Dagster takes seconds to load, and a wrong setting should be reported at once.
     terminal = Terminal(quiet=run.chosen.quiet or run.chosen.verbose)
     terminal.start("start")
     try:
@@ -167,7 +167,7 @@ def _rereading(is_asked: bool) -> Iterator[None]:
 def _console(log: logging.Handler, *, verbose: bool) -> "LoggerDefinition":
     """Return what takes Dagster's log of the run: our own, and its console too where that was asked for.
 
-    The console goes without its stack traces: what failed is told after the run, once and in words.
+    The console goes without its stack traces: what failed is reported after the run, once and in words.
     """
     from dagster import InitLoggerContext, LoggerDefinition, colored_console_logger
 

@@ -35,7 +35,7 @@ def _reasons(events: Iterable[DagsterEvent]) -> Iterator[str]:
 
 
 def tracebacks_of_surprises(events: Iterable[DagsterEvent]) -> list[str]:
-    """Return the traceback of every error that is no `Failure` and no check, once, although the step and the run both tell it."""
+    """Return the traceback of every error that is no `Failure` and no check, once, although the step and the run both report it."""
     tracebacks: dict[str, str] = {}
     for event in events:
         error = getattr(event.event_specific_data, "error", None)

@@ -1,4 +1,4 @@
-"""Sensors: new files start a run, a failed run tells somebody."""
+"""Sensors: new files start a run, a failed run is posted to a chat."""
 
 import hashlib
 
@@ -53,11 +53,11 @@ def listing_fingerprint(settings: Settings) -> str:
 
 
 @run_failure_sensor(default_status=DefaultSensorStatus.STOPPED)
-def tell_of_failures(context: RunFailureSensorContext) -> None:
+def notify_on_run_failure(context: RunFailureSensorContext) -> None:
     """Post every failed run to STARTS_ALERT_URL: a chat's incoming webhook, or anything that takes JSON."""
     address = alert_address()
     if address is None:
-        context.log.warning("STARTS_ALERT_URL is not set, so nobody is told.")
+        context.log.warning("STARTS_ALERT_URL is not set, so no notification is sent.")
         return
     run = context.dagster_run
     events = [entry.dagster_event for entry in context.instance.all_logs(run.run_id) if entry.dagster_event is not None]

@@ -6,6 +6,7 @@ known yet extends the person: a number's new user id is erased like the number.
 """
 
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from orchestration.errors import StartsError
 from orchestration.files import put_in_place
-from orchestration.identifiers import create_identifier_macros
+from orchestration.identifiers import create_identifier_macros, phone_punctuation
 from orchestration.keyed_hash import create_keyed_hash_macro, keyed_hash
 from orchestration.landing.feeds import Feed
 
@@ -240,8 +241,11 @@ def _tables_with_texts(feed: Feed) -> list[str]:
     return [table for table in feed.parsed_tables if table != "parsed_identities"]
 
 
-# What may be a number or a user id in a text that is no JSON, or not of the feed.
-_CANDIDATES = r"[+0-9][0-9 ().-]{6,}[0-9]|[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]+"
+def _candidates() -> str:
+    """Return the pattern of what may be a number or a user id in a text that is no JSON, or not of the feed."""
+    # A plus sign begins the next number.
+    between = re.escape(phone_punctuation().replace("+", ""))
+    return rf"[+0-9][0-9{between}]{{6,}}[0-9]|[A-Z]{{2}}\.(?:ENT\.)?[A-Za-z0-9]+"
 
 
 def _redact_what_could_not_be_read(connection: duckdb.DuckDBPyConnection, table: str) -> None:
@@ -252,7 +256,7 @@ def _redact_what_could_not_be_read(connection: duckdb.DuckDBPyConnection, table:
         where rowid in (
             select row_number
             from (
-                select rowid as row_number, unnest(regexp_extract_all(record, '{_CANDIDATES}')) as candidate
+                select rowid as row_number, unnest(regexp_extract_all(record, '{_candidates()}')) as candidate
                 from {table} where record is not null and record <> '{ERASED_TEXT}'
             )
             where erasure_hash(comparable_identifier(candidate)) in (select hash from erased_hashes)

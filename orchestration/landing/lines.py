@@ -16,7 +16,7 @@ How a file is cut, whatever its extension (contract, sections 2 and 3):
 - A record longer than a limit is one rejected record, and no more of it is kept than its beginning. While it is being
   skipped, it ends with its line or, if it spans several, where the next object begins.
 
-What is in a record is not judged here. Memory is bounded by the chunk and the limit, not by the file.
+What is in a record is checked elsewhere. Memory is bounded by the chunk and the limit, not by the file.
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ _BUILT_SCHEMAS = ("marts", "intermediate", "staging")
 _STATE_OF_BUILDS = ("builds", "variables", "changed_days", "watermarks")
 
 # What rows of version 1 hold in columns that they lack and that must have a value, as SQL over the old row. Reader 1 knew no
-# groups, no emoji of reactions, and nobody who was erased.
+# groups, no emoji of reactions, and no one who was erased.
 _VALUES_OF_OLD_ROWS = {
     ("raw", "landed_files", "erased"): "0",
     ("raw", "landed_files", "reader_version"): "1",

@@ -214,7 +214,7 @@ class LandingZone:
             raise StartsError(f"{self.location}/{name} cannot be read: {error}") from error
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a whole file into the zone, or none: nobody ever sees half of it."""
+        """Put a whole file into the zone, or none: no reader ever sees half of it."""
         target = f"{self._root}/{name}"
         try:
             if isinstance(self._filesystem, LocalFileSystem):

@@ -8,6 +8,7 @@ import duckdb
 from orchestration.files import quoted
 from orchestration.publication.marts import PUBLISHED_MARTS, month_of
 from orchestration.publication.masking import prepare_masking, published_rows
+from orchestration.publication.person_columns import masks_in_force
 from orchestration.publication.versions import PARQUET, Version
 from orchestration.settings import Settings
 from orchestration.transform.builds import UNDATED
@@ -18,12 +19,13 @@ def days_that_differ(
 ) -> list[date]:
     """Return the report days whose published rows are not those of the marts, but for days that changed since."""
     prepare_masking(warehouse, settings)
+    masks = masks_in_force(settings)
     different: set[date] = set()
     warehouse.execute(f"attach {quoted(version.database)} as published (read_only)")
     try:
         for mart in PUBLISHED_MARTS:
             columns = [name for (name,) in warehouse.execute(f"select column_name from (describe published.main.{mart.name})").fetchall()]
-            rows = published_rows(columns, f"marts.{mart.name}", settings)
+            rows = published_rows(columns, f"marts.{mart.name}", settings, masks.get(mart.name, {}))
             query = f"""
                 with expected as ({_by_day(mart.day, columns, rows)}),
                 found as ({_by_day(mart.day, columns, f"from published.main.{mart.name}")})

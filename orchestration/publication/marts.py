@@ -8,7 +8,7 @@ from orchestration.transform.builds import MARTS, UNDATED
 
 # All other marts are kept by `session_start_date`.
 _DATE_COLUMNS = {"fct_billed_messages": "billed_date"}
-# What orders the rows of a day: by time, which sorts fastest, and then by what tells rows apart. Two sessions of Botmaker may name
+# What orders the rows of a day: by time, which sorts fastest, and then by what makes rows different. Two sessions of Botmaker may name
 # one message. Other marts are small, and ordered by all their columns.
 _ORDERS = {
     "fct_session_starts": ("sent_at", "session_start_id"),

@@ -1,7 +1,7 @@
 """Contacts as a keyed hash and their last four digits, and ids without a number in them (contract, section 6).
 
-`MASKS` says of every column that may name a person how it leaves the warehouse. A mask depends on the value and the key
-alone, so the same value has the same mask in every mart, file and database, and joins keep working.
+A mask depends on the value and the key alone, so the same value has the same mask in every mart, file and database, and joins
+keep working.
 
 HMAC-SHA256 in SQL over two pads that are bound as variables, so that the key never stands in a statement, a log or a
 file.
@@ -10,58 +10,15 @@ file.
 import hashlib
 import hmac
 import re
-from enum import StrEnum
+from collections.abc import Mapping
 
 import duckdb
 
+from orchestration.base64_macros import BASE64_MACROS
 from orchestration.errors import StartsError
 from orchestration.keyed_hash import hmac_pads
+from orchestration.publication.person_columns import Mask
 from orchestration.settings import Contacts, Settings
-
-
-class Mask(StrEnum):
-    """How a column is masked.
-
-    `identifier`: always. `id`: where its text or what it holds in base64 has a number. `link`: always, but for the
-    server's name. `text`: the numbers in it.
-    """
-
-    IDENTIFIER = "identifier"
-    ID = "id"
-    LINK = "link"
-    TEXT = "text"
-
-
-MASKS = {
-    "person_id": Mask.IDENTIFIER,
-    "contact_id": Mask.IDENTIFIER,
-    "customer_id": Mask.IDENTIFIER,
-    # A wamid is base64 around a number.
-    "session_start_id": Mask.ID,
-    "session_id": Mask.ID,
-    "message_id": Mask.ID,
-    "chat_link": Mask.LINK,
-    "failure_code": Mask.TEXT,
-    "failure_detail": Mask.TEXT,
-    "agent_groups": Mask.TEXT,
-}
-
-# These name no person: they are about the business's own lines and templates, times, states and counts. A line's number is not a
-# person's; names of templates and notifications are the report's filters and keys of its daily marts.
-PLAIN_COLUMNS = frozenset(
-    {
-        *("session_started_at", "session_start_date", "sent_at", "delivered_at", "read_at", "replied_at", "first_reply_at", "failed_at"),
-        *("origin", "is_in_report", "is_session_start", "source", "user_type"),
-        *("channel_id", "channel_name", "line_number", "template_name", "template_language", "notification_name"),
-        *("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied", "last_status", "reply_evidence"),
-        *("failure_group", "failure_action", "failure_reason"),
-        *("stage_order", "stage", "notifications", "session_starts", "replied", "not_replied"),
-        *("weekday", "hour", "not_sent", "sent", "delivered", "read"),
-        *("replied_within_1h", "replied_within_24h", "replied_within_72h", "replied_within_7d"),
-        *("market", "billed_date", "pricing_model", "pricing_category", "pricing_type", "is_charged"),
-        *("rate", "currency", "cost", "cost_basis"),
-    }
-)
 
 _KEY_VARIABLES = ("mask_inner_pad", "mask_outer_pad")
 # Part of the fingerprint: a change of what a mask is rewrites everything that is masked.
@@ -88,6 +45,7 @@ _HEX_NUMBER = "3[0-9](?:(?:[0-289A-F][0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-F]){0,9}3[
 _SHORTEST_BASE64 = 11
 
 _MACROS = rf"""
+{BASE64_MACROS}
 -- Letters alone: a hash in hexadecimal would itself have eight digits in a row in one of ten cases.
 create or replace temp macro keyed_hash(text, size) as translate(
     left(sha256(getvariable('{_KEY_VARIABLES[1]}') || unhex(sha256(getvariable('{_KEY_VARIABLES[0]}') || encode(text)))), size),
@@ -99,14 +57,8 @@ create or replace temp macro masked_identifier(text) as keyed_hash(text, 16) || 
     else last_four(regexp_replace(text, '[^0-9]+', '', 'g'))
 end;
 
-create or replace temp macro base64_letters(text) as translate(regexp_replace(text, '[^A-Za-z0-9+/_-]+', '', 'g'), '-_', '+/');
-create or replace temp macro padded_base64(letters) as case length(letters) % 4
-    when 0 then letters
-    when 1 then left(letters, length(letters) - 1)
-    when 2 then letters || '=='
-    else letters || '='
-end;
-create or replace temp macro decoded_hex(letters, start) as hex(from_base64(padded_base64(substr(letters, start))));
+create or replace temp macro base64_letters(text) as standard_base64(regexp_replace(text, '[^A-Za-z0-9+/_-]+', '', 'g'));
+create or replace temp macro decoded_hex(letters, start) as hex(base64_bytes(substr(letters, start)));
 -- What stands before the base64 shifts where its groups of four begin. 41 is a letter, which parts two numbers.
 create or replace temp macro decoded_has_number(letters) as regexp_matches(
     concat_ws('41', decoded_hex(letters, 1), decoded_hex(letters, 2), decoded_hex(letters, 3), decoded_hex(letters, 4)),
@@ -156,26 +108,27 @@ def prepare_masking(connection: duckdb.DuckDBPyConnection, settings: Settings) -
     connection.execute(_MACROS)
 
 
-def published_rows(columns: list[str], relation: str, settings: Settings, where: str = "true") -> str:
-    """Return the query for a mart's rows as they may leave the warehouse.
+def published_rows(columns: list[str], relation: str, settings: Settings, masks: Mapping[str, Mask], where: str = "true") -> str:
+    """Return the query for a mart's rows as they may leave the warehouse; `masks` are those of its columns, if contacts are masked.
 
-    Raises `StartsError` for a column of which nobody has said whether it names a person.
+    Raises `StartsError` for a column without a mask.
     """
     if settings.contacts is Contacts.PLAIN:
         return f"select {', '.join(columns)} from {relation} where {where}"
-    unknown = [column for column in columns if column not in MASKS and column not in PLAIN_COLUMNS]
+    unknown = [column for column in columns if column not in masks]
     if unknown:
-        raise StartsError(f"{relation} has columns without a rule for masking ({', '.join(unknown)}): add them to MASKS or PLAIN_COLUMNS.")
+        raise StartsError(
+            f"{relation} has columns without a rule for masking ({', '.join(unknown)}): give each a meta `person` in the YAML of the mart."
+        )
     # Most rows have one id three times and one identifier twice: its mask is computed once.
-    first = {mask: next((column for column in columns if MASKS.get(column) is mask), None) for mask in (Mask.ID, Mask.IDENTIFIER)}
-    masks = ", ".join(f"masked_{mask}({column}) as first_{mask}" for mask, column in first.items() if column is not None)
-    source = f"(select *, {masks} from {relation} where {where})" if masks else f"{relation} where {where}"
-    return f"select {', '.join(_masked(column, first) for column in columns)} from {source}"
+    first = {mask: next((column for column in columns if masks[column] is mask), None) for mask in (Mask.ID, Mask.IDENTIFIER)}
+    firsts = ", ".join(f"masked_{mask}({column}) as first_{mask}" for mask, column in first.items() if column is not None)
+    source = f"(select *, {firsts} from {relation} where {where})" if firsts else f"{relation} where {where}"
+    return f"select {', '.join(_masked(column, masks[column], first) for column in columns)} from {source}"
 
 
-def _masked(column: str, first: dict[Mask, str | None]) -> str:
-    mask = MASKS.get(column)
-    if mask is None:
+def _masked(column: str, mask: Mask, first: Mapping[Mask, str | None]) -> str:
+    if mask is Mask.NONE:
         return column
     if mask not in first:
         return f"masked_{mask}({column}) as {column}"

@@ -1,7 +1,7 @@
 """Publish the marts into a PostgreSQL database, from the published file, in one transaction.
 
 Rows are deleted and copied in, never truncated or swapped: only so does a reader with an older snapshot
-keep seeing all of the old state, and nobody waits. Tables are dropped only when their columns changed.
+keep seeing all of the old state, and no one waits. Tables are dropped only when their columns changed.
 """
 
 import os
@@ -53,8 +53,8 @@ _REFUSALS = (
     ("no pg_hba.conf entry", "the server does not let this user in from here (pg_hba.conf)"),
     ("does not exist", "there is no such database or user"),
     ("could not translate host name", "its host name is unknown"),
-    ("connection refused", "nobody listens there (connection refused)"),
-    ("no such file or directory", "nobody listens there (no such socket)"),
+    ("connection refused", "no server listens there (connection refused)"),
+    ("no such file or directory", "no server listens there (no such socket)"),
     ("timeout expired", f"it did not answer within {_CONNECT_TIMEOUT_SECONDS} seconds"),
     ("permission denied for database", "this user may not connect to the database"),
     ("too many", "it has no connection left"),

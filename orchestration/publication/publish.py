@@ -19,6 +19,7 @@ from orchestration.publication.differences import days_that_differ, parquet_that
 from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart
 from orchestration.publication.masking import prepare_masking, published_rows
 from orchestration.publication.parquet import KeptFile, RowsByDay, write_parquet
+from orchestration.publication.person_columns import Masks, masks_in_force
 from orchestration.publication.published import is_held_for_writing
 from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, source_of
 from orchestration.publication.versions import (
@@ -182,14 +183,15 @@ def _attached(warehouse: duckdb.DuckDBPyConnection, database: Path, *, read_only
 
 def _write_marts(warehouse: duckdb.DuckDBPyConnection, settings: Settings, work: _Work) -> None:
     prepare_masking(warehouse, settings)
+    masks = masks_in_force(settings)
     # A mart has no order of its own; keeping the warehouse's costs a third of the writing.
     warehouse.execute("set preserve_insertion_order = false")
     try:
         for mart in PUBLISHED_MARTS:
             if work.base is None:
-                _write_mart(warehouse, settings, mart)
+                _write_mart(warehouse, settings, mart, masks)
             else:
-                _replace_days(warehouse, settings, mart, work.days)
+                _replace_days(warehouse, settings, mart, masks, work.days)
     finally:
         warehouse.execute("reset preserve_insertion_order")
 
@@ -207,8 +209,8 @@ def _columns(warehouse: duckdb.DuckDBPyConnection, mart: PublishedMart) -> list[
     return [name for (name,) in rows]
 
 
-def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart) -> None:
-    rows = published_rows(_columns(warehouse, mart), f"marts.{mart.name}", settings)
+def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, masks: Masks) -> None:
+    rows = published_rows(_columns(warehouse, mart), f"marts.{mart.name}", settings, masks.get(mart.name, {}))
     warehouse.execute(f"create table draft.main.{mart.name} as {rows}")
     comments = warehouse.execute(
         """
@@ -226,9 +228,9 @@ def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: 
         warehouse.execute(f"comment on {kind} draft.main.{name} is {quoted(comment)}")
 
 
-def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, days: list[date]) -> None:
+def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, masks: Masks, days: list[date]) -> None:
     on_these_days = mart.is_on(days)
-    rows = published_rows(_columns(warehouse, mart), f"marts.{mart.name}", settings, on_these_days)
+    rows = published_rows(_columns(warehouse, mart), f"marts.{mart.name}", settings, masks.get(mart.name, {}), on_these_days)
     warehouse.execute(f"delete from draft.main.{mart.name} where {on_these_days}")
     warehouse.execute(f"insert into draft.main.{mart.name} by name {rows}")
 

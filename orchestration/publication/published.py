@@ -65,7 +65,7 @@ def _connection(settings: Settings) -> duckdb.DuckDBPyConnection:
             if _LOCKED not in str(error):
                 raise
             raise StartsError(
-                f"Another program holds {settings.published_database} open for writing, so nobody else can read it. Close it, "
+                f"Another program holds {settings.published_database} open for writing, so no other program can read it. Close it, "
                 "or run the job: it publishes a copy. BI tools have to open the file read-only."
             ) from error
 

@@ -110,7 +110,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def show_version(settings: Settings, folder: Path, record: VersionRecord) -> None:
-    """Make a finished version the one that readers see, in one step, and remove those that nobody needs."""
+    """Make a finished version the one that readers see, in one step, and remove those that no reader needs."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             sync_folder(path)
@@ -135,7 +135,7 @@ def recover_publication(settings: Settings) -> None:
     _remove_side_files(settings)
     version = current_version(settings)
     if version is not None and not os.path.lexists(settings.published_dir / DATABASE):
-        # The documented remedy for a damaged file: whoever deletes it wants it written again.
+        # The documented remedy for a damaged file: a user who deletes it wants it written again.
         _record_path(settings, version.number).unlink(missing_ok=True)
     elif version is not None and version.record is not None:
         _enter(settings, version)
@@ -145,7 +145,7 @@ def recover_publication(settings: Settings) -> None:
     _remove_others(settings, number, record)
     previous = _previous(settings, number, record)
     if previous is not None:
-        # A reader opens this one file at once, and whoever had only resolved the link has opened it by now.
+        # A reader opens this one file at once, and one that had only resolved the link has opened it by now.
         for path in (settings.published_dir / _VERSIONS / str(previous)).glob(f"{DATABASE}*"):
             if path.is_file():
                 path.unlink()

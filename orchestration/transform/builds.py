@@ -22,7 +22,7 @@ UNDATED = date.min
 
 # Tests as well: a check that is new has passed on nothing yet.
 _DEFINITION_FOLDERS = ("models", "macros", "tests", "seeds")
-_DEFINITION_ENDINGS = {".sql", ".yml", ".csv", ".md"}
+_DEFINITION_EXTENSIONS = {".sql", ".yml", ".csv", ".md"}
 
 
 # Stands for tables that no definition explains: some are being made again from the raw tables, and until all are, the others
@@ -171,7 +171,7 @@ def definition_sha256(settings: Settings) -> str:
     """
     project = DBT_PROJECT_DIR / "dbt_project.yml"
     folders = [DBT_PROJECT_DIR / name for name in _DEFINITION_FOLDERS]
-    files = [project, *(path for folder in folders for path in folder.rglob("*") if path.suffix in _DEFINITION_ENDINGS)]
+    files = [project, *(path for folder in folders for path in folder.rglob("*") if path.suffix in _DEFINITION_EXTENSIONS)]
     hashes = sorted((path.relative_to(DBT_PROJECT_DIR).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files)
     lines = [f"{path} {file_hash}" for path, file_hash in hashes]
     variables = {**_variables(project), **settings.dbt_vars}

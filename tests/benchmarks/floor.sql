@@ -52,7 +52,7 @@ select
     channel_id, coalesce(m.from, m.from_user_id) as contact_id, hash(channel_id, coalesce(m.from, m.from_user_id)) as conversation
 from items where m is not null;
 
-create temp table judged as
+create temp table checked as
 select
     sends.message_id, conversation, sent_at, is_notification, states.* exclude (message_id), q.replied_at as quoted_at,
     (error is not null or failed_at is not null) and delivered_at is null and read_at is null and q.context_id is null as is_not_sent
@@ -62,10 +62,10 @@ left join (select context_id, min(happened_at) as replied_at from messages where
     on q.context_id = sends.message_id;
 
 create temp table moments as
-with united as (
+with unioned as (
     select message_id as id, conversation, sent_at as happened_at, true as is_send, case when not is_not_sent then sent_at end as activity_at,
         case when not is_not_sent and is_notification then sent_at end as notification_at, null as type, null as context_id
-    from judged
+    from checked
     union all
     select id, conversation, happened_at, false, happened_at, null, type, context_id from messages
 ),
@@ -73,7 +73,7 @@ ordered as (
     select *,
         max(activity_at) over (partition by conversation order by happened_at rows between unbounded preceding and 1 preceding) as previous_at,
         max(notification_at) over (partition by conversation order by happened_at range between unbounded preceding and current row) as last_notification_at
-    from united
+    from unioned
 )
 select *,
     previous_at is null or happened_at > previous_at + interval 24 hour as is_start,
@@ -112,7 +112,7 @@ copy (
         o.id as session_start_id, s.chat_link
     from moments as o
     left join sends as s on o.id = s.message_id
-    left join judged as j on o.id = j.message_id
+    left join checked as j on o.id = j.message_id
     left join replies as r on o.conversation = r.conversation and s.sent_at = r.sent_at
     left join messages as m on o.id = m.id
     where o.is_start and (s.is_notification or m.referral is not null)

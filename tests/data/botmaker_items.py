@@ -25,8 +25,8 @@ def time(at: str) -> str:
 
 
 def event(name: str, at: str, message_id: str | None = None, template: str | None = None, **info: str) -> Item:
-    told = {"messageId": message_id, "whatsappTemplate": template, **info}
-    return {"name": name, "creationTime": time(at), "info": {key: value for key, value in told.items() if value is not None}}
+    given = {"messageId": message_id, "whatsappTemplate": template, **info}
+    return {"name": name, "creationTime": time(at), "info": {key: value for key, value in given.items() if value is not None}}
 
 
 def message(message_id: str, at: str, sender: str, template: str | None = None) -> Item:

@@ -101,7 +101,7 @@ def written(time: datetime) -> str:
 
 @dataclass
 class Story:
-    """A session as it went, told whole; a page shows of it what had happened by then."""
+    """A session as it went, as a whole; a page shows of it what had happened by then."""
 
     number: int
     line: Line
@@ -147,13 +147,13 @@ class Story:
 @cache
 def stories() -> list[Story]:
     """Return every session of the twenty days, in order of their start; a user has one at a time."""
-    told: list[Story] = []
+    made: list[Story] = []
     open_until: dict[int, datetime] = {}
     for story in sorted((_story(number) for number in range(DRAWS)), key=lambda s: (s.started_at, s.number)):
         if story.started_at > open_until.get(story.user, FIRST_DAY):
             open_until[story.user] = story.ended_at
-            told.append(story)
-    return told
+            made.append(story)
+    return made
 
 
 def _story(number: int) -> Story:
@@ -225,9 +225,9 @@ def _talk(story: Story, since: datetime) -> None:
         story.say("agent", since + timedelta(minutes=4), "👋")
 
 
-def _item(story: Story, told_at: datetime) -> dict[str, Any]:
-    """Return a session as the API tells it at a time: only what has happened."""
-    until = written(told_at)
+def _item(story: Story, shown_at: datetime) -> dict[str, Any]:
+    """Return a session as the API returns it at a time: only what has happened."""
+    until = written(shown_at)
     user, line = story.user, story.line
     return {
         "id": story.session_id,
@@ -261,12 +261,12 @@ def session_pages() -> dict[str, dict[str, Any]]:
     """Return the pages of sessions by file name: every morning the two days before, open sessions included."""
     pages = {}
     for day in range(1, DAYS + 3):
-        told_at = FIRST_DAY + timedelta(days=day, hours=9)
-        items = [_item(story, told_at) for story in stories() if told_at - timedelta(hours=48) <= story.started_at < told_at]
+        shown_at = FIRST_DAY + timedelta(days=day, hours=9)
+        items = [_item(story, shown_at) for story in stories() if shown_at - timedelta(hours=48) <= story.started_at < shown_at]
         for page, start in enumerate(range(0, len(items), PAGE_ITEMS), 1):
             more = start + PAGE_ITEMS < len(items)
             next_page = f"{API}/sessions?page={some_id(12, 'page', day, page)}" if more else None
-            pages[f"{told_at:%Y-%m-%d}-page-{page}"] = {"nextPage": next_page, "items": items[start : start + PAGE_ITEMS]}
+            pages[f"{shown_at:%Y-%m-%d}-page-{page}"] = {"nextPage": next_page, "items": items[start : start + PAGE_ITEMS]}
     return pages
 
 
@@ -276,7 +276,7 @@ def result_pages() -> dict[str, dict[str, Any]]:
     for number, (day, _, _, name) in enumerate(CAMPAIGNS):
         sent = [story for story in stories() if story.notification_name == name]
         for days_later in (1, 4):
-            told_at = FIRST_DAY + timedelta(days=day + days_later, hours=10)
+            shown_at = FIRST_DAY + timedelta(days=day + days_later, hours=10)
             notification = {
                 "campaignName": name,
                 "contactGroup": f"grupo-{number + 1}",
@@ -286,13 +286,13 @@ def result_pages() -> dict[str, dict[str, Any]]:
                 "end": written(max(story.started_at for story in sent)),
                 "status": "COMPLETED",
             }
-            customers = [_customer(story, told_at) for story in sent]
-            pages[f"{told_at:%Y-%m-%d}-bulk-{number + 1}"] = {"nextPage": None, "notification": notification, "customers": customers}
+            customers = [_customer(story, shown_at) for story in sent]
+            pages[f"{shown_at:%Y-%m-%d}-bulk-{number + 1}"] = {"nextPage": None, "notification": notification, "customers": customers}
     return pages
 
 
-def _customer(story: Story, told_at: datetime) -> dict[str, Any]:
-    times = {name: at for name, at in story.result.items() if at <= told_at}
+def _customer(story: Story, shown_at: datetime) -> dict[str, Any]:
+    times = {name: at for name, at in story.result.items() if at <= shown_at}
     return {
         "customerId": story.chat_id,
         # This endpoint writes whole seconds.

@@ -175,7 +175,7 @@ with sends as (
     union all
     select message_id, sent_at, contact, null, null, false, null from agent_messages
 ),
-told as (
+described as (
     select
         s.*, c.* exclude (contact), r.code, r.title, r.details, day_of.day,
         -- One in two logs writes an offset, the others Unix milliseconds or seconds.
@@ -206,7 +206,7 @@ select
     || ', "chat_link": "https://inbox.example.com/chats/' || customer_id || '"'
     || coalesce(', "error": {"code": ' || code || ', "title": "' || title || '", "details": "' || details || '"}', '')
     || '}' as line
-from told;
+from described;
 """
 
 WEBHOOK_LINES = """

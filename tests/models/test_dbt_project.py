@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from orchestration.landing.migrations import prepare_raw_schema
+from orchestration.publication.person_columns import Mask, masks_of_marts
 from orchestration.settings import Settings
 from orchestration.transform.builds import MARTS, Build
 from orchestration.transform.invocation import DbtError, common_arguments, invoke
@@ -54,7 +55,7 @@ def _is_dbt_at_work() -> bool:
     return any(thread.name == DBT_THREAD for thread in threading.enumerate())
 
 
-def test_events_come_while_dbt_works_and_dbt_stops_when_nobody_reads_them(settings: Settings) -> None:
+def test_events_come_while_dbt_works_and_dbt_stops_when_they_are_not_read(settings: Settings) -> None:
     views = ["run", "--select", "path:models/staging", "--no-write-json", *common_arguments(settings)]
     events, failure = run_dbt(settings, views)
     assert failure is None
@@ -162,32 +163,29 @@ def test_every_column_of_every_model_is_described(settings: Settings, manifest: 
     assert {column for column in built if column[0] in rooms and column[1] not in lookups} == described
 
 
-# Texts of the facts that name no person: what the business calls its lines, sends and teams, and the report's own words.
-PLAIN_COLUMNS = {
-    *("origin", "channel_id", "channel_name", "line_number", "user_type", "reply_evidence", "last_status", "source"),
-    *("template_name", "template_language", "notification_name", "agent_groups"),
-    *("failure_code", "failure_group", "failure_action", "failure_reason"),
-}
-PLAIN_COLUMNS_OF_THE_BILL = {
-    *("channel_id", "line_number", "template_name", "notification_name"),
-    *("market", "pricing_model", "pricing_category", "pricing_type", "currency", "cost_basis"),
-}
+def test_every_column_of_every_mart_says_whether_it_names_a_person(manifest: dict[str, Any]) -> None:
+    """A new text must not be published or previewed as it is by oversight."""
+    masks = masks_of_marts(manifest)
+    declared = {model["name"]: set(model["columns"]) for model in _models(manifest) if model["schema"] == "marts"}
+    assert {mart: declared[mart] - set(masks[mart]) for mart in declared} == {mart: set() for mart in MARTS}
 
 
-def test_every_text_of_a_fact_either_says_how_it_names_a_person_or_is_known_not_to(manifest: dict[str, Any]) -> None:
-    """Masking, previews and the erasure read `person` in the meta of a column; a new column must not be plain by oversight."""
-    for fact in (model for model in _models(manifest) if model["name"].startswith("fct_")):
-        texts = {name: column for name, column in fact["columns"].items() if column["data_type"] == "varchar"}
-        personal = {
-            name: column["config"]["meta"]["person"] for name, column in texts.items() if "person" in column["config"].get("meta", {})
-        }
-        assert set(personal.values()) <= {"person", "contact", "customer", "id", "link", "text"}, fact["name"]
-        plain = PLAIN_COLUMNS_OF_THE_BILL if fact["name"] == "fct_billed_messages" else PLAIN_COLUMNS
-        assert set(texts) - set(personal) == plain, fact["name"]
-        assert personal.keys().isdisjoint(plain), fact["name"]
+def test_a_column_has_the_same_mask_in_every_mart(manifest: dict[str, Any]) -> None:
+    """Joins of masked marts depend on it."""
+    of_column: dict[str, set[Mask]] = {}
+    for of_mart in masks_of_marts(manifest).values():
+        for column, mask in of_mart.items():
+            of_column.setdefault(column, set()).add(mask)
+    assert [column for column, masks in of_column.items() if len(masks) > 1] == []
+    personal = {column: mask for column, (mask,) in of_column.items() if mask is not Mask.NONE}
+    assert personal == {
+        **dict.fromkeys(("person_id", "contact_id", "customer_id"), Mask.IDENTIFIER),
+        **dict.fromkeys(("session_start_id", "session_id", "message_id"), Mask.ID),
+        "chat_link": Mask.LINK,
+        **dict.fromkeys(("failure_code", "failure_detail", "agent_groups"), Mask.TEXT),
+    }
 
 
 def test_daily_marts_have_no_column_that_names_a_person(manifest: dict[str, Any]) -> None:
-    daily = [model for model in _models(manifest) if model["schema"] == "marts" and not model["name"].startswith("fct_")]
-    texts = {name for model in daily for name, column in model["columns"].items() if column["data_type"] == "varchar"}
-    assert texts - PLAIN_COLUMNS == {"stage"}
+    masks = masks_of_marts(manifest)
+    assert {mask for mart in MARTS if not mart.startswith("fct_") for mask in masks[mart].values()} == {Mask.NONE}

@@ -205,9 +205,9 @@ def _price(statuses: list[Row]) -> Price:
         if (model or category or type_) and stage in ("sent", "delivered", "read"):
             key = (status["at"], nulls_last(category, model, type_), stage, (model, category, type_))
             first[stage] = min(first.get(stage, key), key)
-    told = [first[stage] for stage in ("delivered", "read") if stage in first] or [first[stage] for stage in ("sent",) if stage in first]
+    named = [first[stage] for stage in ("delivered", "read") if stage in first] or [first[stage] for stage in ("sent",) if stage in first]
     # At one time `read` comes after `delivered`.
-    return max(told, key=lambda key: (key[0], key[2]))[3] if told else (None, None, None)
+    return max(named, key=lambda key: (key[0], key[2]))[3] if named else (None, None, None)
 
 
 def _market(names: list[str | None]) -> str | None:

@@ -56,8 +56,8 @@ def test_a_case_gives_the_same_among_all_others(merged: Computed, name: str) -> 
 
 
 def test_merged_cases_keep_what_is_not_read(tmp_path: Path) -> None:
-    merge_cases(tmp_path, ["G02_other_endings", "G10_folder_names"])
+    merge_cases(tmp_path, ["G02_other_extensions", "G10_folder_names"])
     unread = reference.compute(tmp_path).unread
-    assert [name.replace("G02_other_endings/", "") for name in unread] == sorted(
-        CASES["G02_other_endings"].unread + CASES["G10_folder_names"].unread
+    assert [name.replace("G02_other_extensions/", "") for name in unread] == sorted(
+        CASES["G02_other_extensions"].unread + CASES["G10_folder_names"].unread
     )

@@ -41,7 +41,7 @@ def recent(server: BotmakerServer, count: int) -> list[str]:
     return ids
 
 
-def test_fetch_as_a_command_tells_a_line_per_window(tmp_path: Path) -> None:
+def test_fetch_as_a_command_prints_a_line_per_window(tmp_path: Path) -> None:
     with botmaker_server(page_size=2) as server:
         recent(server, 3)
         server.add_notification("n1", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), None, {"customerId": "c"})
@@ -73,7 +73,7 @@ def test_fetch_as_a_command_tells_a_line_per_window(tmp_path: Path) -> None:
         ((), {"BOTMAKER_ACCESS_TOKEN": "wrong-one"}, 1, "failed: Botmaker refused the token for sessions (HTTP 401)"),
     ],
 )
-def test_exit_codes_tell_what_could_not_start_from_what_failed(
+def test_exit_codes_of_what_could_not_start_and_what_failed(
     tmp_path: Path, arguments: tuple[str, ...], more: dict[str, str], code: int, words: str
 ) -> None:
     with botmaker_server() as server:
@@ -220,8 +220,8 @@ def test_the_token_is_nowhere_in_what_a_run_leaves_behind(
             text=True,
         )
         assert command.returncode == 1
-    told = [event.event_specific_data.user_failure_data.description for event in bad.all_events if event.is_step_failure]
-    assert "put it into BOTMAKER_ACCESS_TOKEN" in told[0]
+    reasons = [event.event_specific_data.user_failure_data.description for event in bad.all_events if event.is_step_failure]
+    assert "put it into BOTMAKER_ACCESS_TOKEN" in reasons[0]
     captured = capfd.readouterr()
     left_behind = b"".join(
         [

@@ -9,7 +9,7 @@ from tests.data.botmaker_items import Item, compact, event, message, put, put_al
 from tests.pipeline import Pipeline, comparable
 
 
-def told(rows: list[Item], *columns: str) -> dict[Any, tuple[Any, ...]]:
+def columns_of(rows: list[Item], *columns: str) -> dict[Any, tuple[Any, ...]]:
     """Return columns by the first one; times without their constant parts."""
     return {row[columns[0]]: tuple(str(row[name]).removeprefix("2026-10-") for name in columns[1:]) for row in rows}
 
@@ -20,7 +20,7 @@ def test_botmaker_alone_fills_the_marts(warm: Callable[..., Pipeline]) -> None:
     assert run.run().success
 
     starts = run.rows("fct_session_starts")
-    assert told(starts, "session_id", "origin", "is_in_report", "user_type", "message_id", "last_status", "is_replied") == {
+    assert columns_of(starts, "session_id", "origin", "is_in_report", "user_type", "message_id", "last_status", "is_replied") == {
         "1111_2026-10-01T10:00:00Z": ("whatsapp_template", "True", "new", "m1", "replied", "True"),
         "1111_2026-10-03T10:00:00Z": ("whatsapp_template", "True", "returning", "m3", "not_sent", "False"),
         "2222_2026-10-01T10:00:00Z": ("organic", "False", "returning", "None", "None", "None"),
@@ -30,27 +30,27 @@ def test_botmaker_alone_fills_the_marts(warm: Callable[..., Pipeline]) -> None:
         "7777_2026-10-01T23:30:00Z": ("whatsapp_template", "True", "new", "None", "None", "None"),
     }
     assert {row["session_start_id"] for row in starts} == {row["session_id"] for row in starts}
-    assert told(starts, "session_id", "contact_id", "customer_id", "chat_link")["6666_2026-10-01T10:00:00Z"] == (
+    assert columns_of(starts, "session_id", "contact_id", "customer_id", "chat_link")["6666_2026-10-01T10:00:00Z"] == (
         "549666601", "6666", "https://go.botmaker.com/#/chats/6666",
     )  # fmt: skip
     assert {(row["channel_id"], row["line_number"], row["source"]) for row in starts} == {("boti-1", "541155550000", "botmaker")}
 
     notifications = run.rows("fct_notifications")
-    assert told(notifications, "message_id", "is_session_start", "is_in_report", "origin", "template_name", "notification_name") == {
+    assert columns_of(notifications, "message_id", "is_session_start", "is_in_report", "origin", "template_name", "notification_name") == {
         "m1": ("True", "True", "whatsapp_template", "welcome", "None"),
         "m2": ("False", "False", "whatsapp_template", "reminder", "None"),
         "m3": ("True", "True", "whatsapp_template", "welcome", "None"),
         "m4": ("False", "False", "whatsapp_template", "offer", "None"),
         "m5": ("True", "True", "mass_notification", "sale", "Sale"),
     }
-    assert told(notifications, "message_id", "sent_at", "delivered_at", "read_at", "replied_at", "failed_at", "last_status") == {
+    assert columns_of(notifications, "message_id", "sent_at", "delivered_at", "read_at", "replied_at", "failed_at", "last_status") == {
         "m1": ("01 10:00:01", "01 10:00:05", "None", "01 10:10:00", "None", "replied"),
         "m2": ("01 12:00:00", "None", "01 12:05:00", "01 12:30:00", "None", "replied"),
         "m3": ("03 10:00:00", "None", "None", "None", "03 10:00:02", "not_sent"),
         "m4": ("01 11:00:00", "None", "None", "None", "None", "pending"),
         "m5": ("01 10:00:02", "01 10:00:04", "None", "01 18:00:00", "None", "replied"),
     }
-    assert told(notifications, "message_id", "failure_code", "failure_group", "failure_detail")["m3"] == (
+    assert columns_of(notifications, "message_id", "failure_code", "failure_group", "failure_detail")["m3"] == (
         "131049", "meta_limit", "ReceivedFailedStatus: Held back (really). (131049.0)",
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def test_what_comes_later_changes_what_was_said(warm: Callable[..., Pipeline]) -
     assert run.run().success
 
     def starts() -> dict[Any, tuple[Any, ...]]:
-        return told(run.rows("fct_session_starts"), "customer_id", "contact_id", "origin", "last_status", "user_type", "line_number")
+        return columns_of(run.rows("fct_session_starts"), "customer_id", "contact_id", "origin", "last_status", "user_type", "line_number")
 
     assert starts() == {
         "1": ("1", "mass_notification", "sent", "new", "None"),

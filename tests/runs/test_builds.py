@@ -1,4 +1,4 @@
-"""What a build may go on from, and what it tells."""
+"""What a build may go on from, and what it reports."""
 
 import json
 import shutil
@@ -87,10 +87,10 @@ def test_a_build_from_the_raw_tables_has_no_definition_until_it_finishes() -> No
         assert definitions == [[("",)], definition, definition, definition]
 
 
-def test_every_run_tells_of_every_check(pipeline: Callable[..., Pipeline]) -> None:
+def test_every_run_reports_every_check(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     (run.landing / "sends").mkdir(parents=True)
-    told = []
+    reported = []
     for number, new in enumerate(([SEND], [SEND | {"message_id": "b", "contact_id": "5511900000002"}], [])):
         if new:
             (run.landing / "sends" / f"{number}.json").write_text(json.dumps(new))
@@ -99,8 +99,8 @@ def test_every_run_tells_of_every_check(pipeline: Callable[..., Pipeline]) -> No
         evaluations = result.get_asset_check_evaluations()
         # The newest event is of a year ago, which is a warning.
         assert [evaluation.check_name for evaluation in evaluations if not evaluation.passed] in ([], ["no_feed_or_line_is_silent"])
-        told.append(sorted(str(evaluation.asset_check_key) for evaluation in evaluations))
-    rebuild, increment, nothing_new = told
+        reported.append(sorted(str(evaluation.asset_check_key) for evaluation in evaluations))
+    rebuild, increment, nothing_new = reported
     assert rebuild == increment == nothing_new
     assert len(rebuild) == len(set(rebuild))
 

@@ -40,7 +40,7 @@ def send(**fields: Any) -> bytes:
     ).encode()
 
 
-def test_the_bundled_logs_tell_a_whole_story(sample: Pipeline) -> None:
+def test_the_bundled_logs_hold_every_kind_of_start(sample: Pipeline) -> None:
     starts = pd.DataFrame(sample.rows("fct_session_starts"))
     assert set(starts["origin"]) == {"mass_notification", "whatsapp_template", "referred_campaign", "organic", "other"}
     assert set(starts["last_status"].dropna()) == {"not_sent", "pending", "sent", "delivered", "read", "replied"}
@@ -146,7 +146,7 @@ def test_another_language_or_zone_rewrites_what_is_there(pipeline: Callable[...,
     assert [str(row["session_start_date"]) for row in run.rows("session_starts_daily")] == ["2026-10-05"]
 
 
-def test_a_manifest_that_is_not_ours_is_written_anew(warm: Callable[..., Pipeline]) -> None:
+def test_a_manifest_that_is_not_ours_is_written_again(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     write_files(run.landing, "sends", "1.jsonl", [send()])
     assert run.run().success
@@ -190,7 +190,7 @@ def test_masked_contacts_leave_no_number_behind(warm: Callable[..., Pipeline]) -
             assert wamid.encode() not in content, path
             assert key.encode() not in content, path
     assert masked in next(iter(run.tsv_bytes().values())).decode()
-    # Back to plain, everything is written anew.
+    # Back to plain, everything is written again.
     run.environment = {}
     assert run.run().success
     assert run.rows("fct_session_starts")[0]["contact_id"] == contact
@@ -264,7 +264,7 @@ def test_a_wrong_filter_is_refused(selection: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (
             ["--origins", "whatsapp_templates"],
@@ -275,16 +275,16 @@ def test_a_wrong_filter_is_refused(selection: dict[str, Any]) -> None:
         (["--language", "fr"], "--language: 'fr' is none of en, pt, es."),
         (["--from", "2026-13-01"], "--from: '2026-13-01' is no day: write it like 2026-10-01."),
         (["--from", "2026-10-02", "--to", "2026-10-01"], "export could not start: the period ends (2026-10-01) before it starts"),
-        (["--lines", "nobody"], "There is no line 'nobody' in the report."),
+        (["--lines", "unknown"], "There is no line 'unknown' in the report."),
     ],
 )
 def test_the_command_export_says_which_values_there_are(
-    sample: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+    sample: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(sample.data))
     assert main(["export", *arguments]) == 2
     said = capsys.readouterr().err
-    assert told in said
+    assert message in said
     assert said.count("\n") == 1
 
 
@@ -316,8 +316,8 @@ def test_the_command_export_writes_what_the_same_selection_does(
 
 
 def test_an_unknown_line_or_template_is_named(sample: Pipeline) -> None:
-    with pytest.raises(StartsError, match="no line 'nobody'"):
-        export_selection(sample.settings, ExportSelection(lines=["nobody"]))
+    with pytest.raises(StartsError, match="no line 'unknown'"):
+        export_selection(sample.settings, ExportSelection(lines=["unknown"]))
     with pytest.raises(StartsError, match=r"no template or notification .x.*drop"):
         export_selection(sample.settings, ExportSelection(templates=["x'; drop table fct_session_starts; --"]))
 

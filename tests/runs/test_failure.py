@@ -1,4 +1,4 @@
-"""What goes wrong says so, leaves what was published alone, and mends itself on the next run."""
+"""What goes wrong says so, leaves what was published alone, and is repaired by the next run."""
 
 import gzip
 import os
@@ -124,7 +124,7 @@ def test_a_new_day_leaves_the_other_days_files_alone(landed: Callable[..., Pipel
     assert old_file.stat().st_mtime_ns == old_stamp
 
 
-def test_a_warehouse_made_anew_is_not_taken_for_the_old_one(landed: Callable[..., Pipeline]) -> None:
+def test_a_warehouse_made_again_is_not_taken_for_the_old_one(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     (run.landing / "sends" / "1.jsonl").unlink()
     write_files(run.landing, "sends", "2.jsonl", good_sends(1))
@@ -134,7 +134,7 @@ def test_a_warehouse_made_anew_is_not_taken_for_the_old_one(landed: Callable[...
     assert next(iter(run.tsv_bytes().values())).count(b"\n") == 2
 
 
-def test_too_many_rejected_records_block_publication_until_the_file_is_mended(landed: Callable[..., Pipeline]) -> None:
+def test_too_many_rejected_records_block_publication_until_the_file_is_fixed(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     before = published_bytes(run)
     bad = write_files(run.landing, "sends", "2.jsonl", [*[GOOD_SEND % (n, n) for n in range(50, 60)], b"garbage"])
@@ -151,16 +151,16 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_mended(la
     assert len(run.rows("fct_notifications")) == 40
 
 
-def test_a_file_that_comes_again_as_bad_as_before_is_judged_by_what_it_holds_now(warm: Callable[..., Pipeline]) -> None:
+def test_a_file_that_comes_again_as_bad_as_before_is_checked_by_what_it_holds_now(warm: Callable[..., Pipeline]) -> None:
     run = warm()
-    for mend in (b"garbage", b"other garbage"):
-        write_files(run.landing, "sends", "1.jsonl", [*good_sends(30), mend])
+    for bad in (b"garbage", b"other garbage"):
+        write_files(run.landing, "sends", "1.jsonl", [*good_sends(30), bad])
         assert run.run().success
     ledger = run.rows("raw.landed_files", published=False)
     assert [(row["records"], row["rejected"]) for row in ledger] == [(31, 1), (31, 1)]
 
 
-def test_a_published_file_that_is_damaged_inside_is_written_anew(landed: Callable[..., Pipeline]) -> None:
+def test_a_published_file_that_is_damaged_inside_is_written_again(landed: Callable[..., Pipeline]) -> None:
     run, untouched = landed("damaged", 3000), landed("untouched", 3000)
     damage_inside(run)
     # Another day, so that the damaged rows would be kept as they are.
@@ -256,7 +256,7 @@ def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipelin
 
 
 @pytest.mark.parametrize("moment", ["models", "published_marts - Published", *thorough("sends:", "land_webhooks - webhooks:")])
-def test_a_killed_run_is_mended_by_the_next(half_way: Pipeline, at_once: Pipeline, moment: str) -> None:
+def test_a_killed_run_is_repaired_by_the_next(half_way: Pipeline, at_once: Pipeline, moment: str) -> None:
     assert end_at(half_way, moment, signal.SIGKILL) == -signal.SIGKILL
     assert half_way.run().success
     for mart in ("fct_session_starts", "fct_notifications", "status_session_starts"):

@@ -25,7 +25,7 @@ def test_a_change_that_cannot_be_seen_lands_when_everything_is_read_again(warm: 
     file.write_text(send(1) + send(2) + send(3, customer_id="x" * 2048))
     (listed,) = LandingZone(str(run.landing), FEED_NAMES).files("sends")
     with open_warehouse(run.settings) as connection:
-        # As if a file system had told nothing of the change.
+        # As if a file system had not shown the change.
         connection.execute("update raw.landing_listing set version = $version", {"version": listed.version})
     assert run.command().returncode == 0
     assert len(run.rows("fct_notifications")) == 1

@@ -1,4 +1,4 @@
-"""What an operator does by hand: erase a person, replay what was rejected, build anew, keep only so long."""
+"""What an operator does by hand: erase a person, replay what was rejected, build again, keep only so long."""
 
 import base64
 import json

@@ -132,16 +132,16 @@ def _reencoded(content: bytes, encoding: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "told"),
+    ("encoding", "name"),
     [
         *(("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("cp1252", "cp1252"), ("utf-16", "utf-16")),
         *(("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")),
     ],
 )
-def test_encodings(compared: Callable[..., Comparison], exported: bytes, encoding: str, told: str) -> None:
+def test_encodings(compared: Callable[..., Comparison], exported: bytes, encoding: str, name: str) -> None:
     comparison = compared(content=_reencoded(exported, encoding))
     assert comparison.differences == []
-    assert comparison.encoding == told
+    assert comparison.encoding == name
 
 
 def test_a_mark_is_no_part_of_the_first_header() -> None:
@@ -211,7 +211,7 @@ def test_line_ends_and_quotes_are_no_difference(compared: Callable[..., Comparis
     assert compared(content="\n".join("\t".join(row).rstrip("\t") for row in table).encode()).is_equal
 
 
-def test_columns_that_one_side_has_are_told(compared: Callable[..., Comparison]) -> None:
+def test_columns_that_one_side_has_are_named(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         for number, row in enumerate(table):
             row[17] = "Notas" if number == 0 else "x"
@@ -256,9 +256,9 @@ def test_an_unreadable_cell_is_a_difference_not_a_crash(compared: Callable[..., 
 def test_rows_missing_on_either_side(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         del table[20:24]
-        stranger = list(table[30])
-        stranger[0], stranger[1] = "C-STRANGER", "5511900009999"
-        table.append(stranger)
+        unknown = list(table[30])
+        unknown[0], unknown[1] = "C-UNKNOWN", "5511900009999"
+        table.append(unknown)
 
     comparison = compared(damage)
     assert causes(comparison) == {(Cause.MISSING_HERE, None): 1, (Cause.MISSING_THERE, None): 4}
@@ -279,7 +279,7 @@ def test_another_contact_or_channel_is_found_by_the_customer(compared: Callable[
     assert causes(compared(damage)) == {(Cause.DIFFERS, "contact_id"): 1, (Cause.DIFFERS, "channel_id"): 1}
 
 
-def test_a_session_start_nobody_can_read(compared: Callable[..., Comparison]) -> None:
+def test_a_session_start_that_cannot_be_read(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         table[10][2] = "yesterday"
 
@@ -558,7 +558,7 @@ def test_masked_contacts_cannot_be_compared(warm: Callable[..., Pipeline], expor
         compare_download(run.settings, path)
 
 
-def test_the_command_tells_by_its_exit_code(
+def test_the_exit_code_of_the_command(
     sample: Pipeline, exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(sample.data))

@@ -54,7 +54,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> list[Settings]:
     sends, webhooks = hostile_records(7, more_contacts=60)
     write_files(run.landing, "sends", "1.jsonl", sends)
     write_files(run.landing, "webhooks", "1.jsonl", webhooks)
-    write_files(run.landing, "botmaker/sessions", "1.jsonl", [_session_telling_of_one_message(hour) for hour in (10, 20)])
+    write_files(run.landing, "botmaker/sessions", "1.jsonl", [_session_with_one_message(hour) for hour in (10, 20)])
     run.environment = {"STARTS_MAX_REJECTED_SHARE": "1"}
     assert run.run().success
     shutil.copytree(run.data, folder / "first", symlinks=True)
@@ -70,7 +70,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> list[Settings]:
     return [Settings(data=folder / "first"), Settings(data=run.data)]
 
 
-def _session_telling_of_one_message(hour: int) -> bytes:
+def _session_with_one_message(hour: int) -> bytes:
     at = f"2026-10-05T{hour}:00:00Z"
     session = {
         "id": f"CHAT_{at}",
@@ -255,25 +255,25 @@ def test_the_reader_reads_and_does_not_write(server: Server, database: str, stat
         for statement in ("delete from {0}", "update {0} set build_id = 0", "truncate {0}", "drop table {0}", "create table {0}_2 (a int)"):
             with pytest.raises(dbapi.Error, match=r"permission denied|must be owner|does not exist"):
                 server.execute(database, statement.format(f"conversation_starts.{table}"), **as_reader)
-    # Tables made anew are readable, too.
+    # Tables made again are readable, too.
     server.execute(database, "alter table conversation_starts.fct_session_starts drop column source")
     published(states[1], PostgresSettings(server.url(database), reader="bi_reader"))
     assert server.rows(database, "select count(source) from conversation_starts.fct_session_starts", **as_reader)[0][0] > 0
     server.execute(database, "drop owned by bi_reader", "drop role bi_reader")
 
 
-def test_what_the_operator_can_mend_is_told(server: Server, database: str, states: list[Settings]) -> None:
+def test_what_the_operator_can_fix_is_explained(server: Server, database: str, states: list[Settings]) -> None:
     server.execute(
         database,
-        "drop role if exists nobody",
-        "create role nobody login password 'nothing'",
+        "drop role if exists without_rights",
+        "create role without_rights login password 'nothing'",
         "create schema theirs",
         "create table theirs.fct_session_starts (a int)",
     )
-    weak = server.url(database, user="nobody", password="nothing")
+    weak = server.url(database, user="without_rights", password="nothing")
     for target, message in [
         (PostgresSettings(server.url(database, password="wrong")), "the user or the password is wrong"),
-        (PostgresSettings("postgresql://postgres:secret@127.0.0.1:1/bi"), "nobody listens there"),
+        (PostgresSettings("postgresql://postgres:secret@127.0.0.1:1/bi"), "no server listens there"),
         (PostgresSettings(server.url("nowhere")), "no such database"),
         (PostgresSettings(weak), r"permission denied for database.*right to create"),
         (PostgresSettings(server.url(database), reader="missing"), r'role "missing" does not exist.*STARTS_POSTGRES_READER'),
@@ -320,7 +320,7 @@ def test_the_password_appears_nowhere(
     from orchestration.definitions import defs
 
     job = defs.resolve_job_def("publish_to_postgres")
-    told = []
+    logged = []
     for url, success in [
         (server.url(database), True),
         (server.url(database, password=PASSWORD + "-wrong"), False),
@@ -331,11 +331,11 @@ def test_the_password_appears_nowhere(
         with patch.dict(os.environ, environment), DagsterInstance.local_temp(str(tmp_path)) as instance:
             result = job.execute_in_process(instance=instance, raise_on_error=False)
             assert result.success is success
-            told += [repr(event) + str(event.event_specific_data) for event in result.all_events]
-            told += [entry.to_json() for entry in instance.all_logs(result.run_id)]
+            logged += [repr(event) + str(event.event_specific_data) for event in result.all_events]
+            logged += [entry.to_json() for entry in instance.all_logs(result.run_id)]
     output = capfd.readouterr()
     assert "cannot be reached" in output.err
-    for text in (output.out, output.err, *told, repr(PostgresSettings(server.url(database)))):
+    for text in (output.out, output.err, *logged, repr(PostgresSettings(server.url(database)))):
         assert PASSWORD not in text
     for path in [*tmp_path.rglob("*"), *states[0].data.rglob("*")]:
         assert path.is_dir() or PASSWORD.encode() not in path.read_bytes(), path

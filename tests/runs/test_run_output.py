@@ -32,22 +32,22 @@ def run(warm: Callable[..., Pipeline]) -> Pipeline:
 def test_a_run_as_json_says_what_it_did_and_what_there_is(run: Pipeline) -> None:
     first = run.command("--json")
     assert first.returncode == 0
-    told = json.loads(first.stdout)
-    assert (told["status"], told["reasons"], told["seconds"] > 0) == ("finished", [], True)
+    data = json.loads(first.stdout)
+    assert (data["status"], data["reasons"], data["seconds"] > 0) == ("finished", [], True)
     landed = {"files": 1, "files_set_aside": 0, "records": 4, "landed": 3, "rejected": 1, "erased": 0}
-    assert told["this_run"]["landed"]["sends"] == told["in_all"]["landed"]["sends"] == landed
-    report = told["in_all"]["report"]
+    assert data["this_run"]["landed"]["sends"] == data["in_all"]["landed"]["sends"] == landed
+    report = data["in_all"]["report"]
     assert {name: report[name] for name in ("session_starts", "users", "not_sent", "pending")} == {
         "session_starts": 3, "users": 3, "not_sent": 1, "pending": 2,
     }  # fmt: skip
     assert report["session_starts"] == sum(report[name] for name in ("not_sent", "pending", "sent", "started_by_a_person"))
-    assert (told["this_run"]["tsvs_written"], told["in_all"]["daily_tsvs"]) == (1, 1)
+    assert (data["this_run"]["tsvs_written"], data["in_all"]["daily_tsvs"]) == (1, 1)
 
     _put(run, "sends/2.jsonl", _send(4, sent_at=1790946000))
-    told = json.loads(run.command("run", "--json", "--quiet").stdout)["this_run"]
-    assert told["landed"]["sends"] == landed | {"records": 1, "landed": 1, "rejected": 0}
-    assert (told["report_days_changed"], told["rows_written"]["fct_session_starts"], told["rows_more"]["fct_session_starts"]) == (1, 1, 1)
-    assert (told["tsvs_written"], told["tsvs_removed"]) == (1, 0)
+    data = json.loads(run.command("run", "--json", "--quiet").stdout)["this_run"]
+    assert data["landed"]["sends"] == landed | {"records": 1, "landed": 1, "rejected": 0}
+    assert (data["report_days_changed"], data["rows_written"]["fct_session_starts"], data["rows_more"]["fct_session_starts"]) == (1, 1, 1)
+    assert (data["tsvs_written"], data["tsvs_removed"]) == (1, 0)
 
     nothing_new = run.command()
     assert nothing_new.stdout.splitlines()[2:4] == [
@@ -77,11 +77,11 @@ def test_a_run_that_fails_says_so_as_json_too(run: Pipeline, tmp_path: Path) -> 
     _put(run, "sends/2.jsonl", *["not json"] * 9)
     failed = run.command("run", "--json", "--quiet")
     assert failed.returncode == 1
-    told = json.loads(failed.stdout)
-    assert (told["status"], told["in_all"]) == ("failed", None)
-    assert told["this_run"]["landed"]["sends"]["rejected"] == 10
-    assert "10 of 13 new records were rejected" in told["reasons"][0]
-    assert told["reasons"][0] in failed.stderr
+    data = json.loads(failed.stdout)
+    assert (data["status"], data["in_all"]) == ("failed", None)
+    assert data["this_run"]["landed"]["sends"]["rejected"] == 10
+    assert "10 of 13 new records were rejected" in data["reasons"][0]
+    assert data["reasons"][0] in failed.stderr
     run.landing = tmp_path / "nowhere"
     not_started = run.command("--json")
     assert (not_started.returncode, json.loads(not_started.stdout)["status"]) == (2, "could_not_start")

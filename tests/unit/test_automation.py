@@ -38,7 +38,7 @@ from orchestration.defs.assets.landing import _specs
 from orchestration.defs.jobs import WRITER_TAG
 from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.schedules import daily_export, nightly_check
-from orchestration.defs.sensors import new_files, tell_of_failures
+from orchestration.defs.sensors import new_files, notify_on_run_failure
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import BOTMAKER_FEEDS, SENDS
 from orchestration.warehouse import writer_lock
@@ -77,7 +77,7 @@ def test_the_nightly_check_reads_every_row_and_byte_of_what_was_written(pipeline
     assert pipeline.run().success
     tsv = pipeline.settings.exports_dir / "sessionStartingCauses-2026-10-01.tsv"
     whole = tsv.read_bytes()
-    # The same size and time: only a hash can tell them apart.
+    # The same size and time: only a hash distinguishes them.
     stat = tsv.stat()
     tsv.chmod(0o644)
     tsv.write_bytes(whole[:-2] + b"X\n")
@@ -91,7 +91,7 @@ def test_the_nightly_check_reads_every_row_and_byte_of_what_was_written(pipeline
     assert tsv.read_bytes() == whole
 
 
-def test_fetching_from_botmaker_keeps_nobody_from_writing(pipeline: Pipeline) -> None:
+def test_fetching_from_botmaker_keeps_no_run_from_writing(pipeline: Pipeline) -> None:
     made = WarehouseResource()
     with made.yield_for_execution(build_init_resource_context()):
         with writer_lock(pipeline.settings):
@@ -136,7 +136,7 @@ def test_files_that_come_during_a_run_start_the_next_one(pipeline: Pipeline, ins
     assert isinstance(new_files(context), RunRequest)
 
 
-def test_a_landing_zone_that_is_away_is_told_and_starts_nothing(pipeline: Pipeline, instance: DagsterInstance) -> None:
+def test_a_landing_zone_that_is_away_is_reported_and_starts_nothing(pipeline: Pipeline, instance: DagsterInstance) -> None:
     shutil.rmtree(pipeline.landing)
     answer = new_files(build_sensor_context(instance=instance))
     assert isinstance(answer, SkipReason)
@@ -207,18 +207,18 @@ def _fail(pipeline: Pipeline, instance: DagsterInstance) -> Any:
     assert not result.success
     failure = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
     return build_run_status_sensor_context(
-        sensor_name="tell_of_failures", dagster_event=failure, dagster_instance=instance, dagster_run=result.dagster_run
+        sensor_name="notify_on_run_failure", dagster_event=failure, dagster_instance=instance, dagster_run=result.dagster_run
     ).for_run_failure()
 
 
-def test_a_failed_run_tells_the_chat_why(
+def test_a_failed_run_posts_to_the_chat_why(
     pipeline: Pipeline, instance: DagsterInstance, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     address, handler = chat
     # From `.env`, as every variable may be.
     (tmp_path / ".env").write_text(f"STARTS_ALERT_URL={address}\n")
     monkeypatch.setattr("orchestration.settings.ENV_FILE", tmp_path / ".env")
-    tell_of_failures(_fail(pipeline, instance))
+    notify_on_run_failure(_fail(pipeline, instance))
     (message,) = handler.heard
     assert "conversation_starts failed" in message["text"]
     assert "records were rejected" in message["text"]
@@ -236,7 +236,7 @@ def test_a_chat_that_is_away_breaks_nothing_and_its_address_stays_secret(
     handler.status = 500
     monkeypatch.setenv("STARTS_ALERT_URL", address)
     caplog.set_level(logging.DEBUG)
-    tell_of_failures(_fail(pipeline, instance))
+    notify_on_run_failure(_fail(pipeline, instance))
     said = "".join(capfd.readouterr()) + caplog.text
     assert "could not be sent" in said
     assert "s3cret" not in said

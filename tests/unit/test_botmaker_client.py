@@ -145,7 +145,7 @@ def test_what_was_left_unfinished_comes_first_and_what_is_new_since_follows() ->
     assert plan(FetchRequest(), yesterday, finished=False) == [yesterday, Fetch(Kind.INCREMENTAL, Window(NOW - 4 * DAY, NOW), NOW)]
 
 
-def test_a_sweep_reads_thirty_days_and_is_finished_rather_than_begun_anew() -> None:
+def test_a_sweep_reads_thirty_days_and_is_finished_rather_than_begun_again() -> None:
     (sweep,) = plan(FetchRequest(Kind.SWEEP))
     assert sweep.period == Window(NOW - 30 * DAY, NOW)
     assert plan(FetchRequest(Kind.SWEEP), sweep, finished=False, now=NOW + DAY) == [sweep]
@@ -344,7 +344,7 @@ def test_waits_grow_and_the_tries_end(botmaker: Botmaker) -> None:
     assert all(2**n <= wait <= min(60, 2**n + 1) or wait == 60 for n, wait in enumerate(waits))
 
 
-def test_nobody_there_is_told_in_the_end(botmaker: Botmaker) -> None:
+def test_a_server_that_is_not_there_is_reported_in_the_end(botmaker: Botmaker) -> None:
     botmaker.server.close()
     with botmaker.client() as client, pytest.raises(StartsError, match="ConnectError"):
         client.first_page(CHANNELS)
@@ -647,7 +647,7 @@ def _expire_after(botmaker: Botmaker, pages: int) -> Callable[[dict[str, str]], 
     return expired
 
 
-def test_a_page_whose_address_was_forgotten_begins_the_window_anew(botmaker: Botmaker) -> None:
+def test_a_page_whose_address_was_forgotten_begins_the_window_again(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 6)
     with pytest.raises(StartsError, match="HTTP 401"), patch.object(botmaker.server, "_next", side_effect=_expire_after(botmaker, 1)):
         botmaker.fetch("sessions")

@@ -168,7 +168,7 @@ def test_a_landing_zone_may_hold_any_one_feed(tmp_path: Path, feed: str) -> None
     assert LandingZone(str(tmp_path), FEED_NAMES).files(feed) == []
 
 
-def test_a_folder_without_any_feed_is_told_which_ones_there_are(tmp_path: Path) -> None:
+def test_a_folder_without_any_feed_gives_an_error_with_their_names(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     with pytest.raises(StartsError, match="none of sends/, webhooks/, botmaker/sessions/, botmaker/sent_results/, botmaker/channels/"):
         LandingZone(str(tmp_path), FEED_NAMES)

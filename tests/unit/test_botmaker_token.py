@@ -160,8 +160,8 @@ def test_no_message_holds_the_token(botmaker: Botmaker, name: str, caplog: pytes
         botmaker.server.fail(*fault)
         with pytest.raises(StartsError) as caught:
             botmaker.fetch("channels")
-        told = "".join(traceback.format_exception(caught.value))
-        assert not holds(told)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert not holds(shown)
         assert str(caught.value).replace("é", "").isprintable()
         assert len(str(caught.value)) < 1000
         assert botmaker.server.forget_faults() < len(fault)

@@ -1,4 +1,4 @@
-"""A command line that makes no sense is told what is wrong with it."""
+"""A wrong command line gives an error that says what is wrong with it."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from orchestration.cli.main import main
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["rnu"], "argument COMMAND: invalid choice: 'rnu'"),
         (["botmaker"], "the following arguments are required: COMMAND"),
     ],
 )
-def test_a_wrong_command_is_told(capsys: pytest.CaptureFixture[str], arguments: list[str], told: str) -> None:
+def test_a_wrong_command_is_explained(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_a_wrong_setting_is_named(pipeline: Callable[..., Pipeline]) -> None:
 
 
 @pytest.mark.parametrize("command", [("export",), ("compare", "download.tsv")])
-def test_a_published_file_that_is_none_is_told_in_words(
+def test_an_invalid_published_file_gives_a_readable_error(
     pipeline: Callable[..., Pipeline],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

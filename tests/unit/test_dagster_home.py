@@ -17,7 +17,7 @@ from orchestration.settings import PROJECT_ROOT, Settings
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A data folder whose name YAML would take for something else; nobody has set DAGSTER_HOME."""
+    """A data folder whose name YAML would take for something else; DAGSTER_HOME is not set."""
     monkeypatch.delenv("DAGSTER_HOME")
     data = tmp_path / 'a "b": #c'
     data.mkdir()

@@ -1,4 +1,4 @@
-"""The systemd units: what they may write, and that nobody else can read it."""
+"""The systemd units: what they may write, and that no one else can read it."""
 
 from configparser import ConfigParser
 from pathlib import Path

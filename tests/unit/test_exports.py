@@ -164,7 +164,7 @@ BAD_MANIFESTS: dict[str, Callable[[Site], Any]] = {
 
 
 @pytest.mark.parametrize("what", BAD_MANIFESTS)
-def test_a_manifest_that_is_not_ours_is_written_again_and_harms_nobody(site: Site, what: str) -> None:
+def test_a_manifest_that_is_not_ours_is_written_again_and_does_no_harm(site: Site, what: str) -> None:
     victim = site.settings.data.parent / "victim.tsv"
     victim.write_text("mine")
     before, tsvs = site.manifest(), site.tsvs()

@@ -587,7 +587,7 @@ NESTED = b"[" * 100_000 + b"]" * 100_000
     ],
 )
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
-def test_an_odd_record_is_judged_alone(landing: Landing, name: str, field: bytes, lands: bool) -> None:
+def test_an_odd_record_is_checked_alone(landing: Landing, name: str, field: bytes, lands: bool) -> None:
     odd = send(1).rstrip()[:-1] + b", " + field + b"}"
     content = b"[" + send(0) + b"," + odd + b"\n, " + send(2) + b"]" if name == "a.json" else send(0) + odd + b"\n" + send(2)
     landing.write(f"sends/{name}", content)
@@ -596,7 +596,7 @@ def test_an_odd_record_is_judged_alone(landing: Landing, name: str, field: bytes
     assert landing.sends == (["wamid.0", "wamid.1", "wamid.2"] if lands else ["wamid.0", "wamid.2"])
 
 
-def test_a_line_that_closes_nothing_is_judged_alone(landing: Landing) -> None:
+def test_a_line_that_closes_nothing_is_checked_alone(landing: Landing) -> None:
     landing.write("sends/a.jsonl", send(0) + b'{"x": ' + b"[" * 100_000 + b"\n" + send(1) + b'{"x":\n' + send(2) + b'{"x": "y\n' + send(3))
     report = landing.land()
     assert (report.records, report.rejected) == (7, 3)

@@ -435,10 +435,10 @@ def test_a_contact_with_two_identifiers_links_them(
 
 def test_a_contact_that_repeats_what_lands_beside_it_is_left_out(landing: Landing) -> None:
     contact = {"wa_id": NUMBER, "user_id": USER_ID}
-    told = {"recipient_user_id": USER_ID}
+    named = {"recipient_user_id": USER_ID}
     landing.land(
         WEBHOOKS,
-        body(change(contacts=[contact], statuses=[status(**told)])),
+        body(change(contacts=[contact], statuses=[status(**named)])),
         body(change(contacts=[contact], messages=[message(from_user_id=USER_ID)])),
     )
     assert landing.rows("webhook_identities", "kind") == []

@@ -12,23 +12,16 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from orchestration.errors import StartsError
 from orchestration.exports.daily import export_days
-from orchestration.publication.masking import (
-    MASKS,
-    PLAIN_COLUMNS,
-    masking_fingerprint,
-    may_hold_number,
-    prepare_masking,
-    published_rows,
-)
+from orchestration.publication.masking import masking_fingerprint, may_hold_number, prepare_masking, published_rows
+from orchestration.publication.person_columns import Mask, masks_of_marts
 from orchestration.publication.publish import publish
-from orchestration.settings import DBT_PROJECT_DIR, Contacts, Settings
+from orchestration.settings import Contacts, Settings
 from orchestration.transform.builds import MARTS
 from orchestration.warehouse import open_warehouse
-from tests.marts import FACT_COLUMNS, Warehouse, settings_of, start
+from tests.marts import Warehouse, settings_of, start
 from tests.pipeline import query
 
 KEY = "a secret"
@@ -183,25 +176,41 @@ def test_a_link_keeps_its_server_and_nothing_else(masking: duckdb.DuckDBPyConnec
         assert [mask for mask in all_masked(masking, "link", links) if gives_away(mask)] == []
 
 
-def test_every_column_of_every_mart_has_a_rule() -> None:
-    declared = {
-        column["name"]
-        for path in (DBT_PROJECT_DIR / "models" / "marts").glob("*.yml")
-        for model in yaml.safe_load(path.read_text()).get("models", [])
-        for column in model["columns"]
+def manifest_of(**columns: tuple[str, str | None]) -> dict[str, Any]:
+    """Return a manifest with a mart `x` of columns, each with its type and its meta `person`."""
+    described = {
+        name: {"data_type": data_type, "config": {"meta": {"person": person} if person else {}}}
+        for name, (data_type, person) in columns.items()
     }
-    assert {*declared, *FACT_COLUMNS} <= set(MASKS) | PLAIN_COLUMNS
-    assert not set(MASKS) & PLAIN_COLUMNS
+    return {"nodes": {"model.p.x": {"resource_type": "model", "schema": "marts", "name": "x", "columns": described}}}
 
 
-def test_a_column_without_a_rule_is_refused_where_contacts_are_masked() -> None:
-    masked_settings = Settings(contacts=Contacts.MASKED, mask_key=KEY)
-    with pytest.raises(StartsError, match=r"marts\.x has columns without a rule for masking \(nickname\)"):
-        published_rows(["contact_id", "nickname"], "marts.x", masked_settings)
-    assert published_rows(["contact_id", "nickname"], "marts.x", Settings()) == "select contact_id, nickname from marts.x where true"
+def test_masks_come_from_the_meta_of_columns() -> None:
+    columns = {mask: ("varchar", mask) for mask in Mask}
+    others = {name: (name, None) for name in ("date", "timestamp", "bigint", "boolean")}
+    found = masks_of_marts(manifest_of(**columns, **others, rate=("decimal(18, 8)", None)))["x"]
+    assert found == {**{mask: mask for mask in Mask}, **dict.fromkeys([*others, "rate"], Mask.NONE)}
 
 
-def test_the_fingerprint_tells_keys_apart_and_gives_none_away() -> None:
+@pytest.mark.parametrize("data_type", ["varchar", "varchar[]", "json", "hugeint"])
+def test_a_column_without_a_meta_has_no_mask_unless_its_type_names_no_one(data_type: str) -> None:
+    assert masks_of_marts(manifest_of(nickname=(data_type, None))) == {"x": {}}
+
+
+def test_a_person_that_is_no_mask_is_refused() -> None:
+    with pytest.raises(StartsError, match=r"The meta `person` of x\.nickname is 'contact': write one of identifier, id, link, text, none"):
+        masks_of_marts(manifest_of(nickname=("varchar", "contact")))
+
+
+def test_a_column_without_a_mask_is_refused_where_contacts_are_masked() -> None:
+    masked_settings, masks = Settings(contacts=Contacts.MASKED, mask_key=KEY), {"contact_id": Mask.IDENTIFIER, "origin": Mask.NONE}
+    with pytest.raises(StartsError, match=r"marts\.x has columns without a rule for masking \(nickname\): give each a meta `person`"):
+        published_rows(["contact_id", "nickname"], "marts.x", masked_settings, masks)
+    assert "masked_identifier(contact_id)" in published_rows(["contact_id", "origin"], "marts.x", masked_settings, masks)
+    assert published_rows(["contact_id", "nickname"], "marts.x", Settings(), {}) == "select contact_id, nickname from marts.x where true"
+
+
+def test_the_fingerprint_differs_by_key_and_gives_none_away() -> None:
     prints = {masking_fingerprint(Settings(contacts=Contacts.MASKED, mask_key=key)) for key in ("1", "2", "a secret")}
     assert len(prints) == 3
     assert not any("a secret" in each for each in prints)

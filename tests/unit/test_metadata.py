@@ -1,13 +1,15 @@
-"""What the Dagster UI shows: readable, and without anybody's number."""
+"""What the Dagster UI shows: readable, and without a person's number."""
 
 import re
 
 import duckdb
 
 from orchestration.defs.assets.checks import explain_failure
-from orchestration.defs.assets.metadata import draw_funnel, preview
-from orchestration.exports.tsv import TSV_COLUMNS
+from orchestration.defs.assets.metadata import HIDDEN, RAW_TEXTS, draw_funnel, preview, texts_of_mart
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.publication.person_columns import masks_of_marts
+from orchestration.settings import Settings
+from orchestration.transform.parsed import parsed_project
 
 
 def test_a_funnel_is_a_bar_for_each_stage() -> None:
@@ -22,33 +24,47 @@ def test_a_funnel_without_sends_is_empty() -> None:
 
 
 def test_a_preview_leaves_out_who_it_was() -> None:
+    query = "select '5511900000001' as contact_id, 'wamid.NTUxMTk' as message_id, 'welcome' as template_name, 4 as messages"
     with duckdb.connect() as connection:
-        table = preview(connection, "select '5511900000001' as contact_id, 'wamid.NTUxMTk' as message_id, 'welcome' as template_name")
-    assert [column.name for column in table.schema.columns] == ["template_name"]
-    assert [record.data for record in table.records] == [{"template_name": "welcome"}]
+        table = preview(connection, query, RAW_TEXTS)
+    assert [column.name for column in table.schema.columns] == ["template_name", "messages"]
+    assert [record.data for record in table.records] == [{"template_name": "welcome", "messages": "4"}]
 
 
-def test_a_preview_of_any_raw_table_or_tsv_leaves_out_who_it_was() -> None:
-    personal = re.compile("contact|customer|recipient|sender_id|chat_id|chat_link|message_id|session_id|session_start_id|record$")
+def test_a_preview_hides_numbers_in_the_texts_of_others_and_shows_those_of_lines() -> None:
+    query = "select 'for 55 11 90000-0001' as template_name, '541152780101' as line_number, timestamp '2026-10-01 15:00:00' as sent_at"
+    with duckdb.connect() as connection:
+        [record] = preview(connection, query, RAW_TEXTS).records
+    assert record.data == {"template_name": HIDDEN, "line_number": "541152780101", "sent_at": "2026-10-01 15:00:00"}
+
+
+def test_a_preview_of_any_raw_table_or_mart_leaves_out_who_it_was() -> None:
+    personal = re.compile(
+        "contact|customer_id|recipient|sender_|person|user_id|wa_id|chat_id|chat_link|message_id|session_id|session_start_id|record$"
+    )
     # What somebody else says of a failure may name the number.
-    told = re.compile("error_(title|message|details)|failure_detail|^error$|^reason$")
+    said = re.compile("error_(title|message|details)|failure_detail|^error$|^reason$")
+    masks = masks_of_marts(parsed_project(Settings()).json)
     with duckdb.connect() as connection:
         connection.execute(RAW_SCHEMA_SQL)
         tables = [name for (name,) in connection.execute("select table_name from duckdb_tables() where schema_name = 'raw'").fetchall()]
-        shown = {column.name for table in tables for column in preview(connection, f"select * from raw.{table}").schema.columns}
-        tsv = ", ".join(f"'x' as {column.name}" for column in TSV_COLUMNS)
-        shown |= {column.name for column in preview(connection, f"select {tsv}").schema.columns}
-    assert {"sent_at", "channel_id", "template_name", "_file_name", "last_status"} <= shown
-    assert [name for name in sorted(shown) if personal.search(name) or told.search(name)] == []
+        raw = {column.name for table in tables for column in preview(connection, f"select * from raw.{table}", RAW_TEXTS).schema.columns}
+        marts = set()
+        for of_mart in masks.values():
+            query = "select " + ", ".join(f"'x' as {name}" for name in of_mart)
+            marts |= {column.name for column in preview(connection, query, texts_of_mart(of_mart)).schema.columns}
+    assert {"sent_at", "channel_id", "template_name", "_file_name"} <= raw
+    assert {"sent_at", "channel_id", "template_name", "last_status", "failure_reason"} <= marts
+    assert [name for name in sorted(raw | marts) if personal.search(name) or said.search(name)] == []
 
 
-def test_a_failed_test_of_a_column_is_told_in_a_sentence() -> None:
+def test_a_failed_test_of_a_column_is_explained_in_a_sentence() -> None:
     test = {"name": "unique_a_id", "test_metadata": {"name": "unique"}, "column_name": "id", "attached_node": "model.p.a"}
     assert explain_failure(test, 2) == "Rows of a that share their `id` with another row: 2 (unique_a_id)."
     assert explain_failure({**test, "test_metadata": {"name": "new"}}, 1) == "Rows of a that break the rule `new`: 1 (unique_a_id)."
 
 
-def test_a_failed_singular_test_is_told_in_its_own_words() -> None:
+def test_a_failed_singular_test_is_explained_in_its_own_words() -> None:
     sql = "-- Sums hold. A row\n-- is a day on which they do not.\nselect 1\n-- not this"
-    told = explain_failure({"name": "assert_sums", "test_metadata": None, "raw_code": sql}, 1000)
-    assert told == "Rows found by assert_sums: 1,000. Sums hold. A row is a day on which they do not."
+    explained = explain_failure({"name": "assert_sums", "test_metadata": None, "raw_code": sql}, 1000)
+    assert explained == "Rows found by assert_sums: 1,000. Sums hold. A row is a day on which they do not."

@@ -43,6 +43,6 @@ def test_a_name_that_is_no_plain_identifier_is_refused(name: str) -> None:
         PostgresSettings("postgresql://u:p@h/bi", reader=name)
 
 
-def test_nothing_set_is_told() -> None:
+def test_nothing_set_is_reported() -> None:
     with pytest.raises(SettingsError, match="is not set"):
         PostgresSettings.from_environment({"STARTS_POSTGRES_URL": " "})

@@ -238,7 +238,7 @@ os.kill(os.getpid(), 9)
 
 
 def write_as_a_bi_tool(site: Site, how: str, statement: str = "delete from fct_session_starts") -> subprocess.Popen[bytes]:
-    """Open the published file as a tool does by default, read-write, and change it; the rights are those of whoever may do so."""
+    """Open the published file as a tool does by default, read-write, and change it; the rights are those of a user who may do so."""
     path = site.settings.published_database
     path.chmod(0o600)
     process = subprocess.Popen(

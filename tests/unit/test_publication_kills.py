@@ -86,7 +86,7 @@ def read_tsvs(settings: Settings) -> int:
 
 
 class Reader(Thread):
-    """Reads one thing again and again until it is told to stop."""
+    """Reads one thing again and again until it is stopped."""
 
     def __init__(self, read: Callable[[], int], stop: Event) -> None:
         super().__init__()
@@ -172,5 +172,5 @@ def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", [1, 2, 9])
-def test_states_can_be_told_apart(state: int) -> None:
+def test_states_differ(state: int) -> None:
     assert expected(state) != expected(state + 1)

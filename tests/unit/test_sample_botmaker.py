@@ -23,7 +23,7 @@ def test_the_pages_are_small() -> None:
     assert sum(len(content) for content in contents(SAMPLE).values()) < 300_000
 
 
-def test_the_pages_tell_a_whole_story() -> None:
+def test_the_pages_hold_every_kind_of_start() -> None:
     expected = reference.compute(SAMPLE)
     starts = expected.session_starts
     assert expected.rejected == []
@@ -41,5 +41,5 @@ def test_the_pages_tell_a_whole_story() -> None:
     # Templates that fell into a session already open, and testers.
     assert any(not row["is_session_start"] for row in expected.notifications)
     assert len(reference.compute(SAMPLE, include_testers=True).session_starts) > len(starts)
-    # Overlapping windows: most sessions are told twice.
+    # Overlapping windows: most sessions come twice.
     assert sum(records for records, *_ in expected.ledger.values()) > 2 * len(starts)

@@ -1,4 +1,4 @@
-"""What the environment and `.env` may say: checked before anything is opened, told in a sentence."""
+"""What the environment and `.env` may say: checked before anything is opened, reported in a sentence."""
 
 import re
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_every_name_that_is_read_is_known() -> None:
     assert names == set(KNOWN_NAMES)
 
 
-def test_a_misspelt_name_is_told_once_and_its_value_is_not(
+def test_a_misspelt_name_is_reported_once_and_its_value_is_not(
     env_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "data"))

@@ -1,4 +1,4 @@
-"""What a failed data test means, in a sentence for whoever looks at the check."""
+"""What a failed data test means, in a sentence for the page of the check."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -48,21 +48,21 @@ class ReportTranslator(DagsterDbtTranslator):
 
 
 TRANSLATOR = ReportTranslator()
-_MANIFEST = parsed_project(Settings.from_environment()).json
+MANIFEST = parsed_project(Settings.from_environment()).json
 
 
-@dbt_assets(manifest=_MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
+@dbt_assets(manifest=MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
 def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
     """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
     with warehouse.open() as connection:
-        # Landing does so, too, but whoever materialises the models alone may have landed nothing, or with another version.
+        # Landing does so, too, but where the models are materialised alone, nothing may have landed, or with another version.
         prepare_raw_schema(connection)
         still_holds = build_that_still_holds(connection, warehouse.settings)
         if still_holds is not None:
             context.log.info("Nothing has landed since the last build: the marts and their checks are what they were.")
             yield from _as_before(context, still_holds)
             return
-        # The ledger's check says the same, but whoever materialises the models alone passes it by.
+        # The ledger's check says the same, but does not run where the models are materialised alone.
         refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
         build = start_build(connection, warehouse.settings)
     if not build.is_increment:
@@ -70,10 +70,10 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
     try:
         for event in _with_progress(stream_dbt(warehouse.settings, build_arguments(warehouse.settings, build))):
             message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
-            for result in message.to_default_asset_events(manifest=_MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
+            for result in message.to_default_asset_events(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
                 if isinstance(result, AssetCheckResult):
                     yield result if result.passed else _explained(result, event)
-                # dbt builds everything; Dagster is told of what was chosen in its UI alone.
+                # dbt builds everything; Dagster gets the events of what was chosen in its UI alone.
                 elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                     yield result
     except DbtError as failure:
@@ -101,7 +101,7 @@ def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any
 
 
 def _explained(result: AssetCheckResult, event: Mapping[str, Any]) -> AssetCheckResult:
-    test = _MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]]
+    test = MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]]
     return result._replace(description=explain_failure(test, int(event["data"].get("num_failures", 0))))
 
 

@@ -19,7 +19,7 @@ from dagster import (
 )
 
 from orchestration.defs.assets.freshness import FRESH
-from orchestration.defs.assets.metadata import preview
+from orchestration.defs.assets.metadata import RAW_TEXTS, preview
 from orchestration.defs.resources import WarehouseResource
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople
@@ -104,7 +104,9 @@ def _metadata(connection: duckdb.DuckDBPyConnection, table: str, report: Landing
         "records": MetadataValue.int(report.records),
         "records_rejected": MetadataValue.int(report.rejected),
         "records_erased": MetadataValue.int(report.erased),
-        "preview": preview(connection, f"select * from raw.{table} where _load_id = (select max(_load_id) from raw.{table}) limit 5"),
+        "preview": preview(
+            connection, f"select * from raw.{table} where _load_id = (select max(_load_id) from raw.{table}) limit 5", RAW_TEXTS
+        ),
     }
 
 
@@ -176,11 +178,13 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
                 "preview": preview(
                     connection,
                     "select * rename (reason as set_aside_because) from raw.landed_files order by load_id desc, file_name limit 10",
+                    RAW_TEXTS,
                 ),
                 "rejected": preview(
                     connection,
                     "select * rename (reason as rejected_because) from raw.rejected_records "
                     "order by landed_at desc, file_name, line_number limit 10",
+                    RAW_TEXTS,
                 ),
             },
             check_results=[

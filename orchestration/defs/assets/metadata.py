@@ -1,43 +1,49 @@
 """Small pictures of tables and of the funnel for the Dagster UI."""
 
+from collections.abc import Collection, Mapping
+
 import duckdb
 from dagster import MarkdownMetadataValue, MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 from orchestration.publication.masking import may_hold_number
+from orchestration.publication.person_columns import Mask, type_names_no_one
 
 _CELL_CHARACTERS = 80
 _BAR_CHARACTERS = 24
 
 # Dagster keeps metadata for as long as it keeps runs, out of reach of an erasure, so no person is to be found in it, whether
-# contacts are masked or not. These columns name none; ids and links do, also those of messages (a wamid is base64 around the
-# contact's number), and what WhatsApp says of a failure may.
-_SHOWN_COLUMNS = {
-    # files and records
-    *("line_number", "records", "landed", "rejected", "erased", "landed_at", "_line_number", "_landed_at", "_load_id"),
-    # lines
-    *("channel_id", "phone_number_id", "display_phone_number"),
-    # sends and what became of them
-    *("sent_at", "delivered_at", "read_at", "replied_at", "first_reply_at", "answered_at", "failed_at", "error_at", "happened_at"),
-    *("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied", "last_status", "has_error", "reply_evidence", "created_at"),
-    *("failure_group", "failure_action", "failure_reason"),
-    # messages and sessions
-    *("has_referral", "events", "messages", "session_started_at", "session_start_date", "origin", "user_type", "is_new_user", "is_tester"),
-    *("session_starts", "notifications", "replied", "not_replied"),
-}
-# Other people choose these texts, and some put a number in them.
-_SHOWN_WITHOUT_NUMBERS = {
-    *("feed", "file_name", "_file_name", "status", "set_aside_because", "rejected_because"),
-    *("template_name", "template_language", "notification_name", "template_or_notification_name", "agent_groups", "channel_name"),
-    *("error_code", "failure_code", "kind", "message_type", "referral_source_type", "name", "sender", "starting_cause", "platform"),
-}
+# contacts are masked or not. Ids and links name a person, also those of messages (a wamid is base64 around the contact's number),
+# and what WhatsApp says of a failure may.
+
+# The texts of raw tables that are shown. An allow-list, because these columns are declared in SQL (`raw_schema.sql`), which has no
+# meta, and raw tables are neither masked nor published.
+RAW_TEXTS = frozenset(
+    {
+        *("channel_id", "phone_number_id", "display_phone_number", "line_number", "channel_name"),
+        *("feed", "file_name", "_file_name", "status", "set_aside_because", "rejected_because"),
+        *("template_name", "template_language", "notification_name", "agent_groups", "error_code"),
+        *("kind", "message_type", "referral_source_type", "name", "sender", "starting_cause", "platform"),
+    }
+)
+# The business's own numbers. In any other text a number may be a person's: other people choose these texts.
+_NUMBERS_OF_LINES = frozenset({"channel_id", "phone_number_id", "display_phone_number", "line_number"})
 HIDDEN = "(hidden: it may hold a number)"
 
 
-def preview(connection: duckdb.DuckDBPyConnection, query: str) -> TableMetadataValue:
-    """Show the rows of one of this package's own queries, without what may name a person; long values are cut."""
+def texts_of_mart(masks: Mapping[str, Mask]) -> frozenset[str]:
+    """Return the columns of a mart that a preview shows: those that are published as they are when contacts are masked."""
+    return frozenset(column for column, mask in masks.items() if mask is Mask.NONE)
+
+
+def preview(connection: duckdb.DuckDBPyConnection, query: str, texts: Collection[str]) -> TableMetadataValue:
+    """Show the rows of one of this package's own queries: of its texts only those of `texts`, without what may name a person.
+
+    Long values are cut.
+    """
     result = connection.execute(query)
-    columns = [description[0] for description in result.description or []]
-    shown = [column for column in columns if column in _SHOWN_COLUMNS | _SHOWN_WITHOUT_NUMBERS]
+    description = result.description or []
+    columns = [name for name, *_ in description]
+    shown = [name for name, data_type, *_ in description if name in texts or type_names_no_one(str(data_type))]
     records = [
         TableRecord({name: _cell(name, value) for name, value in zip(columns, row, strict=True) if name in shown})
         for row in result.fetchall()
@@ -46,8 +52,9 @@ def preview(connection: duckdb.DuckDBPyConnection, query: str) -> TableMetadataV
 
 
 def _cell(column: str, value: object) -> str:
-    text = "" if value is None else str(value)
-    return HIDDEN if column in _SHOWN_WITHOUT_NUMBERS and may_hold_number(text) else text[:_CELL_CHARACTERS]
+    if isinstance(value, str) and column not in _NUMBERS_OF_LINES and may_hold_number(value):
+        return HIDDEN
+    return "" if value is None else str(value)[:_CELL_CHARACTERS]
 
 
 def latest_funnel(connection: duckdb.DuckDBPyConnection) -> MarkdownMetadataValue:

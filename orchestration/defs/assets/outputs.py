@@ -14,13 +14,15 @@ from dagster import (
 )
 from pydantic import Field
 
+from orchestration.defs.assets.dbt import MANIFEST
 from orchestration.defs.assets.freshness import FRESH
-from orchestration.defs.assets.metadata import latest_funnel, preview
+from orchestration.defs.assets.metadata import latest_funnel, preview, texts_of_mart
 from orchestration.defs.resources import WarehouseResource, operator_failures
 from orchestration.errors import StartsError
 from orchestration.exports.daily import export_days
 from orchestration.exports.filters import ExportSelection
 from orchestration.exports.on_demand import export_selection
+from orchestration.publication.person_columns import masks_of_marts
 from orchestration.publication.postgres import publish_to_postgres
 from orchestration.publication.publish import publish
 from orchestration.settings import PostgresSettings, Settings
@@ -37,6 +39,7 @@ order by sent_at nulls last, session_start_id
 limit 5
 """
 
+_MASKS = masks_of_marts(MANIFEST)
 _MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
 
 
@@ -71,7 +74,9 @@ def published_marts(context: AssetExecutionContext, config: CheckConfig, warehou
                 "rows_more_than_before": MetadataValue.json(publication.rows_more),
                 "damaged": MetadataValue.json(publication.damaged),
                 "preview": preview(
-                    connection, "select * from marts.session_starts_daily order by session_start_date desc, notifications desc limit 10"
+                    connection,
+                    "select * from marts.session_starts_daily order by session_start_date desc, notifications desc limit 10",
+                    texts_of_mart(_MASKS["session_starts_daily"]),
                 ),
             }
         )
@@ -113,7 +118,7 @@ def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, ware
                 "bytes": exports.latest.stat().st_size if exports.latest else 0,
                 "written": MetadataValue.json(exports.written[:100]),
                 "damaged": MetadataValue.json(exports.damaged[:100]),
-                "first_rows": preview(connection, _FIRST_ROWS_OF_LAST_DAY),
+                "first_rows": preview(connection, _FIRST_ROWS_OF_LAST_DAY, texts_of_mart(_MASKS["fct_session_starts"])),
             }
         )
 

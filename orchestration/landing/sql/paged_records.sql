@@ -18,7 +18,7 @@ lines_typed as (
     from readable_lines
 ),
 
-lines_judged as (
+lines_checked as (
     select
         *,
         coalesce(types[2], types[3]) is not null as is_page,
@@ -47,7 +47,7 @@ pages as (
             when types[3] = 'ARRAY' then json_extract(json, '$.customers[*]')::varchar[]
             else json_extract(json, '$.items[*]')::varchar[]
         end as records
-    from lines_judged
+    from lines_checked
 )
 
 select

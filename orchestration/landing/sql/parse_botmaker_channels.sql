@@ -10,7 +10,7 @@ with parsed as (
     from paged_records
 ),
 
-judged as (
+checked as (
     select
         *,
         case
@@ -35,7 +35,7 @@ select
     nullif(channel.platform, '') as platform,
     nullif(channel.name, '') as channel_name,
     nullif(channel.number, '') as line_number_of_channel
-from judged;
+from checked;
 
 create or replace temp view parsed_records as
 select file_index, record_number, line_number, problem, record

@@ -1,6 +1,6 @@
 -- What became of each customer of a bulk notification, one row each: https://api.botmaker.com/v2.0,
 -- `GET /notifications/sent-results/{notificationInstanceId}`. A page names the notification once for all. Every field
--- is optional there: whoever was not reached may have no session, which is no reason to stop a report.
+-- is optional there: a customer who was not reached may have no session, which is no reason to stop a report.
 create or replace temp table parsed_botmaker_sent_results as
 with parsed as (
     select
@@ -16,7 +16,7 @@ with parsed as (
     from paged_records
 ),
 
-judged as (
+checked as (
     select
         *,
         case
@@ -55,7 +55,7 @@ select
     readable_time(iso_time(result.status.read)) as read_at,
     readable_time(iso_time(result.status.answered)) as answered_at,
     readable_time(iso_time(result.status.error)) as error_at
-from judged;
+from checked;
 
 create or replace temp view parsed_records as
 select file_index, record_number, line_number, problem, record

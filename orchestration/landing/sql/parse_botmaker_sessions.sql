@@ -27,7 +27,7 @@ with parsed as (
     from paged_records
 ),
 
-judged as (
+checked as (
     select
         * exclude (session, types),
         session,
@@ -69,10 +69,10 @@ items as (
         unnest(case when session_problem is null then session.events end) as event,
         unnest(case when session_problem is null then session.messages end) as message,
         unnest(range(1, case when session_problem is null then greatest(events, messages, 1) else 1 end + 1)) as place
-    from judged
+    from checked
 ),
 
-items_judged as (
+items_checked as (
     select
         *,
         place <= events and session_problem is null as has_event,
@@ -97,7 +97,7 @@ problems as (
             when is_nested(message.id) then 'messages[].id: not a string'
             when message_at is null then 'messages[].creationTime: missing or not ISO 8601 with an offset'
         end as message_problem
-    from items_judged
+    from items_checked
 )
 
 select

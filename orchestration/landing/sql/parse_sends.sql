@@ -44,7 +44,7 @@ timed as (
     from parsed
 ),
 
-judged as (
+checked as (
     select
         *,
         case
@@ -102,7 +102,7 @@ select
     error_code,
     error_title,
     error_details
-from judged;
+from checked;
 
 create or replace temp view parsed_records as
 select file_index, record_number, line_number, problem, record

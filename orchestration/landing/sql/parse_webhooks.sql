@@ -162,7 +162,7 @@ read_again as (
     from named
 ),
 
-judged as (
+checked as (
     select
         *,
         case
@@ -226,7 +226,7 @@ select
     contact_wa_id,
     contact_user_id,
     contact_parent_user_id
-from judged;
+from checked;
 
 create or replace temp table parsed_messages as
 with read as (
@@ -274,7 +274,7 @@ named as (
     from read
 ),
 
-judged as (
+checked as (
     select
         *,
         case
@@ -300,7 +300,7 @@ select
     case when problem is not null then line end as record,
     true as has_message,
     not is_bad_body and problem is null as is_good
-from judged;
+from checked;
 
 -- Of the field `smb_message_echoes` as one object, in standby with `type` and `to` in an object `message`; both forms are read in
 -- both places.
@@ -329,7 +329,7 @@ with named as (
     where echo_text is not null
 ),
 
-judged as (
+checked as (
     select
         *,
         case
@@ -351,7 +351,7 @@ select
     not is_of_group as has_echo,
     not is_bad_body and problem is null as is_good,
     case when not is_bad_body and is_of_group then 'echo of a group' end as other_kind
-from judged;
+from checked;
 
 -- Two identifiers or more that an element of `contacts`, or a notice of a changed number or user id, says together.
 create or replace temp table parsed_identities as

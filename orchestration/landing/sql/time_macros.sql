@@ -1,6 +1,6 @@
 -- A time of any feed as naive UTC: ISO 8601 with an offset, or Unix seconds or
 -- milliseconds. Anything else is null. Unix seconds reach 1e11 in the year 5138 and milliseconds
--- passed it in 1973, so the size tells them apart; beyond 1e14 or below 0 it is neither.
+-- passed it in 1973, so the size separates them; beyond 1e14 or below 0 it is neither.
 create or replace temp macro whole_unix_time(number) as (
     case
         when number between 0 and 100000000000 then make_timestamp(number * 1000000)

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
-with notifications_statused as (
+with notifications_with_status as (
 
     select * from {{ ref('int_botmaker_notifications_with_status') }}
 
@@ -30,23 +30,23 @@ failure_reasons as (
 
 ),
 
-answered_notifications as (
+replied_notifications as (
 
     select
-        notifications_statused.*,
+        notifications_with_status.*,
         notifications_replied.replied_at
-    from notifications_statused
+    from notifications_with_status
     left join notifications_replied
-        on notifications_statused.message_key = notifications_replied.message_key
+        on notifications_with_status.message_key = notifications_replied.message_key
 
 ),
 
 flagged_notifications as (
 
     select
-        answered_notifications.*,
-        {{ send_flags('answered_notifications') }}
-    from answered_notifications
+        replied_notifications.*,
+        {{ send_flags('replied_notifications') }}
+    from replied_notifications
 
 ),
 

@@ -169,7 +169,7 @@ notifications_with_results as (
 
 ),
 
-judged_notifications as (
+notifications_with_outcome as (
 
     select
         *,
@@ -199,7 +199,7 @@ final as (
         is_not_sent,
         case when is_not_sent then {{ failure_code_in('failure_detail') }} end as failure_code,
         case when is_not_sent then failure_detail end as failure_detail
-    from judged_notifications
+    from notifications_with_outcome
 
 )
 

@@ -101,7 +101,7 @@ moments_in_order as (
 
 ),
 
-moments_judged as (
+moments_with_window as (
 
     select
         *,
@@ -131,7 +131,7 @@ final as (
             partition by thread_key order by ordered_at, place_in_second, message_id
             rows between unbounded preceding and current row
         ) as notification_number
-    from moments_judged
+    from moments_with_window
 
 )
 

@@ -29,7 +29,7 @@ renamed as (
 
 final as (
 
-    -- Whoever was not reached may have no session.
+    -- A customer who was not reached may have no session.
     select *
     from renamed
     where session_key is not null

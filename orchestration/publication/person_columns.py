@@ -1,0 +1,67 @@
+"""Which columns of the marts name a person, and how each is masked (contract, section 6).
+
+The only place that says so is the meta `person` of a column in the YAML of its mart; masking and the previews in the Dagster UI
+read it here.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from orchestration.errors import StartsError
+from orchestration.settings import Contacts, Settings
+from orchestration.transform.parsed import parsed_project
+
+
+class Mask(StrEnum):
+    """How a column is masked.
+
+    `identifier`: always. `id`: where its text or what it holds in base64 has a number. `link`: always, but for the
+    server's name. `text`: the numbers in it. `none`: never, because it is about the business's own lines and templates, or
+    about times, states and counts. A line's number is not a person's; names of templates and notifications are the report's
+    filters and keys of its daily marts.
+    """
+
+    IDENTIFIER = "identifier"
+    ID = "id"
+    LINK = "link"
+    TEXT = "text"
+    NONE = "none"
+
+
+# By mart and column. A column that is missing has no rule.
+Masks = Mapping[str, Mapping[str, Mask]]
+
+# Columns of other types need a rule of their own: identifiers are texts, and no number or time is one.
+_TYPES_THAT_NAME_NO_ONE = frozenset({"boolean", "integer", "bigint", "decimal", "date", "timestamp"})
+
+
+def type_names_no_one(data_type: str) -> bool:
+    """Say whether no value of a SQL type, such as `decimal(18, 8)`, can name a person."""
+    return data_type.partition("(")[0].lower() in _TYPES_THAT_NAME_NO_ONE
+
+
+def masks_of_marts(manifest: Mapping[str, Any]) -> Masks:
+    """Read the masks of all marts from dbt's manifest. Raises `StartsError` for a `person` that is no mask."""
+    marts = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and node["schema"] == "marts"]
+    return {
+        mart["name"]: {
+            name: mask for name, column in mart["columns"].items() if (mask := _mask_of(f"{mart['name']}.{name}", column)) is not None
+        }
+        for mart in marts
+    }
+
+
+def masks_in_force(settings: Settings) -> Masks:
+    """Return the masks of all marts; none where contacts are plain: reading the manifest takes 40 ms."""
+    return {} if settings.contacts is Contacts.PLAIN else masks_of_marts(parsed_project(settings).json)
+
+
+def _mask_of(place: str, column: Mapping[str, Any]) -> Mask | None:
+    person = column["config"]["meta"].get("person")
+    if person is None:
+        return Mask.NONE if type_names_no_one(column["data_type"] or "") else None
+    try:
+        return Mask(person)
+    except ValueError:
+        raise StartsError(f"The meta `person` of {place} is {person!r}: write one of {', '.join(Mask)}.") from None
