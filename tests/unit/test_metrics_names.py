@@ -12,8 +12,18 @@ from orchestration.settings import Settings
 from orchestration.transform.parsed import parsed_project
 from tests.metrics import FACTS, metric_value
 
-# The other marts over the same rows, as far as the dashboard's metrics read them.
+# The other marts over the same rows, as far as the dashboard's metrics read them; keys are columns that its filters need.
 OTHER_MARTS = """
+    alter table fct_session_starts add column origin varchar default 'whatsapp_template';
+    alter table fct_session_starts add column channel_id varchar default 'line';
+    alter table fct_session_starts add column channel_name varchar;
+    alter table fct_session_starts add column line_number varchar;
+    alter table fct_session_starts add column template_name varchar default 'offer';
+    alter table fct_session_starts add column notification_name varchar;
+    alter table fct_session_starts add column session_start_date date default date '2026-10-01';
+    alter table fct_session_starts add column delivered_at timestamp;
+    alter table fct_billed_messages add column channel_id varchar default 'line';
+    alter table fct_billed_messages add column billed_date date default date '2026-10-02';
     create table report as select * from fct_session_starts where is_in_report;
     create table session_starts_daily as
     select
