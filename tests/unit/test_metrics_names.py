@@ -35,7 +35,8 @@ OTHER_MARTS = """
     create table report as select * from fct_session_starts where is_in_report;
     create table session_starts_daily as
     select
-        'line' as channel_id, count(session_id) as session_starts, count(message_id) as notifications, count(*) filter (is_replied) as replied,
+        'line' as channel_id, count(session_id) as session_starts,
+        count(message_id) as notifications, count(*) filter (is_replied) as replied,
         count(*) filter (not is_not_sent and not is_replied) as not_replied
     from report;
     create table status_session_starts as
