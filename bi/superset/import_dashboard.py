@@ -33,7 +33,10 @@ TIMEOUT_SECONDS = 120
 LANGUAGES = ("en", "pt", "es")
 # Keys of the bundle whose value is a text for people. The name of a filter is one, too.
 TEXT_KEYS = frozenset(
-    """slice_name sliceName dashboard_title description verbose_name subtitle x_axis_title y_axis_title text code customColumnName""".split()
+    (
+        *("slice_name", "sliceName", "dashboard_title", "description", "verbose_name", "subtitle", "x_axis_title", "y_axis_title"),
+        *("text", "code", "customColumnName"),
+    )
 )
 
 

@@ -4,6 +4,7 @@ The second half needs a Superset: SUPERSET_PYTHON names the Python of an environ
 STARTS_TEST_SUPERSET=1 has one made (a minute or two, from PyPI).
 """
 
+import csv
 import gzip
 import io
 import json
@@ -23,7 +24,18 @@ import duckdb
 import pytest
 import yaml
 
-from bi.superset.import_dashboard import BUNDLE, DASHBOARD_SLUG, PLACEHOLDER, ImportFailedError, SupersetClient, pack
+from bi.superset.import_dashboard import (
+    BUNDLE,
+    DASHBOARD_SLUG,
+    LANGUAGES,
+    PLACEHOLDER,
+    TEXT_KEYS,
+    ImportFailedError,
+    SupersetClient,
+    pack,
+    translated,
+    translations,
+)
 from orchestration.exports.tsv import TSV_COLUMNS
 from orchestration.settings import SAMPLE_LOGS, Settings
 from orchestration.transform.parsed import parsed_project
@@ -429,6 +441,92 @@ def test_the_packed_bundle_points_at_the_file(path: str) -> None:
     assert PLACEHOLDER not in "".join(texts.values())
 
 
+def packed(language: str) -> dict[str, Any]:
+    with zipfile.ZipFile(io.BytesIO(pack("/data/starts.duckdb", language))) as archive:
+        return {name: yaml.safe_load(archive.read(name)) for name in archive.namelist()}
+
+
+def texts_of(part: Any, key: str = "") -> list[str]:
+    """Return what of a bundle is text for people, line by line."""
+    if isinstance(part, dict):
+        return [text for name, value in part.items() for text in texts_of(value, name)]
+    if isinstance(part, list):
+        names = [one["name"] for one in part] if key == "native_filter_configuration" else []
+        return [*names, *(text for value in part for text in texts_of(value, key))]
+    return [line for line in part.split("\n") if line] if isinstance(part, str) and key in TEXT_KEYS else []
+
+
+def words_of(bundle: dict[str, Any]) -> set[str]:
+    """Return the words that calculated columns put in place of codes."""
+    expressions = [column["expression"] or "" for part in bundle.values() for column in part.get("columns", [])]
+    return {
+        word
+        for expression in expressions
+        for word in re.findall(r"'([A-Z][^']*|\d [A-Z][^']*)'|>(Open chat)<", expression)
+        for word in word
+        if word
+    }
+
+
+def test_every_text_of_the_bundle_has_a_translation_and_no_other() -> None:
+    bundle = packed("en")
+    needed = {text for part in bundle.values() for text in texts_of(part)} | words_of(bundle) | {*dashboard()["metadata"]["label_colors"]}
+    needed -= {*charts_by_name()["Delivered, read and replied over time"]["params"]["metrics"]}
+    with (BUNDLE / "translations.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["en"] for row in rows} == needed
+    assert [row["en"] for row in rows] == sorted(needed), "one row each, in order"
+    assert all(row[language].strip() for row in rows for language in LANGUAGES)
+
+
+@pytest.mark.parametrize("language", ["pt", "es"])
+def test_a_translated_bundle_is_the_same_in_other_words(language: str) -> None:
+    english, other, texts = packed("en"), packed(language), translations(language)
+    assert list(other) == list(english)
+    for name, part in english.items():
+        assert [texts[text] for text in texts_of(part)] == texts_of(other[name]), name
+        assert _codes(part) == _codes(other[name]), name
+    titles = [part["slice_name"] for name, part in other.items() if "/charts/" in name]
+    assert len(set(titles)) == len(titles)
+    (layout,) = [part for name, part in other.items() if "/dashboards/" in name]
+    placed = [part["meta"]["sliceName"] for part in layout["position"].values() if isinstance(part, dict) and part["type"] == "CHART"]
+    assert sorted(placed) == sorted(titles)
+    assert set(layout["metadata"]["label_colors"]) >= {texts[word] for word in WORDS["status_in_order"].values()}
+
+
+def _codes(part: Any, key: str = "") -> Any:
+    """Return a bundle without its texts: uuids, queries, settings, and expressions with words left out."""
+    if isinstance(part, dict):
+        kept = {name: value for name, value in part.items() if name not in TEXT_KEYS and name != "label_colors"}
+        return {name: _codes(value, name) for name, value in kept.items()}
+    if isinstance(part, list):
+        filters = key == "native_filter_configuration"
+        return [_codes({name: value for name, value in one.items() if name != "name"} if filters else one) for one in part]
+    return re.sub(r"'[^']*'|>[^<]*<", "", part) if key == "expression" and isinstance(part, str) else part
+
+
+@pytest.mark.parametrize("language", ["pt", "es"])
+def test_translated_columns_can_be_computed_and_metrics_keep_their_expressions(published: Path, language: str) -> None:
+    english, other, texts = packed("en"), packed(language), translations(language)
+    with duckdb.connect(str(published), read_only=True) as connection:
+        for name, dataset in english.items():
+            if "/datasets/" not in name:
+                continue
+            assert [metric["expression"] for metric in dataset["metrics"]] == [metric["expression"] for metric in other[name]["metrics"]]
+            for column, translated in zip(dataset["columns"], other[name]["columns"], strict=True):
+                column_name = column["column_name"]
+                if column["expression"] and column_name != "chat":
+                    source, source_in_other = source_of(dataset), source_of(other[name])
+                    values = {value for (value,) in connection.execute(f"select distinct {column_name} from {source}").fetchall()}
+                    shown = {value for (value,) in connection.execute(f"select distinct {column_name} from {source_in_other}").fetchall()}
+                    assert {texts.get(value, value) for value in values} == shown, (name, translated["verbose_name"])
+
+
+def test_a_text_without_a_translation_stops_the_import() -> None:
+    with pytest.raises(ImportFailedError, match="no translation of 'A new chart'"):
+        translated({"slice_name": "A new chart"}, translations("pt"))
+
+
 @pytest.mark.parametrize("path", ["relative.duckdb", "/what?.duckdb"])
 def test_a_path_that_a_connection_cannot_hold_is_refused(path: str) -> None:
     with pytest.raises(ImportFailedError, match="absolute path"):
@@ -523,9 +621,26 @@ def test_charts_are_in_order(imported: SupersetClient) -> None:
     statuses = [row[0] for row in shown_rows(imported, "Last statuses in numbers", [], None)]
     assert statuses == [word for word in WORDS["last_status"].values() if word in statuses]
     assert [row[0] for row in shown_rows(imported, "Funnel of sends that went out", [], None)] == ["Sent", "Delivered", "Read", "Replied"]
-    for chart, place in (("Session starts in detail", 0), ("Last sends by template or notification", -1), ("Reasons of failure", 2)):
+    assert [row[0] for row in shown_rows(imported, "Reply rates within a window", [], None)] == ["1 h", "24 h", "72 h", "7 d"]
+    in_order = [row[0] for row in shown_rows(imported, "Sends by last status", [], None)]
+    assert in_order == [word for word in WORDS["status_in_order"].values() if word in in_order]
+    for chart, place in (
+        ("Session starts in detail", 0),
+        ("Last sends by template or notification", -1),
+        ("Reasons of failure", 2),
+        ("Cost by template", 1),
+    ):
         values = [row[place] for row in shown_rows(imported, chart, [], None)]
         assert values == sorted(values, reverse=True), chart
+
+
+def test_the_download_has_every_column(imported: SupersetClient) -> None:
+    # The detail hides on the page what only the download shows.
+    charts = imported.call(f"/api/v1/dashboard/{DASHBOARD_SLUG}/charts")["result"]
+    (chart_id,) = [each["id"] for each in charts if each["slice_name"] == "Session starts in detail"]
+    context = json.loads(imported.call(f"/api/v1/chart/{chart_id}")["result"]["query_context"])
+    (result, *_) = imported.call("/api/v1/chart/data", context)["result"]
+    assert result["colnames"] == charts_by_name()["Session starts in detail"]["params"]["all_columns"]
 
 
 def test_the_import_says_what_went_wrong(superset: SupersetServer, published: Path) -> None:
@@ -548,3 +663,14 @@ def test_new_numbers_appear_without_a_restart(imported: SupersetClient, bundled:
     for chart in EXPECTED:
         assert comparable(shown_rows(imported, chart, [], None)) == comparable(expected_rows(published, chart, "true")), chart
     assert "Pending" in [row[0] for row in shown_rows(imported, "Sends by last status", [], None)]
+
+
+@pytest.mark.parametrize(("language", "title"), [("es", "Inicios de sesión"), ("pt", "Inícios de sessão"), ("en", "Session starts")])
+def test_an_import_in_another_language_replaces_the_words_and_no_number(
+    superset: SupersetServer, imported: SupersetClient, published: Path, language: str, title: str
+) -> None:
+    done = run_import(superset, str(published), "--language", language)
+    assert done.returncode == 0, done.stderr
+    charts = imported.call(f"/api/v1/dashboard/{DASHBOARD_SLUG}/charts")["result"]
+    assert len(charts) == len(EXPECTED)
+    assert comparable(shown_rows(imported, title, [], None)) == comparable(expected_rows(published, "Session starts", "true"))
