@@ -191,10 +191,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _published_file(arguments: argparse.Namespace) -> str:
-    if arguments.elsewhere:
-        return arguments.published_file
-    path = Path(arguments.published_file).resolve()
+def published_path(given: str, elsewhere: bool) -> str:
+    """Return the path for the connection. Raises `ImportFailedError` where the file is to be on this machine and is not."""
+    if elsewhere:
+        return given
+    # The published file is a link to the newest version. It is not resolved, or the connection would stay with today's version.
+    path = Path(given).absolute()
     if not path.is_file():
         raise ImportFailedError(f"there is no {path}; run `make run` first, or say where the published file is")
     return str(path)
@@ -210,7 +212,7 @@ def main() -> int:
         return 2
     client = SupersetClient(arguments.url)
     try:
-        published_file = _published_file(arguments)
+        published_file = published_path(arguments.published_file, arguments.elsewhere)
         client.log_in(username, password, os.environ.get("SUPERSET_PROVIDER", "db"))
         starts = import_dashboard(client, published_file, arguments.language)
     except ImportFailedError as error:

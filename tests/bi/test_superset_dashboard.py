@@ -33,6 +33,7 @@ from bi.superset.import_dashboard import (
     ImportFailedError,
     SupersetClient,
     pack,
+    published_path,
     translated,
     translations,
 )
@@ -525,6 +526,13 @@ def test_translated_columns_can_be_computed_and_metrics_keep_their_expressions(p
 def test_a_text_without_a_translation_stops_the_import() -> None:
     with pytest.raises(ImportFailedError, match="no translation of 'A new chart'"):
         translated({"slice_name": "A new chart"}, translations("pt"))
+
+
+def test_the_connection_follows_the_link_to_the_newest_version(tmp_path: Path) -> None:
+    version, link = tmp_path / "1.duckdb", tmp_path / "starts.duckdb"
+    version.touch()
+    link.symlink_to(version.name)
+    assert published_path(str(link), elsewhere=False) == str(link)
 
 
 @pytest.mark.parametrize("path", ["relative.duckdb", "/what?.duckdb"])
