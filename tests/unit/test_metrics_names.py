@@ -32,6 +32,8 @@ OTHER_MARTS = """
     alter table fct_billed_messages add column pricing_type varchar;
     alter table fct_billed_messages add column rate decimal(18, 8);
     alter table fct_billed_messages add column currency varchar;
+    -- A session that a message without a name started: it was replied to, and is not in the report.
+    update fct_session_starts set is_sent = true, is_delivered = true, is_read = true, is_replied = true where not is_in_report;
     create table report as select * from fct_session_starts where is_in_report;
     create table session_starts_daily as
     select
