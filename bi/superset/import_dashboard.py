@@ -1,15 +1,20 @@
 """Import the dashboard of this folder into a running Superset, over its REST API.
 
-    SUPERSET_USERNAME=… SUPERSET_PASSWORD=… python bi/superset/import_dashboard.py [published file]
+    SUPERSET_USERNAME=… SUPERSET_PASSWORD=… python bi/superset/import_dashboard.py [published file] [--language pt]
 
 Database, datasets, charts and dashboard are made, or overwritten where they were imported before. Needs the
-standard library only, so any Python will do.
+standard library only, so any Python will do; in another language than English, PyYAML too.
+
+The files of this folder are the bundle in English. Titles, labels, descriptions and the words in charts are translated
+while the bundle is packed, by `translations.csv`; names of columns and metrics, and template names, stay as they are.
 """
 
 import argparse
+import csv
 import io
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.parse
@@ -25,6 +30,14 @@ PLACEHOLDER = "duckdb:///PUBLISHED_FILE"
 FIRST_CHART = "Session starts"
 DASHBOARD_SLUG = "conversation-starts"
 TIMEOUT_SECONDS = 120
+LANGUAGES = ("en", "pt", "es")
+# Keys of the bundle whose value is a text for people. The name of a filter is one, too.
+TEXT_KEYS = frozenset(
+    (
+        *("slice_name", "sliceName", "dashboard_title", "description", "verbose_name", "subtitle", "x_axis_title", "y_axis_title"),
+        *("text", "code", "customColumnName"),
+    )
+)
 
 
 class ImportFailedError(Exception):
@@ -84,26 +97,79 @@ def _reason(error: urllib.error.HTTPError) -> str:
     return json.dumps(answer.get("errors") or answer.get("message") or answer)[:2000]
 
 
-def pack(published_file: str) -> bytes:
+def translations(language: str) -> dict[str, str]:
+    """Return the English texts of the bundle with their translations."""
+    with (BUNDLE / "translations.csv").open(encoding="utf-8", newline="") as file:
+        return {row["en"]: row[language] for row in csv.DictReader(file)}
+
+
+def translated(part: Any, texts: dict[str, str], key: str = "") -> Any:
+    """Return a part of the bundle with its texts translated; `key` is the one that holds the part.
+
+    Raises `ImportFailedError` for a text that has no translation.
+    """
+    if isinstance(part, dict):
+        if key == "label_colors":
+            return {texts.get(label, label): colour for label, colour in part.items()}
+        return {name: translated(value, texts, name) for name, value in part.items()}
+    if isinstance(part, list):
+        filters = key == "native_filter_configuration"
+        return [translated(one | {"name": _text(one["name"], texts)} if filters else one, texts, "" if filters else key) for one in part]
+    if isinstance(part, str) and key in TEXT_KEYS:
+        return "\n".join(_text(line, texts) if line else line for line in part.split("\n"))
+    if isinstance(part, str) and key == "expression":
+        return _words_translated(part, texts)
+    return part
+
+
+def _text(text: str, texts: dict[str, str]) -> str:
+    try:
+        return texts[text]
+    except KeyError as missing:
+        raise ImportFailedError(f"translations.csv has no translation of {text!r}") from missing
+
+
+def _words_translated(expression: str, texts: dict[str, str]) -> str:
+    """Translate the words that an expression puts in place of codes. Codes are in lower case, so no code is taken for a word."""
+    expression = expression.replace(">Open chat<", f">{texts['Open chat']}<")
+    return re.sub("'([^']+)'", lambda word: "'" + texts.get(word[1], word[1]).replace("'", "''") + "'", expression)
+
+
+def _in_language(text: str, language: str) -> str:
+    if language == "en":
+        return text
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportFailedError("another language than English needs PyYAML: run this with the project's .venv/bin/python") from error
+    part = translated(yaml.safe_load(text), translations(language))
+    return yaml.safe_dump(part, sort_keys=False, allow_unicode=True)
+
+
+def pack(published_file: str, language: str = "en") -> bytes:
     """Return the bundle as the zip that Superset takes, its connection pointing at the published file."""
     if not published_file.startswith("/") or "?" in published_file:
         raise ImportFailedError(f"the published file needs an absolute path without a question mark, not {published_file}")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in [BUNDLE / "metadata.yaml", *(file for folder in BUNDLE_FOLDERS for file in sorted((BUNDLE / folder).rglob("*.yaml")))]:
+        archive.writestr("bundle/metadata.yaml", (BUNDLE / "metadata.yaml").read_text(encoding="utf-8"))
+        for file in (file for folder in BUNDLE_FOLDERS for file in sorted((BUNDLE / folder).rglob("*.yaml"))):
             text = file.read_text(encoding="utf-8")
             if file.parent.name == "databases":
                 # A JSON string is YAML too, whatever characters the path has.
                 text = text.replace(PLACEHOLDER, json.dumps(f"duckdb:///{published_file}"))
+            else:
+                text = _in_language(text, language)
             archive.writestr(f"bundle/{file.relative_to(BUNDLE).as_posix()}", text)
     return content.getvalue()
 
 
-def import_dashboard(client: SupersetClient, published_file: str) -> str:
+def import_dashboard(client: SupersetClient, published_file: str, language: str = "en") -> str:
     """Import the bundle, have Superset read the published file, and return the first number that it shows."""
-    client.upload("/api/v1/assets/import/", "bundle", "bundle.zip", pack(published_file))
+    client.upload("/api/v1/assets/import/", "bundle", "bundle.zip", pack(published_file, language))
+    first_chart = FIRST_CHART if language == "en" else translations(language)[FIRST_CHART]
     charts = client.call(f"/api/v1/dashboard/{DASHBOARD_SLUG}/charts")["result"]
-    chart_id = next(chart["id"] for chart in charts if chart["slice_name"] == FIRST_CHART)
+    chart_id = next(chart["id"] for chart in charts if chart["slice_name"] == first_chart)
     rows = client.call(f"/api/v1/chart/{chart_id}/data/")["result"][0]["data"]
     return f"{next(iter(rows[0].values())):,}"
 
@@ -119,13 +185,18 @@ def _arguments() -> argparse.Namespace:
         "--url", default=os.environ.get("SUPERSET_URL", "http://127.0.0.1:8088"), help="default: SUPERSET_URL, else %(default)s"
     )
     parser.add_argument("--elsewhere", action="store_true", help="the path is one on Superset's machine, not on this one")
+    parser.add_argument(
+        "--language", choices=LANGUAGES, default="en", help="of titles, labels and descriptions; a later import in another one replaces it"
+    )
     return parser.parse_args()
 
 
-def _published_file(arguments: argparse.Namespace) -> str:
-    if arguments.elsewhere:
-        return arguments.published_file
-    path = Path(arguments.published_file).resolve()
+def published_path(given: str, elsewhere: bool) -> str:
+    """Return the path for the connection. Raises `ImportFailedError` where the file is to be on this machine and is not."""
+    if elsewhere:
+        return given
+    # The published file is a link to the newest version. It is not resolved, or the connection would stay with today's version.
+    path = Path(given).absolute()
     if not path.is_file():
         raise ImportFailedError(f"there is no {path}; run `make run` first, or say where the published file is")
     return str(path)
@@ -141,9 +212,9 @@ def main() -> int:
         return 2
     client = SupersetClient(arguments.url)
     try:
-        published_file = _published_file(arguments)
+        published_file = published_path(arguments.published_file, arguments.elsewhere)
         client.log_in(username, password, os.environ.get("SUPERSET_PROVIDER", "db"))
-        starts = import_dashboard(client, published_file)
+        starts = import_dashboard(client, published_file, arguments.language)
     except ImportFailedError as error:
         print(f"Not imported: {error}", file=sys.stderr)
         return 1

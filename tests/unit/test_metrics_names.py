@@ -12,18 +12,44 @@ from orchestration.settings import Settings
 from orchestration.transform.parsed import parsed_project
 from tests.metrics import FACTS, metric_value
 
-# The other marts over the same rows, as far as the dashboard's metrics read them.
+# The other marts over the same rows, as far as the dashboard's metrics read them; keys are columns that its filters need.
 OTHER_MARTS = """
+    alter table fct_session_starts add column origin varchar default 'whatsapp_template';
+    alter table fct_session_starts add column channel_id varchar default 'line';
+    alter table fct_session_starts add column channel_name varchar;
+    alter table fct_session_starts add column line_number varchar;
+    alter table fct_session_starts add column template_name varchar default 'offer';
+    alter table fct_session_starts add column notification_name varchar;
+    alter table fct_session_starts add column session_start_date date default date '2026-10-01';
+    alter table fct_session_starts add column delivered_at timestamp;
+    alter table fct_billed_messages add column channel_id varchar default 'line';
+    alter table fct_billed_messages add column billed_date date default date '2026-10-02';
+    alter table fct_billed_messages add column line_number varchar;
+    alter table fct_billed_messages add column person_id varchar;
+    alter table fct_billed_messages add column market varchar;
+    alter table fct_billed_messages add column pricing_model varchar;
+    alter table fct_billed_messages add column pricing_category varchar;
+    alter table fct_billed_messages add column pricing_type varchar;
+    alter table fct_billed_messages add column rate decimal(18, 8);
+    alter table fct_billed_messages add column currency varchar;
+    -- A session that a message without a name started: it was replied to, and is not in the report.
+    update fct_session_starts set is_sent = true, is_delivered = true, is_read = true, is_replied = true where not is_in_report;
     create table report as select * from fct_session_starts where is_in_report;
     create table session_starts_daily as
     select
-        count(session_id) as session_starts, count(message_id) as notifications, count(*) filter (is_replied) as replied,
+        'line' as channel_id, count(session_id) as session_starts,
+        count(message_id) as notifications, count(*) filter (is_replied) as replied,
         count(*) filter (not is_not_sent and not is_replied) as not_replied
     from report;
     create table status_session_starts as
-    select last_status, count(*) as notifications from report where message_id is not null group by all;
+    select 'line' as channel_id, last_status, count(*) as notifications from report where message_id is not null group by all;
+    create table sends_by_hour as
+    select
+        'line' as channel_id, session_start_date, 1 as weekday, 12 as hour, count(*) filter (is_sent) as sent,
+        count(*) filter (first_reply_at <= sent_at + interval '24' hour) as replied_within_24h
+    from report where message_id is not null group by session_start_date;
     create table funnel_session_starts as
-    select * from (unpivot (
+    select 'line' as channel_id, * from (unpivot (
         select count(*) filter (is_sent) as sent, count(*) filter (is_delivered) as delivered, count(*) filter (is_read) as read,
             count(*) filter (is_replied) as replied
         from report
@@ -57,7 +83,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> list[Definition]:
         for name, metric in metrics.items():
             found.append(Definition("metrics", name, metric["label"], metric_value(connection, manifest, metrics, metric)))
         for dataset in load("datasets"):
-            source = f"({dataset['sql']})" if dataset["sql"] else dataset["table_name"]
+            source = f"({dataset['sql']})"
             for metric in dataset["metrics"]:
                 row = connection.execute(f"select {metric['expression']} from {source}").fetchone()
                 assert row is not None
@@ -82,9 +108,14 @@ def test_the_numbers_that_both_places_show_have_a_name_in_common(definitions: li
     names = {True: set[str](), False: set[str]()}
     for definition in definitions:
         names[definition.place == "metrics"].add(definition.name)
+    windows = ("1h", "24h", "72h", "7d")
     assert names[True] & names[False] == {
-        *("session_starts", "session_starts_and_attempts", "distinct_users", "sends", "not_sent", "replied", "failure_rate"),
-        *("users_sent_to", "users_who_replied", "reply_rate_of_users", "delivery_rate", "read_rate", "reply_rate"),
+        *("session_starts", "session_starts_and_attempts", "distinct_users", "sends", "not_sent", "sent", "delivered", "read", "replied"),
+        *("failure_rate", "users_sent_to", "users_who_replied", "reply_rate_of_users", "delivery_rate", "read_rate", "reply_rate"),
+        *(f"{name}_{window}" for window in windows for name in ("mature_sends", "reply_rate_within", "immature_share")),
+        *(f"reply_rate_within_{window}_{evidence}" for window in windows for evidence in ("quoted", "window")),
+        *("cost", "cost_of_session_starts", "cost_per_delivered", "cost_per_replied", "billed_messages", "billed_messages_delivered"),
+        *("charged_messages", "unpriced_messages", "unpriced_share"),
     }
 
 
@@ -97,5 +128,5 @@ def test_a_chart_of_one_number_is_titled_as_its_metric() -> None:
         for chart in load("charts")
         if chart["viz_type"] == "big_number_total"
     }
-    assert len(titles) == 8
+    assert len(titles) == 12
     assert titles == {title: title for title in titles}
