@@ -40,7 +40,7 @@ _COMPLETE_DAYS = f"""
     select session_start_date from fct_session_starts where is_in_report and is_sent group by 1
     having count(*) = count(*) filter ({_IS_OLDER.format(24)})
 """
-_STARTS_COST = f"sum(cost) filter (session_start_id is not null and {_NAME} is not null)"
+_COST_OF_STARTS = f"sum(cost) filter (session_start_id is not null and {_NAME} is not null)"
 
 # By chart; `report` is the report's rows under the filters, and rows come in any order unless the chart has one.
 EXPECTED = {
@@ -134,8 +134,8 @@ EXPECTED = {
     ),
     "Cost": "select sum(cost)::double from bill",
     "Share without a known price": "select avg((cost_basis = 'unpriced')::int) from bill where is_delivered",
-    "Cost per delivered send": f"select {_STARTS_COST}::double / (select count(*) from report where is_delivered) from bill",
-    "Cost per replied send": f"select {_STARTS_COST}::double / (select count(*) from report where is_replied) from bill",
+    "Cost per delivered send": f"select {_COST_OF_STARTS}::double / (select count(*) from report where is_delivered) from bill",
+    "Cost per replied send": f"select {_COST_OF_STARTS}::double / (select count(*) from report where is_replied) from bill",
     "Cost by day and template": """
         select billed_date::timestamp, coalesce(template_name, notification_name, 'No template'), sum(cost)::double
         from bill where is_delivered group by 1, 2 having sum(cost) is not null
@@ -145,7 +145,7 @@ EXPECTED = {
         select template, cost, cost_of_starts, coalesce(delivered, 0), cost_of_starts / nullif(delivered, 0), coalesce(replied, 0),
             cost_of_starts / nullif(replied, 0), unpriced, currencies
         from (
-            select {_TEMPLATE_OR_CAMPAIGN} as template, sum(cost)::double as cost, {_STARTS_COST}::double as cost_of_starts,
+            select {_TEMPLATE_OR_CAMPAIGN} as template, sum(cost)::double as cost, {_COST_OF_STARTS}::double as cost_of_starts,
                 count(*) filter (cost_basis = 'unpriced') / nullif(count(*) filter (is_delivered), 0) as unpriced,
                 string_agg(distinct currency, ', ' order by currency) as currencies
             from bill group by 1
