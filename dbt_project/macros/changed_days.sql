@@ -1,6 +1,7 @@
-{# The log of changed days: which days of a fact changed (of `fct_billed_messages` the days of the bill), each under an increasing number. Everything that is made from the facts
-   (a daily mart, the published file, Parquet, PostgreSQL, the TSVs) remembers up to which number it has followed, and
-   takes what is behind it, however it was written: a run of the job, a model materialised alone, `dbt build` by hand.
+{# The log of changed days: which days of a fact changed (of `fct_billed_messages` the days of the bill), each under an increasing
+   number. Everything that is made from the facts (a daily mart, the published file, Parquet, PostgreSQL, the TSVs) remembers up to
+   which number it has followed, and takes what is behind it, however it was written: a run of the job, a model materialised alone,
+   `dbt build` by hand.
 
    A day stands once per fact, under the number of its latest change, so the log never outgrows the calendar. #}
 

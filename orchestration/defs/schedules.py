@@ -29,7 +29,7 @@ nightly_check = ScheduleDefinition(
     execution_timezone=_TIME_ZONE,
     default_status=DefaultScheduleStatus.RUNNING,
     run_config=RunConfig(ops={"published_marts": CheckConfig(thorough=True), "session_starts_tsv": CheckConfig(thorough=True)}),
-    description=("The hourly run with every published row and exported byte checked, not sizes and times alone. On from the start."),
+    description="The hourly run with every published row and exported byte checked, not sizes and times alone. On from the start.",
 )
 
 
