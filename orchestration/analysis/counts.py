@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
+from typing import Annotated
 
 import duckdb
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from orchestration.analysis.templates import Cell, FunnelCounts, TemplateComparison, compare_templates
 from orchestration.errors import StartsError
-from orchestration.exports.filters import ReportFilters, one_of
+from orchestration.exports.filters import ReportFilters, among
+from orchestration.installation import how_to_install
 from orchestration.publication.masking import may_hold_number
 from orchestration.publication.published import open_published
 from orchestration.settings import Settings
@@ -42,25 +44,14 @@ class Window(StrEnum):
 class TemplateQuestion(ReportFilters):
     """What is compared: the report's filters, and by which outcome. An empty filter lets everything pass."""
 
-    by: str = Field(default=GroupedBy.TEMPLATE.value, description="Compare WhatsApp templates (`template`) or bulk ones (`notification`).")
-    outcome: str = Field(default=Outcome.REPLIED.value, description=f"{', '.join(Outcome)}.")
-    window: str = Field(default=Window.ONE_DAY.value, description=f"Replies within {', '.join(Window)}; younger sends are left out.")
+    by: Annotated[str, among(GroupedBy)] = Field(
+        default=GroupedBy.TEMPLATE.value, description="Compare WhatsApp templates (`template`) or bulk ones (`notification`)."
+    )
+    outcome: Annotated[str, among(Outcome)] = Field(default=Outcome.REPLIED.value, description=f"{', '.join(Outcome)}.")
+    window: Annotated[str, among(Window)] = Field(
+        default=Window.ONE_DAY.value, description=f"Replies within {', '.join(Window)}; younger sends are left out."
+    )
     baseline: str = Field(default="", description="Name of what all others are compared with; empty: the most sent one.")
-
-    @field_validator("by")
-    @classmethod
-    def _is_by(cls, value: str) -> str:
-        return one_of(GroupedBy, value)
-
-    @field_validator("outcome")
-    @classmethod
-    def _is_outcome(cls, value: str) -> str:
-        return one_of(Outcome, value)
-
-    @field_validator("window")
-    @classmethod
-    def _is_window(cls, value: str) -> str:
-        return one_of(Window, value)
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,7 @@ def compare_published(settings: Settings, question: TemplateQuestion) -> Templat
     send that passes the filters is old enough.
     """
     if find_spec("statsmodels") is None:
-        raise StartsError("statsmodels is not installed: run .venv/bin/uv sync --inexact --extra stats.")
+        raise StartsError(f"statsmodels is not installed: run {how_to_install('stats')}.")
     with open_published(settings) as published:
         question.check_known(published)
         counts = _counted(published, question)

@@ -3,10 +3,11 @@
 import re
 from datetime import date
 from enum import StrEnum
-from typing import Any, Self
+from functools import partial
+from typing import Annotated, Any, Self
 
 import duckdb
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from orchestration.errors import StartsError
 from orchestration.exports.tsv import Layout
@@ -31,6 +32,17 @@ class FileFormat(StrEnum):
 
     TSV = "tsv"
     XLSX = "xlsx"
+
+
+def _one_of(kind: type[StrEnum], value: str) -> str:
+    if value not in list(kind):
+        raise ValueError(f"{value!r} is none of {', '.join(kind)}")
+    return value
+
+
+def among(kind: type[StrEnum]) -> AfterValidator:
+    """Return the check of a field that its text is a value of an enumeration."""
+    return AfterValidator(partial(_one_of, kind))
 
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -59,12 +71,12 @@ class ReportFilters(BaseModel):
     @field_validator("origins")
     @classmethod
     def _are_origins(cls, values: list[str]) -> list[str]:
-        return [one_of(Origin, value) for value in values]
+        return [_one_of(Origin, value) for value in values]
 
     @field_validator("user_types")
     @classmethod
     def _are_user_types(cls, values: list[str]) -> list[str]:
-        return [one_of(UserType, value) for value in values]
+        return [_one_of(UserType, value) for value in values]
 
     @model_validator(mode="after")
     def _is_period(self) -> Self:
@@ -116,7 +128,7 @@ class ReportFilters(BaseModel):
 class ExportSelection(ReportFilters):
     """What an export on demand holds, and how it is written."""
 
-    layout: str = Field(
+    layout: Annotated[str, among(Layout)] = Field(
         default=Layout.STANDARD.value,
         description="`standard`: as the daily files. `botmaker`: only the original download's 18 columns, under its Spanish headers.",
     )
@@ -125,24 +137,16 @@ class ExportSelection(ReportFilters):
         description=f"Headers and failure reasons in {', '.join(Language)}; empty: as in the daily files. "
         "The headers of the layout `botmaker` are always Spanish, and so are its failure reasons where this is empty.",
     )
-    format: str = Field(default=FileFormat.TSV.value, description="`tsv`, or `xlsx`: ids as text, times as dates, for spreadsheets.")
+    format: Annotated[str, among(FileFormat)] = Field(
+        default=FileFormat.TSV.value, description="`tsv`, or `xlsx`: ids as text, times as dates, for spreadsheets."
+    )
     bom: bool = Field(default=False, description="Begin a TSV with a byte order mark, by which Excel recognises UTF-8.")
     file_name: str = Field(default="", description="Name of the file below exports/on_demand; empty: made from the period and the time.")
 
     @field_validator("language")
     @classmethod
     def _is_language(cls, value: str) -> str:
-        return one_of(Language, value) if value else ""
-
-    @field_validator("layout")
-    @classmethod
-    def _is_layout(cls, value: str) -> str:
-        return one_of(Layout, value)
-
-    @field_validator("format")
-    @classmethod
-    def _is_format(cls, value: str) -> str:
-        return one_of(FileFormat, value)
+        return _one_of(Language, value) if value else ""
 
     @model_validator(mode="after")
     def _is_file_name(self) -> Self:
@@ -164,12 +168,6 @@ def _is_day(text: str) -> bool:
         return bool(_DAY.fullmatch(text) and date.fromisoformat(text))
     except ValueError:
         return False
-
-
-def one_of(kind: type[StrEnum], value: str) -> str:
-    if value not in list(kind):
-        raise ValueError(f"{value!r} is none of {', '.join(kind)}")
-    return value
 
 
 def _values(published: duckdb.DuckDBPyConnection, query: str) -> set[str]:
