@@ -3,9 +3,12 @@
 import hashlib
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
+from orchestration.errors import StartsError
 from orchestration.settings import FileMode, Settings
 
 _COPY_BYTES = 1 << 23
@@ -16,6 +19,23 @@ def put_in_place(draft: Path, target: Path) -> None:
     sync_file(draft)
     draft.replace(target)
     sync_folder(target.parent)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield a draft beside a file that a user named: it becomes the file after the `with` block, or nothing stays of it."""
+    draft = target.with_name(f".{target.name}.{token_hex(8)}.draft")
+    try:
+        yield draft
+        put_in_place(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def check_folder_of(path: Path) -> None:
+    """Raise `StartsError` where there is no folder for a file that a user named."""
+    if not path.parent.is_dir():
+        raise StartsError(f"There is no folder {path.parent} to write {path.name} to.")
 
 
 def sync_file(path: Path) -> None:

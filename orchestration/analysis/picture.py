@@ -6,6 +6,7 @@ from collections.abc import Callable
 from xml.sax.saxutils import escape
 
 from orchestration.analysis.templates import Comparison, Rate, TemplateComparison, Verdict
+from orchestration.texts import printable
 
 MAX_ROWS = 30
 _ROW, _TOP, _NAME, _PANEL, _GAP, _VALUES = 26, 56, 190, 230, 30, 150
@@ -86,7 +87,7 @@ def _difference_row(row: int, one: Comparison, scale: _Scale) -> list[str]:
     parts = _interval(scale, y - 4, one.difference, one.low, one.high, colour)
     if math.isfinite(one.stratified_difference):
         parts += _interval(scale, y + 4, one.stratified_difference, one.stratified_low, one.stratified_high, _PALE)
-    word = one.verdict.value if one.verdict in (Verdict.BETTER, Verdict.WORSE) else "no verdict"
+    word = one.verdict.value if one.verdict.is_found else "no verdict"
     return [*parts, _text(scale.left + _PANEL + 14, y + 4, f"{one.difference * 100:+.1f}  {word}", colour=colour)]
 
 
@@ -98,12 +99,7 @@ def _interval(scale: _Scale, y: float, middle: float, low: float, high: float, c
 
 
 def _text(x: float, y: float, text: str, weight: str = "normal", colour: str = _INK) -> str:
-    return f'<text x="{x}" y="{y}" font-weight="{weight}" fill="{colour}">{escape(_printable(text))}</text>'
-
-
-def _printable(text: str) -> str:
-    # XML has no characters for most controls, however escaped.
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return f'<text x="{x}" y="{y}" font-weight="{weight}" fill="{colour}">{escape(printable(text))}</text>'
 
 
 def _short(name: str) -> str:

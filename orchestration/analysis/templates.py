@@ -26,6 +26,10 @@ class Verdict(StrEnum):
     DISAGREE = "no verdict: the crude and the stratified answer disagree"
     NOTHING_SHARED = "no verdict: never sent on the same line, to the same user type, in the same week as the baseline"
 
+    @property
+    def is_found(self) -> bool:
+        return self in (Verdict.BETTER, Verdict.WORSE)
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -203,7 +207,7 @@ def _missing(
 
     `tests` comparisons share `ALPHA`. None where it is found, is none, or was found twice in opposite directions.
     """
-    if verdict in (Verdict.BETTER, Verdict.WORSE, Verdict.NOTHING_SHARED) or (p < ALPHA and stratified_p < ALPHA):
+    if verdict.is_found or verdict is Verdict.NOTHING_SHARED or (p < ALPHA and stratified_p < ALPHA):
         return None
     needed = people_needed(base, other, tests)
     if needed is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from orchestration.analysis.counts import Outcome, TemplateQuestion
 from orchestration.analysis.templates import Comparison, Rate, TemplateComparison
+from orchestration.texts import printable
 
 
 @dataclass(frozen=True)
@@ -22,21 +23,21 @@ def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Ca
         (question.by, "sends", "not sent", "sent", "mature", "delivered", "read", f"replied in {question.window}"),
         [
             (
-                _printable(shown(funnel.counts.name)),
+                printable(shown(funnel.counts.name)),
                 *(f"{count:,}" for count in (funnel.counts.sends, funnel.counts.not_sent, funnel.counts.sent, funnel.counts.mature)),
                 *(rate_in_words(rate) for rate in (funnel.delivered, funnel.read, funnel.replied)),
             )
             for funnel in comparison.funnels
         ],
     )
-    base, baseline = comparison.baseline_rate, _printable(shown(comparison.baseline))
+    base, baseline = comparison.baseline_rate, printable(shown(comparison.baseline))
     differences = Table(
         f"Difference of {outcome_in_words(question)} to {baseline}, {rate_in_words(base)} of {base.of:,} people; by each person's first "
         "mature send, in points",
         (question.by, "people", "rate", "difference", "p", "in line, user type, week", "p", "verdict"),
         [
             (
-                _printable(shown(one.name)),
+                printable(shown(one.name)),
                 f"{one.rate.of:,}",
                 rate_in_words(one.rate),
                 _points(one.difference, one.low, one.high),
@@ -88,11 +89,6 @@ def _verdict(one: Comparison) -> str:
     here, there = one.missing
     sides = [f"{here:,} for this one"] * (here > 0) + [f"{there:,} for the baseline"] * (there > 0)
     return f"{one.verdict.value}; missing people: {' and '.join(sides)}"
-
-
-def _printable(text: str) -> str:
-    """Others choose these names: replace what a terminal would act on, and what ends a line."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _escaped(text: str) -> str:

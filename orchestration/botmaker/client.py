@@ -23,6 +23,7 @@ from orchestration.botmaker.settings import TOKEN_VARIABLE, WHERE_TOKENS_ARE_MAD
 from orchestration.botmaker.token import Token
 from orchestration.botmaker.transport import Response, ResponseTooLargeError, ResponseTooSlowError, Transport
 from orchestration.errors import StartsError
+from orchestration.texts import printable
 
 # The waits add up to two minutes, and to more where Botmaker says how long to wait.
 TRIES = 8
@@ -160,7 +161,7 @@ class BotmakerClient:
 
     def _shown(self, text: str) -> str:
         """Return a text that can be shown: without the token, and on one line."""
-        return "".join(character if character.isprintable() else " " for character in self._token.cross_out(text))
+        return printable(self._token.cross_out(text))
 
     def _quoted(self, text: str) -> str:
         """Return what Botmaker or a library wrote, for a message of ours."""

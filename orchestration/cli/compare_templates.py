@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestration.cli.filters import FILTERS, Options, add_options, chosen_options
 from orchestration.errors import StartsError
+from orchestration.files import check_folder_of
 from orchestration.settings import Settings
 
 _OPTIONS: Options = {
@@ -38,8 +39,8 @@ def compare_templates_command(chosen: Namespace) -> int:
         from orchestration.analysis.words import as_text, outcome_in_words, tables
 
         question = chosen_options(TemplateQuestion, _OPTIONS, chosen)
-        if chosen.picture is not None and not chosen.picture.parent.is_dir():
-            raise StartsError(f"There is no folder {chosen.picture.parent} to write {chosen.picture.name} to.")
+        if chosen.picture is not None:
+            check_folder_of(chosen.picture)
         comparison = compare_published(settings, question)
     except StartsError as error:
         print(f"compare-templates could not start: {error}", file=sys.stderr)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.errors import StartsError
+from orchestration.files import check_folder_of
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.rejections import RejectedRecord, count_rejected, list_rejected, write_rejected
 from orchestration.settings import Settings
+from orchestration.texts import printable
 from orchestration.warehouse import read_warehouse
 
 _SHOWN_RECORDS, _SHOWN_CHARACTERS = 50, 200
@@ -32,8 +34,8 @@ def add_to(commands: Any) -> None:
 def rejected_command(chosen: Namespace) -> int:
     """List rejected records on the screen, or write them to a file."""
     try:
-        if chosen.csv is not None and not chosen.csv.parent.is_dir():
-            raise StartsError(f"There is no folder {chosen.csv.parent} to write {chosen.csv.name} to.")
+        if chosen.csv is not None:
+            check_folder_of(chosen.csv)
         with read_warehouse(Settings.from_environment()) as warehouse:
             if chosen.csv is not None:
                 rows = write_rejected(warehouse, chosen.csv, chosen.feed, chosen.limit, with_payload=chosen.records)
@@ -56,15 +58,10 @@ def rejected_command(chosen: Namespace) -> int:
 def _in_words(shown: list[RejectedRecord]) -> Iterator[str]:
     for one in shown:
         since = "" if one.is_in_zone else " (the file was changed or removed since)"
-        yield _printable(f"  {one.file_name}, line {one.line_number}: {one.reason}{since}")
+        yield printable(f"  {one.file_name}, line {one.line_number}: {one.reason}{since}")
         if one.record is not None:
             rest = "…" if len(one.record) > _SHOWN_CHARACTERS else ""
-            yield f"    {_printable(one.record[:_SHOWN_CHARACTERS])}{rest}"
-
-
-def _printable(text: str) -> str:
-    """Replace what a terminal would act on: others write these names and records."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+            yield f"    {printable(one.record[:_SHOWN_CHARACTERS])}{rest}"
 
 
 def _count(text: str) -> int:

@@ -10,6 +10,7 @@ import duckdb
 
 from orchestration.errors import StartsError
 from orchestration.exports.tsv import Layout, header_of, report_rows
+from orchestration.installation import how_to_install
 from orchestration.settings import Language, Settings
 
 # Excel's limits of a sheet's rows, the header among them, and of a cell's text in UTF-16 units. Its calendar begins in 1900.
@@ -26,7 +27,7 @@ _TEXT_CELL = "create or replace temp macro text_cell(text) as nullif(one_line(te
 def check_xlsx_can_be_written() -> None:
     """Raise `StartsError` where XlsxWriter is not installed."""
     if find_spec("xlsxwriter") is None:
-        raise StartsError("XlsxWriter is not installed: run .venv/bin/uv sync --inexact --extra xlsx.")
+        raise StartsError(f"XlsxWriter is not installed: run {how_to_install('xlsx')}.")
 
 
 def write_xlsx(

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from secrets import token_hex
 
 import duckdb
 
 from orchestration.errors import StartsError
-from orchestration.files import put_in_place, quoted
+from orchestration.files import quoted, whole_file
+from orchestration.installation import command
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Rejections:
         worst = "; ".join(f"{name}: {count} ({reason})" for name, count, reason in self.worst_files)
         return (
             f"{self.rejected} of {self.records} new records were rejected ({self.share:.1%}, the limit is {limit:.1%}), "
-            f"so nothing is published. Most of them: {worst}. List them with `python -m orchestration rejected`, correct or remove the "
+            f"so nothing is published. Most of them: {worst}. List them with `{command()} rejected`, correct or remove the "
             "files and run again, or raise STARTS_MAX_REJECTED_SHARE if this is to be expected. Where their folder is missing as a whole, "
             "put it back, or leave it there empty if they are gone for good."
         )
@@ -119,16 +119,12 @@ def list_rejected(connection: duckdb.DuckDBPyConnection, feed: str | None, limit
 def write_rejected(connection: duckdb.DuckDBPyConnection, path: Path, feed: str | None, limit: int | None, *, with_payload: bool) -> int:
     """Write rejected records to a CSV file, whole payloads with them if asked for; return how many. Whole or not at all."""
     columns = "feed, file_name, line_number, reason, landed_at, is_in_zone" + (", record" if with_payload else "")
-    draft = path.with_name(f".{path.name}.{token_hex(8)}.draft")
-    try:
+    with whole_file(path) as draft:
         row = connection.execute(
             f"copy (select {columns} from ({_REJECTED}) limit $limit) to {quoted(draft)} (format csv, header true)",
             {"feed": feed, "limit": limit},
         ).fetchone()
-        assert row is not None
-        put_in_place(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    assert row is not None
     return int(row[0])
 
 

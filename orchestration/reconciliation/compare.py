@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from secrets import token_hex
 
 import duckdb
 
 from orchestration.errors import StartsError
 from orchestration.exports.filters import ReportFilters
 from orchestration.exports.tsv import CELL_MACROS, FAILURE_REASONS, ORIGINAL_COLUMNS
-from orchestration.files import put_in_place, quoted
+from orchestration.files import check_folder_of, quoted, whole_file
 from orchestration.identifiers import create_identifier_macros
 from orchestration.publication.published import open_published
 from orchestration.reconciliation.damage import damage_in_words
@@ -129,8 +128,8 @@ def compare_download(
     nothing published, no row on either side, an unknown line or template, or contacts that were masked.
     """
     filters = filters or ReportFilters()
-    if all_differences is not None and not all_differences.parent.is_dir():
-        raise StartsError(f"There is no folder {all_differences.parent} to write {all_differences.name} to.")
+    if all_differences is not None:
+        check_folder_of(all_differences)
     download = read_download(path)
     with open_published(settings) as connection:
         time_zone = _time_zone_of_plain_contacts(connection)
@@ -408,8 +407,7 @@ def _write_differences(connection: duckdb.DuckDBPyConnection, path: Path) -> Non
     connection.execute(CELL_MACROS)
     texts = ("contact_id", "customer_id", "session_started_at", "channel_id", "there", "here")
     cells = ", ".join(f"text_cell({name}) as {name}" for name in texts)
-    draft = path.with_name(f".{path.name}.{token_hex(8)}.draft")
-    try:
+    with whole_file(path) as draft:
         connection.execute(
             f"""
             copy (
@@ -417,9 +415,6 @@ def _write_differences(connection: duckdb.DuckDBPyConnection, path: Path) -> Non
             ) to {quoted(draft)} (format csv, header true, delimiter '\t', quote '', nullstr '')
             """
         )
-        put_in_place(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _differs(column: str) -> str:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from orchestration.errors import StartsError
 from orchestration.exports.tsv import ORIGINAL_COLUMNS, TSV_COLUMNS
+from orchestration.installation import how_to_install
 
 _HEADER_WITHIN_LINES = 10
 # Botmaker separates by tabs; spreadsheets of Latin America save CSV with semicolons.
@@ -164,7 +165,7 @@ def _joined(cells: Sequence[str]) -> str:
 
 def _from_workbook(path: Path, content: bytes) -> Download | None:
     if find_spec("openpyxl") is None:
-        raise StartsError("openpyxl, which reads workbooks, is not installed: run .venv/bin/uv sync --inexact --extra xlsx.")
+        raise StartsError(f"openpyxl, which reads workbooks, is not installed: run {how_to_install('xlsx')}.")
     from openpyxl import load_workbook
 
     try:

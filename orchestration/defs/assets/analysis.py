@@ -4,7 +4,6 @@ from dagster import AssetExecutionContext, Config, MaterializeResult, MetadataVa
 
 from orchestration.analysis.counts import TemplateQuestion, compare_published
 from orchestration.analysis.picture import data_uri, draw
-from orchestration.analysis.templates import Verdict
 from orchestration.analysis.words import as_markdown, outcome_in_words, tables
 from orchestration.defs.assets.metadata import HIDDEN
 from orchestration.defs.assets.outputs import published_marts
@@ -24,7 +23,7 @@ def template_comparison(context: AssetExecutionContext, config: TemplateConfig) 
         comparison = compare_published(Settings.from_environment(), config)
     funnels, differences = tables(comparison, config, _shown)
     picture = data_uri(draw(comparison, outcome_in_words(config), _shown))
-    verdicts = [one for one in comparison.comparisons if one.verdict in (Verdict.BETTER, Verdict.WORSE)]
+    verdicts = [one for one in comparison.comparisons if one.verdict.is_found]
     context.log.info(f"{len(comparison.comparisons)} compared with the baseline, {len(verdicts)} with a verdict.")
     return MaterializeResult(
         metadata={
