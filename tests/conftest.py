@@ -18,6 +18,11 @@ for name in [name for name in os.environ if name.startswith(("STARTS_", "BOTMAKE
     del os.environ[name]
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes after their argument: an archive's bytes carry the time of their making, and workers must collect the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
     """Start every test with the usual rights of files: the entry points, which run in this process here, set stricter ones."""
