@@ -53,8 +53,8 @@ lint: .venv/.synced ## Check style, types and the rules of the dbt project
 docs: .venv/.synced ## Build the documentation of every model and column, after a run
 	@.venv/bin/python -m orchestration docs
 
-bench: .venv/.synced ## Compare the job with the floor and with pandas on 1M sends
-	.venv/bin/python -m tests.benchmarks.compare
+bench: .venv/.synced ## Compare the job with the floor, pandas and a usual stack: BENCH_FLAGS="--sends 1000000 5000000"
+	.venv/bin/python -m tests.benchmarks.compare $(BENCH_FLAGS)
 
 sample-logs: .venv/.synced ## Make the bundled logs again, byte for byte
 	rm -rf seeds/sample_logs
