@@ -2,15 +2,23 @@
 
 from collections.abc import Iterable, Iterator
 
-from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType, Failure
+from dagster import AssetCheckEvaluation, AssetCheckResult, AssetCheckSeverity, DagsterEvent, DagsterEventType, Failure
 from dagster_shared.error import SerializableErrorInfo
 
 _FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
+def fail_where_blocked(checks: Iterable[AssetCheckResult]) -> None:
+    """Let the step, and with it the run, fail with the sentences of its failed checks: Dagster's own error has their names alone."""
+    sentences = [check.description or "" for check in checks if not check.passed and check.severity is AssetCheckSeverity.ERROR]
+    if sentences:
+        raise Failure(description="\n".join(sentences), allow_retries=False)
+
+
 def reasons_for_failure(events: Iterable[DagsterEvent]) -> list[str]:
-    """Return each reason once, in the order in which they came up."""
-    return list(dict.fromkeys(_reasons(events)))
+    """Return each reason once, in the order in which they came up; what is part of another one is left out."""
+    reasons = list(dict.fromkeys(_reasons(events)))
+    return [reason for reason in reasons if not any(reason in other for other in reasons if other != reason)]
 
 
 def _reasons(events: Iterable[DagsterEvent]) -> Iterator[str]:
@@ -29,7 +37,7 @@ def _reasons(events: Iterable[DagsterEvent]) -> Iterator[str]:
             if foreseen is not None:
                 # The class's name stands before the sentence.
                 yield foreseen.message.partition(": ")[2].strip()
-            # What stopped the run is the check, and it has spoken.
+            # The failed check was reported already.
             elif chain[-1].cls_name != _FAILED_CHECK:
                 yield chain[-1].message.strip()
 
