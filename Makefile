@@ -64,5 +64,10 @@ sample-botmaker: .venv/.synced ## Make the bundled Botmaker pages again, byte fo
 	rm -rf seeds/sample_botmaker
 	.venv/bin/python -m tests.data.generate_botmaker --out seeds/sample_botmaker
 
-clean: ## Remove what runs leave behind, the data folder too
+clean: ## Remove what runs leave behind; asks before it deletes the data folder (YES=1: no question)
+	@if [ -e data ] && [ -z "$(YES)" ]; then \
+	    [ -t 0 ] || { echo "make clean would delete the folder data, with the warehouse and all exports: say YES=1 where no one can be asked." >&2; exit 2; }; \
+	    printf 'Delete the folder data, with the warehouse and all exports? [y/N] '; \
+	    read answer; [ "$$answer" = y ] || { echo "Nothing was deleted."; exit 2; }; \
+	fi
 	rm -rf data .dagster .lint .logs_queue logs .venv .pytest_cache .ruff_cache

@@ -5,6 +5,10 @@ from collections.abc import Iterable, Iterator
 from dagster import AssetCheckEvaluation, AssetCheckResult, AssetCheckSeverity, DagsterEvent, DagsterEventType, Failure
 from dagster_shared.error import SerializableErrorInfo
 
+from orchestration.errors import ExitCode
+
+_EXIT_CODE = "exit_code"
+_LANDING_STEPS = ("land_", "fetch_")
 _FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
@@ -12,7 +16,25 @@ def fail_where_blocked(checks: Iterable[AssetCheckResult]) -> None:
     """Let the step, and with it the run, fail with the sentences of its failed checks: Dagster's own error has their names alone."""
     sentences = [check.description or "" for check in checks if not check.passed and check.severity is AssetCheckSeverity.ERROR]
     if sentences:
-        raise Failure(description="\n".join(sentences), allow_retries=False)
+        raise failure("\n".join(sentences), ExitCode.BLOCKED)
+
+
+def failure(description: str, exit_code: ExitCode | None = None) -> Failure:
+    """Return what lets a step fail with a description, without another attempt; the job's exit code goes with it."""
+    return Failure(description, metadata={} if exit_code is None else {_EXIT_CODE: int(exit_code)}, allow_retries=False)
+
+
+def exit_code_for_failure(events: Iterable[DagsterEvent]) -> ExitCode:
+    """Return the exit code of a failed run: that of the first failed step, which is the cause of what follows."""
+    failed = next((event for event in events if event.event_type is DagsterEventType.STEP_FAILURE), None)
+    if failed is None:
+        return ExitCode.FAILED
+    described = failed.step_failure_data.user_failure_data
+    if described is not None:
+        code = described.metadata.get(_EXIT_CODE)
+        return ExitCode.FAILED if code is None else ExitCode(code.value)
+    # An object store that goes away while it is read raises errors of its driver.
+    return ExitCode.LANDING_FAILED if (failed.step_key or "").startswith(_LANDING_STEPS) else ExitCode.FAILED
 
 
 def reasons_for_failure(events: Iterable[DagsterEvent]) -> list[str]:

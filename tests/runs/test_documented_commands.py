@@ -223,6 +223,7 @@ TABLE: dict[str, Run | CoveredBy | NotRun] = {
     r"(export )?([A-Z_]+=\S.*)": Run(_environment, r"[A-Z]"),
     # make.
     r"make help": Run(_in_a_shell, r"^run +Land, build, check, publish and export once\n"),
+    r"make clean( YES=1)?": CoveredBy(("unit/test_make_clean.py::test_the_data_folder_goes_only_when_that_is_confirmed",)),
     r"make docs": CoveredBy(("runs/test_operation.py::test_docs_are_built_from_a_folder_with_any_name",)),
     r"make (test|test-fast|test-all|lint|bench|dev|superset-test)\b.*": Run(
         _without_doing_it("--dry-run SUPERSET_PYTHON=python"), r"\.venv/bin/"

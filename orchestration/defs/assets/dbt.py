@@ -4,15 +4,17 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, Failure, MaterializeResult, Output
+from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, Output
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 from orchestration.defs.assets.checks import FAILED_ROWS, explain_failure
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.landing import LEDGER_KEY
+from orchestration.defs.failures import failure
 from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.retention import WITHOUT_NEWS
+from orchestration.errors import ExitCode
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.progress import report_progress
@@ -77,10 +79,14 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
                 # dbt builds everything; Dagster gets the events of what was chosen in its UI alone.
                 elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                     yield result
-    except DbtError as failure:
-        in_words = error_in_words(warehouse.settings, failure)
-        description = in_words or f"The models or their checks failed, so nothing is published:\n{_in_sentences(failure, explained)}"
-        raise Failure(description=str(description), allow_retries=False) from None
+    except DbtError as error:
+        in_words = error_in_words(warehouse.settings, error)
+        if in_words is not None:
+            raise failure(str(in_words), in_words.exit_code) from None
+        sentences = _in_sentences(error, explained)
+        only_checks = set(sentences) <= set(explained.values())
+        description = "\n".join(["The models or their checks failed, so nothing is published:", *sentences])
+        raise failure(description, ExitCode.BLOCKED if only_checks else None) from None
     if build.is_increment:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:
@@ -111,9 +117,9 @@ def _explained(result: AssetCheckResult, event: Mapping[str, Any], explained: di
     return result._replace(description=explained[test["name"]])
 
 
-def _in_sentences(failure: DbtError, explained: Mapping[str, str]) -> str:
+def _in_sentences(error: DbtError, explained: Mapping[str, str]) -> list[str]:
     """Return dbt's list of what failed, with what a failed test means in place of dbt's line."""
-    return "\n".join(explained.get(line.partition(":")[0], line) for line in str(failure).splitlines())
+    return [explained.get(line.partition(":")[0], line) for line in str(error).splitlines()]
 
 
 def _lookups_as_before(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
