@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := true
 IN_PARALLEL := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast superset-test dev lint docs bench sample-logs sample-botmaker clean
+.PHONY: help run test test-all test-fast superset-test dev lint docs lineage bench sample-logs sample-botmaker clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -52,6 +52,9 @@ lint: .venv/.synced ## Check style, types and the rules of the dbt project
 
 docs: .venv/.synced ## Build the documentation of every model and column, after a run
 	@.venv/bin/python -m orchestration docs
+
+lineage: .venv/.synced ## Draw the lineage picture of the docs again
+	@.venv/bin/python -m tests.lineage
 
 bench: .venv/.synced ## Compare the job with the floor and with pandas on 1M sends
 	.venv/bin/python -m tests.benchmarks.compare
