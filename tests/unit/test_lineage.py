@@ -1,5 +1,6 @@
 """The lineage picture of the docs: drawn from the asset graph, and up to date."""
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from tests.lineage import PICTURE, Group, lineage, picture
@@ -17,6 +18,6 @@ def test_the_picture_shows_every_stage_and_the_way_between_them() -> None:
     way = [("landing zone", "sends/"), ("raw", "sends"), ("staging", "send_log"), ("intermediate", "logs"), ("facts", "fct_notifications")]
     way += [("published", "DuckDB file, Parquet"), ("for people", "daily TSVs")]
     steps = [Group(*step) for step in way]
-    assert set(zip(steps, steps[1:], strict=False)) <= arrows
+    assert set(pairwise(steps)) <= arrows
     texts = [element.text for element in ElementTree.fromstring(picture()).iter("{http://www.w3.org/2000/svg}text")]
     assert {group.name for group in groups} <= set(texts)
