@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestration.settings import PROJECT_ROOT
 
 # Of blocks that hold no commands: output, data and configuration.
-OTHER_LANGUAGES = frozenset({"", "json", "mermaid", "sql", "python", "yaml"})
+OTHER_LANGUAGES = frozenset({"", "json", "mermaid", "sql", "python", "text", "yaml"})
 
 _BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")

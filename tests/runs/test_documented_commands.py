@@ -284,8 +284,8 @@ def test_a_command_of_the_documents_works(place: Place, command: str, how: Run) 
     assert re.search(how.prints, done.stdout, re.MULTILINE), done.stdout + done.stderr
 
 
-# Roles are created in a PostgreSQL: test_postgres.py.
-_ANSWERED = [query for query in queries() if not query.text.startswith("create role")]
+# Roles are created in a PostgreSQL: test_postgres.py. What the walk shows is compared with the answers: test_walk.py.
+_ANSWERED = [query for query in queries() if not query.text.startswith("create role") and query.document != "docs/walk.md"]
 
 
 @pytest.mark.parametrize("query", _ANSWERED, ids=lambda query: f"{query.document}: {query.text[:60]}")
