@@ -224,6 +224,7 @@ TABLE: dict[str, Run | CoveredBy | NotRun] = {
     # make.
     r"make help": Run(_in_a_shell, r"^run +Land, build, check, publish and export once\n"),
     r"make clean( YES=1)?": CoveredBy(("unit/test_make_clean.py::test_the_data_folder_goes_only_when_that_is_confirmed",)),
+    r"make site": CoveredBy(("unit/test_links.py::test_the_site_is_built_without_a_warning",)),
     r"make lineage": CoveredBy(("unit/test_lineage.py::test_the_picture_of_the_docs_is_up_to_date",)),
     r"make docs": CoveredBy(("runs/test_operation.py::test_docs_are_built_from_a_folder_with_any_name",)),
     r"make (test|test-fast|test-all|lint|bench|dev|superset-test)\b.*": Run(
