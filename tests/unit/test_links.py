@@ -28,6 +28,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not heading or heading in _headings(target), f"{file} has no heading {heading}"
 
 
+def test_the_files_to_touch_are_there() -> None:
+    page = (PROJECT_ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:dbt_project|orchestration|tests|bi|docs)/[\w/.-]+)`", page))
+    assert len(named) > 30
+    assert [path for path in sorted(named) if not (PROJECT_ROOT / path).exists()] == []
+
+
 def test_every_page_is_in_the_menu() -> None:
     def pages(part: object) -> set[str]:
         if isinstance(part, str):
