@@ -573,7 +573,7 @@ def test_the_exit_code_of_the_command(
     for content in (b"", b"\x00\x01\x02" * 100, b"a,b,c\n1,2,3\n", "Id Usuario|Fecha/tiempo Inicio Sesión\n".encode()):
         path.write_bytes(content)
         assert main(["compare", str(path)]) == 2
-        assert "no download of this report" in capsys.readouterr().err
+        assert "is not a download of this report" in capsys.readouterr().err
     path.write_bytes(exported)
     assert main(["compare", str(path), "--from", "2026-10-12", "--to", "2026-10-01"]) == 2
     capsys.readouterr()
