@@ -174,7 +174,7 @@ def _time_zone_of_plain_contacts(published: duckdb.DuckDBPyConnection) -> str:
 
 
 def _collect_theirs(connection: duckdb.DuckDBPyConnection, download: Download) -> None:
-    """Bring the file's rows to one spelling, in the table `theirs`; what repeats the header is no row."""
+    """Bring the file's rows to one spelling, in the table `theirs`; what repeats the header is not a row."""
     connection.register("download", download.rows)
     start = download.positions["session_started_at"]
     headers = ", ".join(f"'{name}'" for name in sorted(HEADERS))
