@@ -36,7 +36,11 @@ def _macros() -> str:
     return f"""
         create or replace temp macro contact_id_shown(given) as ({people["contact_id_shown"]("given")});
         create or replace temp macro comparable_shown(shown) as ({people["comparable_identifier"]("shown")});
-        create or replace temp macro comparable_identifier(given) as comparable_shown(contact_id_shown(given));
+        -- By way of a list, so that each argument is worked out once: DuckDB puts an argument wherever a macro names it, a dozen times
+        -- in each of the two, and planned a query of a few identifiers for a second.
+        create or replace temp macro comparable_identifier(given) as list_transform(
+            list_transform([given], lambda identifier: contact_id_shown(identifier)), lambda shown: comparable_shown(shown)
+        )[1];
         create or replace temp macro is_number(identifier) as ({people["is_number"]("identifier")});
         create or replace temp macro is_user_id(identifier) as ({people["is_user_id"]("identifier")});
         create or replace temp macro comparable_session_id(session_id) as ({sessions["comparable_session_id"]("session_id")});
