@@ -34,6 +34,7 @@ from orchestration.publication.versions import (
     written_file,
 )
 from orchestration.settings import Settings
+from orchestration.transactions import transaction
 from orchestration.transform.builds import FinishedBuild
 
 
@@ -224,8 +225,10 @@ def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: 
         """,
         {"mart": mart.name},
     ).fetchall()
-    for kind, name, comment in comments:
-        warehouse.execute(f"comment on {kind} draft.main.{name} is {quoted(comment)}")
+    # Together: each transaction waits for the disk.
+    with transaction(warehouse):
+        for kind, name, comment in comments:
+            warehouse.execute(f"comment on {kind} draft.main.{name} is {quoted(comment)}")
 
 
 def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, masks: Masks, days: list[date]) -> None:
