@@ -51,6 +51,7 @@ KNOWN_NAMES = (
     *("STARTS_BILLING_TIMEZONE", "STARTS_BILLING_CURRENCY"),
     *("STARTS_MAX_REJECTED_SHARE", "STARTS_MAX_RECORD_BYTES", "STARTS_RETENTION_DAYS", "STARTS_KEEP_RUNS_DAYS"),
     *("STARTS_MEMORY", "STARTS_FILE_MODE", "STARTS_REREAD", "STARTS_ALERT_URL"),
+    *("STARTS_ENGINE", "STARTS_SPARK_MASTER", "STARTS_SPARK_CONF", "STARTS_LAKE"),
     *("STARTS_POSTGRES_URL", "STARTS_POSTGRES_SCHEMA", "STARTS_POSTGRES_READER"),
     *("STARTS_WAREHOUSE", "STARTS_PUBLISHED", "STARTS_DBT_TARGET", "STARTS_TEST_SUPERSET", "STARTS_TEST_KILLS"),
     *("STARTS_TEST_SEQUENCES", "STARTS_TEST_STEPS"),
@@ -72,6 +73,13 @@ class Language(StrEnum):
 class Contacts(StrEnum):
     PLAIN = "plain"
     MASKED = "masked"
+
+
+class Engine(StrEnum):
+    """What holds the warehouse and builds the marts; also the name of the target in dbt's profile."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
 
 
 class FileMode(StrEnum):
@@ -107,6 +115,7 @@ class Settings:
     files_mode: FileMode = FileMode.PRIVATE
     reread: bool = False
     mask_key: str | None = field(default=None, repr=False)
+    engine: Engine = Engine.DUCKDB
 
     def __post_init__(self) -> None:
         _check_zone("STARTS_REPORT_TIMEZONE", self.report_timezone)
@@ -217,6 +226,7 @@ class Settings:
             files_mode=_files_mode(env),
             reread=_yes_or_no("STARTS_REREAD", env.get("STARTS_REREAD", "no")),
             mask_key=env.get("STARTS_MASK_KEY"),
+            engine=_choice(Engine, "STARTS_ENGINE", env.get("STARTS_ENGINE", "duckdb")),
         )
 
 
@@ -256,6 +266,65 @@ class PostgresSettings:
         if "STARTS_POSTGRES_URL" not in env:
             raise SettingsError("STARTS_POSTGRES_URL is not set: write postgresql://user:password@host:5432/database.")
         return cls(env["STARTS_POSTGRES_URL"].strip(), env.get("STARTS_POSTGRES_SCHEMA", cls.schema), env.get("STARTS_POSTGRES_READER"))
+
+
+@dataclass(frozen=True)
+class SparkSettings:
+    """The cluster and the lake of STARTS_ENGINE=spark (contract, section 8).
+
+    `master` is a Spark master or a Spark Connect address, `conf` has Spark's own settings, which may hold keys of an object store:
+    they are left out of the representation. `lake` is the folder or URI below which all tables and published files lie.
+    """
+
+    lake: str
+    master: str = "local[*]"
+    conf: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_connect(self) -> bool:
+        return self.master.startswith("sc://")
+
+    @property
+    def lake_uri(self) -> str:
+        return self.lake if is_uri(self.lake) else Path(self.lake).as_uri()
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "SparkSettings":
+        """Read STARTS_SPARK_MASTER, STARTS_SPARK_CONF and STARTS_LAKE. Raises `SettingsError`."""
+        env = without_empty(environ) if environ is not None else environment()
+        lake = env.get("STARTS_LAKE")
+        if lake is None:
+            raise SettingsError(
+                "STARTS_ENGINE is spark, but STARTS_LAKE is not set: write a folder or URI that every machine of the cluster reaches."
+            )
+        return cls(
+            lake.rstrip("/") if is_uri(lake) else str(_absolute(lake)),
+            env.get("STARTS_SPARK_MASTER", cls.master).strip(),
+            _spark_conf(env.get("STARTS_SPARK_CONF", "")),
+        )
+
+
+def _spark_conf(text: str) -> dict[str, str]:
+    """Read `name=value` pairs parted by `;`, or a file in the form of spark-defaults.conf. No message quotes a value."""
+    is_pairs = "=" in text or not text.strip()
+    try:
+        lines = text.split(";") if is_pairs else _absolute(text.strip()).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"STARTS_SPARK_CONF: the file cannot be read ({type(error).__name__}). Write name=value;name=value, or a file."
+        ) from error
+    conf = {}
+    for line in map(str.strip, lines):
+        if not line or line.startswith("#"):
+            continue
+        # spark-defaults.conf parts name and value by white space or `=`.
+        name, *value = re.split(r"\s*=\s*" if is_pairs else r"\s*=\s*|\s+", line, maxsplit=1)
+        if not name.startswith("spark.") or not value:
+            raise SettingsError(
+                "STARTS_SPARK_CONF: write name=value;name=value with names that begin with spark., or the name of a file of them."
+            )
+        conf[name] = value[0]
+    return conf
 
 
 def publishes_to_postgres() -> bool:

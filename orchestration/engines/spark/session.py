@@ -1,0 +1,151 @@
+"""The one Spark session of a process, with the lake's Iceberg catalog as its default.
+
+Of Spark's own settings only those are fixed here on which results depend; master, memory, jars and another catalog come from
+STARTS_SPARK_MASTER and STARTS_SPARK_CONF.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestration.errors import StartsError
+from orchestration.installation import PROJECT_ROOT
+from orchestration.settings import SparkSettings, is_uri
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CATALOG = "lake"
+_ICEBERG_EXTENSIONS = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
+
+
+def spark_session(settings: SparkSettings) -> SparkSession:
+    """Return the session of this process; the first call makes it. Raises `StartsError` where Spark or a cluster is missing."""
+    if find_spec("pyspark") is None or find_spec("dbt.adapters.spark") is None:
+        raise StartsError("STARTS_ENGINE is spark, but PySpark and dbt-spark are not installed: install the extra `spark`.")
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.remote(settings.master) if settings.is_connect else SparkSession.builder.master(settings.master)
+    for name, value in session_conf(settings).items():
+        builder = builder.config(name, value)
+    try:
+        session = builder.getOrCreate()
+        if _is_embedded_catalog(settings):
+            _prepare_embedded_catalog(session, settings)
+    except PySparkException as error:
+        raise StartsError(f"Spark at {settings.master} could not be started: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark", "builtins"):
+            raise
+        raise StartsError(
+            f"Spark at {settings.master} could not be started ({str(error).splitlines()[0]}). "
+            "Is the master running, and is Java 17 installed?"
+        ) from error
+    return session
+
+
+def stop_session() -> None:
+    """Stop the session of this process, if it has one, and with it the Java process that it talks to."""
+    if "pyspark.sql" not in sys.modules:
+        return
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.getActiveSession()
+    if session is not None:
+        session.stop()
+
+
+def session_conf(settings: SparkSettings) -> dict[str, str]:
+    """Return what the session is configured with; what STARTS_SPARK_CONF names comes last."""
+    lake = f"spark.sql.catalog.{CATALOG}"
+    conf = {
+        "spark.app.name": "conversation_starts",
+        "spark.sql.extensions": _ICEBERG_EXTENSIONS,
+        lake: "org.apache.iceberg.spark.SparkCatalog",
+        f"{lake}.warehouse": settings.lake_uri,
+        "spark.sql.defaultCatalog": CATALOG,
+        # Time stamps are UTC on the way in and out, wherever the cluster stands.
+        "spark.sql.session.timeZone": "UTC",
+        # What overflows or cannot be cast is null in one mode and an error in the other: the models are written for this one.
+        "spark.sql.ansi.enabled": "false",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+        "spark.ui.showConsoleProgress": "false",
+        # Two models that dbt builds at once share the cluster, rather than queue.
+        "spark.scheduler.mode": "FAIR",
+        # Executors import the landing and the exporter.
+        "spark.executorEnv.PYTHONPATH": str(PROJECT_ROOT),
+    }
+    jar = _iceberg_jar_for_tests()
+    if jar is not None and "spark.jars.packages" not in settings.conf:
+        conf["spark.jars"] = str(jar)
+    if _is_embedded_catalog(settings):
+        conf |= _embedded_catalog_conf(settings)
+    return conf | settings.conf
+
+
+def _iceberg_jar_for_tests() -> Path | None:
+    """Return the Iceberg runtime of the extra `spark-test`, where that is installed; a platform brings its own."""
+    with suppress(ImportError):
+        from snowpark_connect_deps_iceberg import get_jar_path  # pyright: ignore[reportMissingImports]
+
+        return Path(get_jar_path("iceberg-spark-runtime-3.5_2.12-1.9.2.jar"))
+    return None
+
+
+# The catalog of a lake in a folder: a Hive metastore inside the driver, over a Derby database in the lake itself. So the folder holds
+# all there is, no process serves it, two lakes never meet, and views are kept (Iceberg's folder catalog has none). Derby admits one
+# process at a time, as DuckDB's working file does; readers take what is published.
+
+
+def _is_embedded_catalog(settings: SparkSettings) -> bool:
+    own = (f"spark.sql.catalog.{CATALOG}.", "spark.hadoop.hive.metastore.uris")
+    return not any(name.startswith(own) for name in settings.conf)
+
+
+def _catalog_folder(settings: SparkSettings) -> Path:
+    if is_uri(settings.lake) or settings.is_connect:
+        raise StartsError(
+            f"STARTS_LAKE is {settings.lake}: with a lake that is no folder, or with Spark Connect, name an Iceberg catalog in "
+            f"STARTS_SPARK_CONF, such as spark.sql.catalog.{CATALOG}.type=rest and spark.sql.catalog.{CATALOG}.uri=…"
+        )
+    return Path(settings.lake) / "catalog"
+
+
+def _embedded_catalog_conf(settings: SparkSettings) -> dict[str, str]:
+    folder = _catalog_folder(settings)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return {
+        f"spark.sql.catalog.{CATALOG}.type": "hive",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder};create=true",
+        # To look for every table of the metastore takes 10 s: once is enough.
+        "spark.hadoop.datanucleus.schema.autoCreateAll": str(not (folder / "ready").exists()).lower(),
+        "spark.hadoop.hive.metastore.schema.verification": "false",
+        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder.parent / 'derby.log'}",
+    }
+
+
+def _prepare_embedded_catalog(session: SparkSession, settings: SparkSettings) -> None:
+    """Make the metastore's tables of locks, which it does not make itself and without which two commits could lose one."""
+    ready = _catalog_folder(settings) / "ready"
+    if ready.exists():
+        return
+    session.sql(f"show schemas in {CATALOG}").collect()
+    java = session._jvm
+    assert java is not None
+    conf_class = java.java.lang.Class.forName("org.apache.hadoop.hive.conf.HiveConf")
+    conf = java.org.apache.hadoop.hive.conf.HiveConf(session._jsc.hadoopConfiguration(), conf_class)
+    with suppress(Exception):
+        # A process that was killed here before has made them.
+        java.org.apache.hadoop.hive.metastore.txn.TxnDbUtil.cleanDb(conf)
+    java.org.apache.hadoop.hive.metastore.txn.TxnDbUtil.prepDb(conf)
+    ready.touch()
