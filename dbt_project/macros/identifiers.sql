@@ -19,7 +19,7 @@
    `whatsapp:+5511…` is how Twilio writes an address, `5511…@s.whatsapp.net` and `…@c.us` (with `:12` for a device) are JIDs. #}
 {% macro contact_id_shown(text) -%}
     {%- if is_for_spark() -%}
-    transform(array({{ text }}), given -> {{ shown_by_rule('given') }})[0]
+    aggregate(array({{ text }}), '', (none, given) -> {{ shown_by_rule('given') }})
     {%- else -%}
     {{ shown_by_rule(text) }}
     {%- endif -%}
@@ -46,7 +46,7 @@
    - Mexico dropped the 1 after the country code in 2019; WhatsApp still posts it. #}
 {% macro comparable_identifier(shown) -%}
     {%- if is_for_spark() -%}
-    transform(array({{ shown }}), given -> {{ comparable_by_rule('given') }})[0]
+    aggregate(array({{ shown }}), '', (none, given) -> {{ comparable_by_rule('given') }})
     {%- else -%}
     {{ comparable_by_rule(shown) }}
     {%- endif -%}

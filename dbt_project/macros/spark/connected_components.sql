@@ -41,6 +41,8 @@
         least(identifier, array_min(neighbours)) as component,
         array_min(neighbours) < identifier and size(neighbours) > 1 as is_open
     from settled_neighbours
+    -- Always true. Spark works out a query with a random number once, and any other again for each that reads it.
+    where rand() >= 0
 {%- endmacro %}
 
 {# All neighbours of each identifier, from its smaller ones. #}
