@@ -5,9 +5,14 @@
    replace by a row of each key that is not new. #}
 {% macro spark__replace_keys_sql(arg_dict) -%}
     {%- set keys = [arg_dict['unique_key']] if arg_dict['unique_key'] is string else arg_dict['unique_key'] -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
     {%- set rows -%}
-        select *, explode(if(row_number() over (partition by {{ keys | join(', ') }} order by {{ keys[0] }}) = 1, array(false, true), array(true))) as is_new
-        from {{ arg_dict['temp_relation'] }}
+        select {{ columns }}, is_new
+        from (
+            select {{ columns }}, row_number() over (partition by {{ keys | join(', ') }} order by {{ keys[0] }}) as place_in_key
+            from {{ arg_dict['temp_relation'] }}
+        ) as placed_rows
+        lateral view explode(if(place_in_key = 1, array(false, true), array(true))) as is_new
     {%- endset -%}
     {{ spark_merge(arg_dict, keys, rows, 'true') }}
 {%- endmacro %}
