@@ -62,13 +62,15 @@ def _failures(result: Any) -> Iterator[str]:
 
 @contextmanager
 def warehouse_in_environment(settings: Settings) -> Iterator[None]:
-    """Let the dbt profile and the Dagster resource mean the same file."""
-    before = os.environ.get("STARTS_WAREHOUSE")
-    os.environ["STARTS_WAREHOUSE"] = str(settings.warehouse_path)
+    """Let the dbt profile and the Dagster resource mean the same warehouse: settings may also come from `.env`."""
+    meant = {"STARTS_WAREHOUSE": str(settings.warehouse_path), "STARTS_ENGINE": settings.engine.value}
+    before = {name: os.environ.get(name) for name in meant}
+    os.environ.update(meant)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["STARTS_WAREHOUSE"]
-        else:
-            os.environ["STARTS_WAREHOUSE"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -8,6 +8,7 @@ through the driver.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
@@ -43,22 +44,44 @@ class ControlTables:
         self.connection.execute("set timezone = 'UTC'")
         prepare_raw_schema(self.connection)
         self._written: dict[str, tuple[int, int]] = {}
+        # A block that failed has left changes here that do not count.
+        self.is_stale = False
         _create_tables(spark, self.connection)
         self.read()
 
     def read(self) -> None:
         """Take over what the lake has. Raises `StartsError` where another version of the project wrote it."""
-        for table in (*_WRITTEN, *_READ):
+        for table in _WRITTEN:
             self._read(table)
             self._written[table] = self._state_of(table)
+        self.read_state()
         self.read_quarantine()
         self._check_version()
+        self.is_stale = False
 
     def _read(self, table: str, replaced: str = "") -> None:
         self.connection.execute(f"delete from {table}")
         files = data_files(self._spark, table)
         if files:
             self.connection.execute(f"insert into {table} by name select * {replaced} from read_parquet({literal(files)})")
+
+    def read_state(self) -> None:
+        """Take over what dbt has written."""
+        from pyspark.errors import AnalysisException
+
+        for table in _READ:
+            self._read(table)
+        self.connection.execute("create schema if not exists intermediate")
+        self.connection.execute(
+            "create or replace table intermediate.int_newest_events "
+            "(feed varchar, channel_id varchar, line_number varchar, newest_event_at timestamp)"
+        )
+        with suppress(AnalysisException):
+            # A view that a first build makes.
+            columns = "feed, channel_id, line_number, cast(newest_event_at as string)"
+            rows = self._spark.sql(f"select {columns} from intermediate.int_newest_events").collect()
+            if rows:
+                self.connection.executemany("insert into intermediate.int_newest_events values (?, ?, ?, ?)", [list(row) for row in rows])
 
     def read_quarantine(self) -> None:
         """Take over what was rejected. Its texts stay in the lake: no sum needs them."""
