@@ -1,7 +1,7 @@
 """The warehouse as one DuckDB file: the default engine."""
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,10 +13,11 @@ from orchestration.landing.feeds import Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.rejections import forget_old_payloads
 from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.from_landing import remove_warehouse_for_landing
 from orchestration.publication.publish import Publication, publish
 from orchestration.settings import Settings
 from orchestration.transform.builds import FinishedBuild
-from orchestration.warehouse import open_warehouse
+from orchestration.warehouse import open_warehouse, read_warehouse, writer_lock_where_landed
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,17 @@ class DuckDBEngine:
 
     def open(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return open_warehouse(self.settings)
+
+    @contextmanager
+    def open_to_maintain(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with writer_lock_where_landed(self.settings), open_warehouse(self.settings) as connection:
+            yield connection
+
+    def open_to_read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return read_warehouse(self.settings)
+
+    def remove_for_landing(self) -> None:
+        remove_warehouse_for_landing(self.settings)
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         settings = self.settings

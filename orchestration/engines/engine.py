@@ -33,6 +33,18 @@ class Engine(Protocol):
         """
         ...
 
+    def open_to_maintain(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open a warehouse in which a run has landed, with the writer's lock. Raises `StartsError` for any other."""
+        ...
+
+    def open_to_read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open a warehouse in which a run has landed, without the lock, and with the texts of rejected records."""
+        ...
+
+    def remove_for_landing(self) -> None:
+        """Delete the warehouse, so that the next run lands the whole zone in a new one. Raises `StartsError` where that loses records."""
+        ...
+
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         """Land what is new in a feed (contract, section 3)."""
         ...

@@ -17,18 +17,21 @@ from orchestration.engines.spark.executors import on_executors, open_scratch
 from orchestration.engines.spark.landing import land_on_executors
 from orchestration.engines.spark.publication import publish_from_lake
 from orchestration.engines.spark.session import spark_session
-from orchestration.engines.spark.tables import ControlTables
+from orchestration.engines.spark.tables import ControlTables, drop_tables
+from orchestration.errors import StartsError
 from orchestration.exports.daily import DailyExports, Drafts, export_days, write_drafts
 from orchestration.exports.manifest import ExportedFile
 from orchestration.files import quoted
 from orchestration.landing.erased import ErasedPeople
-from orchestration.landing.feeds import Feed
+from orchestration.landing.feeds import FEED_NAMES, Feed
 from orchestration.landing.land import LandingReport
 from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.from_landing import refuse_to_lose_files
 from orchestration.publication.publish import Publication
 from orchestration.publication.versions import current_version
 from orchestration.settings import Contacts, Settings, SparkSettings
 from orchestration.transform.builds import MARTS, FinishedBuild
+from orchestration.warehouse import writer_lock
 
 # Days of a task: enough of them to outweigh what a task costs, few enough for all cores to have work.
 _TASKS_PER_CORE = 4
@@ -59,7 +62,7 @@ class SparkEngine:
         _opened.depth += 1
         try:
             yield tables.connection
-            if not tables.is_stale:
+            if not tables.is_stale and _opened.tables is tables:
                 tables.write()
         except BaseException:
             tables.is_stale = True
@@ -78,6 +81,45 @@ class SparkEngine:
             _opened.tables.read()
             self._show_marts(_opened.tables.connection)
         return _opened.tables
+
+    @contextmanager
+    def open_to_maintain(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        self._refuse_without_catalog()
+        with writer_lock(self.settings), self.open() as connection:
+            self._refuse_empty(connection)
+            yield connection
+
+    @contextmanager
+    def open_to_read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        self._refuse_without_catalog()
+        with self.open() as connection:
+            self._refuse_empty(connection)
+            self._tables().read_quarantine(with_texts=True)
+            try:
+                yield connection
+            finally:
+                self._tables().read_quarantine()
+
+    def remove_for_landing(self) -> None:
+        zone = LandingZone(self.settings.landing, FEED_NAMES)
+        with writer_lock(self.settings), self.open() as connection:
+            refuse_to_lose_files(connection, zone, str(self.spark_settings.lake))
+            drop_tables(spark_session(self.spark_settings))
+            _opened.tables = None
+
+    def _refuse_without_catalog(self) -> None:
+        # To look would make one.
+        if not self.spark_settings.lake.exists():
+            raise self._nothing_landed()
+
+    def _refuse_empty(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if connection.execute("select count(*) from raw.landed_files").fetchone() == (0,):
+            raise self._nothing_landed()
+
+    def _nothing_landed(self) -> StartsError:
+        return StartsError(
+            f"Nothing has landed yet in the lake {self.spark_settings.lake}: run the job first, or set STARTS_LAKE to another one."
+        )
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         spark = spark_session(self.spark_settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -18,7 +18,7 @@ MEMORY = "1GB"
 def on_executors(spark: SparkSession, function: Callable[[str], str], items: Sequence[str]) -> list[str]:
     """Return what a function makes of each item, in no order. A task that is lost is run again: it must bear that."""
 
-    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def work(batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
             yield pa.RecordBatch.from_pydict({"result": [function(items[index]) for index in batch.column("id").to_pylist()]})
 

@@ -83,9 +83,9 @@ class ControlTables:
             if rows:
                 self.connection.executemany("insert into intermediate.int_newest_events values (?, ?, ?, ?)", [list(row) for row in rows])
 
-    def read_quarantine(self) -> None:
-        """Take over what was rejected. Its texts stay in the lake: no sum needs them."""
-        self._read("raw.rejected_records", "replace (null as record)")
+    def read_quarantine(self, *, with_texts: bool = False) -> None:
+        """Take over what was rejected. Its texts, which may be long, stay in the lake unless they are asked for: no sum needs them."""
+        self._read("raw.rejected_records", "" if with_texts else "replace (null as record)")
 
     def write(self) -> None:
         """Write back what has changed since it was read or written."""
@@ -116,6 +116,17 @@ class ControlTables:
         copy_to_parquet(self.connection, f"from {table}", draft)
         self._spark.read.parquet(draft.as_uri()).writeTo(table).overwrite(functions.lit(True))
         draft.unlink()
+
+
+def drop_tables(spark: SparkSession) -> None:
+    """Delete every table and view of the project, with their files."""
+    schemas = {row["namespace"] for row in spark.sql("show schemas").collect()}
+    for schema in ("marts", "intermediate", "staging", "state", "raw"):
+        if schema in schemas:
+            for row in spark.sql(f"show views in {schema}").collect():
+                spark.sql(f"drop view {schema}.{row['viewName']}")
+            for row in spark.sql(f"show tables in {schema}").collect():
+                spark.sql(f"drop table {schema}.{row['tableName']} purge")
 
 
 def copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
