@@ -125,7 +125,7 @@ notifications as (
     from messages_of_business
     where
         template_name is not null
-        and message_key not in (select pivoted_events.message_key from pivoted_events)
+        and not exists (select 1 from pivoted_events where pivoted_events.message_key = messages_of_business.message_key)
 
 ),
 
