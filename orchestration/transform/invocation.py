@@ -6,6 +6,7 @@ it goes down with the run that a kill ends: no orphan keeps writing to the wareh
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,10 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
+
+
+# Spark follows a message by a hundred lines of it.
+_STACK_OF_JAVA = re.compile(r"\n\s*(?:JVM stacktrace:|at [\w.$/]+\()")
 
 
 class DbtError(Exception):
@@ -57,7 +62,7 @@ def invoke(
 def _failures(result: Any) -> Iterator[str]:
     for node_result in getattr(result, "results", []):
         if node_result.status in {"error", "fail", "runtime error"}:
-            yield f"{node_result.node.name}: {node_result.message}"
+            yield f"{node_result.node.name}: {_STACK_OF_JAVA.split(str(node_result.message), maxsplit=1)[0].rstrip()}"
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 MEMORY = "1GB"
 
 
-def on_executors(spark: SparkSession, function: Callable[[str], str], items: Sequence[str]) -> list[str]:
+def on_executors(spark: SparkSession, function: Callable[[str], str], items: list[str]) -> list[str]:
     """Return what a function makes of each item, in no order. A task that is lost is run again: it must bear that."""
 
     def work(batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
-            yield pa.RecordBatch.from_pydict({"result": [function(items[index]) for index in batch.column("id").to_pylist()]})
+            yield pa.RecordBatch.from_pylist([{"result": function(items[index])} for index in batch.column("id").to_pylist()])
 
     if not items:
         return []
     # A range has exactly one number in each of its partitions.
-    numbers = spark.range(0, len(items), 1, len(items))
+    numbers: Any = spark.range(0, len(items), 1, len(items))
     return [row["result"] for row in numbers.mapInArrow(work, "result string").collect()]
 
 

@@ -6,13 +6,13 @@ read what is published as on one machine, without Spark. `parquet/publish_info.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import duckdb
@@ -45,6 +45,8 @@ from orchestration.transform.parsed import parsed_project
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+_T = TypeVar("_T")
 
 # Marts that are written at once: most are small, and each is a job of its own.
 _MARTS_AT_ONCE = 4
@@ -94,7 +96,7 @@ def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, s
     )
 
 
-def _in_threads(function, items):
+def _in_threads(function: Callable[[PublishedMart], _T], items: Iterable[PublishedMart]) -> list[_T]:
     with ThreadPoolExecutor(_MARTS_AT_ONCE) as pool:
         return list(pool.map(function, items))
 
@@ -160,7 +162,8 @@ def _written(spark: SparkSession, settings: Settings, mart: PublishedMart, piece
         for number, draft, count in _write_pieces(batches, mart, pieces, columns, there, masks):
             yield pa.RecordBatch.from_pylist([{"piece": number, "draft": draft, "rows": count}])
 
-    found = numbered.repartition(len(pieces), "_piece").mapInArrow(write, "piece int, draft string, rows bigint").collect()
+    shuffled: Any = numbered.repartition(len(pieces), "_piece")
+    found = shuffled.mapInArrow(write, "piece bigint, draft string, rows bigint").collect()
     by_piece = {row["piece"]: row for row in found}
     for number, piece in enumerate(pieces):
         if number not in by_piece or by_piece[number]["rows"] != piece.rows:
@@ -174,7 +177,7 @@ def _write_pieces(
     pieces: list[_Piece],
     columns: list[str],
     settings: Settings,
-    masks: dict[str, Mask],
+    masks: Mapping[str, Mask],
 ) -> Iterator[tuple[int, str, int]]:
     """Write, on an executor, the months of which rows come."""
     first = next(batches, None)

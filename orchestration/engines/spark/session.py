@@ -39,7 +39,8 @@ def spark_session(settings: SparkSettings) -> SparkSession:
     if _session is not None:
         return _session
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.remote(settings.master) if settings.is_connect else SparkSession.builder.master(settings.master)
+    builder: Any = SparkSession.builder
+    builder = builder.remote(settings.master) if settings.is_connect else builder.master(settings.master)
     for name, value in session_conf(settings).items():
         builder = builder.config(name, value)
     try:
@@ -85,19 +86,26 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         # What overflows or cannot be cast is null in one mode and an error in the other: the models are written for this one.
         "spark.sql.ansi.enabled": "false",
+        # Parquet of DuckDB has days before 1582 as they are; Spark would refuse to read them.
+        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
         "spark.ui.showConsoleProgress": "false",
+        # It shows statements, and with them names and numbers, to everyone who reaches the driver.
+        "spark.ui.enabled": "false",
         # Two models that dbt builds at once share the cluster, rather than queue.
         "spark.scheduler.mode": "FAIR",
         # Executors import the landing and the exporter.
         "spark.executorEnv.PYTHONPATH": str(PROJECT_ROOT),
     }
+    if settings.master.startswith("local"):
+        conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     jar = _iceberg_jar_for_tests()
     if jar is not None and "spark.jars.packages" not in settings.conf:
         conf["spark.jars"] = str(jar)
     if _is_embedded_catalog(settings):
         conf |= _embedded_catalog_conf(settings)
-    return conf | settings.conf
+    return conf | dict(settings.conf)
 
 
 def _iceberg_jar_for_tests() -> Path | None:
