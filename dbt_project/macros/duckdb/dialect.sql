@@ -55,3 +55,6 @@
 {% macro duckdb__files_by(column) -%}
     {{ return(none) }}
 {%- endmacro %}
+
+{% macro duckdb__read_often() -%}
+{%- endmacro %}

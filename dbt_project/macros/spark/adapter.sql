@@ -32,3 +32,56 @@
     {%- do adapter.add_query(sql, abridge_sql_log=True) -%}
     {{ return(sql) }}
 {%- endmacro %}
+
+{% macro spark__create_table_as(temporary, relation, compiled_code, language='sql') -%}
+    {%- if not execute or language != 'sql' -%}
+        {{ return(dbt.spark__create_table_as(temporary, relation, compiled_code, language)) }}
+    {%- endif -%}
+    {%- set code = spark_work_out_once(compiled_code) -%}
+    {%- if not temporary and config.persist_column_docs() -%}
+        {#- A table takes the comments of the columns that it is made of; dbt-spark would alter it once for each column. -#}
+        {%- set columns = model.columns.values() | map(attribute='name') | list -%}
+        {%- set described = spark_view_of_model('described') -%}
+        {%- do run_query(
+            'create or replace temporary view ' ~ described ~ ' (' ~ get_persist_docs_column_list(model.columns, columns)
+            ~ ') as select ' ~ columns | join(', ') ~ ' from (' ~ code ~ ')'
+        ) -%}
+        {%- set code = 'select * from ' ~ described -%}
+    {%- endif -%}
+    {{ dbt.spark__create_table_as(temporary, relation, code, language) }}
+{%- endmacro %}
+
+{% macro spark__alter_column_comment(relation, column_dict) -%}
+    {%- set changed = {} -%}
+    {%- for row in run_query('describe table ' ~ relation).rows -%}
+        {%- if row[0] in column_dict and column_dict[row[0]]['description'] != (row[2] or '') -%}
+            {%- do changed.update({row[0]: column_dict[row[0]]}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- do dbt.spark__alter_column_comment(relation, changed) -%}
+{%- endmacro %}
+
+{# Spark plans and works out a common table expression again for each that reads it. One that carries this mark is kept in the session's
+   cache before the statement that reads it. It begins and ends with a line of its own without indentation, as in all models. #}
+{% macro spark__read_often() -%}
+    -- (kept for all that read it)
+{%- endmacro %}
+
+{% macro spark_work_out_once(compiled_code) -%}
+    {%- set state = namespace(code=compiled_code) -%}
+    {%- for _ in range(compiled_code.count(spark__read_often() | trim)) -%}
+        {%- set before, body = state.code.split(spark__read_often() | trim, 1) -%}
+        {%- set name = modules.re.findall('(?m)^(?:with )?([a-z_0-9]+) as [(]$', before)[-1] -%}
+        {%- set end = modules.re.search('(?m)^[)]', body).start() -%}
+        {%- set kept = spark_view_of_model(name) -%}
+        {%- do run_query('create or replace temporary view ' ~ kept ~ ' as ' ~ before ~ body[:end] ~ ') select * from ' ~ name) -%}
+        {%- do run_query('cache table ' ~ kept) -%}
+        {%- set state.code = before ~ 'select * from ' ~ kept ~ '\n\n' ~ body[end:] -%}
+    {%- endfor -%}
+    {{ return(state.code) }}
+{%- endmacro %}
+
+{# A name in the session, which all models of a run share. #}
+{% macro spark_view_of_model(name) -%}
+    {{ return(this.identifier ~ '__' ~ name) }}
+{%- endmacro %}

@@ -5,6 +5,7 @@
    Of the worst components of 20 identifiers that a search found, none took more than 4 rounds; a chain of 100 takes 7. #}
 {% macro spark__connected_components(links) -%}
     {%- set rounds = 7 -%}
+    {{ spark__read_often() }}
     with smaller_neighbours_0 as (
 
         select greatest(identifier_1, identifier_2) as identifier, collect_set(least(identifier_1, identifier_2)) as neighbours
@@ -41,8 +42,6 @@
         least(identifier, array_min(neighbours)) as component,
         array_min(neighbours) < identifier and size(neighbours) > 1 as is_open
     from settled_neighbours
-    -- Always true. Spark works out a query with a random number once, and any other again for each that reads it.
-    where rand() >= 0
 {%- endmacro %}
 
 {# All neighbours of each identifier, from its smaller ones. #}

@@ -39,7 +39,7 @@
 {% macro spark_replace_changed_rows(arg_dict, keys, day, day_to_log, is_replaced) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
-    {%- set changes = spark_changes_of(target) -%}
+    {%- set changes = spark_view_of_model('changes') -%}
     {%- do run_query('create or replace temporary view ' ~ changes ~ ' as
         with rows_before as (
             select struct(' ~ columns ~ ') as row_before from ' ~ target ~ ' where ' ~ is_replaced ~ '
@@ -66,10 +66,6 @@
     {%- else -%}
         select 'nothing changed' as result
     {%- endif -%}
-{%- endmacro %}
-
-{% macro spark_changes_of(target) -%}
-    {{ return(target.identifier ~ '__changes') }}
 {%- endmacro %}
 
 {% macro spark_are_same(one, other, keys) -%}

@@ -56,6 +56,7 @@ records as (
 
 new_records as (
 
+    {{ read_often() }}
     select
         *,
         coalesce(

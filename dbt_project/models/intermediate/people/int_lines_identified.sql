@@ -31,6 +31,7 @@ shown_sightings as (
 
 sightings as (
 
+    {{ read_often() }}
     select
         given_channel_id,
         given_line_number,
@@ -105,6 +106,7 @@ components as (
 
 identifiers_grouped as (
 
+    {{ read_often() }}
     select
         identifiers.identifier,
         coalesce(components.component, identifiers.identifier) as component
@@ -167,6 +169,7 @@ numbers_of_components as (
 
 lines_of_identifiers as (
 
+    {{ read_often() }}
     select
         identifiers_grouped.identifier,
         coalesce(

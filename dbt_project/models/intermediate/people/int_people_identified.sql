@@ -121,6 +121,7 @@ component_names as (
 
 people as (
 
+    {{ read_often() }}
     select
         identifiers_connected.identifier,
         identifiers_connected.component,
