@@ -91,6 +91,7 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
         "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
         # It shows statements, and with them names and numbers, to everyone who reaches the driver.
         "spark.ui.enabled": "false",
         # Two models that dbt builds at once share the cluster, rather than queue.

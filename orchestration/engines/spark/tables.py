@@ -8,6 +8,7 @@ through the driver.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -30,6 +31,8 @@ _WRITTEN = (
 )
 # What dbt writes, or executors.
 _READ = ("state.changed_days", "state.watermarks")
+
+_TABLES_AT_ONCE = 4
 
 _SPARK_TYPES = {"VARCHAR": "string", "INTEGER": "int"}
 
@@ -179,11 +182,15 @@ def _create_tables(spark: SparkSession, connection: duckdb.DuckDBPyConnection) -
     known = {
         f"{row['namespace']}.{row['tableName']}" for schema in ("raw", "state") for row in spark.sql(f"show tables in {schema}").collect()
     }
-    for table, declared in columns:
-        if table not in known:
-            types = ", ".join(_in_spark(column) for column in declared)
-            # Rows come sorted by load already, and a run adds few: no shuffle before they are written.
-            spark.sql(f"create table {table} ({types}) using iceberg tblproperties ('write.distribution-mode' = 'none')")
+    # Rows come sorted by load already, and a run adds few: no shuffle before they are written.
+    statements = [
+        f"create table {table} ({', '.join(map(_in_spark, declared))}) using iceberg tblproperties ('write.distribution-mode' = 'none')"
+        for table, declared in columns
+        if table not in known
+    ]
+    # The catalog takes a second for each.
+    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+        list(pool.map(spark.sql, statements))
 
 
 def _in_spark(column: str) -> str:
