@@ -33,7 +33,7 @@ test: .venv/.synced ## Run the tests, in five minutes
 	.venv/bin/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS)
 
 test-all: .venv/.synced ## Run the tests with every seed, as CI does
-	.venv/bin/python -m pytest $(IN_PARALLEL) -m "" $(PYTEST_FLAGS)
+	.venv/bin/python -m pytest $(IN_PARALLEL) -m "" --ignore tests/spark $(PYTEST_FLAGS)
 
 test-fast: .venv/.synced ## Run the tests that build no models but empty ones
 	.venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models tests/reference $(PYTEST_FLAGS)
