@@ -22,6 +22,7 @@
         ~ " where fact = '" ~ this.identifier ~ "'"
     ) }}
     {%- endif -%}
+    {{ forget_what_was_read_often() }}
 {%- endmacro %}
 
 {# The report days that changed after what a model has followed; a model without a watermark has followed nothing. #}

@@ -79,3 +79,10 @@
 {% macro read_often() -%}
     {{ adapter.dispatch('read_often', 'conversation_starts')() }}
 {%- endmacro %}
+
+{# Of a model with expressions that are read often: its hook. #}
+{% macro forget_what_was_read_often() -%}
+    {%- if execute -%}
+    {{ adapter.dispatch('forget_what_was_read_often', 'conversation_starts')() }}
+    {%- endif -%}
+{%- endmacro %}

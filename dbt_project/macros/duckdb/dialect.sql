@@ -58,3 +58,6 @@
 
 {% macro duckdb__read_often() -%}
 {%- endmacro %}
+
+{% macro duckdb__forget_what_was_read_often() -%}
+{%- endmacro %}

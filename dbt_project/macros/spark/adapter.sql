@@ -37,11 +37,11 @@
     {%- if not execute or language != 'sql' -%}
         {{ return(dbt.spark__create_table_as(temporary, relation, compiled_code, language)) }}
     {%- endif -%}
-    {%- set code = spark_work_out_once(compiled_code) -%}
+    {%- set code = spark_keep_what_is_read_often(compiled_code) -%}
     {%- if not temporary and config.persist_column_docs() -%}
         {#- A table takes the comments of the columns that it is made of; dbt-spark would alter it once for each column. -#}
         {%- set columns = model.columns.values() | map(attribute='name') | list -%}
-        {%- set described = spark_view_of_model('described') -%}
+        {%- set described = relation.identifier ~ '__described' -%}
         {%- do run_query(
             'create or replace temporary view ' ~ described ~ ' (' ~ get_persist_docs_column_list(model.columns, columns)
             ~ ') as select ' ~ columns | join(', ') ~ ' from (' ~ code ~ ')'
@@ -61,27 +61,34 @@
     {%- do dbt.spark__alter_column_comment(relation, changed) -%}
 {%- endmacro %}
 
-{# Spark plans and works out a common table expression again for each that reads it. One that carries this mark is kept in the session's
-   cache before the statement that reads it. It begins and ends with a line of its own without indentation, as in all models. #}
+{# Spark plans and works out a common table expression again for each that reads it. One that carries this mark becomes a table before
+   the statement that reads it, and that table goes in a hook of the model (`forget_what_was_read_often`): a view in the session's cache
+   would be planned as often. The expression begins and ends with a line of its own without indentation, as in all models. #}
 {% macro spark__read_often() -%}
     -- (kept for all that read it)
 {%- endmacro %}
 
-{% macro spark_work_out_once(compiled_code) -%}
+{% macro spark_keep_what_is_read_often(compiled_code) -%}
     {%- set state = namespace(code=compiled_code) -%}
     {%- for _ in range(compiled_code.count(spark__read_often() | trim)) -%}
         {%- set before, body = state.code.split(spark__read_often() | trim, 1) -%}
         {%- set name = modules.re.findall('(?m)^(?:with )?([a-z_0-9]+) as [(]$', before)[-1] -%}
         {%- set end = modules.re.search('(?m)^[)]', body).start() -%}
-        {%- set kept = spark_view_of_model(name) -%}
-        {%- do run_query('create or replace temporary view ' ~ kept ~ ' as ' ~ before ~ body[:end] ~ ') select * from ' ~ name) -%}
-        {%- do run_query('cache table ' ~ kept) -%}
+        {%- set kept = spark_keep(name, before ~ body[:end] ~ ') select * from ' ~ name) -%}
         {%- set state.code = before ~ 'select * from ' ~ kept ~ '\n\n' ~ body[end:] -%}
     {%- endfor -%}
     {{ return(state.code) }}
 {%- endmacro %}
 
-{# A name in the session, which all models of a run share. #}
-{% macro spark_view_of_model(name) -%}
-    {{ return(this.identifier ~ '__' ~ name) }}
+{# Make a table of a query, for this model alone and until its hook. Returns the table's name. #}
+{% macro spark_keep(name, query) -%}
+    {%- set kept = 'intermediate.' ~ this.identifier ~ '__' ~ name -%}
+    {%- do run_query('create or replace table ' ~ kept ~ ' using ' ~ config.get('file_format') ~ ' as ' ~ query) -%}
+    {{ return(kept) }}
+{%- endmacro %}
+
+{% macro spark__forget_what_was_read_often() -%}
+    {%- for table in run_query("show tables in intermediate like '" ~ this.identifier ~ "__*'").rows -%}
+        {%- do run_query('drop table intermediate.' ~ table['tableName'] ~ ' purge') -%}
+    {%- endfor -%}
 {%- endmacro %}

@@ -39,9 +39,7 @@
 {% macro spark_replace_changed_rows(arg_dict, keys, day, day_to_log, is_replaced) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
-    {%- set changes = spark_view_of_model('changes') -%}
-    {%- do run_query('create or replace temporary view ' ~ changes ~ ' as
-        with rows_before as (
+    {%- set changes = spark_keep('changes', 'with rows_before as (
             select struct(' ~ columns ~ ') as row_before from ' ~ target ~ ' where ' ~ is_replaced ~ '
         ),
         rows_after as (
@@ -54,15 +52,13 @@
                 on ' ~ spark_are_same('row_before', 'row_after', keys) ~ '
             where not row_before <=> row_after
         )
-        select false as is_new, row_before.* from changed_rows where row_before is not null
-        union all
-        select true as is_new, row_after.* from changed_rows where row_after is not null') -%}
-    {#- Read three times, and worked out once. -#}
-    {%- do run_query('cache table ' ~ changes) -%}
-    {%- set days = run_query('select distinct ' ~ day ~ ' from ' ~ changes).columns[0].values() | list -%}
+        select inline(array(struct(false as is_new, row_before as content), struct(true as is_new, row_after as content)))
+        from changed_rows') -%}
+    {%- set rows = 'select is_new, content.* from ' ~ changes ~ ' where content is not null' -%}
+    {%- set days = run_query('select distinct content.' ~ day ~ ' from ' ~ changes ~ ' where content is not null').columns[0].values() | list -%}
     {%- if days -%}
-        {%- do run_query(log_changed_days(target, 'select ' ~ day_to_log ~ ' as session_start_date from ' ~ changes)) -%}
-        {{ spark_merge(arg_dict, keys + [day], 'select * from ' ~ changes, spark_is_on_days('known.' ~ day, days)) }}
+        {%- do run_query(log_changed_days(target, 'select ' ~ day_to_log ~ ' as session_start_date from (' ~ rows ~ ')')) -%}
+        {{ spark_merge(arg_dict, keys + [day], rows, spark_is_on_days('known.' ~ day, days)) }}
     {%- else -%}
         select 'nothing changed' as result
     {%- endif -%}

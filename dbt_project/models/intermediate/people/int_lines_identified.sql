@@ -1,7 +1,8 @@
 {{ config(
     materialized='incremental',
     unique_key=['given_channel_id', 'given_line_number'],
-    incremental_strategy='delete+insert'
+    incremental_strategy='delete+insert',
+    post_hook="{{ forget_what_was_read_often() }}"
 ) }}
 
 with lines_seen as (
