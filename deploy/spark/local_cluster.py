@@ -15,8 +15,8 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-import pyspark
-from pyspark.find_spark_home import _find_spark_home
+import pyspark  # pyright: ignore[reportMissingImports]
+from pyspark.find_spark_home import _find_spark_home  # pyright: ignore[reportMissingImports]
 
 HOST = "127.0.0.1"
 WORKERS = 2

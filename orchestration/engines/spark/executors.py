@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
 # A task has one core. What does not fit into its memory is written to the executor's disk; a batch of landed files takes 0.5 GB.
 MEMORY = "1GB"

@@ -38,7 +38,7 @@ from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
 _LOAD = "load.json"
 _QUARANTINE, _LEDGER, _LISTING = "rejected_records", "landed_files", "landing_listing"

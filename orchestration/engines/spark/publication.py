@@ -44,7 +44,7 @@ from orchestration.transform.builds import FinishedBuild
 from orchestration.transform.parsed import parsed_project
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession  # pyright: ignore[reportMissingImports]
 
 _T = TypeVar("_T")
 
@@ -146,7 +146,7 @@ def _written(spark: SparkSession, settings: Settings, mart: PublishedMart, piece
     """Have executors write some months; yield each with its draft. Raises `StartsError` where one has not the mart's rows."""
     if not pieces:
         return
-    from pyspark.sql import functions
+    from pyspark.sql import functions  # pyright: ignore[reportMissingImports]
 
     months = [
         functions.when(functions.expr(mart.is_between(piece.first_day, piece.last_day)), functions.lit(n)) for n, piece in enumerate(pieces)

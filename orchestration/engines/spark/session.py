@@ -19,7 +19,7 @@ from orchestration.installation import PROJECT_ROOT
 from orchestration.settings import SparkSettings
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
 CATALOG = "lake"
 # dbt-spark takes the session of the process, so there is one.
@@ -32,8 +32,8 @@ def spark_session(settings: SparkSettings) -> SparkSession:
     """Return the session of this process; the first call makes it. Raises `StartsError` where Spark or a cluster is missing."""
     if find_spec("pyspark") is None or find_spec("dbt.adapters.spark") is None:
         raise StartsError("STARTS_ENGINE is spark, but PySpark and dbt-spark are not installed: install the extra `spark`.")
-    from pyspark.errors import PySparkException
-    from pyspark.sql import SparkSession
+    from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports]
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
     global _session
     if _session is not None:

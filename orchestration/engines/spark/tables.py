@@ -21,7 +21,7 @@ from orchestration.files import quoted
 from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
 # What the driver changes, in the order in which it is written back: a build is invalid before the ledger says why, and a name is known
 # only when its content is.
@@ -70,7 +70,7 @@ class ControlTables:
 
     def read_state(self) -> None:
         """Take over what dbt has written."""
-        from pyspark.errors import AnalysisException
+        from pyspark.errors import AnalysisException  # pyright: ignore[reportMissingImports]
 
         for table in _READ:
             self._read(table)
@@ -112,7 +112,7 @@ class ControlTables:
         return cast("tuple[int, int]", row)
 
     def _overwrite(self, table: str) -> None:
-        from pyspark.sql import functions
+        from pyspark.sql import functions  # pyright: ignore[reportMissingImports]
 
         self._drafts.mkdir(parents=True, exist_ok=True)
         draft = self._drafts / f"{table}.parquet"
