@@ -62,3 +62,12 @@
     true
     {%- endif -%}
 {%- endmacro %}
+
+{# The order in which a fact is written whole, so that a scan of some days skips the row groups of all others: publication and
+   exports read day by day, and without it each of them reads the fact once for every day (1M sends: 54 CPU seconds instead of 20).
+   What increments add is of few days. #}
+{% macro in_day_order(day) -%}
+    {%- if not is_incremental() -%}
+    order by {{ day }}
+    {%- endif -%}
+{%- endmacro %}

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -142,3 +143,31 @@ def test_a_new_check_is_no_check_that_passed(monkeypatch: pytest.MonkeyPatch, tm
     before = builds.definition_sha256(Settings())
     (tmp_path / "dbt_project" / "tests" / "singular" / "assert_more.sql").write_text("select 1 where false")
     assert builds.definition_sha256(Settings()) != before
+
+
+def test_no_query_compares_every_row_of_one_table_with_every_row_of_another(sample: Pipeline, warm: Callable[..., Pipeline]) -> None:
+    increment = warm()
+    (increment.landing / "sends").mkdir(parents=True)
+    (increment.landing / "sends" / "1.json").write_text(json.dumps([SEND]))
+    assert increment.run().success
+    for run in (sample, increment):
+        compiled = {path.stem: path.read_text() for path in (run.settings.dbt_target_dir / "compiled").rglob("*.sql")}
+        assert {"int_sends_described" if run is sample else "int_sends_with_status", "fct_notifications"} <= set(compiled)
+        with duckdb.connect(str(run.settings.warehouse_path), read_only=True) as warehouse:
+            assert {name: joins for name, query in compiled.items() if (joins := joins_without_hash(warehouse, query))} == {}
+
+
+def joins_without_hash(warehouse: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """Return the conditions that hold an equality and are yet tried on every pair of rows, as DuckDB's plan of a query says."""
+    plan = warehouse.execute(f"explain (format json) {query}").fetchall()[0][1]
+    found: list[str] = []
+
+    def search(operators: list[dict[str, Any]]) -> None:
+        for operator in operators:
+            condition = str(operator["extra_info"].get("Condition", ""))
+            if operator["name"].strip() == "BLOCKWISE_NL_JOIN" and " = " in condition:
+                found.append(condition)
+            search(operator["children"])
+
+    search(json.loads(plan))
+    return found

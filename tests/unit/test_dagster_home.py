@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dagster import AssetCheckEvaluation, AssetKey
+from dagster import AssetCheckEvaluation, AssetKey, AssetMaterialization, DagsterInstance
 from filelock import FileLock
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from orchestration.cli.main import main
 from orchestration.defs.home import open_instance, prepare_home
@@ -49,6 +51,23 @@ def test_a_failed_check_is_one_of_its_data_folder_alone(settings: Settings, tmp_
             found[data.data] = instance.event_log_storage.get_latest_asset_check_execution_by_key([check.asset_check_key])
     assert set(found[settings.data]) == {check.asset_check_key}
     assert found[other.data] == {}
+
+
+def test_events_share_connections_and_others_read_them_at_once(settings: Settings) -> None:
+    connected: list[object] = []
+
+    def count(*connection: object) -> None:
+        connected.append(connection)
+
+    with open_instance(settings) as instance:
+        instance.report_runless_asset_event(AssetMaterialization("a"))
+        event.listen(Pool, "connect", count)
+        for _ in range(20):
+            instance.report_runless_asset_event(AssetMaterialization("a"))
+        event.remove(Pool, "connect", count)
+        with DagsterInstance.from_config(str(settings.dagster_home)) as other:
+            assert len(other.fetch_materializations(AssetKey("a"), limit=100).records) == 21
+    assert connected == []
 
 
 def test_its_configuration_follows_the_projects(settings: Settings) -> None:

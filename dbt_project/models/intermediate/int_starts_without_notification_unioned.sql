@@ -82,3 +82,4 @@ final as (
 )
 
 select * from final
+{{ in_day_order('session_start_date') }}

@@ -53,6 +53,16 @@ charged_messages as (
 
 ),
 
+-- What is not charged looks for no rate: its null joins with none.
+messages_with_rate_category as (
+
+    select
+        *,
+        case when is_charged then pricing_category end as charged_category
+    from charged_messages
+
+),
+
 -- Few combinations, so that not every message has to look for its rate.
 combinations_to_price as (
 
@@ -90,35 +100,35 @@ combinations_with_rates as (
 final as (
 
     select
-        charged_messages.message_id,
-        charged_messages.channel_id,
-        charged_messages.line_number,
-        charged_messages.person_id,
-        charged_messages.market,
-        charged_messages.billed_date,
-        charged_messages.pricing_model,
-        charged_messages.pricing_category,
-        charged_messages.pricing_type,
-        charged_messages.is_delivered,
-        charged_messages.is_charged,
+        messages_with_rate_category.message_id,
+        messages_with_rate_category.channel_id,
+        messages_with_rate_category.line_number,
+        messages_with_rate_category.person_id,
+        messages_with_rate_category.market,
+        messages_with_rate_category.billed_date,
+        messages_with_rate_category.pricing_model,
+        messages_with_rate_category.pricing_category,
+        messages_with_rate_category.pricing_type,
+        messages_with_rate_category.is_delivered,
+        messages_with_rate_category.is_charged,
         combinations_with_rates.rate,
         combinations_with_rates.currency,
-        case when charged_messages.is_free then cast(0 as decimal(18, 8)) else combinations_with_rates.rate end as cost,
+        case when messages_with_rate_category.is_free then cast(0 as decimal(18, 8)) else combinations_with_rates.rate end as cost,
         case
-            when charged_messages.is_free then 'free'
+            when messages_with_rate_category.is_free then 'free'
             when combinations_with_rates.rate is not null then 'rate_card'
             else 'unpriced'
         end as cost_basis,
-        charged_messages.template_name,
-        charged_messages.notification_name,
-        charged_messages.session_start_id
-    from charged_messages
+        messages_with_rate_category.template_name,
+        messages_with_rate_category.notification_name,
+        messages_with_rate_category.session_start_id
+    from messages_with_rate_category
     left join combinations_with_rates
-        on charged_messages.is_charged
-        and charged_messages.market = combinations_with_rates.market
-        and charged_messages.pricing_category = combinations_with_rates.pricing_category
-        and charged_messages.billed_date = combinations_with_rates.billed_date
+        on messages_with_rate_category.market = combinations_with_rates.market
+        and messages_with_rate_category.charged_category = combinations_with_rates.pricing_category
+        and messages_with_rate_category.billed_date = combinations_with_rates.billed_date
 
 )
 
 select * from final
+{{ in_day_order('billed_date') }}

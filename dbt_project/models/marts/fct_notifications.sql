@@ -56,3 +56,4 @@ final as (
 )
 
 select * from final
+{{ in_day_order('session_start_date') }}

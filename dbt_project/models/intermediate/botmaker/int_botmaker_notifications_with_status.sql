@@ -144,28 +144,36 @@ placed_notifications as (
 
 ),
 
--- A sent result speaks of the notification that started its session.
+-- A sent result speaks of the notification that started its session; the null of any other joins with none.
+notifications_with_started_session as (
+
+    select
+        *,
+        case when is_session_start then session_key end as started_session_key
+    from placed_notifications
+
+),
+
 notifications_with_results as (
 
     select
-        placed_notifications.message_key,
-        placed_notifications.session_key,
-        placed_notifications.message_id,
-        placed_notifications.template_name,
-        placed_notifications.is_session_start,
-        placed_notifications.first_event_at,
-        placed_notifications.failure_detail,
+        notifications_with_started_session.message_key,
+        notifications_with_started_session.session_key,
+        notifications_with_started_session.message_id,
+        notifications_with_started_session.template_name,
+        notifications_with_started_session.is_session_start,
+        notifications_with_started_session.first_event_at,
+        notifications_with_started_session.failure_detail,
         sent_results.notification_name,
         sent_results.answered_at,
-        {{ earliest('placed_notifications.sent_status_at', 'sent_results.sent_at') }} as sent_status_at,
-        {{ earliest('placed_notifications.sent_at', 'sent_results.sent_at') }} as sent_at,
-        {{ earliest('placed_notifications.delivered_at', 'sent_results.delivered_at') }} as delivered_at,
-        {{ earliest('placed_notifications.read_at', 'sent_results.read_at') }} as read_at,
-        {{ earliest('placed_notifications.failed_at', 'sent_results.failed_at') }} as failed_at
-    from placed_notifications
+        {{ earliest('notifications_with_started_session.sent_status_at', 'sent_results.sent_at') }} as sent_status_at,
+        {{ earliest('notifications_with_started_session.sent_at', 'sent_results.sent_at') }} as sent_at,
+        {{ earliest('notifications_with_started_session.delivered_at', 'sent_results.delivered_at') }} as delivered_at,
+        {{ earliest('notifications_with_started_session.read_at', 'sent_results.read_at') }} as read_at,
+        {{ earliest('notifications_with_started_session.failed_at', 'sent_results.failed_at') }} as failed_at
+    from notifications_with_started_session
     left join sent_results
-        on placed_notifications.session_key = sent_results.session_key
-        and placed_notifications.is_session_start
+        on notifications_with_started_session.started_session_key = sent_results.session_key
 
 ),
 

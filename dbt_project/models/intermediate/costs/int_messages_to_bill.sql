@@ -156,7 +156,6 @@ first_digits as (
 
     select distinct substr(number, 1, 7) as first_digits
     from messages_with_number
-    where number is not null
 
 ),
 

@@ -24,6 +24,21 @@ activities as (
 
 ),
 
+-- An attempt belongs to no session: its null joins with none. As a condition of the join, which reads one side alone, that made
+-- DuckDB compare every send with every session.
+activities_with_session as (
+
+    select
+        message_key,
+        thread_key,
+        session_number,
+        case when not is_attempted_start then session_number end as number_of_its_session,
+        is_session_start,
+        is_attempted_start
+    from activities
+
+),
+
 sessions_started as (
 
     select * from {{ ref('int_sessions_started') }}
@@ -52,19 +67,18 @@ sends_in_sessions as (
         sessions_started.session_id,
         coalesce(sessions_started.session_started_at, sends_with_status.sent_at) as session_started_at,
         case
-            when activities.is_attempted_start then activities.session_number = 0
-            else activities.session_number = 1
+            when activities_with_session.is_attempted_start then activities_with_session.session_number = 0
+            else activities_with_session.session_number = 1
         end as is_first_session,
-        activities.is_session_start or activities.is_attempted_start as is_session_start
+        activities_with_session.is_session_start or activities_with_session.is_attempted_start as is_session_start
     from sends_with_status
-    inner join activities
-        on sends_with_status.message_key = activities.message_key
+    inner join activities_with_session
+        on sends_with_status.message_key = activities_with_session.message_key
     left join sends_replied
         on sends_with_status.message_key = sends_replied.message_key
     left join sessions_started
-        on activities.thread_key = sessions_started.thread_key
-        and activities.session_number = sessions_started.session_number
-        and not activities.is_attempted_start
+        on activities_with_session.thread_key = sessions_started.thread_key
+        and activities_with_session.number_of_its_session = sessions_started.session_number
 
 ),
 

@@ -18,9 +18,7 @@ new_recipients as (
         coalesce(recipient_identifier, user_id, parent_user_id) as identifier,
         min(load_id) as first_load_id
     from statuses
-    where
-        {{ loads_not_built('load_id') }}
-        and coalesce(recipient_identifier, user_id, parent_user_id) is not null
+    where {{ loads_not_built('load_id') }} and has_recipient
     group by message_key, coalesce(recipient_identifier, user_id, parent_user_id)
 
 ),

@@ -44,6 +44,8 @@ renamed as (
         -- booleans
         -- WhatsApp also posts kinds that say nothing about delivery, such as `deleted` and `warning`.
         status in ('sent', 'delivered', 'read', 'played', 'failed') as is_about_delivery,
+        -- To filter by the identifiers themselves works each of them out once more: 5 of 8 CPU seconds at 2.4M statuses.
+        coalesce(recipient_id, recipient_user_id, recipient_parent_user_id) is not null as has_recipient,
 
         -- timestamps
         happened_at
