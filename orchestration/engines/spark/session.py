@@ -90,6 +90,8 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+        # The search for connected identifiers is a long chain of expressions.
+        "spark.sql.analyzer.maxIterations": "1000",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
         # It shows statements, and with them names and numbers, to everyone who reaches the driver.
