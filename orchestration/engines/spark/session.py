@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestration.errors import StartsError
-from orchestration.installation import PROJECT_ROOT
+from orchestration.installation import PROJECT_ROOT, how_to_install
 from orchestration.settings import SparkSettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _ICEBERG_EXTENSIONS = "org.apache.iceberg.spark.extensions.IcebergSparkSessionEx
 def spark_session(settings: SparkSettings) -> SparkSession:
     """Return the session of this process; the first call makes it. Raises `StartsError` where Spark or a cluster is missing."""
     if find_spec("pyspark") is None or find_spec("dbt.adapters.spark") is None:
-        raise StartsError("STARTS_ENGINE is spark, but PySpark and dbt-spark are not installed: install the extra `spark`.")
+        raise StartsError(f"STARTS_ENGINE is spark, but PySpark and dbt-spark are not installed: run {how_to_install('spark')}.")
     from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports]
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
