@@ -15,6 +15,7 @@ from functools import cache, cached_property
 from io import StringIO
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
@@ -94,6 +95,45 @@ class FileMode(StrEnum):
 
 
 @dataclass(frozen=True)
+class SparkSettings:
+    """The cluster and the lake of STARTS_ENGINE=spark (contract, section 8).
+
+    `master` is a Spark master or a Spark Connect address, `conf` has Spark's own settings, which may hold keys of an object store:
+    they are left out of the representation. `lake` is the folder below which all tables and published files lie; every machine
+    of the cluster reaches it under this path.
+    """
+
+    lake: Path
+    master: str = "local[*]"
+    conf: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_connect(self) -> bool:
+        return self.master.startswith("sc://")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "SparkSettings":
+        """Read STARTS_SPARK_MASTER, STARTS_SPARK_CONF and STARTS_LAKE. Raises `SettingsError`."""
+        env = without_empty(environ) if environ is not None else environment()
+        lake = env.get("STARTS_LAKE", "")
+        if lake.startswith("file://"):
+            lake = unquote(urlsplit(lake).path)
+        if is_uri(lake):
+            raise SettingsError(
+                f"STARTS_LAKE is {lake}: mount that store, and write the folder under which all machines of the cluster see it."
+            )
+        if not lake:
+            raise SettingsError(
+                "STARTS_ENGINE is spark, but STARTS_LAKE is not set: write a folder that every machine of the cluster reaches."
+            )
+        return cls(
+            _absolute(lake),
+            env.get("STARTS_SPARK_MASTER", cls.master).strip(),
+            _spark_conf(env.get("STARTS_SPARK_CONF", "")),
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Where the logs are, where results go, and how the report is made.
 
@@ -115,7 +155,7 @@ class Settings:
     files_mode: FileMode = FileMode.PRIVATE
     reread: bool = False
     mask_key: str | None = field(default=None, repr=False)
-    engine: Engine = Engine.DUCKDB
+    spark: SparkSettings | None = None
 
     def __post_init__(self) -> None:
         _check_zone("STARTS_REPORT_TIMEZONE", self.report_timezone)
@@ -151,12 +191,16 @@ class Settings:
             )
 
     @property
+    def engine(self) -> Engine:
+        return Engine.SPARK if self.spark is not None else Engine.DUCKDB
+
+    @property
     def warehouse_path(self) -> Path:
         return self.data / "warehouse.duckdb"
 
     @property
     def published_dir(self) -> Path:
-        return self.data / "published"
+        return (self.data if self.spark is None else self.spark.lake) / "published"
 
     @property
     def published_database(self) -> Path:
@@ -226,7 +270,7 @@ class Settings:
             files_mode=_files_mode(env),
             reread=_yes_or_no("STARTS_REREAD", env.get("STARTS_REREAD", "no")),
             mask_key=env.get("STARTS_MASK_KEY"),
-            engine=_choice(Engine, "STARTS_ENGINE", env.get("STARTS_ENGINE", "duckdb")),
+            spark=SparkSettings.from_environment(env) if _engine(env) is Engine.SPARK else None,
         )
 
 
@@ -266,42 +310,6 @@ class PostgresSettings:
         if "STARTS_POSTGRES_URL" not in env:
             raise SettingsError("STARTS_POSTGRES_URL is not set: write postgresql://user:password@host:5432/database.")
         return cls(env["STARTS_POSTGRES_URL"].strip(), env.get("STARTS_POSTGRES_SCHEMA", cls.schema), env.get("STARTS_POSTGRES_READER"))
-
-
-@dataclass(frozen=True)
-class SparkSettings:
-    """The cluster and the lake of STARTS_ENGINE=spark (contract, section 8).
-
-    `master` is a Spark master or a Spark Connect address, `conf` has Spark's own settings, which may hold keys of an object store:
-    they are left out of the representation. `lake` is the folder or URI below which all tables and published files lie.
-    """
-
-    lake: str
-    master: str = "local[*]"
-    conf: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def is_connect(self) -> bool:
-        return self.master.startswith("sc://")
-
-    @property
-    def lake_uri(self) -> str:
-        return self.lake if is_uri(self.lake) else Path(self.lake).as_uri()
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "SparkSettings":
-        """Read STARTS_SPARK_MASTER, STARTS_SPARK_CONF and STARTS_LAKE. Raises `SettingsError`."""
-        env = without_empty(environ) if environ is not None else environment()
-        lake = env.get("STARTS_LAKE")
-        if lake is None:
-            raise SettingsError(
-                "STARTS_ENGINE is spark, but STARTS_LAKE is not set: write a folder or URI that every machine of the cluster reaches."
-            )
-        return cls(
-            lake.rstrip("/") if is_uri(lake) else str(_absolute(lake)),
-            env.get("STARTS_SPARK_MASTER", cls.master).strip(),
-            _spark_conf(env.get("STARTS_SPARK_CONF", "")),
-        )
 
 
 def _spark_conf(text: str) -> dict[str, str]:
@@ -439,6 +447,10 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
         return kind(value)
     except ValueError:
         raise SettingsError(f"{name} is {value!r}: write one of {', '.join(kind)}.") from None
+
+
+def _engine(env: Mapping[str, str]) -> Engine:
+    return _choice(Engine, "STARTS_ENGINE", env.get("STARTS_ENGINE", "duckdb"))
 
 
 def _files_mode(env: Mapping[str, str]) -> FileMode:

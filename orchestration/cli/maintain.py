@@ -8,14 +8,13 @@ from argparse import Namespace
 from typing import Any
 
 from orchestration.cli.run import run_command
+from orchestration.engines.engine import engine_of
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.from_landing import remove_warehouse_for_landing
 from orchestration.maintenance.replay import forget_files_with_rejections
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
-from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
 
 def add_to(commands: Any) -> None:
@@ -32,9 +31,9 @@ def rebuild_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
         if chosen.from_landing:
-            remove_warehouse_for_landing(settings)
+            engine_of(settings).remove_for_landing()
         else:
-            with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
+            with engine_of(settings).open_to_maintain() as warehouse:
                 invalidate_builds(warehouse)
     except StartsError as error:
         return _could_not_start("rebuild", error)
@@ -44,7 +43,7 @@ def rebuild_command(chosen: Namespace) -> int:
 def replay_command(chosen: Namespace) -> int:
     try:
         settings = Settings.from_environment()
-        with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
+        with engine_of(settings).open_to_maintain() as warehouse:
             files = forget_files_with_rejections(warehouse, LandingZone(settings.landing, FEED_NAMES))
     except StartsError as error:
         return _could_not_start("replay", error)

@@ -6,63 +6,71 @@ STARTS_SPARK_MASTER and STARTS_SPARK_CONF.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestration.errors import StartsError
-from orchestration.installation import PROJECT_ROOT
-from orchestration.settings import SparkSettings, is_uri
+from orchestration.installation import PROJECT_ROOT, how_to_install
+from orchestration.settings import SparkSettings
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
 CATALOG = "lake"
+# dbt-spark takes the session of the process, so there is one.
+_session: SparkSession | None = None
+
 _ICEBERG_EXTENSIONS = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 
 
 def spark_session(settings: SparkSettings) -> SparkSession:
     """Return the session of this process; the first call makes it. Raises `StartsError` where Spark or a cluster is missing."""
     if find_spec("pyspark") is None or find_spec("dbt.adapters.spark") is None:
-        raise StartsError("STARTS_ENGINE is spark, but PySpark and dbt-spark are not installed: install the extra `spark`.")
-    from pyspark.errors import PySparkException
-    from pyspark.sql import SparkSession
+        raise StartsError(f"STARTS_ENGINE is spark, but PySpark and dbt-spark are not installed: run {how_to_install('spark')}.")
+    from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports]
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        return active
+    global _session
+    if _session is not None:
+        return _session
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.remote(settings.master) if settings.is_connect else SparkSession.builder.master(settings.master)
+    builder: Any = SparkSession.builder
+    builder = builder.remote(settings.master) if settings.is_connect else builder.master(settings.master)
     for name, value in session_conf(settings).items():
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
+        # The first statement opens the catalog.
+        session.sql("show schemas").collect()
         if _is_embedded_catalog(settings):
             _prepare_embedded_catalog(session, settings)
     except PySparkException as error:
         raise StartsError(f"Spark at {settings.master} could not be started: {str(error).splitlines()[0]}") from error
     except Exception as error:
+        if "XSDB6" in str(error):
+            raise StartsError(f"Another process holds the lake {settings.lake} open: try again when it has finished.") from error
         if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark", "builtins"):
             raise
         raise StartsError(
             f"Spark at {settings.master} could not be started ({str(error).splitlines()[0]}). "
             "Is the master running, and is Java 17 installed?"
         ) from error
+    _session = session
+    atexit.register(stop_session)
     return session
 
 
 def stop_session() -> None:
     """Stop the session of this process, if it has one, and with it the Java process that it talks to."""
-    if "pyspark.sql" not in sys.modules:
-        return
-    from pyspark.sql import SparkSession
-
-    session = SparkSession.getActiveSession()
-    if session is not None:
-        session.stop()
+    global _session
+    if _session is not None:
+        _session.stop()
+        _session = None
 
 
 def session_conf(settings: SparkSettings) -> dict[str, str]:
@@ -72,25 +80,35 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         "spark.app.name": "conversation_starts",
         "spark.sql.extensions": _ICEBERG_EXTENSIONS,
         lake: "org.apache.iceberg.spark.SparkCatalog",
-        f"{lake}.warehouse": settings.lake_uri,
+        f"{lake}.warehouse": settings.lake.as_uri(),
         "spark.sql.defaultCatalog": CATALOG,
         # Time stamps are UTC on the way in and out, wherever the cluster stands.
         "spark.sql.session.timeZone": "UTC",
         # What overflows or cannot be cast is null in one mode and an error in the other: the models are written for this one.
         "spark.sql.ansi.enabled": "false",
+        # Parquet of DuckDB has days before 1582 as they are; Spark would refuse to read them.
+        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+        # The search for connected identifiers is a long chain of expressions.
+        "spark.sql.analyzer.maxIterations": "1000",
         "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        # It shows statements, and with them names and numbers, to everyone who reaches the driver.
+        "spark.ui.enabled": "false",
         # Two models that dbt builds at once share the cluster, rather than queue.
         "spark.scheduler.mode": "FAIR",
         # Executors import the landing and the exporter.
         "spark.executorEnv.PYTHONPATH": str(PROJECT_ROOT),
     }
+    if settings.master.startswith("local"):
+        conf |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     jar = _iceberg_jar_for_tests()
     if jar is not None and "spark.jars.packages" not in settings.conf:
         conf["spark.jars"] = str(jar)
     if _is_embedded_catalog(settings):
         conf |= _embedded_catalog_conf(settings)
-    return conf | settings.conf
+    return conf | dict(settings.conf)
 
 
 def _iceberg_jar_for_tests() -> Path | None:
@@ -113,12 +131,12 @@ def _is_embedded_catalog(settings: SparkSettings) -> bool:
 
 
 def _catalog_folder(settings: SparkSettings) -> Path:
-    if is_uri(settings.lake) or settings.is_connect:
+    if settings.is_connect:
         raise StartsError(
-            f"STARTS_LAKE is {settings.lake}: with a lake that is no folder, or with Spark Connect, name an Iceberg catalog in "
-            f"STARTS_SPARK_CONF, such as spark.sql.catalog.{CATALOG}.type=rest and spark.sql.catalog.{CATALOG}.uri=…"
+            f"STARTS_SPARK_MASTER is {settings.master}: with Spark Connect, name an Iceberg catalog in STARTS_SPARK_CONF, such as "
+            f"spark.sql.catalog.{CATALOG}.type=rest and spark.sql.catalog.{CATALOG}.uri=…"
         )
-    return Path(settings.lake) / "catalog"
+    return settings.lake / "catalog"
 
 
 def _embedded_catalog_conf(settings: SparkSettings) -> dict[str, str]:
@@ -139,11 +157,9 @@ def _prepare_embedded_catalog(session: SparkSession, settings: SparkSettings) ->
     ready = _catalog_folder(settings) / "ready"
     if ready.exists():
         return
-    session.sql(f"show schemas in {CATALOG}").collect()
-    java = session._jvm
-    assert java is not None
+    java: Any = session._jvm
     conf_class = java.java.lang.Class.forName("org.apache.hadoop.hive.conf.HiveConf")
-    conf = java.org.apache.hadoop.hive.conf.HiveConf(session._jsc.hadoopConfiguration(), conf_class)
+    conf = java.org.apache.hadoop.hive.conf.HiveConf(cast("Any", session)._jsc.hadoopConfiguration(), conf_class)
     with suppress(Exception):
         # A process that was killed here before has made them.
         java.org.apache.hadoop.hive.metastore.txn.TxnDbUtil.cleanDb(conf)
