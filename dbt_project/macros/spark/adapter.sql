@@ -34,7 +34,7 @@
 {%- endmacro %}
 
 {% macro spark__create_table_as(temporary, relation, compiled_code, language='sql') -%}
-    {%- if not execute or language != 'sql' -%}
+    {%- if not execute or language != 'sql' or model.resource_type == 'unit_test' -%}
         {{ return(dbt.spark__create_table_as(temporary, relation, compiled_code, language)) }}
     {%- endif -%}
     {%- set code = spark_keep_what_is_read_often(compiled_code) -%}
