@@ -138,7 +138,7 @@
         {%- endif -%}
     {%- else -%}
         {%- set state = source('state', 'builds') -%}
-        {%- set found = run_query('select coalesce(max(version), 0) from ' ~ state.database ~ '.' ~ state.schema ~ '.schema_version') -%}
+        {%- set found = run_query('select coalesce(max(version), 0) from ' ~ state.incorporate(path={'identifier': 'schema_version'}).render()) -%}
         {%- if found.rows[0][0] < version_of_raw_tables() -%}
             {{ exceptions.raise_compiler_error('An older version of this project landed what is in this warehouse: run the job conversation_starts first, which brings it up to date.') }}
         {%- elif found.rows[0][0] > version_of_raw_tables() -%}

@@ -15,6 +15,7 @@ import pytest
 
 from orchestration.engines.spark.tables import ControlTables
 from orchestration.settings import DBT_PROJECT_DIR, SparkSettings
+from orchestration.transform.parsed import ParsedProject
 
 _HAS_PACKAGES = all(find_spec(name) for name in ("pyspark", "snowpark_connect_deps_iceberg")) and find_spec("dbt.adapters.spark")
 
@@ -75,11 +76,13 @@ class Dbt:
             "--target", target, "--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR),
             "--target-path", str(folder / target), "--log-path", str(folder / target / "logs"),
         ]  # fmt: skip
-        self.manifest = self._invoke(None, "parse").result
+        assert self._invoke(None, "parse").success
+        self.parsed = ParsedProject(folder / target)
 
     def run(self, *arguments: str) -> list[Any]:
         """Run a command that must not fail; return its results."""
-        result = self._invoke(self.manifest, *arguments)
+        # Each a new one: a run writes into it.
+        result = self._invoke(self.parsed.manifest(), *arguments)
         failed = [one for one in getattr(result.result, "results", []) if one.status in {"error", "fail", "runtime error"}]
         assert result.success, result.exception or "\n".join(f"{one.node.name}: {one.message}" for one in failed)
         return result.result.results
@@ -204,7 +207,7 @@ def empty_tables(spark: Any, lake: Path, dbt: Dbt) -> None:
 
 def test_unit_tests_of_the_models_pass_on_spark(empty_tables: None, dbt: Dbt) -> None:
     tested = {result.node.unique_id for result in dbt.run("test", "--select", "test_type:unit")}
-    assert tested == set(dbt.manifest.unit_tests)
+    assert tested == set(dbt.parsed.json["unit_tests"])
 
 
 def test_by_hand_dbt_builds_nothing_on_spark(empty_tables: None, dbt: Dbt) -> None:
