@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := true
 IN_PARALLEL := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast superset-test spark-test spark-cluster spark-cluster-stop dev lint docs bench sample-logs sample-botmaker clean
+.PHONY: help run test test-all test-fast superset-test spark-test spark-cluster spark-cluster-stop dev lint docs site lineage bench sample-logs sample-botmaker clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -69,8 +69,19 @@ lint: .venv/.synced ## Check style, types and the rules of the dbt project
 docs: .venv/.synced ## Build the documentation of every model and column, after a run
 	@.venv/bin/python -m orchestration docs
 
-bench: .venv/.synced ## Compare the job with the floor and with pandas on 1M sends
-	.venv/bin/python -m tests.benchmarks.compare
+site: .venv/.synced ## Build the docs as a site, in .site/html
+	@$(UV) sync --locked --quiet --inexact --group site --python .venv/bin/python
+	@rm -rf .site && mkdir -p .site/pages/bi/superset
+	@cp -r README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs .site/pages
+	@cp bi/*.png .site/pages/bi && cp bi/superset/*.png .site/pages/bi/superset
+	@NO_MKDOCS_2_WARNING=true .venv/bin/mkdocs build --strict > .site/log 2>&1 || { cat .site/log; exit 1; }
+	@echo .site/html/index.html
+
+lineage: .venv/.synced ## Draw the lineage picture of the docs again
+	@.venv/bin/python -m tests.lineage
+
+bench: .venv/.synced ## Compare the job with the floor, pandas and a usual stack: BENCH_FLAGS="--sends 1000000 5000000"
+	.venv/bin/python -m tests.benchmarks.compare $(BENCH_FLAGS)
 
 sample-logs: .venv/.synced ## Make the bundled logs again, byte for byte
 	rm -rf seeds/sample_logs
@@ -80,5 +91,10 @@ sample-botmaker: .venv/.synced ## Make the bundled Botmaker pages again, byte fo
 	rm -rf seeds/sample_botmaker
 	.venv/bin/python -m tests.data.generate_botmaker --out seeds/sample_botmaker
 
-clean: ## Remove what runs leave behind, the data folder too
-	rm -rf data .dagster .lint .spark_cluster .logs_queue logs .venv .pytest_cache .ruff_cache
+clean: ## Remove what runs leave behind; asks before it deletes the data folder (YES=1: no question)
+	@if [ -e data ] && [ -z "$(YES)" ]; then \
+	    [ -t 0 ] || { echo "make clean would delete the folder data, with the warehouse and all exports: say YES=1 where no one can be asked." >&2; exit 2; }; \
+	    printf 'Delete the folder data, with the warehouse and all exports? [y/N] '; \
+	    read answer; [ "$$answer" = y ] || { echo "Nothing was deleted."; exit 2; }; \
+	fi
+	rm -rf data .dagster .lint .site .spark_cluster .logs_queue logs .venv .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 """Everything Dagster knows of this project."""
 
-from dagster import Definitions, in_process_executor
+from dagster import Definitions, in_process_executor, map_asset_specs
 
 from orchestration.defs.assets.analysis import template_comparison
 from orchestration.defs.assets.botmaker import fetch_botmaker
@@ -14,6 +14,7 @@ from orchestration.defs.assets.outputs import (
     session_starts_tsv_of_days,
 )
 from orchestration.defs.assets.silence import no_feed_or_line_is_silent
+from orchestration.defs.catalog import in_catalog
 from orchestration.defs.jobs import (
     botmaker_backfill,
     botmaker_starts,
@@ -32,20 +33,23 @@ from orchestration.file_rights import restrict_new_files
 restrict_new_files()
 
 defs = Definitions(
-    assets=[
-        fetch_botmaker,
-        land_sends,
-        land_webhooks,
-        land_botmaker,
-        landed_files,
-        models,
-        published_marts,
-        postgres_marts,
-        session_starts_tsv,
-        session_starts_tsv_of_days,
-        session_starts_selection_tsv,
-        template_comparison,
-    ],
+    assets=map_asset_specs(
+        in_catalog,
+        [
+            fetch_botmaker,
+            land_sends,
+            land_webhooks,
+            land_botmaker,
+            landed_files,
+            models,
+            published_marts,
+            postgres_marts,
+            session_starts_tsv,
+            session_starts_tsv_of_days,
+            session_starts_selection_tsv,
+            template_comparison,
+        ],
+    ),
     asset_checks=[no_feed_or_line_is_silent],
     jobs=[conversation_starts, export_days, export_on_demand, compare_templates, publish_to_postgres, botmaker_starts, botmaker_backfill],
     schedules=[hourly, nightly_check, daily_export, botmaker_daily, botmaker_weekly_sweep],

@@ -5,10 +5,58 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What a command ends with; `docs/operations.md` has the table for users."""
+
+    SUCCESS = 0
+    # Something else went wrong; also: a comparison found differences.
+    FAILED = 1
+    # Nothing was done: a wrong command line (argparse has this code, too), a wrong setting, a folder that is not there.
+    COULD_NOT_START = 2
+    # Nothing is published until the data is corrected.
+    BLOCKED = 3
+    # Another run or fetch holds the data folder; the same command works later.
+    LOCKED = 4
+    # Files of the landing zone could not be landed, or pages not be fetched.
+    LANDING_FAILED = 5
+    # 128 + SIGINT, as shells have it.
+    INTERRUPTED = 130
 
 
 class StartsError(Exception):
-    """Something that an operator can fix; the message says what happened and what to do. It is never retried."""
+    """Something that an operator can fix; the message says what happened and what to do. It is never retried.
+
+    `exit_code` is set where the error has one of its own; otherwise it depends on when the error comes.
+    """
+
+    exit_code: ClassVar[ExitCode | None] = None
+
+
+class BlockedError(StartsError):
+    """The data is not good enough to be published."""
+
+    exit_code = ExitCode.BLOCKED
+
+
+class LandingError(StartsError):
+    """The landing zone, or what says who was erased from it, cannot be read."""
+
+    exit_code = ExitCode.LANDING_FAILED
+
+
+class LockedError(StartsError):
+    """Another process holds what this one needs."""
+
+    exit_code = ExitCode.LOCKED
+
+
+def exit_code_at_start(error: StartsError) -> ExitCode:
+    """Return the exit code of an error that comes before anything is done: a landing zone that is not there is a wrong setting then."""
+    return ExitCode.LOCKED if isinstance(error, LockedError) else ExitCode.COULD_NOT_START
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ _MOST_RECORD_BYTES = 1024 * 1024 * 1024
 # A run on the smallest logs takes half of it.
 _LEAST_MEMORY_BYTES = 256 * 10**6
 _CURRENCY = re.compile("[A-Z]{3}")
+# Dagster takes the name of a team, or an address.
+_OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
 
@@ -51,7 +53,7 @@ KNOWN_NAMES = (
     *("STARTS_LANDING", "STARTS_DATA", "STARTS_REPORT_TIMEZONE", "STARTS_LANGUAGE", "STARTS_CONTACTS", "STARTS_MASK_KEY"),
     *("STARTS_BILLING_TIMEZONE", "STARTS_BILLING_CURRENCY"),
     *("STARTS_MAX_REJECTED_SHARE", "STARTS_MAX_RECORD_BYTES", "STARTS_RETENTION_DAYS", "STARTS_KEEP_RUNS_DAYS"),
-    *("STARTS_MEMORY", "STARTS_FILE_MODE", "STARTS_REREAD", "STARTS_ALERT_URL"),
+    *("STARTS_MEMORY", "STARTS_FILE_MODE", "STARTS_REREAD", "STARTS_ALERT_URL", "STARTS_OWNER"),
     *("STARTS_ENGINE", "STARTS_SPARK_MASTER", "STARTS_SPARK_CONF", "STARTS_LAKE"),
     *("STARTS_POSTGRES_URL", "STARTS_POSTGRES_SCHEMA", "STARTS_POSTGRES_READER"),
     *("STARTS_WAREHOUSE", "STARTS_PUBLISHED", "STARTS_DBT_TARGET", "STARTS_TEST_SUPERSET", "STARTS_TEST_KILLS"),
@@ -153,6 +155,7 @@ class Settings:
     keep_runs_days: int = 30
     memory: str = "60%"
     files_mode: FileMode = FileMode.PRIVATE
+    owner: str = "team:conversation-starts"
     reread: bool = False
     mask_key: str | None = field(default=None, repr=False)
     spark: SparkSettings | None = None
@@ -179,6 +182,8 @@ class Settings:
                 f"STARTS_KEEP_RUNS_DAYS is {self.keep_runs_days}: write for how many days Dagster keeps its runs, "
                 f"from 1 to {_MOST_RETENTION_DAYS}."
             )
+        if not _OWNER.fullmatch(self.owner):
+            raise SettingsError(f"STARTS_OWNER is {self.owner!r}: write team:NAME, or an e-mail address.")
         if self.retention_days is not None and not 1 <= self.retention_days <= _MOST_RETENTION_DAYS:
             raise SettingsError(
                 f"STARTS_RETENTION_DAYS is {self.retention_days}: write how many days to keep, from 1 to {_MOST_RETENTION_DAYS}, "
@@ -268,6 +273,7 @@ class Settings:
             keep_runs_days=_whole_number("STARTS_KEEP_RUNS_DAYS", env.get("STARTS_KEEP_RUNS_DAYS", "30"), "days", 30),
             memory=env.get("STARTS_MEMORY", "60%"),
             files_mode=_files_mode(env),
+            owner=env.get("STARTS_OWNER", cls.owner),
             reread=_yes_or_no("STARTS_REREAD", env.get("STARTS_REREAD", "no")),
             mask_key=env.get("STARTS_MASK_KEY"),
             spark=SparkSettings.from_environment(env) if _engine(env) is Engine.SPARK else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
-from orchestration.errors import QUOTED_FILE, StartsError, chain_of, in_words, operator_errors, text_of_machine_error
+from orchestration.errors import QUOTED_FILE, LockedError, StartsError, chain_of, in_words, operator_errors, text_of_machine_error
 from orchestration.file_rights import restrict_existing_files
 from orchestration.installation import command
 from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema, raw_schema_version
@@ -37,7 +37,7 @@ class DamagedWarehouseError(StartsError):
 
 @contextmanager
 def writer_lock(settings: Settings) -> Iterator[None]:
-    """Hold the right to write below the data folder, or raise `StartsError` at once.
+    """Hold the right to write below the data folder, or raise `LockedError` at once.
 
     The lock is the operating system's (flock), so a killed run never leaves it behind.
     """
@@ -46,7 +46,7 @@ def writer_lock(settings: Settings) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise StartsError(
+        raise LockedError(
             f"Another run is writing to {settings.data}. Wait for it to finish and run again, "
             "or set STARTS_DATA to another folder. Nothing was changed."
         ) from None
@@ -130,7 +130,7 @@ def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         except duckdb.IOException as error:
             if not _LOCKED.search(str(error)):
                 raise
-            raise StartsError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
+            raise LockedError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
         try:
             connection.execute("set timezone = 'UTC'")
             version = raw_schema_version(connection)
@@ -200,7 +200,7 @@ def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
             if not _LOCKED.search(str(error)):
                 raise
             if time.monotonic() > give_up_at:
-                raise StartsError(
+                raise LockedError(
                     f"Another program holds {path} open. Close it and run again; "
                     f"BI tools and notebooks read {settings.published_database} instead."
                 ) from error

@@ -56,7 +56,7 @@ from orchestration.botmaker.windows import (
     stamp,
     whole_second,
 )
-from orchestration.errors import StartsError
+from orchestration.errors import LockedError, StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
@@ -146,7 +146,7 @@ def _fetch_lock(settings: Settings) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise StartsError(
+        raise LockedError(
             f"Another fetch from Botmaker is under way (its lock is in {settings.data}). Wait for it to finish and run again."
         ) from None
     try:

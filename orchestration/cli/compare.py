@@ -1,16 +1,15 @@
 """The comparison with a download as a command: `python -m orchestration compare FILE`.
 
-Exit codes: 0 when all is equal, 1 when something differs, 2 when there is nothing to compare.
+It fails when something differs.
 """
 
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestration.cli.filters import FILTERS, add_options, chosen_options
-from orchestration.errors import StartsError
+from orchestration.errors import ExitCode
 from orchestration.exports.filters import ReportFilters
 from orchestration.reconciliation.compare import Cause, Comparison, compare_download
 from orchestration.settings import Settings
@@ -26,17 +25,13 @@ def add_to(commands: Any) -> None:
 
 def compare_command(chosen: Namespace) -> int:
     """Compare the file that was chosen with what is published, and say how they differ."""
-    try:
-        filters = chosen_options(ReportFilters, FILTERS, chosen)
-        comparison = compare_download(Settings.from_environment(), chosen.file, filters, chosen.all_differences)
-    except StartsError as error:
-        print(f"compare could not start: {error}", file=sys.stderr)
-        return 2
+    filters = chosen_options(ReportFilters, FILTERS, chosen)
+    comparison = compare_download(Settings.from_environment(), chosen.file, filters, chosen.all_differences)
     for line in _in_words(comparison):
         print(line)
     if chosen.all_differences is not None:
         print(f"every difference is in {chosen.all_differences}")
-    return 0 if comparison.is_equal else 1
+    return ExitCode.SUCCESS if comparison.is_equal else ExitCode.FAILED
 
 
 def _in_words(comparison: Comparison) -> Iterator[str]:

@@ -1,15 +1,10 @@
-"""Compare templates of the published report: `python -m orchestration compare-templates --outcome read`.
+"""Compare templates of the published report: `python -m orchestration compare-templates --outcome read`."""
 
-Exit codes: 0 when they are compared, 2 when an option is wrong or there is nothing to compare.
-"""
-
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from orchestration.cli.filters import FILTERS, Options, add_options, chosen_options
-from orchestration.errors import StartsError
 from orchestration.files import check_folder_of
 from orchestration.settings import Settings
 
@@ -31,20 +26,16 @@ def add_to(commands: Any) -> None:
 
 def compare_templates_command(chosen: Namespace) -> int:
     """Print the comparison, and draw it if asked for."""
-    try:
-        settings = Settings.from_environment()
-        # Imported late: these load for seconds, and a wrong setting should be reported at once.
-        from orchestration.analysis.counts import TemplateQuestion, compare_published
-        from orchestration.analysis.picture import draw
-        from orchestration.analysis.words import as_text, outcome_in_words, tables
+    settings = Settings.from_environment()
+    # Imported late: these load for seconds, and a wrong setting should be reported at once.
+    from orchestration.analysis.counts import TemplateQuestion, compare_published
+    from orchestration.analysis.picture import draw
+    from orchestration.analysis.words import as_text, outcome_in_words, tables
 
-        question = chosen_options(TemplateQuestion, _OPTIONS, chosen)
-        if chosen.picture is not None:
-            check_folder_of(chosen.picture)
-        comparison = compare_published(settings, question)
-    except StartsError as error:
-        print(f"compare-templates could not start: {error}", file=sys.stderr)
-        return 2
+    question = chosen_options(TemplateQuestion, _OPTIONS, chosen)
+    if chosen.picture is not None:
+        check_folder_of(chosen.picture)
+    comparison = compare_published(settings, question)
     for table in tables(comparison, question):
         print(*as_text(table), "", sep="\n")
     if chosen.picture is not None:

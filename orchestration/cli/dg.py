@@ -1,7 +1,4 @@
-"""Dagster's own command line, with the runs of this data folder: `python -m orchestration dg dev`, `… dg launch --job …`.
-
-Exit codes: those of `dg`; 2 when it could not start.
-"""
+"""Dagster's own command line, with the runs of this data folder: `python -m orchestration dg dev`, `… dg launch --job …`."""
 
 import os
 import sys
@@ -24,23 +21,19 @@ def add_to(commands: Any) -> None:
 def dg_command(chosen: Namespace) -> int:
     """Run `dg` in the project's folder and with DAGSTER_HOME set, in place of this process."""
     dg = Path(sys.executable).with_name("dg")
-    try:
-        settings = Settings.from_environment()
-        if not IS_CLONE:
-            raise StartsError(
-                "`dg` works in a clone of the project. For Dagster's UI over this package, install its extra `production` and run "
-                f"`DAGSTER_HOME={settings.dagster_home} dagster dev -m orchestration.definitions` in this folder, after a first run."
-            )
-        if not dg.exists():
-            raise StartsError("Dagster's command line is not installed: run .venv/bin/uv sync --inexact.")
-        prepare_data_folder(settings)
-        # Imported late: Dagster takes seconds to load.
-        from orchestration.defs.home import open_instance, prepare_home
+    settings = Settings.from_environment()
+    if not IS_CLONE:
+        raise StartsError(
+            "`dg` works in a clone of the project. For Dagster's UI over this package, install its extra `production` and run "
+            f"`DAGSTER_HOME={settings.dagster_home} dagster dev -m orchestration.definitions` in this folder, after a first run."
+        )
+    if not dg.exists():
+        raise StartsError("Dagster's command line is not installed: run .venv/bin/uv sync --inexact.")
+    prepare_data_folder(settings)
+    # Imported late: Dagster takes seconds to load.
+    from orchestration.defs.home import open_instance, prepare_home
 
-        with open_instance(settings):
-            home = prepare_home(settings)
-    except StartsError as error:
-        print(f"dg could not start: {error}", file=sys.stderr)
-        return 2
+    with open_instance(settings):
+        home = prepare_home(settings)
     os.chdir(PROJECT_ROOT)
     return os.execve(dg, [str(dg), *chosen.arguments], {**os.environ, "DAGSTER_HOME": str(home)})

@@ -1,6 +1,5 @@
 """`python -m orchestration docs`: dbt's documentation of every model and column, with what the warehouse knows of them."""
 
-import sys
 from argparse import Namespace
 from typing import Any
 
@@ -15,16 +14,12 @@ def add_to(commands: Any) -> None:
 
 
 def docs_command(_: Namespace) -> int:
-    """Write dbt's documentation as one HTML file and name it; 2 where no run has made a warehouse yet."""
-    try:
-        settings = Settings.from_environment()
-        if settings.engine is Engine.SPARK:
-            raise StartsError("dbt's documentation is made on DuckDB: run this command with STARTS_ENGINE=duckdb, after a run with it.")
-        if not settings.warehouse_path.exists():
-            raise StartsError(f"There is no {settings.warehouse_path} yet: run `{command()}` first.")
-    except StartsError as error:
-        print(f"docs could not start: {error}", file=sys.stderr)
-        return 2
+    """Write dbt's documentation as one HTML file and name it. Raises `StartsError` where no run has made a warehouse yet."""
+    settings = Settings.from_environment()
+    if settings.engine is Engine.SPARK:
+        raise StartsError("dbt's documentation is made on DuckDB: run this command with STARTS_ENGINE=duckdb, after a run with it.")
+    if not settings.warehouse_path.exists():
+        raise StartsError(f"There is no {settings.warehouse_path} yet: run `{command()}` first.")
     # Imported late: dbt takes a second to load.
     from dbt.cli.main import dbtRunner
 

@@ -1,7 +1,4 @@
-"""`erase PERSON`: erase a person from everything below the data folder, say what would go, or let a person back in.
-
-Exit codes: those of the job, which runs afterwards; 2 when it could not start.
-"""
+"""`erase PERSON`: erase a person from everything below the data folder, say what would go, or let a person back in."""
 
 import sys
 from argparse import Namespace
@@ -29,25 +26,21 @@ def add_to(commands: Any) -> None:
 
 
 def erase_command(chosen: Namespace) -> int:
-    try:
-        check_identifier(chosen.person)
-        settings = Settings.from_environment()
-        if settings.engine is Engine.SPARK:
-            raise StartsError(
-                "with STARTS_ENGINE=spark a person cannot be erased yet: take the person out of the landing zone and build the "
-                "lake again, with `rebuild --from-landing`."
-            )
-        with writer_lock_where_landed(settings):
-            if chosen.revoke:
-                return _revoke(settings, chosen)
-            _bring_people_up_to_date(settings)
-            if chosen.dry_run:
-                _print_plan(plan_erasure(settings, chosen.person))
-                return 0
-            erasure = erase_person(settings, chosen.person)
-    except StartsError as error:
-        print(f"erase could not start: {error}", file=sys.stderr)
-        return 2
+    check_identifier(chosen.person)
+    settings = Settings.from_environment()
+    if settings.engine is Engine.SPARK:
+        raise StartsError(
+            "With STARTS_ENGINE=spark a person cannot be erased yet: take the person out of the landing zone and build the lake again, "
+            "with `rebuild --from-landing`."
+        )
+    with writer_lock_where_landed(settings):
+        if chosen.revoke:
+            return _revoke(settings, chosen)
+        _bring_people_up_to_date(settings)
+        if chosen.dry_run:
+            _print_plan(plan_erasure(settings, chosen.person))
+            return 0
+        erasure = erase_person(settings, chosen.person)
     exit_code = run_command(chosen)
     if exit_code:
         print("The raw tables are clean, but the marts and files are not yet: fix what failed and run again.", file=sys.stderr)

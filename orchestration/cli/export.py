@@ -1,14 +1,9 @@
-"""The export on demand as a command: `python -m orchestration export --from 2026-10-05 --origins whatsapp_template`.
+"""The export on demand as a command: `python -m orchestration export --from 2026-10-05 --origins whatsapp_template`."""
 
-Exit codes: 0 when the file is written, 2 when a filter is wrong or nothing is published.
-"""
-
-import sys
 from argparse import Namespace
 from typing import Any
 
 from orchestration.cli.filters import FILTERS, Options, add_options, chosen_options
-from orchestration.errors import StartsError
 from orchestration.settings import Settings
 
 _OPTIONS: Options = {
@@ -29,15 +24,11 @@ def add_to(commands: Any) -> None:
 
 def export_command(chosen: Namespace) -> int:
     """Write the file that was asked for, and say where it is and how many rows it has."""
-    try:
-        settings = Settings.from_environment()
-        # Imported late: these load for a second, and a wrong setting should be reported at once.
-        from orchestration.exports.filters import ExportSelection
-        from orchestration.exports.on_demand import export_selection
+    settings = Settings.from_environment()
+    # Imported late: these load for a second, and a wrong setting should be reported at once.
+    from orchestration.exports.filters import ExportSelection
+    from orchestration.exports.on_demand import export_selection
 
-        path, rows = export_selection(settings, chosen_options(ExportSelection, _OPTIONS, chosen))
-    except StartsError as error:
-        print(f"export could not start: {error}", file=sys.stderr)
-        return 2
+    path, rows = export_selection(settings, chosen_options(ExportSelection, _OPTIONS, chosen))
     print(f"{rows:,} rows in {path}")
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 from orchestration.botmaker.fetch import FETCHES, ask, fetch, open_source
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.cli.run import alert, run_command
-from orchestration.errors import StartsError
+from orchestration.errors import ExitCode, StartsError, exit_code_at_start
 from orchestration.settings import Settings
 
 
@@ -27,7 +27,7 @@ def add_to(commands: Any) -> None:
 
 
 def fetch_command(arguments: Namespace) -> int:
-    """Fetch everything and say what came. Returns the exit code: 1 if a fetch failed, 2 if it could not start."""
+    """Fetch everything and say what came. Returns the exit code."""
     started = time.monotonic()
     has_started = False
     try:
@@ -39,7 +39,7 @@ def fetch_command(arguments: Namespace) -> int:
         what = f"botmaker fetch {'failed' if has_started else 'could not start'}"
         print(f"{what}: {error}", file=sys.stderr)
         alert(what, [str(error)])
-        return 1 if has_started else 2
+        return ExitCode.LANDING_FAILED if has_started else exit_code_at_start(error)
     print(f"\nbotmaker fetch finished in {time.monotonic() - started:.0f} s")
     for report in reports:
         print(

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from orchestration.cli import compare, compare_templates, dg, docs, erase, export, fetch, maintain, metrics, rejected
-from orchestration.cli.run import add_options, run_command
-from orchestration.errors import StartsError, operator_errors
+from orchestration.cli.run import JOB, add_options, run_command
+from orchestration.errors import StartsError, exit_code_at_start, operator_errors
 from orchestration.file_rights import restrict_new_files
 from orchestration.installation import COMMAND, command, version
 from orchestration.settings import SettingsError, warnings_of_unknown_names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; without a command, run the job. A command line that makes no sense is exit code 2, too."""
+    """Do what the command line says; without a command, run the job. Returns an `ExitCode`, or that of Dagster's or MetricFlow's command.
+
+    A command line that makes no sense is left to argparse, which exits with the code of what could not start.
+    """
     chosen = _parser().parse_args(arguments)
     restrict_new_files()
     # A `.env` that cannot be read is reported by the command, as any other wrong setting.
@@ -25,16 +28,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with operator_errors():
             return chosen.command(chosen)
     except StartsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        print(f"{chosen.name} could not start: {error}", file=sys.stderr)
+        return exit_code_at_start(error)
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog=command(), description="Land, build, check, publish, export.")
     parser.add_argument("--version", action="version", version=f"{COMMAND} {version()}")
-    parser.set_defaults(command=run_command)
     add_options(parser, default=False)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name")
+    # After the commands: they would reset the name.
+    parser.set_defaults(command=run_command, name=JOB)
     run = commands.add_parser("run", help="run the job conversation_starts once (the default)")
     add_options(run)
     fetch.add_to(commands)

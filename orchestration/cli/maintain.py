@@ -1,15 +1,13 @@
 """`python -m orchestration rebuild | replay`: what an operator does to a warehouse by hand.
 
-Each prepares the warehouse and then runs the job, whose exit codes it returns; 2 when it could not start.
+Each prepares the warehouse and then runs the job, whose exit code it returns.
 """
 
-import sys
 from argparse import Namespace
 from typing import Any
 
 from orchestration.cli.run import run_command
 from orchestration.engines.engine import engine_of
-from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.replay import forget_files_with_rejections
@@ -28,32 +26,21 @@ def add_to(commands: Any) -> None:
 
 
 def rebuild_command(chosen: Namespace) -> int:
-    try:
-        settings = Settings.from_environment()
-        if chosen.from_landing:
-            engine_of(settings).remove_for_landing()
-        else:
-            with engine_of(settings).open_to_maintain() as warehouse:
-                invalidate_builds(warehouse)
-    except StartsError as error:
-        return _could_not_start("rebuild", error)
+    settings = Settings.from_environment()
+    if chosen.from_landing:
+        engine_of(settings).remove_for_landing()
+    else:
+        with engine_of(settings).open_to_maintain() as warehouse:
+            invalidate_builds(warehouse)
     return run_command(chosen)
 
 
 def replay_command(chosen: Namespace) -> int:
-    try:
-        settings = Settings.from_environment()
-        with engine_of(settings).open_to_maintain() as warehouse:
-            files = forget_files_with_rejections(warehouse, LandingZone(settings.landing, FEED_NAMES))
-    except StartsError as error:
-        return _could_not_start("replay", error)
+    settings = Settings.from_environment()
+    with engine_of(settings).open_to_maintain() as warehouse:
+        files = forget_files_with_rejections(warehouse, LandingZone(settings.landing, FEED_NAMES))
     if not files:
         print("No file in the landing zone has rejected records.")
         return 0
     print(f"To be read again: {', '.join(files)}")
     return run_command(chosen)
-
-
-def _could_not_start(command: str, error: StartsError) -> int:
-    print(f"{command} could not start: {error}", file=sys.stderr)
-    return 2

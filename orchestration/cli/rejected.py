@@ -1,16 +1,11 @@
-"""`python -m orchestration rejected`: list the records that could not be read.
+"""`python -m orchestration rejected`: list the records that could not be read."""
 
-Exit codes: 0 when they are listed, also where there is none; 2 when the warehouse cannot be read.
-"""
-
-import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestration.engines.engine import engine_of
-from orchestration.errors import StartsError
 from orchestration.files import check_folder_of
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.rejections import RejectedRecord, count_rejected, list_rejected, write_rejected
@@ -33,20 +28,16 @@ def add_to(commands: Any) -> None:
 
 def rejected_command(chosen: Namespace) -> int:
     """List rejected records on the screen, or write them to a file."""
-    try:
+    if chosen.csv is not None:
+        check_folder_of(chosen.csv)
+    with engine_of(Settings.from_environment()).open_to_read() as warehouse:
         if chosen.csv is not None:
-            check_folder_of(chosen.csv)
-        with engine_of(Settings.from_environment()).open_to_read() as warehouse:
-            if chosen.csv is not None:
-                rows = write_rejected(warehouse, chosen.csv, chosen.feed, chosen.limit, with_payload=chosen.records)
-                print(f"{rows:,} rejected records in {chosen.csv}")
-                return 0
-            records, files = count_rejected(warehouse, chosen.feed)
-            limit = _SHOWN_RECORDS if chosen.limit is None else chosen.limit
-            shown = list_rejected(warehouse, chosen.feed, limit, with_payload=chosen.records)
-    except StartsError as error:
-        print(f"rejected could not start: {error}", file=sys.stderr)
-        return 2
+            rows = write_rejected(warehouse, chosen.csv, chosen.feed, chosen.limit, with_payload=chosen.records)
+            print(f"{rows:,} rejected records in {chosen.csv}")
+            return 0
+        records, files = count_rejected(warehouse, chosen.feed)
+        limit = _SHOWN_RECORDS if chosen.limit is None else chosen.limit
+        shown = list_rejected(warehouse, chosen.feed, limit, with_payload=chosen.records)
     print(f"{records:,} rejected records in {files:,} files" + (f" of {chosen.feed}" if chosen.feed else ""))
     for line in _in_words(shown):
         print(line)

@@ -1,8 +1,6 @@
 """`python -m orchestration [run]`: the job once, in this process; what `make run` and a plain cron line call.
 
 Steps, warnings and errors go to stderr, what came of the run to stdout.
-
-Exit codes: 0 when all went well, 1 when the job failed, 2 when it could not start, 130 when Ctrl-C stopped it.
 """
 
 import json
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from orchestration.alerts import send_alert_if_set
 from orchestration.cli.terminal import Terminal
-from orchestration.errors import StartsError, operator_errors
+from orchestration.errors import ExitCode, StartsError, exit_code_at_start, operator_errors
 from orchestration.installation import BASE_FOLDER
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
@@ -30,6 +28,9 @@ from orchestration.warehouse import prepare_data_folder
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult, LoggerDefinition
+
+
+JOB = "conversation_starts"
 
 
 def add_options(parser: ArgumentParser, *, default: object = SUPPRESS) -> None:
@@ -71,7 +72,7 @@ class _Run:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def end(self, status: str, exit_code: int, reasons: Sequence[str] = (), in_all: InAll | None = None) -> int:
+    def end(self, status: str, exit_code: ExitCode, reasons: Sequence[str] = (), in_all: InAll | None = None) -> int:
         if self.chosen.json:
             print(json.dumps(as_json(status, self.seconds, list(reasons), self.this_run, in_all)))
         return exit_code
@@ -88,26 +89,26 @@ def _run_once(chosen: Namespace) -> int:
     except StartsError as error:
         print(f"conversation_starts could not start: {error}", file=sys.stderr)
         alert("conversation_starts could not start", [str(error)])
-        return run.end("could_not_start", 2, [str(error)])
+        return run.end("could_not_start", exit_code_at_start(error), [str(error)])
     try:
         with operator_errors(), _rereading(chosen.reread):
             result = _run_job(settings, run)
     except StartsError as error:
         print(f"\nconversation_starts failed: {error}", file=sys.stderr)
         alert("conversation_starts failed", [str(error)])
-        return run.end("failed", 1, [str(error)])
+        return run.end("failed", error.exit_code or ExitCode.FAILED, [str(error)])
     except KeyboardInterrupt:
         print("\nconversation_starts was interrupted. The next run goes on from what was committed.", file=sys.stderr)
-        return run.end("interrupted", 130)
+        return run.end("interrupted", ExitCode.INTERRUPTED)
     if not result.success:
-        from orchestration.defs.failures import reasons_for_failure, tracebacks_of_surprises
+        from orchestration.defs.failures import exit_code_for_failure, reasons_for_failure, tracebacks_of_surprises
 
         for traceback in tracebacks_of_surprises(result.all_events):
             print(f"\n{traceback}", file=sys.stderr)
         reasons = reasons_for_failure(result.all_events)
         print("\nconversation_starts failed: " + "\n".join(reasons or ["see the log above"]), file=sys.stderr)
         alert(f"conversation_starts failed (run {result.run_id})", reasons)
-        return run.end("failed", 1, reasons)
+        return run.end("failed", exit_code_for_failure(result.all_events), reasons)
     return _finish(settings, run)
 
 
@@ -122,7 +123,7 @@ def _finish(settings: Settings, run: _Run) -> int:
         print(f"\nconversation_starts finished in {run.seconds:.0f} s")
         for line in (*run.this_run.lines(), *(found.lines() if found is not None else [why_not])):
             print(f"  {line}")
-    return run.end("finished", 0, [], found)
+    return run.end("finished", ExitCode.SUCCESS, [], found)
 
 
 def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":

@@ -2,15 +2,45 @@
 
 from collections.abc import Iterable, Iterator
 
-from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType, Failure
+from dagster import AssetCheckEvaluation, AssetCheckResult, AssetCheckSeverity, DagsterEvent, DagsterEventType, Failure
 from dagster_shared.error import SerializableErrorInfo
 
+from orchestration.errors import ExitCode
+
+_EXIT_CODE = "exit_code"
+_LANDING_STEPS = ("land_", "fetch_")
 _FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
+def fail_where_blocked(checks: Iterable[AssetCheckResult]) -> None:
+    """Let the step, and with it the run, fail with the sentences of its failed checks: Dagster's own error has their names alone."""
+    sentences = [check.description or "" for check in checks if not check.passed and check.severity is AssetCheckSeverity.ERROR]
+    if sentences:
+        raise failure("\n".join(sentences), ExitCode.BLOCKED)
+
+
+def failure(description: str, exit_code: ExitCode | None = None) -> Failure:
+    """Return what lets a step fail with a description, without another attempt; the job's exit code goes with it."""
+    return Failure(description, metadata={} if exit_code is None else {_EXIT_CODE: int(exit_code)}, allow_retries=False)
+
+
+def exit_code_for_failure(events: Iterable[DagsterEvent]) -> ExitCode:
+    """Return the exit code of a failed run: that of the first failed step, which is the cause of what follows."""
+    failed = next((event for event in events if event.event_type is DagsterEventType.STEP_FAILURE), None)
+    if failed is None:
+        return ExitCode.FAILED
+    described = failed.step_failure_data.user_failure_data
+    if described is not None:
+        code = described.metadata.get(_EXIT_CODE)
+        return ExitCode.FAILED if code is None else ExitCode(code.value)
+    # An object store that goes away while it is read raises errors of its driver.
+    return ExitCode.LANDING_FAILED if (failed.step_key or "").startswith(_LANDING_STEPS) else ExitCode.FAILED
+
+
 def reasons_for_failure(events: Iterable[DagsterEvent]) -> list[str]:
-    """Return each reason once, in the order in which they came up."""
-    return list(dict.fromkeys(_reasons(events)))
+    """Return each reason once, in the order in which they came up; what is part of another one is left out."""
+    reasons = list(dict.fromkeys(_reasons(events)))
+    return [reason for reason in reasons if not any(reason in other for other in reasons if other != reason)]
 
 
 def _reasons(events: Iterable[DagsterEvent]) -> Iterator[str]:
@@ -29,7 +59,7 @@ def _reasons(events: Iterable[DagsterEvent]) -> Iterator[str]:
             if foreseen is not None:
                 # The class's name stands before the sentence.
                 yield foreseen.message.partition(": ")[2].strip()
-            # What stopped the run is the check, and it has spoken.
+            # The failed check was reported already.
             elif chain[-1].cls_name != _FAILED_CHECK:
                 yield chain[-1].message.strip()
 

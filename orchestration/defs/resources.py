@@ -5,9 +5,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import duckdb
-from dagster import ConfigurableResource, Failure, InitResourceContext, get_dagster_logger
+from dagster import ConfigurableResource, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
+from orchestration.defs.failures import failure
 from orchestration.defs.retention import forget_old_runs
 from orchestration.engines.engine import Engine, engine_of
 from orchestration.errors import StartsError, operator_errors
@@ -84,4 +85,4 @@ def operator_failures() -> Generator[None, None, None]:
         with operator_errors():
             yield
     except StartsError as error:
-        raise Failure(description=str(error), allow_retries=False) from error
+        raise failure(str(error), error.exit_code) from error

@@ -33,15 +33,27 @@ from orchestration.settings import Contacts, Settings
 class DailyExports:
     """The daily files after an export: which were written and removed, how many there are, and the latest day's.
 
-    `damaged` names files that were not as they had been written, and were written again.
+    `damaged` names files that were not as they had been written, and were written again; `rows_of_days` has all files there are.
     """
 
     written: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
-    files: int = 0
-    rows: int = 0
+    rows_of_days: dict[date, int] = field(default_factory=dict)
     latest: Path | None = None
+
+    @property
+    def files(self) -> int:
+        return len(self.rows_of_days)
+
+    @property
+    def rows(self) -> int:
+        return sum(self.rows_of_days.values())
+
+    @property
+    def days_written(self) -> list[date]:
+        written = set(self.written)
+        return [day for day in self.rows_of_days if file_name(day) in written]
 
 
 Drafts = dict[date, ExportedFile | None]
@@ -101,8 +113,7 @@ def _export(
             *_remove_on_demand(warehouse, settings, manifest, source, first_day),
         ],
         damaged=[known[day].file for day in sorted(damaged) if day >= first_day],
-        files=len(entries),
-        rows=sum(entry.rows for entry in entries.values()),
+        rows_of_days={day: entry.rows for day, entry in entries.items()},
         latest=settings.exports_dir / file_name(max(entries)) if entries else None,
     )
 

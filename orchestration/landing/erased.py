@@ -16,7 +16,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from orchestration.errors import StartsError
+from orchestration.errors import LandingError
 from orchestration.files import put_in_place
 from orchestration.identifiers import create_identifier_macros, phone_punctuation
 from orchestration.keyed_hash import create_keyed_hash_macro, keyed_hash
@@ -59,7 +59,7 @@ class ErasedPeople:
         except FileNotFoundError:
             return cls(path, secrets.token_bytes(_KEY_BYTES))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StartsError(
+            raise LandingError(
                 f"{path} cannot be read, so it is not known who was erased, and nothing lands. Restore it from a backup. "
                 "Without one, delete it and erase those people again."
             ) from error

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from orchestration.errors import StartsError
+from orchestration.errors import LandingError
 
 DATA_EXTENSIONS = (".jsonl", ".ndjson", ".json")
 PACKED_EXTENSIONS = ("", ".gz", ".zst")
@@ -189,8 +189,8 @@ def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _cannot_be_listed(name: str, reason: str | None) -> StartsError:
-    return StartsError(
+def _cannot_be_listed(name: str, reason: str | None) -> LandingError:
+    return LandingError(
         f"{shown_name(name)}/ in the landing zone cannot be listed ({reason}). "
         "Give this user the right to read it, or move it out of the landing zone."
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.errors import StartsError
+from orchestration.errors import BlockedError
 from orchestration.files import quoted, whole_file
 from orchestration.installation import command
 
@@ -41,10 +41,10 @@ class Rejections:
 
 
 def refuse_too_many_rejections(connection: duckdb.DuckDBPyConnection, limit: float) -> None:
-    """Raise `StartsError` if more than a share of the new records could not be read: nothing is built from the rest."""
+    """Raise `BlockedError` if more than a share of the new records could not be read: nothing is built from the rest."""
     rejections = new_rejections(connection)
     if rejections.are_too_many(limit):
-        raise StartsError(rejections.explain(limit))
+        raise BlockedError(rejections.explain(limit))
 
 
 def unbalanced_files(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, int, int, int, int]]:

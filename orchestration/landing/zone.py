@@ -17,7 +17,7 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from orchestration.errors import StartsError
+from orchestration.errors import LandingError, StartsError
 from orchestration.files import put_in_place
 from orchestration.installation import how_to_install
 from orchestration.landing.listing import (
@@ -83,7 +83,7 @@ class LandingZone:
         try:
             is_there = not bucket or self._filesystem.exists(bucket)
         except Exception as error:  # each store's driver has its own
-            raise StartsError(f"The landing zone {self.location} cannot be reached: {error}") from error
+            raise LandingError(f"The landing zone {self.location} cannot be reached: {error}") from error
         if not is_there:
             raise StartsError(f"STARTS_LANDING is {self.location}, but there is no {bucket}, or these credentials may not see it.")
 
@@ -96,7 +96,7 @@ class LandingZone:
             entries = sorted(entry.name for entry in folder.iterdir())
             has_feeds = any((folder / PurePosixPath(feed).parts[0]).is_dir() for feed in feeds)
         except OSError as error:
-            raise StartsError(
+            raise LandingError(
                 f"The landing folder {folder} cannot be read ({error.strerror}). Give this user the right to read it."
             ) from error
         if entries and not has_feeds:
@@ -121,7 +121,7 @@ class LandingZone:
             # A store has no folders: a feed without objects is as empty as one that never had any.
             return Listing()
         except Exception as error:  # each store's driver has its own
-            raise StartsError(f"The landing zone {self.location}/{feed} cannot be listed: {error}") from error
+            raise LandingError(f"The landing zone {self.location}/{feed} cannot be listed: {error}") from error
         listing = Listing()
         for path, info in sorted(found.items()):
             parts = PurePosixPath(path).relative_to(folder).parts
@@ -182,7 +182,7 @@ class LandingZone:
         except FileNotFoundError:
             return []
         except Exception as error:  # each store's driver has its own
-            raise StartsError(f"The landing zone {self.location}/{folder} cannot be listed: {error}") from error
+            raise LandingError(f"The landing zone {self.location}/{folder} cannot be listed: {error}") from error
 
     def was_removed(self, name: str, version: str) -> bool:
         """Say of a file that is listed no more whether it was removed, and not its folder with it.

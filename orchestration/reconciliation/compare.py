@@ -253,7 +253,8 @@ def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, dat
             {labels}
         from fct_session_starts as s
         left join reasons as known on s.failure_code = known.failure_code
-        left join reasons as r on s.is_not_sent and coalesce(known.failure_code, 'unknown') = r.failure_code
+        -- As a condition of its own, `is_not_sent` would have DuckDB try every row with every reason.
+        left join reasons as r on case when s.is_not_sent then coalesce(known.failure_code, 'unknown') end = r.failure_code
         where s.is_in_report and s.session_start_date between $first and $last
         """,
         {"time_zone": time_zone, "failure_reasons": str(FAILURE_REASONS), "first": period[0], "last": period[1], **values},

@@ -1,127 +1,247 @@
-"""How the job compares with the floor and with pandas: `make bench`.
+"""How the job compares with the floor, with pandas and with a usual stack: `make bench`.
 
-Makes 1M sends with their webhooks in the real formats, gives each contender a process of its own, one
-after the other, and prints seconds, ratios and peak memory side by side. Process start-up and imports
-are not counted for any of them. The following day is 1/60 of the data, landed on top.
+    python -m tests.benchmarks.compare --sends 1000000 5000000 --repeat 3
+
+Makes the sends with their webhooks in the real formats, gives each contender a process of its own, one after the other, and prints
+the seconds of each step, whole processes, and ratios of medians with the aims. The last line is one JSON object.
+The next day is 1/60 of the data, landed on top; then nothing new; with several sizes then one day more, the same for all sizes.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.benchmarks.contenders import CONTENDERS, ROOT, TSV, compare_tsvs, job_environment, make_logs
+from tests.benchmarks.figures import Measured, Round, all_figures, as_json, figures_table, processes_table, short, steps_table
+
+# This process stays small: a child's peak memory is never less than its parent's.
+HERE = (sys.executable, "-m", "tests.benchmarks.compare")
 DAYS = 60
+FIXED_DAY_SENDS = 16_000
+# Beyond this, pandas and the usual stack run only with --all: they take minutes and 30 GB.
+MOST_SENDS_OF_SLOW_ONES = 1_000_000
+SLOW_ONES = ("pandas", "usual_stack")
+NEEDED = {"usual_stack": ("dlt", "The usual stack is left out: install dlt with `.venv/bin/uv sync --inexact --group bench`.")}
+
+# Runs a contender, or the command (`python -m orchestration`), on a landing zone and a folder of its own.
+Runner = Callable[[str, Path, Path], Measured]
 
 
-def make_logs(folder: Path, sends: int) -> None:
-    """Write `DAYS` days of logs below `full/` and the day after them below `next_day/`."""
-    from tests.data.generate_logs import build, write_day
-
-    connection = build(sends * (DAYS + 1) // DAYS, DAYS + 1)
-    for feed in ("sends", "webhooks"):
-        for day in range(DAYS):
-            write_day(connection, feed, day, folder / "full", "zstd")
-        write_day(connection, feed, DAYS, folder / "next_day", "zstd")
+class ContenderError(Exception):
+    """A contender failed; the message holds the end of what it printed."""
 
 
-def run_job(_folder: Path) -> dict[str, float]:
-    """Run the job in this process, on the environment's folders; return the seconds of each step."""
-    # dbt is imported when it is first run; imports are start-up here, as for the others.
-    import dbt.adapters.duckdb
-    import dbt.cli.main  # noqa: F401
-    from dagster import DagsterEventType
+def in_own_process(name: str, landing: Path, folder: Path) -> Measured:
+    """Run a contender, or `command`, in a process of its own. Raises `ContenderError`.
 
-    from orchestration.definitions import defs
-
-    result = defs.resolve_job_def("conversation_starts").execute_in_process(
-        run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    )
-    return {
-        event.step_key or "": event.step_success_data.duration_ms / 1000
-        for event in result.all_events
-        if event.event_type is DagsterEventType.STEP_SUCCESS
-    }
-
-
-def run_floor(folder: Path) -> dict[str, float]:
-    import duckdb
-
-    script = (Path(__file__).parent / "floor.sql").read_text(encoding="utf-8")
-    connection = duckdb.connect()
-    started = time.perf_counter()
-    connection.execute(script.format(sends=folder / "full/sends/*.zst", webhooks=folder / "full/webhooks/*.zst", tsv=folder / "floor.tsv"))
-    return {"script": time.perf_counter() - started}
-
-
-def run_pandas(folder: Path) -> dict[str, float]:
-    from tests.benchmarks.pandas_report import main as report
-
-    started = time.perf_counter()
-    report(folder / "full", folder / "pandas.tsv")
-    return {"script": time.perf_counter() - started}
-
-
-CONTENDERS = {"job": run_job, "floor": run_floor, "pandas": run_pandas}
-
-
-def contend(name: str, folder: Path, landing: Path) -> tuple[dict[str, float], float]:
-    """Run a contender in a process of its own; return its steps' seconds and its peak memory in GB."""
-    folders = {"STARTS_LANDING": landing, "STARTS_DATA": folder / "data", "DAGSTER_HOME": folder}
-    environment = {**os.environ, **{name: str(path) for name, path in folders.items()}}
-    command = [sys.executable, "-m", "tests.benchmarks.compare", "--contender", name, "--folder", str(folder)]
-    output = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+    Memory is that of the process or of the largest of its children, whichever is more; CPU seconds are those of all of them.
+    """
+    if name == "command":
+        _, measured = _process([sys.executable, "-m", "orchestration", "--quiet"], job_environment(landing, folder))
+        return measured
+    arguments = ["--contender", name, "--landing", str(landing), "--folder", str(folder)]
+    output, measured = _process([*HERE, *arguments], {"DAGSTER_HOME": str(folder)})
     answer = json.loads(output.splitlines()[-1])
-    return answer["steps"], answer["peak_gb"]
+    return replace(measured, steps=answer["seconds"], steps_cpu_seconds=answer["cpu_seconds"])
 
 
-def compare(folder: Path, sends: int) -> None:
-    print(f"making {sends:,} sends in {folder} …", flush=True)
-    # In a process of its own, because a child's peak memory is never less than its parent's.
-    subprocess.run([sys.executable, "-m", "tests.benchmarks.compare", "--make", str(sends), "--folder", str(folder)], cwd=ROOT, check=True)
-    floor, floor_gb = contend("floor", folder, folder / "full")
-    landing = folder / "landing"
-    shutil.copytree(folder / "full", landing)
-    job, job_gb = contend("job", folder, landing)
-    shutil.copytree(folder / "next_day", landing, dirs_exist_ok=True)
-    day, day_gb = contend("job", folder, landing)
-    nothing, _ = contend("job", folder, landing)
-    in_pandas, pandas_gb = contend("pandas", folder, folder / "full")
+def _process(command: list[str], environment: dict[str, str]) -> tuple[str, Measured]:
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
+        started = time.perf_counter()
+        # Dagster keeps the runs of the command where it does by default: in the data folder.
+        outside = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+        process = subprocess.Popen(command, cwd=ROOT, env={**outside, **environment}, stdout=out, stderr=error)
+        # `wait4` counts this process alone, with the children that it waited for.
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        error.seek(0)
+        if process.returncode:
+            raise ContenderError(f"{' '.join(command)} failed ({process.returncode}):\n{error.read()[-3000:]}")
+        # Linux counts memory in KiB and macOS in bytes; blocks are of 512 bytes.
+        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return out.read(), Measured({}, 0.0, wall, usage.ru_utime + usage.ru_stime, peak / 1e9, usage.ru_oublock * 512 / 1e9)
 
-    print(f"\n{'step of the job':32}{'full load':>12}{'next day':>12}{'nothing new':>14}")
-    for step in job:
-        print(f"{step:32}{job[step]:>10.2f} s{day[step]:>10.2f} s{nothing[step]:>12.2f} s")
-    total, day_total = sum(job.values()), sum(day.values())
-    print(f"{'all':32}{total:>10.2f} s{day_total:>10.2f} s{sum(nothing.values()):>12.2f} s")
-    print(f"{'peak memory':32}{job_gb:>9.2f} GB{day_gb:>9.2f} GB")
-    print(f"\nfloor    {floor['script']:8.2f} s {floor_gb:6.2f} GB   job / floor     {total / floor['script']:5.2f}  (aim: <= 2)")
-    print(f"pandas   {in_pandas['script']:8.2f} s {pandas_gb:6.2f} GB   pandas / job     {in_pandas['script'] / total:5.2f}  (aim: >= 3)")
-    print(f"{'':31}next day / full  {day_total / total:5.1%}   (aim: under 15 %)")
+
+def make(folder: Path, sends: int, fixed_day: tuple[int, int]) -> Measured:
+    """Make the logs of one size, in a process of its own."""
+    numbers = [str(number) for number in (sends, *fixed_day)]
+    _, made = _process([*HERE, "--make", *numbers, "--folder", str(folder)], {})
+    return made
+
+
+def rows_in_common(of_job: Path, other: Path) -> dict[str, int]:
+    """Compare the job's TSVs with another one, in a process of its own."""
+    output, _ = _process([*HERE, "--compare", str(of_job), str(other)], {})
+    return json.loads(output)
+
+
+def measure(logs: Path, folder: Path, sends: int, contenders: Sequence[str], *, fixed_day: bool, run: Runner = in_own_process) -> Round:
+    """Run the other contenders and then the job on `logs`, below `folder`; return what was measured."""
+    found = Round(sends)
+    for name in contenders:
+        (folder / name).mkdir(parents=True)
+        found.runs[name] = run(name, logs / "full", folder / name)
+    job, landing = folder / "job", folder / "landing"
+    job.mkdir(parents=True)
+    _land(logs / "full", landing)
+    found.runs["full"] = run("job", landing, job)
+    published = job / "data" / "published"
+    found.bytes = {
+        "warehouse": _size(job / "data" / "warehouse.duckdb"),
+        "published": _size(published / "conversation_starts.duckdb"),
+        "parquet": _size(published / "parquet"),
+    }
+    if "usual_stack" in contenders:
+        found.usual_stack_rows = rows_in_common(job / "data" / "exports", folder / "usual_stack" / TSV)
+    for day in ("next_day", *(["fixed_day"] if fixed_day else [])):
+        _land(logs / day, landing)
+        found.runs[day] = run("job", landing, job)
+        found.copies[day] = _seconds_of_copy(published / "conversation_starts.duckdb", folder / "copy")
+    found.runs["nothing_new"] = run("job", landing, job)
+    # The first command makes the files in which Dagster keeps its runs.
+    run("command", landing, job)
+    found.runs["command"] = run("command", landing, job)
+    return found
+
+
+def reporting(run: Runner) -> Runner:
+    """Return a runner that also says on stderr what each run took: a round of 5M sends takes many minutes."""
+
+    def reported(name: str, landing: Path, folder: Path) -> Measured:
+        measured = run(name, landing, folder)
+        took = (
+            f"{measured.seconds:.1f} s, {measured.steps_cpu_seconds:.1f} CPU s" if measured.steps else f"{measured.cpu_seconds:.1f} CPU s"
+        )
+        print(f"  {name}: {took}", file=sys.stderr, flush=True)
+        return measured
+
+    return reported
+
+
+def _land(logs: Path, landing: Path) -> None:
+    shutil.copytree(logs, landing, copy_function=os.link, dirs_exist_ok=True)
+
+
+def _size(path: Path) -> int:
+    return sum(each.stat().st_size for each in ([path] if path.is_file() else path.rglob("*")) if each.is_file())
+
+
+def _seconds_of_copy(path: Path, copy: Path) -> float:
+    """Return how long it takes to copy a file until it is on the disk, as publication has to."""
+    started = time.perf_counter()
+    with path.open("rb") as source, copy.open("wb") as target:
+        shutil.copyfileobj(source, target, 16 * 1024 * 1024)
+        os.fsync(target.fileno())
+    seconds = time.perf_counter() - started
+    copy.unlink()
+    return seconds
+
+
+def contenders_at(sends: int, skipped: Sequence[str], *, all_sizes: bool) -> tuple[list[str], list[str]]:
+    """Return which contenders beside the job run at a size, and sentences about those that cannot."""
+    chosen, sentences = [], []
+    for name in ("floor", *SLOW_ONES):
+        needed, sentence = NEEDED.get(name, (None, ""))
+        if name in skipped or (name in SLOW_ONES and sends > MOST_SENDS_OF_SLOW_ONES and not all_sizes):
+            continue
+        if needed is not None and find_spec(needed) is None:
+            sentences.append(sentence)
+        else:
+            chosen.append(name)
+    return chosen, sentences
+
+
+def bench(sizes: Sequence[int], folder: Path, *, repeat: int = 1, skip: Sequence[str] = (), all_sizes: bool = False,
+          logs: Path | None = None, run: Runner = in_own_process) -> Iterator[str]:  # fmt: skip
+    """Measure each size, smallest first; yield lines to print, the last of which is one JSON object.
+
+    Logs are made below `logs`, where they stay and are taken from the next time; without it below `folder`.
+    """
+    rounds: dict[int, list[Round]] = {}
+    sizes = sorted(set(sizes))
+    # The same day for all sizes: sends to people whom the smallest history knows.
+    fixed_day = min(FIXED_DAY_SENDS, max(sizes[0] // DAYS, 1)), max(sizes[0] // 4, 1)
+    for sends in sizes:
+        contenders, sentences = contenders_at(sends, skip, all_sizes=all_sizes)
+        yield from sentences
+        made = (logs or folder / "logs") / f"{sends}-{fixed_day[0]}-{fixed_day[1]}"
+        if not (made / "finished").exists():
+            yield f"making {sends:,} sends in {made} …"
+            shutil.rmtree(made, ignore_errors=True)
+            generator = make(made, sends, fixed_day)
+            (made / "finished").touch()
+            yield f"made in {generator.wall_seconds:.0f} s ({generator.cpu_seconds:.0f} CPU s, {generator.peak_gb:.1f} GB)"
+        rounds[sends] = []
+        for number in range(repeat):
+            yield f"{sends:,} sends, round {number + 1} of {repeat} …"
+            with _folder(folder) as own:
+                rounds[sends].append(measure(made, own, sends, contenders, fixed_day=len(sizes) > 1, run=reporting(run)))
+        yield from _report(rounds[sends])
+    everything = all_figures(rounds)
+    yield ""
+    yield from figures_table(everything)
+    yield ""
+    yield as_json(everything)
+
+
+@contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
+    # Gone after each round: one of 5M sends takes 10 GB.
+    with tempfile.TemporaryDirectory(prefix="round-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _report(rounds: Sequence[Round]) -> Iterator[str]:
+    yield f"\n{short(rounds[0].sends)} sends, median of {len(rounds)}\n"
+    yield from steps_table(rounds)
+    yield ""
+    yield from processes_table(rounds)
+    if rows := rounds[0].usual_stack_rows:
+        yield (
+            f"\nTSV of the usual stack: {rows['rows']:,} session starts, the job's: {rows['job_rows']:,}; "
+            f"{rows['equal_rows']:,} are equal in all 27 cells."
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sends", type=int, default=1_000_000)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--contender", choices=CONTENDERS, help="run one of them in this process")
-    parser.add_argument("--make", type=int, metavar="SENDS", help="make the logs and nothing else")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sends", type=int, nargs="+", default=[1_000_000], metavar="N", help="one or several sizes")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="rounds, of which medians are taken")
+    parser.add_argument("--skip", nargs="+", default=[], choices=["floor", *SLOW_ONES], help="contenders to leave out")
+    parser.add_argument("--all", action="store_true", help=f"run pandas and the usual stack beyond {MOST_SENDS_OF_SLOW_ONES:,} sends, too")
+    parser.add_argument("--folder", type=Path, help="where to work; the default is where the system has temporary files")
+    parser.add_argument("--logs", type=Path, help="where to keep the logs for a next time, on the same disk as --folder")
+    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--landing", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--make", type=int, nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--compare", type=Path, nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.make:
-        make_logs(args.folder, args.make)
-        return
-    if args.contender:
-        steps = CONTENDERS[args.contender](args.folder)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(json.dumps({"steps": steps, "peak_gb": peak}))
-        return
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=args.folder) as folder:
-        compare(Path(folder), args.sends)
+        make_logs(args.folder, args.make[0], DAYS, (args.make[1], args.make[2]))
+    elif args.compare:
+        print(json.dumps(compare_tsvs(*args.compare)))
+    elif args.contender:
+        print(json.dumps(asdict(CONTENDERS[args.contender](args.landing, args.folder))))
+    else:
+        # Beside the logs: their files are linked, not copied.
+        parent = args.folder or args.logs
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
+            for line in bench(args.sends, Path(folder), repeat=args.repeat, skip=args.skip, all_sizes=args.all, logs=args.logs):
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

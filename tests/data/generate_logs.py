@@ -2,7 +2,8 @@
 
 The bundled logs in `seeds/sample_logs` come from here, and so do the millions of sends of the
 benchmark. Everything random is a hash of a row's number and a salt, so neither the number of
-threads nor the size of the run changes what a row says.
+threads nor the size of the run changes what a row says. That is also why sends are made in parts,
+each in the memory of one part, and lines afterwards day by day: 10M sends take no more memory than 1M.
 
     python -m tests.data.generate_logs --out seeds/sample_logs --sends 4400 --days 46 --blemishes
     python -m tests.data.generate_logs --out /tmp/logs --sends 1000000 --days 60
@@ -11,12 +12,18 @@ threads nor the size of the run changes what a row says.
 import argparse
 import gzip
 import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 FIRST_DAY = date(2026, 10, 1)
+# Of this many sends, with all that comes of them, DuckDB takes 1.5 GB.
+PART_SENDS = 250_000
 
 # Names are the rooms of the story: three lines, twelve templates, four campaigns.
 STORY = """
@@ -89,17 +96,17 @@ SENDS = """
 create or replace macro pricing(category, type) as
     ', "pricing": {"billable": ' || (type = 'regular') || ', "pricing_model": "PMP", "type": "' || type || '", "category": "' || category || '"}';
 
-create table pushes as
+create or replace table pushes as
 with drawn as (
     select
         i,
         floor(pow(rnd(i, 'contact'), 1.4) * $contacts)::bigint as contact,
-        floor(pow(rnd(i, 'day'), 0.95) * $days)::int as day,
+        $from_day + floor(pow(rnd(i, 'day'), 0.95) * $days)::int as day,
         -- Sends go out between 08:00 and 20:00 local time.
         (8 + 12 * rnd(i, 'hour')) * 3600 as local_second,
         floor(rnd(i, 'template') * 12)::int as template,
         rnd(i, 'fate') as fate
-    from range($sends) r(i)
+    from range($from_send, $to_send) r(i)
 )
 select
     d.*, c.* exclude (contact), t.template_name, t.is_marketing,
@@ -112,7 +119,7 @@ select
     case when fate < 0.02 then 'prov-' || left(md5(i::varchar || 'p'), 20) else wamid(c.phone, i, 'push') end as message_id
 from drawn d inner join contacts c using (contact) inner join templates t using (template);
 
-create table push_statuses as
+create or replace table push_statuses as
 with timed as (
     select
         *,
@@ -140,7 +147,7 @@ select
     end as pricing
 from read;
 
-create table inbound as
+create or replace table inbound as
 -- Answers, half of them quoting the message they answer.
 select
     'reply/' || i as event, contact, wa_replied_at as happened_at,
@@ -153,13 +160,13 @@ union all
 -- People who write first, some of them led by an advertisement.
 select
     'organic/' || o, floor(rnd(o, 'organic') * $contacts)::bigint,
-    make_timestamp((epoch_us($first_day::timestamp) + floor(rnd(o, 'organic_at') * $days * 86400)::bigint * 1000000)::bigint),
+    make_timestamp((epoch_us($first_day::timestamp) + ($from_day * 86400 + floor(rnd(o, 'organic_at') * $days * 86400)::bigint) * 1000000)::bigint),
     wamid(o::varchar, o, 'organic'), null,
     pick(o, 'organic_kind', ['text', 'text', 'audio', 'image', 'system', 'unsupported']),
     case when rnd(o, 'ad') < 0.3 then pick(o, 'ad_type', ['ad', 'ad', 'post']) end, o
-from range(($sends * 0.08)::bigint) r(o);
+from range($from_organic, $to_organic) r(o);
 
-create table agent_messages as
+create or replace table agent_messages as
 -- What a bot or an agent writes back inside the session: it keeps the session open.
 select
     wamid(c.phone, i, 'agent' || event) as message_id, happened_at + to_seconds(30 + floor(rnd(i, 'agent') * 900)::int) as sent_at,
@@ -169,7 +176,7 @@ where rnd(i, 'answered_by_agent' || event) < 0.12;
 """
 
 SEND_LINES = """
-create table send_lines as
+create or replace table send_lines as
 with sends as (
     select message_id, sent_at, contact, template_name, notification_name, is_refused, i from pushes
     union all
@@ -209,8 +216,8 @@ select
 from described;
 """
 
-WEBHOOK_LINES = """
-create table events as
+EVENTS = """
+create or replace table events as
 with statuses as (
     select contact, message_id, 'sent' as status, wa_sent_at as happened_at, i, null::int as failure, pricing from push_statuses where not is_refused and not is_failed
     union all
@@ -267,37 +274,37 @@ posted as (
         happened_at + to_seconds((2 + 20 * rnd(2, id) + case when rnd(3, id) < 0.02 then 172800 * rnd(4, id) else 0 end)::int) as posted_at,
         rnd(5, id) < 0.01 as is_repeated
     from items
+),
+copied as (
+    select line, item, kind, profile, shuffle, posted_at from posted
+    union all
+    select line, item, kind, profile, rnd(1, item), posted_at + to_seconds((3600 * shuffle)::int) from posted where is_repeated
 )
-select line, item, kind, profile, shuffle, posted_at, false as is_copy from posted
-union all
-select line, item, kind, profile, rnd(1, item), posted_at + to_seconds((3600 * shuffle)::int), true from posted where is_repeated;
+select *, date_diff('day', $first_day::date, posted_at::date) as day from copied;
+"""
 
-create table webhook_lines as
+# Of one day: bodies are made of what is posted on one day.
+WEBHOOK_LINES = """
 with numbered as (
-    select
-        *,
-        date_diff('day', $first_day::date, posted_at::date) as day,
-        row_number() over (partition by line, kind, posted_at::date order by posted_at, shuffle, item) as n
-    from events
+    select *, row_number() over (partition by line, kind order by posted_at, shuffle, item) as n from day_webhooks
 ),
 -- One body in thirty carries several items, as WhatsApp does under load.
 bodied as (select *, case when n % 90 < 4 then n // 90 * 90 else n end as body from numbered),
 bodies as (
     select
-        day, line, kind, min(shuffle) as shuffle, min(posted_at) as posted_at,
+        line, kind, min(shuffle) as shuffle, min(posted_at) as posted_at,
         string_agg(item, ', ' order by shuffle, item) as items,
         string_agg(distinct profile, ', ' order by profile) as profiles
-    from bodied group by day, line, kind, body
+    from bodied group by line, kind, body
 )
 select
-    day,
     -- Nearly in the order of arrival, with neighbours swapped.
     epoch_ms(posted_at) + (shuffle * 60000)::bigint as shuffle,
     '{"object": "whatsapp_business_account", "entry": [{"id": "10200000000000' || line || '", "changes": [{"value": {"messaging_product": "whatsapp", "metadata": {"display_phone_number": "'
     || regexp_replace(display_phone_number, '[^0-9]', '', 'g') || '", "phone_number_id": "' || channel_id || '"}'
     || coalesce(', "contacts": [' || profiles || ']', '')
     || ', "' || kind || '": [' || items || ']}, "field": "messages"}]}]}' as line
-from bodies inner join lines using (line);
+from bodies inner join lines using (line)
 """
 
 DAMAGED_SEND_LINES = [
@@ -393,39 +400,96 @@ def write_rate_card(folder: Path) -> None:
     path.write_text(RATE_CARD, encoding="utf-8")
 
 
-def build(sends: int, days: int) -> duckdb.DuckDBPyConnection:
-    """Return a connection with `send_lines` and `webhook_lines`: (day, shuffle, line)."""
-    con = duckdb.connect()
-    con.execute("set timezone = 'UTC'")
-    values = {"sends": sends, "days": days, "contacts": max(sends // 4, 1), "first_day": FIRST_DAY}
-    for script in (STORY, CONTACTS, SENDS, SEND_LINES, WEBHOOK_LINES):
-        for statement in con.extract_statements(script):
-            con.execute(statement, {name: values[name] for name in statement.named_parameters})
-    return con
+@dataclass(frozen=True)
+class Story:
+    """What is to be sent: how many sends to how many contacts, in how many days, from which day on (0 is `FIRST_DAY`).
+
+    Two stories of one size of `contacts` and with other numbers of sends (`first_send`) are of the same people: one continues the other.
+    """
+
+    sends: int
+    days: int
+    contacts: int = 0
+    from_day: int = 0
+    first_send: int = 0
+
+    def parts(self) -> Iterator[dict[str, object]]:
+        """Yield the parameters of each part of at most `PART_SENDS` sends."""
+        for begin in range(0, max(self.sends, 1), PART_SENDS):
+            bounds = [self.first_send + begin, self.first_send + min(begin + PART_SENDS, self.sends)]
+            organic = [round(bound * 0.08) for bound in bounds]
+            yield {
+                "from_send": bounds[0],
+                "to_send": bounds[1],
+                "from_organic": organic[0],
+                "to_organic": organic[1],
+                "contacts": self.contacts or max(self.sends // 4, 1),
+                "first_day": FIRST_DAY,
+                "from_day": self.from_day,
+                "days": self.days,
+            }
 
 
-def write_day(con: duckdb.DuckDBPyConnection, feed: str, day: int, folder: Path, compression: str) -> Path:
-    """Write one day's lines of a feed (`sends` or `webhooks`) as one file."""
-    suffix = {"zstd": ".zst", "gzip": ".gz", "none": ""}[compression]
-    path = folder / feed / f"{FIRST_DAY + timedelta(days=day):%Y-%m-%d}.jsonl{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = {"sends": "send_lines", "webhooks": "webhook_lines"}[feed]
-    lines = con.execute(f"select line from {table} where day = $day order by shuffle, line", {"day": day})
-    con.register("day_lines", lines.to_arrow_table())
-    if compression == "gzip":
-        # Python's gzip takes the time stamp as an argument; DuckDB writes the clock's.
-        text = "".join(f"{line}\n" for (line,) in con.execute("select line from day_lines").fetchall())
-        path.write_bytes(gzip.compress(text.encode(), mtime=0))
-    else:
-        con.execute(f"copy day_lines to '{path}' (format csv, header false, quote '', delimiter '\x01', compression {compression})")
-    con.unregister("day_lines")
-    return path
+class MadeLogs:
+    """The lines of a story: made part by part into Parquet files of one day each, then written day by day.
 
+    Use it as a context manager: the files in between lie in a temporary folder below `workspace`, or where the system has its own.
+    """
 
-def last_day(con: duckdb.DuckDBPyConnection) -> int:
-    row = con.execute("select greatest((select max(day) from send_lines), (select max(day) from webhook_lines))").fetchone()
-    assert row is not None
-    return int(row[0])
+    def __init__(self, story: Story, workspace: Path | None = None) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="logs-", dir=workspace)
+        self._folder = Path(self._temporary.name)
+        self._con = duckdb.connect()
+        self._con.execute("set timezone = 'UTC'")
+        for number, part in enumerate(story.parts()):
+            scripts = (STORY, CONTACTS, SENDS, SEND_LINES, EVENTS) if number == 0 else (SENDS, SEND_LINES, EVENTS)
+            for script in scripts:
+                self._run(script, part)
+            for feed, table in (("sends", "send_lines"), ("webhooks", "events")):
+                self._con.execute(
+                    f"copy {table} to '{self._folder / feed}' "
+                    f"(format parquet, compression zstd, partition_by (day), filename_pattern 'part-{number}-{{i}}', overwrite_or_ignore)"
+                )
+
+    def __enter__(self) -> "MadeLogs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
+        self._temporary.cleanup()
+
+    def _run(self, script: str, values: Mapping[str, object]) -> None:
+        for statement in self._con.extract_statements(script):
+            self._con.execute(statement, {name: values[name] for name in statement.named_parameters})
+
+    def days(self, feed: str) -> list[int]:
+        """Return the days that have lines of a feed (`sends` or `webhooks`)."""
+        return sorted(int(path.name.removeprefix("day=")) for path in (self._folder / feed).glob("day=*"))
+
+    def write_day(self, feed: str, day: int, folder: Path, compression: str) -> Path:
+        """Write one day's lines of a feed as one file, empty if there are none."""
+        suffix = {"zstd": ".zst", "gzip": ".gz", "none": ""}[compression]
+        path = folder / feed / f"{FIRST_DAY + timedelta(days=day):%Y-%m-%d}.jsonl{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._con.register("day_lines", self._lines(feed, day))
+        if compression == "gzip":
+            # Python's gzip takes the time stamp as an argument; DuckDB writes the clock's.
+            text = "".join(f"{line}\n" for (line,) in self._con.execute("select line from day_lines").fetchall())
+            path.write_bytes(gzip.compress(text.encode(), mtime=0))
+        else:
+            self._con.execute(
+                f"copy day_lines to '{path}' (format csv, header false, quote '', delimiter '\x01', compression {compression})"
+            )
+        self._con.unregister("day_lines")
+        return path
+
+    def _lines(self, feed: str, day: int) -> pa.Table:
+        made = self._folder / feed / f"day={day}"
+        if not made.exists():
+            return pa.table({"line": pa.array([], pa.string())})
+        self._con.execute(f"create or replace temp view day_{feed} as from read_parquet('{made}/*.parquet', hive_partitioning = false)")
+        lines = f"({WEBHOOK_LINES})" if feed == "webhooks" else "day_sends"
+        return self._con.execute(f"select line from {lines} order by shuffle, line").to_arrow_table()
 
 
 def add_blemishes(folder: Path) -> None:
@@ -441,10 +505,10 @@ def add_blemishes(folder: Path) -> None:
 
 def generate(folder: Path, sends: int, days: int, *, blemishes: bool = False, compression: str | None = None) -> None:
     """Write every day's files below `folder`; without a `compression` the three kinds take turns."""
-    con = build(sends, days)
-    for day in range(last_day(con) + 1):
-        for feed in ("sends", "webhooks"):
-            write_day(con, feed, day, folder, compression or ("zstd", "gzip", "zstd", "none")[day % 4 if day < 8 else 2])
+    with MadeLogs(Story(sends, days)) as logs:
+        for day in range(max(logs.days("sends") + logs.days("webhooks")) + 1):
+            for feed in ("sends", "webhooks"):
+                logs.write_day(feed, day, folder, compression or ("zstd", "gzip", "zstd", "none")[day % 4 if day < 8 else 2])
     write_rate_card(folder)
     if blemishes:
         add_blemishes(folder)

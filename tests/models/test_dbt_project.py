@@ -163,6 +163,24 @@ def test_every_column_of_every_model_is_described(settings: Settings, manifest: 
     assert {column for column in built if column[0] in rooms and column[1] not in lookups} == described
 
 
+def test_every_column_of_every_source_is_described(settings: Settings, manifest: dict[str, Any]) -> None:
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        built = connection.execute("select schema_name, table_name, column_name from duckdb_columns() where not internal").fetchall()
+    described = {
+        (source["schema"], source["name"], name)
+        for source in manifest["sources"].values()
+        for name, column in source["columns"].items()
+        if column["description"]
+    }
+    tables = {(schema, table) for schema, table, _ in described}
+    assert len(tables) == len(manifest["sources"])
+    assert {column for column in built if column[:2] in tables} == described
+
+
+def test_the_documentation_opens_with_a_page_of_ours(manifest: dict[str, Any]) -> None:
+    assert "fct_session_starts" in manifest["docs"]["doc.conversation_starts.__overview__"]["block_contents"]
+
+
 def test_every_column_of_every_mart_says_whether_it_names_a_person(manifest: dict[str, Any]) -> None:
     """A new text must not be published or previewed as it is by oversight."""
     masks = masks_of_marts(manifest)

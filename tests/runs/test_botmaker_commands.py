@@ -70,7 +70,7 @@ def test_fetch_as_a_command_prints_a_line_per_window(tmp_path: Path) -> None:
         ((), {"STARTS_LANDING": ""}, 2, "Set STARTS_LANDING"),
         (("--from", "soon"), {}, 2, "neither a day"),
         (("--sweeep",), {}, 2, "unrecognized arguments"),
-        ((), {"BOTMAKER_ACCESS_TOKEN": "wrong-one"}, 1, "failed: Botmaker refused the token for sessions (HTTP 401)"),
+        ((), {"BOTMAKER_ACCESS_TOKEN": "wrong-one"}, 5, "failed: Botmaker refused the token for sessions (HTTP 401)"),
     ],
 )
 def test_exit_codes_of_what_could_not_start_and_what_failed(
@@ -90,7 +90,7 @@ def test_a_second_fetch_could_not_start(tmp_path: Path) -> None:
         made.data.mkdir()
         with FileLock(made.data / ".botmaker.lock"):
             result = made.command("botmaker", "fetch")
-    assert (result.returncode, server.requests) == (2, [])
+    assert (result.returncode, server.requests) == (4, [])
     assert "Another fetch" in result.stderr
 
 
@@ -135,7 +135,7 @@ def test_a_killed_fetch_goes_on_and_asks_for_no_page_twice(tmp_path: Path) -> No
 def test_run_fetches_and_then_builds_and_a_failed_fetch_builds_nothing(tmp_path: Path) -> None:
     with botmaker_server() as server:
         failed = site(server, tmp_path, BOTMAKER_ACCESS_TOKEN="wrong-one").command("botmaker", "run")
-        assert failed.returncode == 1
+        assert failed.returncode == 5
         assert not (tmp_path / "data" / "published").exists()
         result = site(server, tmp_path).command("botmaker", "run")
         assert result.returncode == 0, result.stderr
@@ -219,7 +219,7 @@ def test_the_token_is_nowhere_in_what_a_run_leaves_behind(
             capture_output=True,
             text=True,
         )
-        assert command.returncode == 1
+        assert command.returncode == 5
     reasons = [event.event_specific_data.user_failure_data.description for event in bad.all_events if event.is_step_failure]
     assert "put it into BOTMAKER_ACCESS_TOKEN" in reasons[0]
     captured = capfd.readouterr()

@@ -79,7 +79,7 @@ def test_a_second_run_at_the_same_time_changes_nothing(landed: Callable[..., Pip
     write_files(run.landing, "sends", "2.jsonl", good_sends(9))
     with FileLock(run.settings.lock_path):
         result = run.command()
-    assert result.returncode == 1
+    assert result.returncode == 4
     assert result.stderr.endswith(f"\nconversation_starts failed: Another run is writing to {run.data}. {REMEDY}\n")
     assert result.stderr.count("Another run") == 1
     assert "Stack Trace" not in result.stderr
@@ -97,7 +97,8 @@ def test_a_surprise_shows_its_traceback_once(
         raise RuntimeError("the moon is full")
 
     monkeypatch.setattr("orchestration.defs.resources.writer_lock", surprise)
-    assert main([]) == 1
+    # In the step that reads the landing zone.
+    assert main([]) == 5
     said = capfd.readouterr().err
     assert said.count("in surprise") == 1
     assert said.endswith("conversation_starts failed: RuntimeError: the moon is full\n")
@@ -140,7 +141,7 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_fixed(lan
     bad = write_files(run.landing, "sends", "2.jsonl", [*[GOOD_SEND % (n, n) for n in range(50, 60)], b"garbage"])
     first, again = run.command(), run.command()
     for result in (first, again):
-        assert result.returncode == 1
+        assert result.returncode == 3
         assert "1 of 11 new records were rejected (9.1%, the limit is 5.0%)" in result.stderr
         assert "sends/2.jsonl" in result.stderr
         assert "Stack Trace" not in result.stderr
@@ -213,7 +214,7 @@ def test_a_failed_check_blocks_publication(landed: Callable[..., Pipeline]) -> N
         connection.execute("insert into marts.fct_notifications from marts.fct_notifications where message_id = 'wamid.1'")
     write_files(run.landing, "sends", "2.jsonl", [GOOD_SEND % (99, 99)])
     result = run.command()
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "Rows of fct_notifications that share their `message_id` with another row: 1" in result.stderr
     assert "unique_fct_notifications_message_id" in result.stderr
     assert published_bytes(run) == before

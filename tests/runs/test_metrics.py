@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.settings import PROJECT_ROOT
+from tests.documents import commands
 from tests.metrics import BILLED_MESSAGES, NOTIFICATIONS, SESSION_STARTS, plain_sql
 from tests.pipeline import Pipeline, query
 
@@ -44,6 +47,14 @@ def test_the_definitions_are_valid_for_the_published_marts(sample: Pipeline) -> 
     done = _mf(sample, "validate-configs")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Successfully validated metrics against data warehouse (ERRORS: 0" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [one.text for one in commands() if re.search("metrics (list metrics|query --)", one.text)])
+def test_the_commands_of_the_documents_answer(sample: Pipeline, command: str) -> None:
+    _, _, arguments = command.partition("orchestration metrics ")
+    done = _mf(sample, *shlex.split(arguments))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search("reply_rate|median_seconds_to_reply", done.stdout), done.stdout + done.stderr
 
 
 def test_every_metric_is_what_plain_sql_says(sample: Pipeline, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings
 from orchestration.transform.builds import MARTS
 from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
+from tests.documents import queries
 from tests.pipeline import Pipeline, comparable, query
 from tests.postgres import PASSWORD, Server, running_server, server_programs
 
@@ -260,6 +261,14 @@ def test_the_reader_reads_and_does_not_write(server: Server, database: str, stat
     published(states[1], PostgresSettings(server.url(database), reader="bi_reader"))
     assert server.rows(database, "select count(source) from conversation_starts.fct_session_starts", **as_reader)[0][0] > 0
     server.execute(database, "drop owned by bi_reader", "drop role bi_reader")
+
+
+def test_the_roles_of_the_documents_suffice(server: Server, states: list[Settings]) -> None:
+    (roles,) = [query.text for query in queries() if query.text.startswith("create role")]
+    server.execute("postgres", "create database bi", *(statement for line in roles.splitlines() if (statement := line.partition(";")[0])))
+    published(states[0], PostgresSettings(server.url("bi", "publisher", "…"), reader="bi_reader"))
+    as_reader = {"user": "bi_reader", "password": "…"}
+    assert server.rows("bi", "select count(*) from conversation_starts.fct_session_starts", **as_reader)[0][0] > 0
 
 
 def test_what_the_operator_can_fix_is_explained(server: Server, database: str, states: list[Settings]) -> None:

@@ -76,7 +76,7 @@ def test_steps_are_lines_on_stderr_and_dagsters_log_is_for_the_verbose(run: Pipe
 def test_a_run_that_fails_says_so_as_json_too(run: Pipeline, tmp_path: Path) -> None:
     _put(run, "sends/2.jsonl", *["not json"] * 9)
     failed = run.command("run", "--json", "--quiet")
-    assert failed.returncode == 1
+    assert failed.returncode == 3
     data = json.loads(failed.stdout)
     assert (data["status"], data["in_all"]) == ("failed", None)
     assert data["this_run"]["landed"]["sends"]["rejected"] == 10

@@ -248,7 +248,7 @@ def test_a_run_of_the_command_line_that_fails_posts_why(
     address, handler = chat
     (pipeline.landing / "sends" / "bad.jsonl").write_text("not json\n" * 3)
     monkeypatch.setenv("STARTS_ALERT_URL", address)
-    assert main([]) == 1
+    assert main([]) == 3
     (message,) = handler.heard
     assert re.match(r"conversation_starts failed \(run [0-9a-f-]{36}\):\n.*records were rejected", message["text"])
     assert "s3cret" not in "".join(capfd.readouterr())
@@ -263,7 +263,7 @@ def test_a_run_of_the_command_line_that_fails_posts_why(
         (
             ["botmaker", "fetch"],
             {"BOTMAKER_ACCESS_TOKEN": "token", "BOTMAKER_BASE_URL": "http://127.0.0.1:{port}"},
-            1,
+            5,
             "botmaker fetch failed",
         ),
     ],

@@ -66,6 +66,7 @@ def test_sizes_days_and_modes_are_read() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
+        ("STARTS_OWNER", "reporting", "write team:NAME, or an e-mail address"),
         ("STARTS_KEEP_RUNS_DAYS", "0", "write for how many days Dagster keeps its runs, from 1 to 36500"),
         ("STARTS_KEEP_RUNS_DAYS", "a week", "write a whole number of days, such as 30"),
         ("STARTS_FILE_MODE", "0644", "write one of private, group"),

@@ -110,7 +110,7 @@ def test_a_run_that_holds_the_file_is_named_in_one_sentence(settings: Settings, 
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        assert main(["rejected"]) == 2
+        assert main(["rejected"]) == 4
         assert capsys.readouterr().err == (
             f"rejected could not start: A run holds {settings.warehouse_path} open: try again when it has finished.\n"
         )

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+# dbt's integration reports it of failed tests alone; a number of every evaluation makes a plot.
+FAILED_ROWS = "dagster_dbt/failed_row_count"
+
 _MEANING = {
     "accepted_values": "hold a value of `{column}` that is none of the known ones",
     "flags_cumulative": "have flags that contradict one another or `last_status`",

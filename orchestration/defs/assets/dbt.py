@@ -4,15 +4,17 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, Failure, MaterializeResult, Output
+from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, Output
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
-from orchestration.defs.assets.checks import explain_failure
+from orchestration.defs.assets.checks import FAILED_ROWS, explain_failure
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.landing import LEDGER_KEY
+from orchestration.defs.failures import failure
 from orchestration.defs.resources import WarehouseResource
 from orchestration.defs.retention import WITHOUT_NEWS
+from orchestration.errors import ExitCode
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.progress import report_progress
@@ -67,19 +69,24 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
         build = start_build(connection, warehouse.settings)
     if not build.is_increment:
         context.log.info("There is no finished build of these models, checks, look-ups and variables: building all from the raw tables.")
+    explained: dict[str, str] = {}
     try:
         for event in _with_progress(stream_dbt(warehouse.settings, build_arguments(warehouse.settings, build))):
             message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
             for result in message.to_default_asset_events(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
                 if isinstance(result, AssetCheckResult):
-                    yield result if result.passed else _explained(result, event)
+                    yield _explained(result, event, explained)
                 # dbt builds everything; Dagster gets the events of what was chosen in its UI alone.
                 elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                     yield result
-    except DbtError as failure:
-        in_words = error_in_words(warehouse.settings, failure)
-        description = in_words or f"The models or their checks failed, so nothing is published:\n{failure}"
-        raise Failure(description=str(description), allow_retries=False) from None
+    except DbtError as error:
+        in_words = error_in_words(warehouse.settings, error)
+        if in_words is not None:
+            raise failure(str(in_words), in_words.exit_code) from None
+        sentences = _in_sentences(error, explained)
+        only_checks = set(sentences) <= set(explained.values())
+        description = "\n".join(["The models or their checks failed, so nothing is published:", *sentences])
+        raise failure(description, ExitCode.BLOCKED if only_checks else None) from None
     if build.is_increment:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:
@@ -101,9 +108,19 @@ def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any
                 yield event
 
 
-def _explained(result: AssetCheckResult, event: Mapping[str, Any]) -> AssetCheckResult:
-    test = MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]]
-    return result._replace(description=explain_failure(test, int(event["data"].get("num_failures", 0))))
+def _explained(result: AssetCheckResult, event: Mapping[str, Any], explained: dict[str, str]) -> AssetCheckResult:
+    """Add the number of rows that a test found and, where there are any, what they mean; keep that by the test's name, too."""
+    test, rows = MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]], int(event["data"].get("num_failures", 0))
+    result = result._replace(metadata={**(result.metadata or {}), FAILED_ROWS: rows})
+    if result.passed:
+        return result
+    explained[test["name"]] = explain_failure(test, rows)
+    return result._replace(description=explained[test["name"]])
+
+
+def _in_sentences(error: DbtError, explained: Mapping[str, str]) -> list[str]:
+    """Return dbt's list of what failed, with what a failed test means in place of dbt's line."""
+    return [explained.get(line.partition(":")[0], line) for line in str(error).splitlines()]
 
 
 def _lookups_as_before(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
@@ -128,4 +145,6 @@ def _as_before(context: AssetExecutionContext, build: FinishedBuild) -> Iterator
 
 def _passed_before(checks: Iterable[AssetCheckKey], description: str) -> Iterator[AssetCheckResult]:
     for check in checks:
-        yield AssetCheckResult(asset_key=check.asset_key, check_name=check.name, passed=True, description=description)
+        yield AssetCheckResult(
+            asset_key=check.asset_key, check_name=check.name, passed=True, description=description, metadata={FAILED_ROWS: 0}
+        )

@@ -20,6 +20,7 @@ from dagster import (
 
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.metadata import RAW_TEXTS, preview
+from orchestration.defs.failures import fail_where_blocked
 from orchestration.defs.resources import WarehouseResource
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople
@@ -157,7 +158,7 @@ def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) 
         ),
     ],
 )
-def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
+def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
     """The ledger: one row per file content, with its counts; and whether what was rejected is little enough to go on."""
     with warehouse.open() as connection:
         warehouse.engine.forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
@@ -170,7 +171,49 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
         passed_over = ledger.all_passed_over(connection)
         left_to_older_readers = ledger.files_left_to_older_readers(connection, READER_VERSION)
         few_rejected = not rejections.are_too_many(limit)
-        return MaterializeResult(
+        checks = [
+            AssetCheckResult(
+                check_name="few_records_rejected",
+                passed=few_rejected,
+                severity=AssetCheckSeverity.ERROR,
+                description=f"{rejections.rejected} of {rejections.records} new records were rejected."
+                if few_rejected
+                else rejections.explain(limit),
+                metadata={
+                    "new_records": rejections.records,
+                    "new_records_rejected": rejections.rejected,
+                    "rejected_share": rejections.rejected / max(rejections.records, 1),
+                    "max_rejected_share": limit,
+                },
+            ),
+            AssetCheckResult(
+                check_name="every_record_accounted_for",
+                passed=not unbalanced,
+                severity=AssetCheckSeverity.ERROR,
+                description="records = landed + rejected + erased in every file."
+                if not unbalanced
+                else f"Records are missing from these files (file, records, landed, rejected, erased, in quarantine): {unbalanced[:5]}",
+                metadata={"files_unbalanced": len(unbalanced)},
+            ),
+            AssetCheckResult(
+                check_name="every_file_is_read",
+                passed=not passed_over,
+                severity=AssetCheckSeverity.WARN,
+                description="Everything in the landing zone that looks like data is read."
+                if not passed_over
+                else f"{len(passed_over)} not read: " + "; ".join(f"{passed.name} ({passed.reason})" for passed in passed_over[:20]),
+                metadata={"not_read": len(passed_over)},
+            ),
+            AssetCheckResult(
+                check_name="no_file_is_left_to_an_older_reader",
+                passed=not left_to_older_readers,
+                severity=AssetCheckSeverity.WARN,
+                description=f"{left_to_older_readers} files that an older version has read are gone from the landing zone: "
+                "what it read of them stays as it is.",
+                metadata={"files": left_to_older_readers},
+            ),
+        ]
+        yield MaterializeResult(
             metadata={
                 "new_records": rejections.records,
                 "new_records_rejected": rejections.rejected,
@@ -186,39 +229,6 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
                     RAW_TEXTS,
                 ),
             },
-            check_results=[
-                AssetCheckResult(
-                    check_name="few_records_rejected",
-                    passed=few_rejected,
-                    severity=AssetCheckSeverity.ERROR,
-                    description=f"{rejections.rejected} of {rejections.records} new records were rejected."
-                    if few_rejected
-                    else rejections.explain(limit),
-                ),
-                AssetCheckResult(
-                    check_name="every_record_accounted_for",
-                    passed=not unbalanced,
-                    severity=AssetCheckSeverity.ERROR,
-                    description="records = landed + rejected + erased in every file."
-                    if not unbalanced
-                    else f"Records are missing from these files (file, records, landed, rejected, erased, in quarantine): {unbalanced[:5]}",
-                ),
-                AssetCheckResult(
-                    check_name="every_file_is_read",
-                    passed=not passed_over,
-                    severity=AssetCheckSeverity.WARN,
-                    description="Everything in the landing zone that looks like data is read."
-                    if not passed_over
-                    else f"{len(passed_over)} not read: " + "; ".join(f"{passed.name} ({passed.reason})" for passed in passed_over[:20]),
-                    metadata={"not_read": len(passed_over)},
-                ),
-                AssetCheckResult(
-                    check_name="no_file_is_left_to_an_older_reader",
-                    passed=not left_to_older_readers,
-                    severity=AssetCheckSeverity.WARN,
-                    description=f"{left_to_older_readers} files that an older version has read are gone from the landing zone: "
-                    "what it read of them stays as it is.",
-                    metadata={"files": left_to_older_readers},
-                ),
-            ],
+            check_results=checks,
         )
+    fail_where_blocked(checks)

@@ -17,6 +17,7 @@ from pydantic import Field
 from orchestration.defs.assets.dbt import MANIFEST
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.metadata import latest_funnel, preview, texts_of_mart
+from orchestration.defs.partitions import show_existing_days
 from orchestration.defs.resources import WarehouseResource, operator_failures
 from orchestration.errors import StartsError
 from orchestration.exports.filters import ExportSelection
@@ -38,6 +39,7 @@ limit 5
 """
 
 _MASKS = masks_of_marts(MANIFEST)
+_TSV_OF_DAYS = AssetKey("session_starts_tsv_of_days")
 _MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
 
 
@@ -105,6 +107,7 @@ def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, ware
     with warehouse.open() as connection:
         exports = warehouse.engine.export(connection, thorough=config.thorough)
         _warn_of_damage(context, exports.damaged)
+        show_existing_days(context.instance, _TSV_OF_DAYS, exports.rows_of_days, exports.days_written)
         context.log.info(f"{len(exports.written)} daily TSVs written, {len(exports.removed)} removed, {exports.files} in all.")
         return MaterializeResult(
             metadata={
@@ -122,6 +125,7 @@ def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, ware
 
 
 @asset(
+    key=_TSV_OF_DAYS,
     group_name="export",
     deps=[published_marts],
     kinds={"csv"},
@@ -129,7 +133,10 @@ def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, ware
     backfill_policy=BackfillPolicy.single_run(),
 )
 def session_starts_tsv_of_days(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
-    """The TSVs of chosen report days, made again from what is published: for a backfill, or a file that was lost."""
+    """The TSVs of chosen report days, made again from what is published: for a backfill, or a file that was lost.
+
+    Its partitions show which days have a file: `session_starts_tsv` marks them in every run.
+    """
     days = [date.fromisoformat(day) for day in context.partition_keys]
     with warehouse.open() as connection:
         exports = warehouse.engine.export(connection, days)

@@ -1,0 +1,61 @@
+"""Exit codes, by which a script knows what to do: the table of docs/operations.md. Those of whole runs: runs/test_failure.py."""
+
+import re
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from orchestration.cli.main import main
+from orchestration.errors import ExitCode
+from orchestration.settings import PROJECT_ROOT, Settings
+from orchestration.warehouse import open_warehouse
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STARTS_LANDING", str(tmp_path / "landing"))
+    monkeypatch.setenv("STARTS_DATA", str(tmp_path / "data"))
+    (tmp_path / "landing" / "sends").mkdir(parents=True)
+    return tmp_path / "data"
+
+
+def test_the_page_on_operations_has_every_code_with_its_name() -> None:
+    page = (PROJECT_ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"(?m)^\| (\d+) \| ([a-z ]+)", page))
+    names = {str(int(code)): code.name.lower().replace("_", " ") for code in ExitCode}
+    assert {code: name.strip().startswith(names[code]) for code, name in shown.items()} == dict.fromkeys(names, True)
+
+
+def test_a_landing_zone_that_cannot_be_listed_is_no_success_and_no_wrong_setting(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data.parent / "landing" / "webhooks").write_text("a file, not a folder")
+    assert main(["--quiet"]) == ExitCode.LANDING_FAILED
+    assert "a file, not a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["rebuild"], ["replay"], ["erase", "5511987650001"]])
+def test_a_command_that_finds_another_run_writing_is_locked(data: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings.from_environment()
+    data.mkdir()
+    with open_warehouse(settings):
+        pass
+    with FileLock(settings.lock_path):
+        assert main(command) == ExitCode.LOCKED
+    assert f"{command[0]} could not start: Another run is writing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["export"], ["compare", "nowhere.tsv"], ["rejected"], ["docs"], ["botmaker", "fetch"]])
+def test_a_wrong_setting_could_not_start(
+    data: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARTS_LANGUAGE", "xx")
+    assert main(command) == ExitCode.COULD_NOT_START
+    name = "botmaker fetch" if command[:1] == ["botmaker"] else "conversation_starts" if command in ([], ["run"]) else command[0]
+    assert capsys.readouterr().err.startswith(f"{name} could not start: STARTS_LANGUAGE is 'xx'")
+    assert not data.exists()
+
+
+def test_argparse_has_the_code_of_what_could_not_start() -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["export", "--nonsense"])
+    assert end.value.code == ExitCode.COULD_NOT_START
