@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestration.errors import StartsError
+from orchestration.errors import LockedError, StartsError
 from orchestration.installation import PROJECT_ROOT, how_to_install
 from orchestration.settings import SparkSettings
 
@@ -25,6 +25,9 @@ CATALOG = "lake"
 # dbt-spark takes the session of the process, so there is one.
 _session: SparkSession | None = None
 
+# How Derby, and Iceberg for it, say that a second process wants to open the catalog.
+_SIGNS_OF_ANOTHER_PROCESS = ("XSDB6", "supports only one client at a time")
+
 _ICEBERG_EXTENSIONS = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 
 
@@ -32,6 +35,7 @@ def spark_session(settings: SparkSettings) -> SparkSession:
     """Return the session of this process; the first call makes it. Raises `StartsError` where Spark or a cluster is missing."""
     if find_spec("pyspark") is None or find_spec("dbt.adapters.spark") is None:
         raise StartsError(f"STARTS_ENGINE is spark, but PySpark and dbt-spark are not installed: run {how_to_install('spark')}.")
+    from py4j.protocol import Py4JError  # pyright: ignore[reportMissingImports]
     from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports]
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
@@ -49,16 +53,12 @@ def spark_session(settings: SparkSettings) -> SparkSession:
         session.sql("show schemas").collect()
         if _is_embedded_catalog(settings):
             _prepare_embedded_catalog(session, settings)
-    except PySparkException as error:
-        raise StartsError(f"Spark at {settings.master} could not be started: {str(error).splitlines()[0]}") from error
-    except Exception as error:
-        if "XSDB6" in str(error):
-            raise StartsError(f"Another process holds the lake {settings.lake} open: try again when it has finished.") from error
-        if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark", "builtins"):
-            raise
+    except (PySparkException, Py4JError, RuntimeError, OSError) as error:
+        text = str(error)
+        if any(sign in text for sign in _SIGNS_OF_ANOTHER_PROCESS):
+            raise LockedError(f"Another process holds the lake {settings.lake} open: try again when it has finished.") from error
         raise StartsError(
-            f"Spark at {settings.master} could not be started ({str(error).splitlines()[0]}). "
-            "Is the master running, and is Java 17 installed?"
+            f"Spark at {settings.master} could not be started ({text.splitlines()[0]}). Is the master running, and is Java 17 installed?"
         ) from error
     _session = session
     atexit.register(stop_session)
