@@ -14,9 +14,7 @@ import sys
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-
-import pyspark  # pyright: ignore[reportMissingImports]
-from pyspark.find_spark_home import _find_spark_home  # pyright: ignore[reportMissingImports]
+from urllib.request import ProxyHandler, build_opener
 
 HOST = "127.0.0.1"
 WORKERS = 2
@@ -36,13 +34,18 @@ def main() -> int:
     if _pids(folder):
         print(f"There is a cluster in {folder} already: stop it first.", file=sys.stderr)
         return 2
-    for name, value in start(folder).items():
+    try:
+        variables = start(folder)
+    except (OSError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
 
 
 def start(folder: Path) -> dict[str, str]:
-    """Start the processes, wait until the master has both workers, and return the variables to set."""
+    """Start the processes, wait until the master has both workers, and return the variables to set. Raises `RuntimeError`."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     port, web_port = _free_port(), _free_port()
     master = f"spark://{HOST}:{port}"
@@ -93,6 +96,8 @@ def stop(folder: Path) -> int:
 
 
 def _java(folder: Path, name: str, main_class: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    from pyspark.find_spark_home import _find_spark_home  # pyright: ignore[reportMissingImports]
+
     home = _find_spark_home()
     environment = {
         **os.environ,
@@ -112,18 +117,18 @@ def _java(folder: Path, name: str, main_class: str, *arguments: str) -> "subproc
 
 
 def _wait_for_workers(folder: Path, web_port: int, processes: "list[subprocess.Popen[bytes]]") -> None:
-    from urllib.request import urlopen
-
+    # A proxy that the environment names does not reach this machine's own address.
+    opener = build_opener(ProxyHandler({}))
     give_up_at = time.monotonic() + _SECONDS_TO_START
     while time.monotonic() < give_up_at:
         if any(process.poll() is not None for process in processes):
             break
-        with suppress(OSError, ValueError), urlopen(f"http://{HOST}:{web_port}/json/", timeout=5) as answer:
+        with suppress(OSError, ValueError), opener.open(f"http://{HOST}:{web_port}/json/", timeout=5) as answer:
             if json.load(answer)["aliveworkers"] == WORKERS:
                 return
         time.sleep(0.3)
     stop(folder)
-    sys.exit(f"The cluster did not start: see the logs in {folder}. Spark {pyspark.__version__} needs Java 8, 11 or 17.")
+    raise RuntimeError(f"The cluster did not start: see the logs in {folder}. Spark 3.5 needs Java 8, 11 or 17.")
 
 
 def _record(folder: Path, processes: "list[subprocess.Popen[bytes]]") -> None:

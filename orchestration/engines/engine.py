@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import date
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import duckdb
-
-from orchestration.exports.daily import DailyExports
-from orchestration.landing.erased import ErasedPeople
-from orchestration.landing.feeds import Feed
-from orchestration.landing.land import LandingReport
-from orchestration.landing.zone import LandingZone
-from orchestration.publication.publish import Publication
 from orchestration.settings import Settings
-from orchestration.transform.builds import FinishedBuild
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from orchestration.exports.daily import DailyExports
+    from orchestration.landing.erased import ErasedPeople
+    from orchestration.landing.feeds import Feed
+    from orchestration.landing.land import LandingReport
+    from orchestration.landing.zone import LandingZone
+    from orchestration.publication.publish import Publication
+    from orchestration.transform.builds import FinishedBuild
 
 
 class Engine(Protocol):

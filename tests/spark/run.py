@@ -13,10 +13,11 @@ import duckdb
 from orchestration.files import quoted
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.settings import PROJECT_ROOT
+from tests.spark.dump import KEPT, RAW
 from tests.spark.waiting import wait_for
 
 # What no two runs have in common, or no two engines.
-_OF_A_RUN = ("landed_at", "load_id")
+_OF_A_RUN = ("landed_at", "load_id", "_landed_at", "_load_id")
 
 
 @dataclass(frozen=True)
@@ -62,33 +63,38 @@ class Warehouse:
             output, _ = process.communicate()
         assert process.returncode == -signal.SIGKILL, output
 
-    def dump(self, folder: Path) -> Path:
-        """Write the ledger and the quarantine as Parquet; return their folder."""
-        process = self.start("-m", "tests.spark.dump", str(folder))
+    def dump(self, folder: Path, *options: str) -> Path:
+        """Write the raw tables, the ledger and the quarantine as Parquet; return their folder."""
+        process = self.start("-m", "tests.spark.dump", str(folder), *options)
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
         return folder
 
 
 def assert_same(one: Warehouse, other: Warehouse, folder: Path) -> None:
-    """Assert that two warehouses have the same rows in every mart, ledger and quarantine, and the same bytes in every TSV."""
+    """Assert that two warehouses have the same rows in every mart and raw table, and the same bytes in every TSV."""
     folder.mkdir()
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(f"attach {quoted(one.published)} as one (read_only)")
         connection.execute(f"attach {quoted(other.published)} as other (read_only)")
         for mart in PUBLISHED_MARTS:
-            _assert_same_rows(connection, mart.name, f"one.main.{mart.name}", f"other.main.{mart.name}", ())
-        dumps = one.dump(folder / "one"), other.dump(folder / "other")
-        for table in ("landed_files", "rejected_records"):
-            first, second = (f"read_parquet({quoted(dump / f'{table}.parquet')})" for dump in dumps)
-            _assert_same_rows(connection, table, first, second, _OF_A_RUN)
+            _assert_same_rows(connection, mart.name, f"one.main.{mart.name}", f"other.main.{mart.name}")
+    assert_same_raw(one.dump(folder / "one"), other.dump(folder / "other"))
     assert _tsvs(one) == _tsvs(other)
 
 
-def _assert_same_rows(connection: duckdb.DuckDBPyConnection, name: str, first: str, second: str, left_out: tuple[str, ...]) -> None:
+def assert_same_raw(one: Path, other: Path) -> None:
+    """Assert that two dumps have the same ledger, quarantine and raw rows."""
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        for table in (*KEPT, *RAW):
+            _assert_same_rows(connection, table, *(f"read_parquet({quoted(dump / f'{table}.parquet')})" for dump in (one, other)))
+
+
+def _assert_same_rows(connection: duckdb.DuckDBPyConnection, name: str, first: str, second: str) -> None:
     described = connection.execute(f"describe select * from {first}").fetchall()
-    columns = ", ".join(f"{column}::{data_type} as {column}" for column, data_type, *_ in described if column not in left_out)
+    columns = ", ".join(f"{column}::{data_type} as {column}" for column, data_type, *_ in described if column not in _OF_A_RUN)
     one, other = f"(select {columns} from {first})", f"(select {columns} from {second})"
     only_one = connection.execute(f"from {one} except all from {other}").fetchall()
     only_other = connection.execute(f"from {other} except all from {one}").fetchall()
