@@ -202,7 +202,7 @@ def test_a_component_that_is_not_settled_is_marked(spark: Any, dbt: Dbt) -> None
 def empty_tables(spark: Any, lake: Path, dbt: Dbt) -> None:
     """Every model over empty raw tables: unit tests take their column types from there."""
     ControlTables(spark, lake)
-    dbt.run("run", "--empty")
+    dbt.run("build", "--empty", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
 
 
 def test_unit_tests_of_the_models_pass_on_spark(empty_tables: None, dbt: Dbt) -> None:
