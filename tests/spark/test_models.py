@@ -202,12 +202,15 @@ def test_a_component_that_is_not_settled_is_marked(spark: Any, dbt: Dbt) -> None
 def empty_tables(spark: Any, lake: Path, dbt: Dbt) -> None:
     """Every model over empty raw tables: unit tests take their column types from there."""
     ControlTables(spark, lake)
-    dbt.run("run", "--empty")
+    dbt.run("build", "--empty", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
 
 
 def test_unit_tests_of_the_models_pass_on_spark(empty_tables: None, dbt: Dbt) -> None:
-    tested = {result.node.unique_id for result in dbt.run("test", "--select", "test_type:unit")}
-    assert tested == set(dbt.parsed.json["unit_tests"])
+    """Left out are those with a fixture that only DuckDB reads: prices are structs. `test_spark.py` compares what comes of them."""
+    tested = {result.node.unique_id for result in dbt.run("test", "--select", "test_type:unit", "--exclude", "tag:duckdb_fixture")}
+    unit_tests = dbt.parsed.json["unit_tests"]
+    assert set(unit_tests) - tested == {name for name, test in unit_tests.items() if "duckdb_fixture" in test["config"]["tags"]}
+    assert len(tested) > 80
 
 
 def test_by_hand_dbt_builds_nothing_on_spark(empty_tables: None, dbt: Dbt) -> None:

@@ -14,11 +14,12 @@
         ) as placed_rows
         lateral view explode(if(place_in_key = 1, array(false, true), array(true))) as is_new
     {%- endset -%}
-    {{ spark_merge(arg_dict, keys, rows, 'true') }}
+    {{ spark_merge(arg_dict, keys, rows) }}
 {%- endmacro %}
 
-{# `rows` is a query with the target's columns and `is_new`, which is false in rows that name by their keys what goes. #}
-{% macro spark_merge(arg_dict, keys, rows, is_in_range) -%}
+{# `rows` is a query with the target's columns and `is_new`, which is false in rows that name by their keys what goes; `is_in_range` says
+   of a row of the target whether it may be one of those. #}
+{% macro spark_merge(arg_dict, keys, rows, is_in_range=none) -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | list -%}
     merge into {{ arg_dict['target_relation'] }} as known
     using ({{ rows }}) as recomputed
@@ -26,7 +27,7 @@
         {%- for key in keys %}
         and known.{{ key }} <=> recomputed.{{ key }}
         {%- endfor %}
-        and {{ is_in_range }}
+        {{ 'and ' ~ is_in_range if is_in_range }}
     when matched then delete
     when not matched and recomputed.is_new then insert ({{ columns | join(', ') }})
         values (recomputed.{{ columns | join(', recomputed.') }})

@@ -95,7 +95,8 @@ named_sessions as (
         {{ key_hash(['sessions_in_threads.channel_id', 'sessions_in_threads.person_id']) }} as thread_key,
         case
             when sent_results.session_key is not null then 'mass_notification'
-            when {{ lower_case('sessions_in_threads.starting_cause') }} = 'referral' and sessions_in_threads.is_web_chat then 'referred_webchat'
+            when {{ lower_case('sessions_in_threads.starting_cause') }} = 'referral' and sessions_in_threads.is_web_chat
+                then 'referred_webchat'
             else coalesce(starting_causes.origin, 'other')
         end as origin
     from sessions_in_threads
