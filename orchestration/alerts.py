@@ -30,7 +30,7 @@ def alert_address() -> str | None:
 def alert_of_failure(what: str, reasons: list[str]) -> dict[str, str]:
     """Return the message as JSON with the key `text`, which Slack, Mattermost and Google Chat show."""
     text = f"{what}:\n" + "\n".join(reasons or ["See the run's log."])
-    # Half an emoji in a reason is no text that could be sent.
+    # Half an emoji in a reason is not text that could be sent.
     return {"text": text[:_MOST_CHARACTERS].encode(errors="replace").decode()}
 
 

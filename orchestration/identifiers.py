@@ -41,7 +41,7 @@ def _macros() -> str:
         create or replace temp macro is_user_id(identifier) as ({people["is_user_id"]("identifier")});
         create or replace temp macro comparable_session_id(session_id) as ({sessions["comparable_session_id"]("session_id")});
         {BASE64_MACROS}
-        -- The text in an id that is base64 behind its prefix, as a wamid is; what is no text in it is a space.
+        -- The text in an id that is base64 behind its prefix, as a wamid is; what is not text in it is a space.
         create or replace temp macro text_in_id(id) as regexp_replace(
             cast(base64_bytes(standard_base64(regexp_extract(id, '([A-Za-z0-9+/_-]+)=*$', 1))) as varchar), '\\\\x[0-9A-F]{{2}}', ' ', 'g'
         );

@@ -13,7 +13,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?i?B)", re.IGNORECASE)
 
 
 def bytes_of(amount: str, available: int) -> int | None:
-    """Return the bytes of an amount such as `4GB`, `512 MiB` or `60%` of the `available` bytes; None where it is no amount."""
+    """Return the bytes of an amount such as `4GB`, `512 MiB` or `60%` of the `available` bytes; None where it is not an amount."""
     share = _SHARE.fullmatch(amount.strip())
     if share is not None:
         return available * int(share[1]) // 100 if 1 <= int(share[1]) <= 100 else None

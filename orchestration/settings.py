@@ -295,7 +295,7 @@ class PostgresSettings:
         match = _POSTGRES_URL.fullmatch(self.url)
         if match is None or not _POSTGRES_PORT.fullmatch(match["host"]):
             raise SettingsError(
-                "STARTS_POSTGRES_URL is no URL like postgresql://user:password@host:5432/database. "
+                "STARTS_POSTGRES_URL is not a URL like postgresql://user:password@host:5432/database. "
                 "Write characters such as @ : / ? # in the password as %40 %3A %2F %3F %23."
             )
         _check_identifier("STARTS_POSTGRES_SCHEMA", self.schema)
@@ -419,7 +419,7 @@ def _absolute(path: str) -> Path:
 
 def _check_zone(setting: str, name: str) -> None:
     if not _is_zone(name):
-        raise SettingsError(f"{setting} is {name!r}, which is no time zone: write an IANA name such as America/Sao_Paulo.")
+        raise SettingsError(f"{setting} is {name!r}, which is not a time zone: write an IANA name such as America/Sao_Paulo.")
 
 
 def _is_zone(name: str) -> bool:

@@ -123,7 +123,7 @@ def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     if not settings.warehouse_path.exists():
         raise _nothing_landed(settings)
     if not _is_duckdb_file(settings.warehouse_path):
-        raise _damaged(settings, "it is no DuckDB file")
+        raise _damaged(settings, "it is not a DuckDB file")
     with warehouse_errors(settings):
         try:
             connection = duckdb.connect(str(settings.warehouse_path), read_only=True)
@@ -186,7 +186,7 @@ def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
         _create(path)
     elif not _is_duckdb_file(path):
         # DuckDB would look for an extension that reads a SQLite file, on the internet.
-        raise _damaged(settings, "it is no DuckDB file")
+        raise _damaged(settings, "it is not a DuckDB file")
     give_up_at = time.monotonic() + _WAIT_FOR_FILE_SECONDS
     while True:
         try:

@@ -181,7 +181,7 @@ _ALL = (
     Case(
         "B09_unsupported_is_edit",
         (pushed("wamid.B09", "replied", **window(300)),),
-        note="4.3 names the kinds that are no answer, and `unsupported` is none of them: also a message that a client cannot show.",
+        note="4.3 names the kinds that are not an answer, and `unsupported` is not among them: also a message that a client cannot show.",
     ),
     Case("B10_group_message", (pushed("wamid.B10", "delivered", **NOT_REPLIED),)),
     Case("B11_group_message_before", (pushed("wamid.B11", "delivered", session_started_at=at(0), **NOT_REPLIED),)),

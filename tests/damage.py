@@ -1,4 +1,4 @@
-"""Ways in which a DuckDB file gets damaged, or is no DuckDB file that can be read here."""
+"""Ways in which a DuckDB file gets damaged, or is not a DuckDB file that can be read here."""
 
 import os
 import random

@@ -13,7 +13,7 @@ import numpy as np
 from orchestration.analysis.differences import ALPHA, MIN_EXPECTED, compare_groups
 
 POWER = 0.8
-# More sends than this are no plan.
+# No plan has more sends than this.
 MAX_MISSING = 10_000_000
 
 

@@ -195,12 +195,12 @@ class BotmakerClient:
         try:
             response = self._transport.get(url)
         except ResponseTooLargeError as error:
-            raise BotmakerAnswerError(f"Botmaker's answer to {endpoint.path} {error}, which is no page of its API.") from None
+            raise BotmakerAnswerError(f"Botmaker's answer to {endpoint.path} {error}, which is not a page of its API.") from None
         except ResponseTooSlowError as error:
             raise _TryAgainError(f"the answer {error}", tries=TRIES_WHEN_SLOW) from None
         # These hold the request, and the request holds the token: only their names and words go on.
         except httpx.RemoteProtocolError as error:
-            raise _TryAgainError(self._quoted(f"the answer is no whole HTTP response ({error})")) from None
+            raise _TryAgainError(self._quoted(f"the answer is not a whole HTTP response ({error})")) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _TryAgainError(self._quoted(f"{type(error).__name__} {error}".strip())) from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
@@ -253,11 +253,11 @@ class BotmakerClient:
             return page if body == response.body else replace(read_page(body, endpoint.items), next_page=page.next_page)
         except ValueError:
             content_type = self._quoted(response.headers.get("content-type", "not given"))
-            raise _TryAgainError(f"the answer is no whole JSON (content type: {content_type})", is_answer=True) from None
+            raise _TryAgainError(f"the answer is not whole JSON (content type: {content_type})", is_answer=True) from None
 
 
 def read_page(body: bytes, items: str) -> Page:
-    """Read what is needed of a page to go on. Raises `ValueError` where it is no whole JSON, else `BotmakerAnswerError`."""
+    """Read what is needed of a page to go on. Raises `ValueError` where it is not whole JSON, else `BotmakerAnswerError`."""
     if not body.strip():
         return Page(body, [], None)
     content = parsed(body)
@@ -266,12 +266,12 @@ def read_page(body: bytes, items: str) -> Page:
         raise BotmakerAnswerError(f"Botmaker's answer has no list {items!r}. Check that BOTMAKER_BASE_URL is the address of its API v2.0.")
     next_page = content.get("nextPage")
     if next_page is not None and not isinstance(next_page, str):
-        raise BotmakerAnswerError("Botmaker's answer has a nextPage that is no address.")
+        raise BotmakerAnswerError("Botmaker's answer has a nextPage that is not an address.")
     return Page(body, found, next_page or None)
 
 
 def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Parse JSON of any bytes. Raises `ValueError` where it is no whole JSON, `BotmakerAnswerError` where it is nested too deeply.
+    """Parse JSON of any bytes. Raises `ValueError` where it is not whole JSON, `BotmakerAnswerError` where it is nested too deeply.
 
     Numbers that no reader takes (NaN, 1e400, 5,000 digits) become None, and stray bytes U+FFFD: one odd value in one
     message must not stop a page, and the landing judges it in the body, which is stored as it came.
@@ -292,7 +292,7 @@ def as_too_deep() -> Iterator[None]:
     try:
         yield
     except RecursionError:
-        raise BotmakerAnswerError("Botmaker's answer is JSON nested too deeply to be read, which is no page of its API.") from None
+        raise BotmakerAnswerError("Botmaker's answer is JSON nested too deeply to be read, which is not a page of its API.") from None
 
 
 def _finite(text: str) -> float | None:

@@ -265,7 +265,7 @@ def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[s
 
 
 def _can_be_asked_for(identifier: Any) -> TypeGuard[str]:
-    """Say if an address can be made of an identifier: of text that is no half emoji, no dot segment and not too long."""
+    """Say if an address can be made of an identifier: of text that is not half an emoji or a dot segment, and not too long."""
     return (
         isinstance(identifier, str)
         and identifier.isprintable()
@@ -372,7 +372,7 @@ def _stored_page(source: Source, endpoint: Endpoint, name: str) -> Page:
     try:
         return read_page(source.store.read(name), endpoint.items)
     except (ValueError, BotmakerAnswerError):
-        raise StartsError(f"{name} in the landing zone is no page of Botmaker's. Remove its folder, and run again.") from None
+        raise StartsError(f"{name} in the landing zone is not a page of Botmaker's. Remove its folder, and run again.") from None
 
 
 def _pages_from(source: Source, endpoint: Endpoint, page: Page, *, pages_before: int = 0) -> Iterator[Page]:

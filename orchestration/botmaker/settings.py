@@ -61,7 +61,7 @@ class BotmakerSettings:
 
 def _check_base_url(url: str) -> None:
     message = (
-        "BOTMAKER_BASE_URL is no address that a token may be sent to: write one that starts with https://, such as " + _DEFAULT_BASE_URL
+        "BOTMAKER_BASE_URL is not an address that a token may be sent to: write one that starts with https://, such as " + _DEFAULT_BASE_URL
     )
     try:
         parts = urlsplit(url)

@@ -32,9 +32,9 @@ def fetch_command(arguments: Namespace) -> int:
     has_started = False
     try:
         with open_source(Settings.from_environment(), BotmakerSettings.from_environment(), say=_say, warn=_warn) as source:
-            asked = ask(source, arguments.period_from, arguments.period_to, sweep=arguments.sweep)
+            request = ask(source, arguments.period_from, arguments.period_to, sweep=arguments.sweep)
             has_started = True
-            reports = [fetch(source, feed, asked) for feed in FETCHES]
+            reports = [fetch(source, feed, request) for feed in FETCHES]
     except StartsError as error:
         what = f"botmaker fetch {'failed' if has_started else 'could not start'}"
         print(f"{what}: {error}", file=sys.stderr)

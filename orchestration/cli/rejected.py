@@ -57,5 +57,5 @@ def _in_words(shown: list[RejectedRecord]) -> Iterator[str]:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
-        raise ArgumentTypeError(f"{text!r} is no number of records: write a whole number from 1")
+        raise ArgumentTypeError(f"{text!r} is not a number of records: write a whole number from 1")
     return int(text)

@@ -36,7 +36,7 @@ class FileFormat(StrEnum):
 
 def _one_of(kind: type[StrEnum], value: str) -> str:
     if value not in list(kind):
-        raise ValueError(f"{value!r} is none of {', '.join(kind)}")
+        raise ValueError(f"{value!r} is not one of {', '.join(kind)}")
     return value
 
 
@@ -65,7 +65,7 @@ class ReportFilters(BaseModel):
     @classmethod
     def _are_days(cls, value: str) -> str:
         if value and not _is_day(value):
-            raise ValueError(f"{value!r} is no day: write it like 2026-10-01")
+            raise ValueError(f"{value!r} is not a day: write it like 2026-10-01")
         return value
 
     @field_validator("origins")
@@ -152,7 +152,7 @@ class ExportSelection(ReportFilters):
     def _is_file_name(self) -> Self:
         if self.file_name and not (_FILE_NAME.fullmatch(self.file_name) and self.file_name.endswith(f".{self.format}")):
             raise ValueError(
-                f"{self.file_name!r} is no name for this file: use letters, digits, '.', '_' and '-', and the extension .{self.format}"
+                f"{self.file_name!r} is not a name for this file: use letters, digits, '.', '_' and '-', and the extension .{self.format}"
             )
         return self
 

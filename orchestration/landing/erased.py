@@ -24,7 +24,7 @@ from orchestration.landing.feeds import Feed
 
 _KEY_BYTES = 32
 
-# A message id is no identifier of a person, and must never be taken for one.
+# A message id is not an identifier of a person, and must never be taken for one.
 _MESSAGE = "message:"
 
 # More than this is an error in the data (contract, section 2.1): it must not erase one person after the other.

@@ -1,4 +1,4 @@
-"""What lies in a feed's folder on this machine: files to read, files that cannot be read, and what is no data file.
+"""What lies in a feed's folder on this machine: files to read, files that cannot be read, and what is not a data file.
 
 fsspec's own listing takes a folder that it may not read for an empty one, does not enter linked folders and knows times to
 the second, so local folders are listed here.
@@ -72,10 +72,10 @@ def is_data_file(name: str, feed: str) -> bool:
 
 
 def passed_over_file(name: str, feed: str) -> PassedOver:
-    """Say why a file that is no data file of a feed by its name is not read."""
+    """Say why a file that is not a data file of a feed by its name is not read."""
     if is_data_file(name.lower(), feed):
         return PassedOver(name, "its extension is not in lower case")
-    return PassedOver(name, f"its extension is none of {', '.join(data_extensions(feed))}, alone or with .gz or .zst")
+    return PassedOver(name, f"its extension is not one of {', '.join(data_extensions(feed))}, alone or with .gz or .zst")
 
 
 def shown_name(name: str) -> str:

@@ -35,7 +35,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _MONTH = f"({'|'.join(_MONTHS)})[a-z]*\\.?"
 _MONTH_FIRST = re.compile(rf"\b{_MONTH} +([0-9]{{1,2}})(?:st|nd|rd|th)?,? +([0-9]{{4}})\b")
 _DAY_FIRST = re.compile(rf"\b([0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? +{_MONTH},? +([0-9]{{4}})\b")
-# A header of Meta's has a newline inside; more lines than this are no header.
+# A header of Meta's has a newline inside; more lines than this are not a header.
 _MOST_LINES_OF_A_ROW = 20
 
 
@@ -65,7 +65,7 @@ def read_rate_card(
 ) -> Iterator[pa.RecordBatch]:
     """Yield a card's lines of prices as `LINES_SCHEMA`: each `line` is a JSON object with `record`, `problem` and `rates`.
 
-    Raises as `lines.read_lines` does; `DamagedFileError` also for a file that is no rate card or has no effective day.
+    Raises as `lines.read_lines` does; `DamagedFileError` also for a file that is not a rate card or has no effective day.
     """
     reading = Reading() if reading is None else reading
     with HashedFile(path) as file:

@@ -62,7 +62,7 @@ class HashedFile:
     def read(self, size: int) -> bytes:
         """Return the next bytes, at most `size`; none at the end."""
         if not stat.S_ISREG(self._state.st_mode):
-            raise UnreadableFileError("it is no regular file")
+            raise UnreadableFileError("it is not a regular file")
         with _errors_in_words():
             piece = os.read(self._descriptor, size)
         self._hash.update(piece)

@@ -42,7 +42,7 @@ def type_names_no_one(data_type: str) -> bool:
 
 
 def masks_of_marts(manifest: Mapping[str, Any]) -> Masks:
-    """Read the masks of all marts from dbt's manifest. Raises `StartsError` for a `person` that is no mask."""
+    """Read the masks of all marts from dbt's manifest. Raises `StartsError` for a `person` that is not a mask."""
     marts = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and node["schema"] == "marts"]
     return {
         mart["name"]: {

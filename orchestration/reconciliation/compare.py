@@ -5,6 +5,7 @@ moved. So both sides are brought to one spelling first, cell by cell, and only t
 all of it in DuckDB, because a month of a large sender is millions of rows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -85,21 +86,21 @@ _KINDS = {
     **dict.fromkeys(("is_new_user", "is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied"), _Kind.BOOLEAN),
 }
 
-# One spelling for both sides. Quotes and the apostrophe that disarms a formula are the writer's, not the value's.
+# One spelling for both sides. Quotes and the apostrophe that disarms a formula are the writer's, not the value's. Each macro names
+# its argument where it costs nothing to work it out: DuckDB plans a nested call once for every time that the outer one names it.
 _MACROS = r"""
-create or replace temp macro one_line(cell) as
-    trim(regexp_replace(replace(nfc_normalize(cell), '"', ''), '[\s\x00-\x1f\x7f-\x{a0}\x{2028}\x{2029}\x{3000}]+', ' ', 'g'));
-create or replace temp macro as_text(cell) as nullif(ltrim(one_line(cell), ' '''), '');
-create or replace temp macro as_identifier(cell) as comparable_identifier(as_text(cell));
+create or replace temp macro as_text(cell) as nullif(ltrim(
+    trim(regexp_replace(replace(nfc_normalize(cell), '"', ''), '[\s\x00-\x1f\x7f-\x{a0}\x{2028}\x{2029}\x{3000}]+', ' ', 'g')),
+' '''), '');
 -- An empty box and a box without an X both say no.
-create or replace temp macro as_boolean(cell) as case
-    when as_text(cell) is null then 'false'
-    when strip_accents(lower(as_text(cell))) in ('true', 't', 'si', 's', 'sim', 'yes', 'y', '1', 'x', 'verdadero', 'verdadeiro') then 'true'
-    when strip_accents(lower(as_text(cell))) in ('false', 'f', 'no', 'n', 'nao', '0', 'falso', '-') then 'false'
-    else as_text(cell)
+create or replace temp macro as_boolean(text, word) as case
+    when text is null then 'false'
+    when word in ('true', 't', 'si', 's', 'sim', 'yes', 'y', '1', 'x', 'verdadero', 'verdadeiro') then 'true'
+    when word in ('false', 'f', 'no', 'n', 'nao', '0', 'falso', '-') then 'false'
+    else text
 end;
-create or replace temp macro one_separator(cell) as regexp_replace(
-    regexp_replace(replace(as_text(cell), ',', ' '), '^(\d{1,4})[/.-](\d{1,2})[/.-](\d{1,4})[T ]+', '\1-\2-\3 '), ' +', ' ', 'g'
+create or replace temp macro one_separator(text) as regexp_replace(
+    regexp_replace(replace(text, ',', ' '), '^(\d{1,4})[/.-](\d{1,2})[/.-](\d{1,4})[T ]+', '\1-\2-\3 '), ' +', ' ', 'g'
 );
 create or replace temp macro read_time(text) as case
     when regexp_matches(text, '(?i)\d:\d{2}.*(Z|[+-]\d{2}:?\d{2})$') then timezone($report_timezone, try_cast(text as timestamptz))
@@ -108,10 +109,10 @@ create or replace temp macro read_time(text) as case
         then try_strptime(text, ['%d-%m-%Y %H:%M:%S', '%d-%m-%Y %H:%M', '%d-%m-%Y %H:%M:%S.%f'])
     when regexp_matches(text, '^\d{1,2}-\d{1,2}-\d{2} ') then try_strptime(text, ['%d-%m-%y %H:%M:%S', '%d-%m-%y %H:%M'])
 end;
-create or replace temp macro as_time(cell) as case
-    when read_time(one_separator(cell)) is null then as_text(cell)
-    when regexp_matches(cell, '\d:\d{2}:\d{2}') then strftime(read_time(one_separator(cell)), '%Y-%m-%d %H:%M:%S')
-    else strftime(read_time(one_separator(cell)), '%Y-%m-%d %H:%M')
+create or replace temp macro as_time(text, read) as case
+    when read is null then text
+    when regexp_matches(text, '\d:\d{2}:\d{2}') then strftime(read, '%Y-%m-%d %H:%M:%S')
+    else strftime(read, '%Y-%m-%d %H:%M')
 end;
 """
 
@@ -173,26 +174,46 @@ def _time_zone_of_plain_contacts(published: duckdb.DuckDBPyConnection) -> str:
 
 
 def _collect_theirs(connection: duckdb.DuckDBPyConnection, download: Download) -> None:
-    """Bring the file's rows to one spelling, in the table `theirs`; what repeats the header is no row."""
-    columns = []
-    for column in ORIGINAL_COLUMNS:
-        position = download.positions.get(column.name)
-        columns.append(f"as_{_kind(column.name)}(cells[{position}]) as {column.name}" if position else f"null as {column.name}")
+    """Bring the file's rows to one spelling, in the table `theirs`; what repeats the header is not a row."""
     connection.register("download", download.rows)
     start = download.positions["session_started_at"]
     headers = ", ".join(f"'{name}'" for name in sorted(HEADERS))
-    connection.execute(
-        f"""
-        create or replace temp table theirs as
-        select
-            line_number as row_id,
-            {", ".join(columns)},
-            read_time(one_separator(cells[{start}])) as started_at
+    cells = {
+        column.name: f"cells[{position}]" if (position := download.positions.get(column.name)) else "cast(null as varchar)"
+        for column in ORIGINAL_COLUMNS
+    }
+    rows = f"""
+        select line_number as row_id, {", ".join(f"as_text({cell}) as {name}" for name, cell in cells.items())}
         from (select line_number, string_split(line, '{download.separator}') as cells from download)
         where regexp_replace(lower(strip_accents(coalesce(cells[{start}], ''))), '[^a-z0-9]', '', 'g') not in ({headers})
-        """
+    """
+    kinds = {name: _kind(name) if name in download.positions else _Kind.TEXT for name in cells}
+    connection.execute(
+        f"create or replace temp table theirs as {_in_one_spelling(rows, kinds, 'row_id, session_started_at_time as started_at')}"
     )
     connection.unregister("download")
+
+
+def _in_one_spelling(rows: str, kinds: Mapping[str, _Kind], others: str) -> str:
+    """Return a query that brings the cleaned texts of a query, by their kind, to the spelling in which they are compared.
+
+    In steps, each with a column of its own: see `_MACROS`. Of a time, `<name>_time` is what was read; `others` are columns beside.
+    """
+    parts = {
+        _Kind.IDENTIFIER: "contact_id_shown({0}) as {0}_shown",
+        _Kind.BOOLEAN: "strip_accents(lower({0})) as {0}_word",
+        _Kind.TIME: "one_separator({0}) as {0}_separated",
+    }
+    spelled = {
+        _Kind.TEXT: "{0}",
+        _Kind.IDENTIFIER: "comparable_shown({0}_shown) as {0}",
+        _Kind.BOOLEAN: "as_boolean({0}, {0}_word) as {0}",
+        _Kind.TIME: "as_time({0}, {0}_time) as {0}",
+    }
+    with_parts = ", ".join(["*", *(parts[kind].format(name) for name, kind in kinds.items() if kind in parts)])
+    with_times = ", ".join(["*", *(f"read_time({name}_separated) as {name}_time" for name, kind in kinds.items() if kind is _Kind.TIME)])
+    columns = ", ".join([others, *(spelled[kind].format(name) for name, kind in kinds.items())])
+    return f"select {columns} from (select {with_times} from (select {with_parts} from ({rows})))"
 
 
 def _kind(column: str) -> _Kind:
@@ -231,21 +252,18 @@ def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, dat
         "template_or_notification_name": "coalesce(nullif(notification_name, ''), template_name)",
         "failure_reason": "r.label_en",
     }
+    kinds = {column.name: _Kind.TEXT if _kind(column.name) is _Kind.TIME else _kind(column.name) for column in ORIGINAL_COLUMNS}
     columns = []
     for column in ORIGINAL_COLUMNS:
         value = derived.get(column.name, f"s.{column.name}")
         if _kind(column.name) is _Kind.TIME:
             columns.append(f"strftime(timezone($time_zone, timezone('UTC', {value})), '%Y-%m-%d %H:%M:%S') as {column.name}")
         else:
-            columns.append(f"as_{_kind(column.name)}(cast({value} as varchar)) as {column.name}")
+            columns.append(f"as_text(cast({value} as varchar)) as {column.name}")
+    reasons = [f"reason_{language}" for language in Language]
     labels = ", ".join(f"as_text(r.label_{language}) as reason_{language}" for language in Language)
     condition, values = filters.model_copy(update={"period_from": "", "period_to": ""}).condition()
-    connection.execute(
-        f"""
-        create or replace temp table published as
-        with reasons as (
-            select * from read_csv($failure_reasons, header = true, all_varchar = true)
-        )
+    rows = f"""
         select
             row_number() over (order by s.sent_at nulls last, s.session_start_id) as row_id,
             coalesce({condition}, false) as is_selected,
@@ -256,6 +274,14 @@ def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, dat
         -- As a condition of its own, `is_not_sent` would have DuckDB try every row with every reason.
         left join reasons as r on case when s.is_not_sent then coalesce(known.failure_code, 'unknown') end = r.failure_code
         where s.is_in_report and s.session_start_date between $first and $last
+    """
+    connection.execute(
+        f"""
+        create or replace temp table published as
+        with reasons as (
+            select * from read_csv($failure_reasons, header = true, all_varchar = true)
+        )
+        {_in_one_spelling(rows, kinds, ", ".join(["row_id", "is_selected", *reasons]))}
         """,
         {"time_zone": time_zone, "failure_reasons": str(FAILURE_REASONS), "first": period[0], "last": period[1], **values},
     )

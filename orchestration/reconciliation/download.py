@@ -32,7 +32,7 @@ _DAMAGED_WORKBOOK = (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError
 
 
 class UnreadableDownloadError(StartsError):
-    """The file is no download that can be read; the message says why."""
+    """The file is not a download that can be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Download:
 
 
 def read_download(path: Path) -> Download:
-    """Read a file. Raises `UnreadableDownloadError` where it is no download of this report, and `StartsError` without openpyxl."""
+    """Read a file. Raises `UnreadableDownloadError` where it is not a download of this report, and `StartsError` without openpyxl."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -60,7 +60,7 @@ def read_download(path: Path) -> Download:
     found = _from_workbook(path, content) if content.startswith(_ZIP) else _from_text(content)
     if found is None:
         raise UnreadableDownloadError(
-            f"{path} is no download of this report: its first lines name no session start with a contact or customer, "
+            f"{path} is not a download of this report: its first lines name no session start with a contact or customer, "
             f"such as {ORIGINAL_COLUMNS[2].es!r} and {ORIGINAL_COLUMNS[1].es!r}, separated by tabs, semicolons or commas."
         )
     return found
@@ -180,7 +180,9 @@ def _from_workbook(path: Path, content: bytes) -> Download | None:
                     rows = [(number, _joined(cells)) for number, cells in lines if any(cells)]
                     return Download("xlsx", _table(rows), _CELL_END, positions, extra)
     except _DAMAGED_WORKBOOK as error:
-        raise UnreadableDownloadError(f"{path} is no workbook that can be read ({type(error).__name__}). Save it again as XLSX.") from error
+        raise UnreadableDownloadError(
+            f"{path} is not a workbook that can be read ({type(error).__name__}). Save it again as XLSX."
+        ) from error
     return None
 
 

@@ -23,7 +23,7 @@ _SECONDS_BETWEEN_WAKINGS = 0.1
 def build_arguments(settings: Settings, build: Build) -> list[str]:
     """Return dbt's command line for a build of the job; `dbt_project/selectors.yml` says what each of the two builds.
 
-    What is no increment is made from the raw tables: dbt by hand, or an attempt that failed, may have left tables of another
+    What is not an increment is made from the raw tables: dbt by hand, or an attempt that failed, may have left tables of another
     version behind.
     """
     selection = ["--selector", "increment"] if build.is_increment else ["--selector", "production", "--full-refresh"]

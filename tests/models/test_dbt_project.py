@@ -119,7 +119,7 @@ def test_layers_read_only_what_they_may(manifest: dict[str, Any], layer: str, ma
         for parent in model["depends_on"]["nodes"]:
             kind = parent.split(".")[0]
             room = manifest["nodes"][parent]["schema"] if kind == "model" else kind
-            # The record of builds is no data: it says from where to go on.
+            # The record of builds is not data: it says from where to go on.
             assert room in may_read or parent.endswith("state.builds"), (model["name"], parent)
 
 
@@ -175,6 +175,11 @@ def test_every_column_of_every_source_is_described(settings: Settings, manifest:
     tables = {(schema, table) for schema, table, _ in described}
     assert len(tables) == len(manifest["sources"])
     assert {column for column in built if column[:2] in tables} == described
+
+
+def test_the_exposure_of_what_is_published_names_every_mart(manifest: dict[str, Any]) -> None:
+    exposure = manifest["exposures"]["exposure.conversation_starts.published_marts"]
+    assert {node.rpartition(".")[2] for node in exposure["depends_on"]["nodes"]} == set(MARTS)
 
 
 def test_the_documentation_opens_with_a_page_of_ours(manifest: dict[str, Any]) -> None:

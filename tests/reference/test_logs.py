@@ -233,7 +233,7 @@ def test_an_error_that_says_nothing_is_none(compute: Compute, error: dict[str, A
         ((send(), send("s2", DAY)), ["s1"]),
         ((send(), send("s2", DAY + 0.9)), ["s1"]),
         ((send(), send("s2", DAY + 1)), ["s1", "s2"]),
-        # What is no person writing in this chat.
+        # What is not a person writing in this chat.
         ((message("m0", -60, type="system"), send()), ["s1"]),
         ((message("m0", -60, type="edit"), send()), ["s1"]),
         ((message("m0", -60, type="revoke"), send()), ["s1"]),

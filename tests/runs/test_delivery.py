@@ -268,12 +268,12 @@ def test_a_wrong_filter_is_refused(selection: dict[str, Any]) -> None:
     [
         (
             ["--origins", "whatsapp_templates"],
-            "--origins: 'whatsapp_templates' is none of mass_notification, whatsapp_template, referred_c",
+            "--origins: 'whatsapp_templates' is not one of mass_notification, whatsapp_template, referred_c",
         ),
-        (["--user-types", "old"], "--user-types: 'old' is none of new, returning."),
-        (["--layout", "x"], "--layout: 'x' is none of standard, botmaker."),
-        (["--language", "fr"], "--language: 'fr' is none of en, pt, es."),
-        (["--from", "2026-13-01"], "--from: '2026-13-01' is no day: write it like 2026-10-01."),
+        (["--user-types", "old"], "--user-types: 'old' is not one of new, returning."),
+        (["--layout", "x"], "--layout: 'x' is not one of standard, botmaker."),
+        (["--language", "fr"], "--language: 'fr' is not one of en, pt, es."),
+        (["--from", "2026-13-01"], "--from: '2026-13-01' is not a day: write it like 2026-10-01."),
         (["--from", "2026-10-02", "--to", "2026-10-01"], "export could not start: the period ends (2026-10-01) before it starts"),
         (["--lines", "unknown"], "There is no line 'unknown' in the report."),
     ],

@@ -16,7 +16,7 @@ def marts_of(run: Pipeline, zone: Lines, rnd: random.Random | None = None) -> di
     write_zone(run.landing, zone, rnd)
     assert run.run().success
     rows = {mart: run.rows(mart) for mart in MARTS}
-    # The statuses of a message that is no known send name many people here, and the smallest of them counts.
+    # The statuses of a message that is not a known send name many people here, and the smallest of them counts.
     rows["fct_billed_messages"] = [row for row in rows["fct_billed_messages"] if row["message_id"] != "wamid.elsewhere"]
     # The market is of the number that the statuses name, and some of these people have numbers of several countries.
     return {mart: comparable([{**row, "contact_id": None, "market": None} for row in rows[mart]]) for mart in MARTS}

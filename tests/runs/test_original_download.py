@@ -409,9 +409,9 @@ def test_cells_of_a_workbook_keep_the_digits_that_it_kept() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"PK\x03\x04 no archive", "is no workbook that can be read"),
+        (b"PK\x03\x04 no archive", "is not a workbook that can be read"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Save it as XLSX without one"),
-        (workbook_of([["a", "b"], ["1", "2"]]), "is no download of this report"),
+        (workbook_of([["a", "b"], ["1", "2"]]), "is not a download of this report"),
     ],
 )
 def test_a_workbook_that_cannot_be_read_is_explained(sample: Pipeline, tmp_path: Path, content: bytes, said: str) -> None:
@@ -573,14 +573,14 @@ def test_the_exit_code_of_the_command(
     for content in (b"", b"\x00\x01\x02" * 100, b"a,b,c\n1,2,3\n", "Id Usuario|Fecha/tiempo Inicio Sesión\n".encode()):
         path.write_bytes(content)
         assert main(["compare", str(path)]) == 2
-        assert "no download of this report" in capsys.readouterr().err
+        assert "is not a download of this report" in capsys.readouterr().err
     path.write_bytes(exported)
     assert main(["compare", str(path), "--from", "2026-10-12", "--to", "2026-10-01"]) == 2
     capsys.readouterr()
     assert main(["compare", str(path), "--from", "2020-01-01", "--to", "2020-01-31"]) == 2
     assert "Neither the file nor what is published has a row from 2020-01-01 to 2020-01-31" in capsys.readouterr().err
     assert main(["compare", str(path), "--from", "2026-13-01"]) == 2
-    assert "--from: '2026-13-01' is no day: write it like 2026-10-01" in capsys.readouterr().err
+    assert "--from: '2026-13-01' is not a day: write it like 2026-10-01" in capsys.readouterr().err
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "nothing"))
     assert main(["compare", str(path)]) == 2
     assert "Nothing is published yet" in capsys.readouterr().err

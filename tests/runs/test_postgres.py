@@ -367,7 +367,7 @@ def test_a_run_with_a_url_ends_in_postgres(server: Server, database: str, states
     environment["STARTS_POSTGRES_URL"] = f"postgresql://postgres:{PASSWORD}/half@127.0.0.1/bi"
     done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "STARTS_POSTGRES_URL is no URL" in done.stderr
+    assert "STARTS_POSTGRES_URL is not a URL" in done.stderr
     assert PASSWORD not in done.stdout + done.stderr
 
 

@@ -230,7 +230,7 @@ def test_a_broken_response_is_tried_again_and_a_lasting_one_ends_in_words(botmak
 
 def test_a_page_of_another_kind_is_named_by_its_type(botmaker: Botmaker) -> None:
     botmaker.server.fail(*[Fault("wire", body=BROKEN["a page of HTML"])] * TRIES)
-    with botmaker.client() as client, pytest.raises(StartsError, match=r"no whole JSON \(content type: text/html\)"):
+    with botmaker.client() as client, pytest.raises(StartsError, match=r"not whole JSON \(content type: text/html\)"):
         client.first_page(CHANNELS)
 
 
@@ -573,7 +573,7 @@ def test_a_stored_page_that_is_none_is_named(botmaker: Botmaker) -> None:
     botmaker.fetch("sent_results")
     (path,) = (botmaker.landing / "botmaker" / "sent_results_lists").rglob("*.zst")
     path.write_bytes(pa.compress(b'{"items": [', codec="zstd", asbytes=True))
-    with pytest.raises(StartsError, match=r"page-00001\.last\.json\.zst in the landing zone is no page .* Remove its folder"):
+    with pytest.raises(StartsError, match=r"page-00001\.last\.json\.zst in the landing zone is not a page .* Remove its folder"):
         botmaker.fetch("sent_results")
 
 

@@ -156,7 +156,7 @@ BAD_MANIFESTS: dict[str, Callable[[Site], Any]] = {
     "a hash that is none": lambda site: site.manifest() | {"files": [site.manifest()["files"][0] | {"sha256": "x"}]},
     "a build without its time": lambda site: site.manifest() | {"publication": {"build_id": 1}},
     "no publication": lambda site: site.manifest() | {"publication": None},
-    "files that are no list": lambda site: site.manifest() | {"files": {}},
+    "files that are not a list": lambda site: site.manifest() | {"files": {}},
     "names instead of entries": lambda site: site.manifest() | {"files": ["x.tsv"]},
     "a list": lambda _: [],
     "nothing": lambda _: None,

@@ -315,7 +315,7 @@ def test_a_file_that_is_gone_when_it_is_to_be_read_is_set_aside(landing: Landing
 
 def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jsonl")
-    with HashedFile(tmp_path / "a.jsonl") as file, pytest.raises(UnreadableFileError, match="no regular file"):
+    with HashedFile(tmp_path / "a.jsonl") as file, pytest.raises(UnreadableFileError, match="not a regular file"):
         file.read(1)
 
 
@@ -386,7 +386,7 @@ def test_what_is_passed_over_is_named(landing: Landing) -> None:
         "sends/dangling": "a link that leads nowhere",
     } | dict.fromkeys(
         ("sends/c.log", "sends/d.txt", "sends/2026-part-0001", "sends/e.json.bz2", "sends/deep/er/f.csv"),
-        "its extension is none of .jsonl, .ndjson, .json, alone or with .gz or .zst",
+        "its extension is not one of .jsonl, .ndjson, .json, alone or with .gz or .zst",
     )
     assert landing.sends == []
 

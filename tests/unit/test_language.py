@@ -17,6 +17,8 @@ RETIRED = {
     "disown, disowns, disowned": "invalidate",
     "rows_come, rows_gone": "rows_to_insert, rows_to_delete",
     "statused, judged": "with_status, checked or classified",
+    "conversation_key": "thread_key",
+    "hardly": "rarely, almost never",
 }
 EXCEPTIONS = {
     # The method of files.

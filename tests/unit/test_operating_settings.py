@@ -22,7 +22,7 @@ from orchestration.settings import FileMode, Settings, SettingsError
     ],
 )
 def test_a_zone_that_python_or_duckdb_does_not_know_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=r"STARTS_REPORT_TIMEZONE is .* which is no time zone"):
+    with pytest.raises(SettingsError, match=r"STARTS_REPORT_TIMEZONE is .* which is not a time zone"):
         Settings(report_timezone=name)
 
 

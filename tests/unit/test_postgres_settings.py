@@ -30,7 +30,7 @@ def test_a_place_is_named_without_who_and_how(url: str, place: str) -> None:
     ],
 )
 def test_a_url_that_cannot_be_understood_is_refused_and_not_quoted(url: str) -> None:
-    with pytest.raises(SettingsError, match="STARTS_POSTGRES_URL is no URL") as caught:
+    with pytest.raises(SettingsError, match="STARTS_POSTGRES_URL is not a URL") as caught:
         PostgresSettings(url)
     assert "secret" not in str(caught.value)
 

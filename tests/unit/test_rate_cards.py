@@ -158,7 +158,7 @@ def test_files_of_other_extensions_and_folders_with_close_names_are_named(landin
     report = landing.land("CARD.CSV", TIDY)
     assert report.passed_over == [
         PassedOver("rates/CARD.CSV", "its extension is not in lower case"),
-        PassedOver("rates/card.jsonl", "its extension is none of .csv, alone or with .gz or .zst"),
+        PassedOver("rates/card.jsonl", "its extension is not one of .csv, alone or with .gz or .zst"),
     ]
     assert [passed.name for passed in LandingZone(str(landing.folder), FEED_NAMES).misplaced()] == ["card.csv", "rate/"]
 

@@ -19,7 +19,7 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["America/SaoPaulo", "BRT", "America", "../etc/passwd", "América/São_Paulo"])
 def test_a_name_of_no_time_zone_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=r"STARTS_REPORT_TIMEZONE is .* which is no time zone"):
+    with pytest.raises(SettingsError, match=r"STARTS_REPORT_TIMEZONE is .* which is not a time zone"):
         Settings.from_environment({"STARTS_REPORT_TIMEZONE": name})
 
 

@@ -190,7 +190,7 @@ def test_the_command_prints_and_draws(
     assert "Difference of replied within 72h to b" in out
     ElementTree.parse(picture)
     for arguments, said in (
-        (["--outcome", "opened"], "--outcome: 'opened' is none of delivered, read, replied"),
+        (["--outcome", "opened"], "--outcome: 'opened' is not one of delivered, read, replied"),
         (["--from", "2026-10-09", "--to", "2026-10-01"], "the period ends"),
         (["--baseline", "c"], "There is no template 'c'"),
         (["--picture", str(tmp_path / "nowhere" / "p.svg")], "There is no folder"),

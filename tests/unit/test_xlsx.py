@@ -154,10 +154,10 @@ def test_xlsx_exports_and_their_drafts_are_removed_with_the_others(tmp_path: Pat
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"format": "xls"}, "'xls' is none of tsv, xlsx"),
+        ({"format": "xls"}, "'xls' is not one of tsv, xlsx"),
         ({"format": "xlsx", "file_name": "mine.tsv"}, "the extension .xlsx"),
         ({"file_name": "mine.xlsx"}, "the extension .tsv"),
-        ({"format": "xlsx", "file_name": "../mine.xlsx"}, "is no name for this file"),
+        ({"format": "xlsx", "file_name": "../mine.xlsx"}, "is not a name for this file"),
         ({"format": "xlsx", "bom": True}, "a byte order mark is for the format tsv"),
     ],
 )

@@ -42,11 +42,11 @@ def fetch_botmaker(context: AssetExecutionContext, config: BotmakerFetchConfig) 
             Settings.from_environment(), BotmakerSettings.from_environment(), say=context.log.info, warn=context.log.warning
         ) as source,
     ):
-        asked = ask(source, config.period_from, config.period_to, sweep=config.sweep)
+        request = ask(source, config.period_from, config.period_to, sweep=config.sweep)
         for feed in FETCHES:
             key = AssetKey([GROUP, feed])
             if key in context.selected_asset_keys:
-                report = fetch(source, feed, asked)
+                report = fetch(source, feed, request)
                 yield MaterializeResult(
                     asset_key=key,
                     metadata={

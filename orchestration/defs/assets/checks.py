@@ -7,9 +7,9 @@ from typing import Any
 FAILED_ROWS = "dagster_dbt/failed_row_count"
 
 _MEANING = {
-    "accepted_values": "hold a value of `{column}` that is none of the known ones",
+    "accepted_values": "hold a value of `{column}` that is not one of the known ones",
     "flags_cumulative": "have flags that contradict one another or `last_status`",
-    "known_values": "hold a value that is none of the known ones",
+    "known_values": "hold a value that is not one of the known ones",
     "no_nulls": "lack a value that every row must have",
     "not_null": "have no `{column}`",
     "row_key": "have no `{column}` or share it with another row",

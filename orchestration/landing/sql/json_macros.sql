@@ -172,7 +172,7 @@ create or replace temp macro webhook_list_problem(body) as (
     )[1].problem
 );
 
--- The elements of what was read as a text, as texts; null where it is no list.
+-- The elements of what was read as a text, as texts; null where it is not a list.
 create or replace temp macro json_elements(text) as (
     case when prefix(text, '[') then try(json_extract(text, '$[*]')::varchar[]) end
 );

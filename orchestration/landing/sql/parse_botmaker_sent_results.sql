@@ -1,6 +1,6 @@
 -- What became of each customer of a bulk notification, one row each: https://api.botmaker.com/v2.0,
 -- `GET /notifications/sent-results/{notificationInstanceId}`. A page names the notification once for all. Every field
--- is optional there: a customer who was not reached may have no session, which is no reason to stop a report.
+-- is optional there: a customer who was not reached may have no session, which is not a reason to stop a report.
 create or replace temp table parsed_botmaker_sent_results as
 with parsed as (
     select

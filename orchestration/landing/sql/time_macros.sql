@@ -39,7 +39,7 @@ create or replace temp macro iso_time(text) as (
     end
 );
 
--- Years that no calendar of a reader can write (Python's ends with 9999) are no times of a message.
+-- Years that no calendar of a reader can write (Python's ends with 9999) are not times of a message.
 create or replace temp macro readable_time(happened_at) as (
     case when happened_at between timestamp '0001-01-03' and timestamp '9999-12-29' then happened_at end
 );

@@ -12,7 +12,7 @@ inbound_messages as (
 
 ),
 
--- One row per moment something happened. A send that was not sent is no activity: it waits in the same row set, after
+-- One row per moment something happened. A send that was not sent is not an activity: it waits in the same row set, after
 -- everything of its second, only to learn which session, if any, was open at its time.
 moments_of_sends as (
 

@@ -146,7 +146,7 @@ seed_line_of_component as (
 
 ),
 
--- Of a line that the seed does not know: the smallest channel id that is no number, else the smallest number.
+-- Of a line that the seed does not know: the smallest channel id that is not a number, else the smallest number.
 channel_ids_of_components as (
 
     select identifiers_grouped.component, min(sightings.given_channel_id) as channel_id

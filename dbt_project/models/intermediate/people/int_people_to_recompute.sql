@@ -109,7 +109,7 @@ messages_touched as (
     where
         -- A send that was not known when it was quoted now takes the answer from another one.
         quoted_message_key in (select new_sends.message_key from new_sends)
-        -- A message that turns out to be a copy of a send is no message of a person any more.
+        -- A message that turns out to be a copy of a send is not a message of a person any more.
         or message_key in (select new_sends.message_key from new_sends)
         or exists (
             select 1
