@@ -153,11 +153,19 @@ def _embedded_catalog_conf(settings: SparkSettings) -> dict[str, str]:
 
 
 def _prepare_embedded_catalog(session: SparkSession, settings: SparkSettings) -> None:
-    """Make the metastore's tables of locks, which it does not make itself and without which two commits could lose one."""
-    ready = _catalog_folder(settings) / "ready"
-    if ready.exists():
-        return
+    """Make the metastore's tables of locks, which it does not make itself and without which two commits could lose one.
+
+    Where they are there already, remove what a killed process has left in them: the catalog admits one process, so no lock is another's.
+    The metastore would keep them for five minutes, and commits give up after three.
+    """
+    folder = _catalog_folder(settings)
+    ready = folder / "ready"
     java: Any = session._jvm
+    if ready.exists():
+        connection = java.java.sql.DriverManager.getConnection(f"jdbc:derby:;databaseName={folder}")
+        connection.createStatement().executeUpdate("delete from HIVE_LOCKS")
+        connection.close()
+        return
     conf_class = java.java.lang.Class.forName("org.apache.hadoop.hive.conf.HiveConf")
     conf = java.org.apache.hadoop.hive.conf.HiveConf(cast("Any", session)._jsc.hadoopConfiguration(), conf_class)
     with suppress(Exception):
