@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS := true
 IN_PARALLEL := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast superset-test dev lint docs site lineage bench sample-logs sample-botmaker clean
+.PHONY: help run test test-all test-fast superset-test spark-test spark-cluster spark-cluster-stop dev lint docs site lineage bench sample-logs sample-botmaker clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,7 +33,7 @@ test: .venv/.synced ## Run the tests, in five minutes
 	.venv/bin/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS)
 
 test-all: .venv/.synced ## Run the tests with every seed, as CI does
-	.venv/bin/python -m pytest $(IN_PARALLEL) -m "" $(PYTEST_FLAGS)
+	.venv/bin/python -m pytest $(IN_PARALLEL) -m "" --ignore tests/spark $(PYTEST_FLAGS)
 
 test-fast: .venv/.synced ## Run the tests that build no models but empty ones
 	.venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models tests/reference $(PYTEST_FLAGS)
@@ -41,6 +41,22 @@ test-fast: .venv/.synced ## Run the tests that build no models but empty ones
 superset-test: .venv/.synced ## Test the dashboard in a real Superset: give SUPERSET_PYTHON=/path/to/python or STARTS_TEST_SUPERSET=1
 	@test -n "$(SUPERSET_PYTHON)$(STARTS_TEST_SUPERSET)" || { echo "Set SUPERSET_PYTHON to the Python of an environment with Superset, or STARTS_TEST_SUPERSET=1 to have one made."; exit 2; }
 	.venv/bin/python -m pytest tests/bi $(PYTEST_FLAGS)
+
+# Where the processes of a local cluster write, and its lake.
+SPARK_CLUSTER := $(CURDIR)/.spark_cluster
+
+.venv/.synced-spark: .venv/.synced
+	@$(UV) sync --locked --quiet --inexact --extra spark --extra spark-test --python .venv/bin/python $(UV_SYNC_FLAGS)
+	@touch $@
+
+spark-test: .venv/.synced-spark ## Test the second engine on a local Spark cluster: needs Java 17
+	.venv/bin/python -m pytest tests/spark -m "" $(PYTEST_FLAGS)
+
+spark-cluster: .venv/.synced-spark ## Start a local Spark cluster and print the variables to set: needs Java 17
+	@.venv/bin/python deploy/spark/local_cluster.py start $(SPARK_CLUSTER)
+
+spark-cluster-stop: ## Stop the local Spark cluster
+	@test ! -x .venv/bin/python || .venv/bin/python deploy/spark/local_cluster.py stop $(SPARK_CLUSTER)
 
 lint: .venv/.synced ## Check style, types and the rules of the dbt project
 	.venv/bin/ruff check .
@@ -81,4 +97,4 @@ clean: ## Remove what runs leave behind; asks before it deletes the data folder 
 	    printf 'Delete the folder data, with the warehouse and all exports? [y/N] '; \
 	    read answer; [ "$$answer" = y ] || { echo "Nothing was deleted."; exit 2; }; \
 	fi
-	rm -rf data .dagster .lint .site .logs_queue logs .venv .pytest_cache .ruff_cache
+	rm -rf data .dagster .lint .site .spark_cluster .logs_queue logs .venv .pytest_cache .ruff_cache

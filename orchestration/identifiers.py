@@ -19,8 +19,8 @@ def _of_dbt(name: str) -> dict[str, Any]:
     """Return the macros of a file of the dbt project, as functions that render SQL for DuckDB."""
     environment = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
     environment.globals["dbt"] = SimpleNamespace(type_string=lambda: "varchar")
-    if name != "dialect.sql":
-        dialect = _of_dbt("dialect.sql")
+    if name != "duckdb/dialect.sql":
+        dialect = _of_dbt("duckdb/dialect.sql")
         environment.globals |= {"matches": dialect["duckdb__matches"], "utc_second": dialect["duckdb__utc_second"]}
     return vars(environment.from_string((DBT_PROJECT_DIR / "macros" / name).read_text(encoding="utf-8")).module)
 

@@ -5,10 +5,10 @@ from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestration.engines.engine import engine_of
 from orchestration.landing import ledger
 from orchestration.settings import PostgresSettings, Settings, publishes_to_postgres
 from orchestration.transform.freshness import silences
-from orchestration.warehouse import open_warehouse
 
 _FACT = "fct_session_starts"
 
@@ -134,7 +134,7 @@ def as_json(status: str, seconds: float, reasons: list[str], this_run: ThisRun, 
 
 def in_all(settings: Settings) -> InAll:
     """Count what there is, from the warehouse. Raises `StartsError` where it cannot be opened."""
-    with open_warehouse(settings) as warehouse:
+    with engine_of(settings).open() as warehouse:
         landed = warehouse.execute(
             """
             select

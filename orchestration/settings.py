@@ -15,6 +15,7 @@ from functools import cache, cached_property
 from io import StringIO
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import duckdb
@@ -53,6 +54,7 @@ KNOWN_NAMES = (
     *("STARTS_BILLING_TIMEZONE", "STARTS_BILLING_CURRENCY"),
     *("STARTS_MAX_REJECTED_SHARE", "STARTS_MAX_RECORD_BYTES", "STARTS_RETENTION_DAYS", "STARTS_KEEP_RUNS_DAYS"),
     *("STARTS_MEMORY", "STARTS_FILE_MODE", "STARTS_REREAD", "STARTS_ALERT_URL", "STARTS_OWNER"),
+    *("STARTS_ENGINE", "STARTS_SPARK_MASTER", "STARTS_SPARK_CONF", "STARTS_LAKE"),
     *("STARTS_POSTGRES_URL", "STARTS_POSTGRES_SCHEMA", "STARTS_POSTGRES_READER"),
     *("STARTS_WAREHOUSE", "STARTS_PUBLISHED", "STARTS_DBT_TARGET", "STARTS_TEST_SUPERSET", "STARTS_TEST_KILLS"),
     *("STARTS_TEST_SEQUENCES", "STARTS_TEST_STEPS"),
@@ -76,6 +78,13 @@ class Contacts(StrEnum):
     MASKED = "masked"
 
 
+class Engine(StrEnum):
+    """What holds the warehouse and builds the marts; also the name of the target in dbt's profile."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
 class FileMode(StrEnum):
     """Who may read the files that are written: this user alone, or its group as well. No one else ever may."""
 
@@ -85,6 +94,45 @@ class FileMode(StrEnum):
     @property
     def umask(self) -> int:
         return 0o077 if self is FileMode.PRIVATE else 0o007
+
+
+@dataclass(frozen=True)
+class SparkSettings:
+    """The cluster and the lake of STARTS_ENGINE=spark (contract, section 8).
+
+    `master` is a Spark master or a Spark Connect address, `conf` has Spark's own settings, which may hold keys of an object store:
+    they are left out of the representation. `lake` is the folder below which all tables and published files lie; every machine
+    of the cluster reaches it under this path.
+    """
+
+    lake: Path
+    master: str = "local[*]"
+    conf: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_connect(self) -> bool:
+        return self.master.startswith("sc://")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "SparkSettings":
+        """Read STARTS_SPARK_MASTER, STARTS_SPARK_CONF and STARTS_LAKE. Raises `SettingsError`."""
+        env = without_empty(environ) if environ is not None else environment()
+        lake = env.get("STARTS_LAKE", "")
+        if lake.startswith("file://"):
+            lake = unquote(urlsplit(lake).path)
+        if is_uri(lake):
+            raise SettingsError(
+                f"STARTS_LAKE is {lake}: mount that store, and write the folder under which all machines of the cluster see it."
+            )
+        if not lake:
+            raise SettingsError(
+                "STARTS_ENGINE is spark, but STARTS_LAKE is not set: write a folder that every machine of the cluster reaches."
+            )
+        return cls(
+            _absolute(lake),
+            env.get("STARTS_SPARK_MASTER", cls.master).strip(),
+            _spark_conf(env.get("STARTS_SPARK_CONF", "")),
+        )
 
 
 @dataclass(frozen=True)
@@ -110,6 +158,7 @@ class Settings:
     owner: str = "team:conversation-starts"
     reread: bool = False
     mask_key: str | None = field(default=None, repr=False)
+    spark: SparkSettings | None = None
 
     def __post_init__(self) -> None:
         _check_zone("STARTS_REPORT_TIMEZONE", self.report_timezone)
@@ -147,12 +196,16 @@ class Settings:
             )
 
     @property
+    def engine(self) -> Engine:
+        return Engine.SPARK if self.spark is not None else Engine.DUCKDB
+
+    @property
     def warehouse_path(self) -> Path:
         return self.data / "warehouse.duckdb"
 
     @property
     def published_dir(self) -> Path:
-        return self.data / "published"
+        return (self.data if self.spark is None else self.spark.lake) / "published"
 
     @property
     def published_database(self) -> Path:
@@ -223,6 +276,7 @@ class Settings:
             owner=env.get("STARTS_OWNER", cls.owner),
             reread=_yes_or_no("STARTS_REREAD", env.get("STARTS_REREAD", "no")),
             mask_key=env.get("STARTS_MASK_KEY"),
+            spark=SparkSettings.from_environment(env) if _engine(env) is Engine.SPARK else None,
         )
 
 
@@ -262,6 +316,29 @@ class PostgresSettings:
         if "STARTS_POSTGRES_URL" not in env:
             raise SettingsError("STARTS_POSTGRES_URL is not set: write postgresql://user:password@host:5432/database.")
         return cls(env["STARTS_POSTGRES_URL"].strip(), env.get("STARTS_POSTGRES_SCHEMA", cls.schema), env.get("STARTS_POSTGRES_READER"))
+
+
+def _spark_conf(text: str) -> dict[str, str]:
+    """Read `name=value` pairs parted by `;`, or a file in the form of spark-defaults.conf. No message quotes a value."""
+    is_pairs = "=" in text or not text.strip()
+    try:
+        lines = text.split(";") if is_pairs else _absolute(text.strip()).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"STARTS_SPARK_CONF: the file cannot be read ({type(error).__name__}). Write name=value;name=value, or a file."
+        ) from error
+    conf = {}
+    for line in map(str.strip, lines):
+        if not line or line.startswith("#"):
+            continue
+        # spark-defaults.conf parts name and value by white space or `=`.
+        name, *value = re.split(r"\s*=\s*" if is_pairs else r"\s*=\s*|\s+", line, maxsplit=1)
+        if not name.startswith("spark.") or not value:
+            raise SettingsError(
+                "STARTS_SPARK_CONF: write name=value;name=value with names that begin with spark., or the name of a file of them."
+            )
+        conf[name] = value[0]
+    return conf
 
 
 def publishes_to_postgres() -> bool:
@@ -376,6 +453,10 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
         return kind(value)
     except ValueError:
         raise SettingsError(f"{name} is {value!r}: write one of {', '.join(kind)}.") from None
+
+
+def _engine(env: Mapping[str, str]) -> Engine:
+    return _choice(Engine, "STARTS_ENGINE", env.get("STARTS_ENGINE", "duckdb"))
 
 
 def _files_mode(env: Mapping[str, str]) -> FileMode:

@@ -80,8 +80,8 @@
    whole text, such as `131049.0`. #}
 {% macro failure_code_in(text) -%}
     coalesce(
-            nullif(regexp_extract({{ text }}, '(?s)^.*[(]([0-9]+)([.][0-9]+)?[)]', 1), ''),
-            nullif(regexp_extract({{ text }}, '^ *([0-9]+)([.][0-9]+)? *$', 1), '')
+            nullif({{ part_of_text(text, '(?s)^.*[(]([0-9]+)([.][0-9]+)?[)]', 1) }}, ''),
+            nullif({{ part_of_text(text, '^ *([0-9]+)([.][0-9]+)? *$', 1) }}, '')
         )
 {%- endmacro %}
 

@@ -11,13 +11,7 @@
 
 {# Log the days of a query with the column `session_start_date`. #}
 {% macro log_changed_days(fact, days) -%}
-    create or replace temp table days_to_log as
-    select distinct session_start_date, {{ newest_change_number() }} + 1 as change_number from ({{ days }}) as days;
-    delete from {{ source('state', 'changed_days').render() }}
-    where fact = '{{ fact.identifier }}' and session_start_date in (select session_start_date from days_to_log);
-    insert into {{ source('state', 'changed_days').render() }} (fact, session_start_date, change_number)
-    select '{{ fact.identifier }}', session_start_date, change_number from days_to_log;
-    drop table days_to_log;
+    {{ return(adapter.dispatch('log_changed_days', 'conversation_starts')(fact, days)) }}
 {%- endmacro %}
 
 {# A fact that was built whole has not passed through its strategy: all its days changed, and those it had before. #}
@@ -28,6 +22,7 @@
         ~ " where fact = '" ~ this.identifier ~ "'"
     ) }}
     {%- endif -%}
+    {{ forget_what_was_read_often() }}
 {%- endmacro %}
 
 {# The report days that changed after what a model has followed; a model without a watermark has followed nothing. #}
@@ -49,11 +44,9 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# In the transaction that wrote the model: it has followed every change that was logged before it. #}
+{# The model has followed every change that was logged before it. #}
 {% macro move_watermark() -%}
     {%- if execute -%}
-    delete from {{ source('state', 'watermarks').render() }} where consumer = '{{ this.identifier }}';
-    insert into {{ source('state', 'watermarks').render() }} (consumer, change_number)
-    select '{{ this.identifier }}', {{ newest_change_number() }};
+    {{ adapter.dispatch('move_watermark', 'conversation_starts')() }}
     {%- endif -%}
 {%- endmacro %}

@@ -27,7 +27,7 @@ single_rows as (
 
     select {{ columns | join(', ') }}, copies, last_load_id, true as is_kept
     from candidates
-    where {{ key }} not in (select repeated_keys.{{ key }} from repeated_keys)
+    where not exists (select 1 from repeated_keys where repeated_keys.{{ key }} = candidates.{{ key }})
 
 ),
 

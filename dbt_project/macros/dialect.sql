@@ -10,25 +10,9 @@
     {{ return(adapter.dispatch('hash_of_text', 'conversation_starts')((parts + columns[-1:]) | join(" || '|' || "))) }}
 {%- endmacro %}
 
-{% macro default__hash_of_text(text) -%}
-    md5({{ text }})
-{%- endmacro %}
-
-{% macro duckdb__hash_of_text(text) -%}
-    md5_number({{ text }})
-{%- endmacro %}
-
 {# A UTC time stamp as the clocks of a zone show it. #}
 {% macro time_in_zone(timestamp, zone) -%}
     {{ return(adapter.dispatch('time_in_zone', 'conversation_starts')(timestamp, zone)) }}
-{%- endmacro %}
-
-{% macro default__time_in_zone(timestamp, zone) -%}
-    from_utc_timestamp({{ timestamp }}, '{{ zone }}')
-{%- endmacro %}
-
-{% macro duckdb__time_in_zone(timestamp, zone) -%}
-    timezone('{{ zone }}', timezone('UTC', {{ timestamp }}))
 {%- endmacro %}
 
 {# The weekday by ISO 8601: 1 is Monday, 7 is Sunday. #}
@@ -36,40 +20,16 @@
     {{ return(adapter.dispatch('iso_weekday', 'conversation_starts')(timestamp)) }}
 {%- endmacro %}
 
-{% macro default__iso_weekday(timestamp) -%}
-    extract(dayofweek_iso from {{ timestamp }})
-{%- endmacro %}
-
-{% macro duckdb__iso_weekday(timestamp) -%}
-    extract(isodow from {{ timestamp }})
-{%- endmacro %}
-
 {% macro digits_only(text) -%}
     {{ return(adapter.dispatch('digits_only', 'conversation_starts')(text)) }}
-{%- endmacro %}
-
-{% macro default__digits_only(text) -%}
-    regexp_replace({{ text }}, '[^0-9]', '')
-{%- endmacro %}
-
-{% macro duckdb__digits_only(text) -%}
-    regexp_replace({{ text }}, '[^0-9]', '', 'g')
 {%- endmacro %}
 
 {% macro letters_only(text) -%}
     {{ return(adapter.dispatch('letters_only', 'conversation_starts')(text)) }}
 {%- endmacro %}
 
-{% macro default__letters_only(text) -%}
-    regexp_replace({{ text }}, '[^A-Za-z]', '')
-{%- endmacro %}
-
-{% macro duckdb__letters_only(text) -%}
-    regexp_replace({{ text }}, '[^A-Za-z]', '', 'g')
-{%- endmacro %}
-
 {# The pricing object of a status with its time, as one value; null without one. The smallest of some is the earliest; ties go by
-   the fields in their order, nulls last (DuckDB orders nested nulls so; Spark puts them first). #}
+   the fields in their order, nulls last. #}
 {% macro price_of_status(status) -%}
     case
         when coalesce({{ status }}.pricing_category, {{ status }}.pricing_model, {{ status }}.pricing_type) is not null
@@ -77,43 +37,17 @@
     end
 {%- endmacro %}
 
-{% macro default__price_struct(status) -%}
-    named_struct(
-        'said_at', {{ status }}.happened_at, 'category', {{ status }}.pricing_category,
-        'model', {{ status }}.pricing_model, 'type', {{ status }}.pricing_type
-    )
-{%- endmacro %}
-
-{% macro duckdb__price_struct(status) -%}
-    struct_pack(
-        said_at := {{ status }}.happened_at, category := {{ status }}.pricing_category,
-        model := {{ status }}.pricing_model, type := {{ status }}.pricing_type
-    )
-{%- endmacro %}
-
 {% macro matches(text, pattern) -%}
     {{ return(adapter.dispatch('matches', 'conversation_starts')(text, pattern)) }}
 {%- endmacro %}
 
-{% macro default__matches(text, pattern) -%}
-    {{ text }} rlike '{{ pattern }}'
+{# A group of the first match of a pattern in a text; empty without one. #}
+{% macro part_of_text(text, pattern, group) -%}
+    {{ return(adapter.dispatch('part_of_text', 'conversation_starts')(text, pattern, group)) }}
 {%- endmacro %}
 
-{% macro duckdb__matches(text, pattern) -%}
-    regexp_matches({{ text }}, '{{ pattern }}')
-{%- endmacro %}
-
-{# A row's content as two 64-bit hashes: 3 times faster than comparing 34 columns with `except`. #}
-{% macro row_fingerprint(columns) -%}
-    {{ return(adapter.dispatch('row_fingerprint', 'conversation_starts')(columns)) }}
-{%- endmacro %}
-
-{% macro default__row_fingerprint(columns) -%}
-    concat_ws(':', xxhash64({{ columns }}), xxhash64('second', {{ columns }}))
-{%- endmacro %}
-
-{% macro duckdb__row_fingerprint(columns) -%}
-    struct_pack(first := hash({{ columns }}), second := hash('second', {{ columns }}))
+{% macro lower_case(text) -%}
+    {{ return(adapter.dispatch('lower_case', 'conversation_starts')(text)) }}
 {%- endmacro %}
 
 {# Sessions compare times by whole seconds, cut off: webhooks know no fractions (contract, section 4.3). #}
@@ -126,25 +60,9 @@
     {{ return(adapter.dispatch('utc_second', 'conversation_starts')(text)) }}
 {%- endmacro %}
 
-{% macro default__utc_second(text) -%}
-    date_trunc('second', try_to_timestamp({{ text }}))
-{%- endmacro %}
-
-{% macro duckdb__utc_second(text) -%}
-    date_trunc('second', timezone('UTC', try_cast({{ text }} as timestamptz)))
-{%- endmacro %}
-
 {# Now, in UTC: another project may run these models in a session of another time zone. #}
 {% macro utc_now() -%}
     {{ return(adapter.dispatch('utc_now', 'conversation_starts')()) }}
-{%- endmacro %}
-
-{% macro default__utc_now() -%}
-    to_utc_timestamp(current_timestamp(), current_timezone())
-{%- endmacro %}
-
-{% macro duckdb__utc_now() -%}
-    timezone('UTC', now())
 {%- endmacro %}
 
 {# A row for each day from the first up to, not including, the last. #}
@@ -152,10 +70,19 @@
     {{ return(adapter.dispatch('day_series', 'conversation_starts')(first_day, last_day)) }}
 {%- endmacro %}
 
-{% macro default__day_series(first_day, last_day) -%}
-    explode(sequence(date '{{ first_day }}', date '{{ last_day }}' - interval 1 day, interval 1 day))
+{# The column by whose values a table's rows lie in files of their own, so that what changes on a day rewrites the files of that day. #}
+{% macro files_by(column) -%}
+    {{ return(adapter.dispatch('files_by', 'conversation_starts')(column)) }}
 {%- endmacro %}
 
-{% macro duckdb__day_series(first_day, last_day) -%}
-    unnest(range(date '{{ first_day }}', date '{{ last_day }}', interval 1 day))
+{# Stands first in a common table expression that several others read. DuckDB works it out once by itself. #}
+{% macro read_often() -%}
+    {{ adapter.dispatch('read_often', 'conversation_starts')() }}
+{%- endmacro %}
+
+{# Of a model with expressions that are read often: its hook. #}
+{% macro forget_what_was_read_often() -%}
+    {%- if execute -%}
+    {{ adapter.dispatch('forget_what_was_read_often', 'conversation_starts')() }}
+    {%- endif -%}
 {%- endmacro %}

@@ -9,11 +9,25 @@
     + ().-
 {%- endmacro %}
 
+{# A rule for a value that is worked out: Spark would write it out as often as the rule names it, again wherever the result is read, until
+   no method of Java has room for it. A function of one parameter holds both once. Without a target, the orchestration renders for DuckDB. #}
+{% macro is_for_spark() -%}
+    {{ 'yes' if target is defined and target.type != 'duckdb' }}
+{%- endmacro %}
+
 {# An identifier as people read it: the number of a JID or of an address, a phone-like text as digits, any other as given.
    `whatsapp:+5511…` is how Twilio writes an address, `5511…@s.whatsapp.net` and `…@c.us` (with `:12` for a device) are JIDs. #}
 {% macro contact_id_shown(text) -%}
+    {%- if is_for_spark() -%}
+    aggregate(array({{ text }}), '', (none, given) -> {{ shown_by_rule('given') }})
+    {%- else -%}
+    {{ shown_by_rule(text) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro shown_by_rule(text) -%}
     {%- set bare -%}
-        regexp_replace(regexp_replace({{ text }}, '^[wW][hH][aA][tT][sS][aA][pP][pP]:', ''), '(:[0-9]+)?@([sS][.][wW][hH][aA][tT][sS][aA][pP][pP][.][nN][eE][tT]|[cC][.][uU][sS])$', '')
+        regexp_replace(regexp_replace({{ text }}, '^[wW][hH][aA][tT][sS][aA][pP][pP]:', ''), '(:[0-9]+)?@([sS][.][wW][hH][aA][tT][sS][aA][pP][pP][.][nN][eE][tT]|[cC][.][uU][sS]){{ '\\\\z' if is_for_spark() else '$' }}', '')
     {%- endset -%}
     {%- set digits = "translate(" ~ bare ~ ", '" ~ phone_punctuation() ~ "', '')" -%}
     case
@@ -31,6 +45,14 @@
    - Argentina writes mobile numbers with a 9 after the country code in international form and without it at home.
    - Mexico dropped the 1 after the country code in 2019; WhatsApp still posts it. #}
 {% macro comparable_identifier(shown) -%}
+    {%- if is_for_spark() -%}
+    aggregate(array({{ shown }}), '', (none, given) -> {{ comparable_by_rule('given') }})
+    {%- else -%}
+    {{ comparable_by_rule(shown) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro comparable_by_rule(shown) -%}
     case
         when translate({{ shown }}, '0123456789', '') <> '' then {{ shown }}
         when length({{ shown }}) = 12 and {{ shown }} like '55%' and substr({{ shown }}, 5, 1) between '6' and '9'

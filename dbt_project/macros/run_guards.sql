@@ -138,7 +138,7 @@
         {%- endif -%}
     {%- else -%}
         {%- set state = source('state', 'builds') -%}
-        {%- set found = run_query('select coalesce(max(version), 0) from ' ~ state.database ~ '.' ~ state.schema ~ '.schema_version') -%}
+        {%- set found = run_query('select coalesce(max(version), 0) from ' ~ state.incorporate(path={'identifier': 'schema_version'}).render()) -%}
         {%- if found.rows[0][0] < version_of_raw_tables() -%}
             {{ exceptions.raise_compiler_error('An older version of this project landed what is in this warehouse: run the job conversation_starts first, which brings it up to date.') }}
         {%- elif found.rows[0][0] > version_of_raw_tables() -%}
@@ -266,22 +266,4 @@
         {{ return(graph.nodes['seed.conversation_starts.channels'].root_path) }}
     {%- endif -%}
     {{ return(invocation_args_dict.project_dir | string) }}
-{%- endmacro %}
-
-{% macro duckdb__hash_of_definition(variables) -%}
-    {%- set folder = folder_of_the_project() | replace("'", "''") -%}
-    {#- A bracket, star or question mark in a path is one of a pattern unless it stands in brackets. -#}
-    {%- set pattern = folder | replace('[', '[[]') | replace('*', '[*]') | replace('?', '[?]') -%}
-    {%- set files -%}
-        read_blob([
-            '{{ pattern }}/dbt_project.yml', '{{ pattern }}/models/**', '{{ pattern }}/macros/**', '{{ pattern }}/tests/**',
-            '{{ pattern }}/seeds/**'
-        ])
-    {%- endset -%}
-    {%- set hash = run_query(
-        "select sha256('" ~ variables | replace("'", "''") ~ "' || chr(10) || string_agg(path || ' ' || hash, chr(10) order by path))"
-        ~ " from (select substr(filename, length('" ~ folder ~ "') + 2) as path, sha256(content) as hash from " ~ files ~ ')'
-        ~ " where regexp_matches(path, '[.](sql|yml|csv|md)$')"
-    ) -%}
-    {{ return(hash.rows[0][0]) }}
 {%- endmacro %}

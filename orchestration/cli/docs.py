@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestration.errors import StartsError
 from orchestration.installation import IS_CLONE, command
-from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.settings import DBT_PROJECT_DIR, Engine, Settings
 
 
 def add_to(commands: Any) -> None:
@@ -16,6 +16,8 @@ def add_to(commands: Any) -> None:
 def docs_command(_: Namespace) -> int:
     """Write dbt's documentation as one HTML file and name it. Raises `StartsError` where no run has made a warehouse yet."""
     settings = Settings.from_environment()
+    if settings.engine is Engine.SPARK:
+        raise StartsError("dbt's documentation is made on DuckDB: run this command with STARTS_ENGINE=duckdb, after a run with it.")
     if not settings.warehouse_path.exists():
         raise StartsError(f"There is no {settings.warehouse_path} yet: run `{command()}` first.")
     # Imported late: dbt takes a second to load.

@@ -11,7 +11,7 @@ from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, check_identifier, erase_person, files_that_hold, plan_erasure, revoke_erasure
 from orchestration.maintenance.replay import forget_files_with_erasures
-from orchestration.settings import Settings
+from orchestration.settings import Engine, Settings
 from orchestration.transform.builds import next_is_increment, start_build
 from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
@@ -28,6 +28,11 @@ def add_to(commands: Any) -> None:
 def erase_command(chosen: Namespace) -> int:
     check_identifier(chosen.person)
     settings = Settings.from_environment()
+    if settings.engine is Engine.SPARK:
+        raise StartsError(
+            "With STARTS_ENGINE=spark a person cannot be erased yet: take the person out of the landing zone and build the lake again, "
+            "with `rebuild --from-landing`."
+        )
     with writer_lock_where_landed(settings):
         if chosen.revoke:
             return _revoke(settings, chosen)

@@ -7,13 +7,12 @@ from argparse import Namespace
 from typing import Any
 
 from orchestration.cli.run import run_command
+from orchestration.engines.engine import engine_of
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.from_landing import remove_warehouse_for_landing
 from orchestration.maintenance.replay import forget_files_with_rejections
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
-from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
 
 def add_to(commands: Any) -> None:
@@ -29,16 +28,16 @@ def add_to(commands: Any) -> None:
 def rebuild_command(chosen: Namespace) -> int:
     settings = Settings.from_environment()
     if chosen.from_landing:
-        remove_warehouse_for_landing(settings)
+        engine_of(settings).remove_for_landing()
     else:
-        with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
+        with engine_of(settings).open_to_maintain() as warehouse:
             invalidate_builds(warehouse)
     return run_command(chosen)
 
 
 def replay_command(chosen: Namespace) -> int:
     settings = Settings.from_environment()
-    with writer_lock_where_landed(settings), open_warehouse(settings) as warehouse:
+    with engine_of(settings).open_to_maintain() as warehouse:
         files = forget_files_with_rejections(warehouse, LandingZone(settings.landing, FEED_NAMES))
     if not files:
         print("No file in the landing zone has rejected records.")

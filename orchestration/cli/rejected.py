@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestration.engines.engine import engine_of
 from orchestration.files import check_folder_of
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.rejections import RejectedRecord, count_rejected, list_rejected, write_rejected
 from orchestration.settings import Settings
 from orchestration.texts import printable
-from orchestration.warehouse import read_warehouse
 
 _SHOWN_RECORDS, _SHOWN_CHARACTERS = 50, 200
 
@@ -30,7 +30,7 @@ def rejected_command(chosen: Namespace) -> int:
     """List rejected records on the screen, or write them to a file."""
     if chosen.csv is not None:
         check_folder_of(chosen.csv)
-    with read_warehouse(Settings.from_environment()) as warehouse:
+    with engine_of(Settings.from_environment()).open_to_read() as warehouse:
         if chosen.csv is not None:
             rows = write_rejected(warehouse, chosen.csv, chosen.feed, chosen.limit, with_payload=chosen.records)
             print(f"{rows:,} rejected records in {chosen.csv}")

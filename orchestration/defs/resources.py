@@ -10,12 +10,13 @@ from pydantic import PrivateAttr
 
 from orchestration.defs.failures import failure
 from orchestration.defs.retention import forget_old_runs
+from orchestration.engines.engine import Engine, engine_of
 from orchestration.errors import StartsError, operator_errors
 from orchestration.exports.manifest import recover_exports
 from orchestration.publication.versions import recover_publication
 from orchestration.settings import Settings
 from orchestration.transform.runner import stop_dbt
-from orchestration.warehouse import open_warehouse, writer_lock
+from orchestration.warehouse import writer_lock
 
 
 class WarehouseResource(ConfigurableResource):
@@ -25,6 +26,7 @@ class WarehouseResource(ConfigurableResource):
     """
 
     _settings: Settings = PrivateAttr()
+    _engine: Engine = PrivateAttr()
     _until_run_ends: ExitStack = PrivateAttr()
     _is_locked: bool = PrivateAttr(default=False)
 
@@ -32,10 +34,15 @@ class WarehouseResource(ConfigurableResource):
     def settings(self) -> Settings:
         return self._settings
 
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["WarehouseResource", None, None]:
         with operator_failures():
             self._settings = Settings.from_environment()
+            self._engine = engine_of(self._settings)
         self._is_locked = False
         with ExitStack() as self._until_run_ends:
             try:
@@ -56,7 +63,7 @@ class WarehouseResource(ConfigurableResource):
 
     @contextmanager
     def open(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
-        """Open the file; what the operator can fix becomes a failure that says how, also inside the `with` block."""
+        """Open the warehouse; what the operator can fix becomes a failure that says how, also inside the `with` block."""
         with operator_failures():
             if not self._is_locked:
                 self._until_run_ends.enter_context(writer_lock(self._settings))
@@ -66,8 +73,8 @@ class WarehouseResource(ConfigurableResource):
                 recover_exports(self._settings)
                 # DuckDB keeps one instance of a file per process for as long as a connection to it is open: without this one, every
                 # step would read the file's catalog and write a checkpoint (50 ms each, a dozen times in a run).
-                self._until_run_ends.enter_context(open_warehouse(self._settings))
-            with open_warehouse(self._settings) as connection:
+                self._until_run_ends.enter_context(self._engine.open())
+            with self._engine.open() as connection:
                 yield connection
 
 

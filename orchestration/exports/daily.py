@@ -1,6 +1,6 @@
 """The report as TSV: a file per report day, kept up to date."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -56,20 +56,29 @@ class DailyExports:
         return [day for day in self.rows_of_days if file_name(day) in written]
 
 
+Drafts = dict[date, ExportedFile | None]
+
+
 def export_days(
-    warehouse: duckdb.DuckDBPyConnection, settings: Settings, asked_for: Iterable[date] = (), *, thorough: bool = False
+    warehouse: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    asked_for: Iterable[date] = (),
+    *,
+    thorough: bool = False,
+    write: Callable[[duckdb.DuckDBPyConnection, Settings, list[date], datetime], Drafts] | None = None,
 ) -> DailyExports:
     """Rewrite the daily files whose bytes changed since the last export, from the published marts.
 
     Days `asked_for` are looked at in any case; a file that already holds the right bytes stays as it is. The size of every
-    file is checked, and with `thorough` its hash. The caller holds the writer's lock.
+    file is checked, and with `thorough` its hash. `write` is what writes the drafts in place of `write_drafts`. The caller holds
+    the writer's lock.
     """
     make_folder(settings.exports_dir, settings)
     recover_exports(settings)
     manifest = read_manifest(settings)
     with open_published(settings) as published:
         check_contacts(published, settings)
-        return _export(warehouse, published, settings, manifest, set(asked_for), thorough)
+        return _export(warehouse, published, settings, manifest, set(asked_for), thorough, write or write_drafts)
 
 
 def _export(
@@ -79,6 +88,7 @@ def _export(
     manifest: Manifest | None,
     asked_for: set[date],
     thorough: bool,
+    write: Callable[[duckdb.DuckDBPyConnection, Settings, list[date], datetime], Drafts],
 ) -> DailyExports:
     source, now = published_source(published), datetime.now(UTC).replace(microsecond=0)
     known = manifest.by_day if manifest else {}
@@ -87,7 +97,7 @@ def _export(
     days_published = {day for (day,) in published.execute("select distinct session_start_date from session_starts_daily").fetchall()}
     changed = _changed_days(warehouse, settings, manifest, source)
     days = (set(known) | days_published) if changed is None else {*changed, *damaged, *(days_published - set(known))}
-    looked_at = _write_drafts(published, settings, sorted(day for day in days | asked_for if day >= first_day), now)
+    looked_at = write(published, settings, sorted(day for day in days | asked_for if day >= first_day), now)
     kept = {day: entry for day, entry in known.items() if day >= first_day and day not in looked_at}
     entries = {**kept, **{day: _entry(known.get(day), entry) for day, entry in looked_at.items() if entry is not None}}
     written = _drop_equal_drafts(settings, [entries[day] for day in looked_at if day in entries])
@@ -124,9 +134,7 @@ def _is_as_written(settings: Settings, entry: ExportedFile, thorough: bool) -> b
     return path.is_file() and path.stat().st_size == entry.bytes and (not thorough or sha256_of(path) == entry.sha256)
 
 
-def _write_drafts(
-    published: duckdb.DuckDBPyConnection, settings: Settings, days: list[date], now: datetime
-) -> dict[date, ExportedFile | None]:
+def write_drafts(published: duckdb.DuckDBPyConnection, settings: Settings, days: list[date], now: datetime) -> Drafts:
     """Write each day's draft, as many at a time as DuckDB has threads; return what they hold, None for a day without rows.
 
     A day is one row group of DuckDB or two, which it writes with one thread: on 2 cores, two at a time
@@ -158,7 +166,7 @@ def _write_drafts(
             made_at=now,
         )
 
-    looked_at: dict[date, ExportedFile | None] = {}
+    looked_at: Drafts = {}
     with ThreadPoolExecutor(threads[0], initializer=open_cursor) as pool:
         for day, entry in zip(days, pool.map(write_draft, days), strict=True):
             looked_at[day] = entry

@@ -8,8 +8,10 @@ known yet extends the person: a number's new user id is erased like the number.
 import json
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -53,9 +55,7 @@ class ErasedPeople:
         """Read the file of a data folder; without one, no one was erased. Raises `StartsError` for a file that is not ours."""
         path = data / "erased_people.json"
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            people = [ErasedPerson(p["erased_at"], set(p["identifiers"]), set(p["messages"])) for p in stored["people"]]
-            return cls(path, bytes.fromhex(stored["key"]), people)
+            return cls.from_json(path, json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return cls(path, secrets.token_bytes(_KEY_BYTES))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -64,16 +64,35 @@ class ErasedPeople:
                 "Without one, delete it and erase those people again."
             ) from error
 
-    def save(self) -> None:
-        """Replace the file as a whole; only its owner may read it."""
-        draft = self.path.with_name(f".{self.path.name}.draft")
+    @classmethod
+    def from_json(cls, path: Path, stored: Mapping[str, Any]) -> Self:
+        people = [ErasedPerson(p["erased_at"], set(p["identifiers"]), set(p["messages"])) for p in stored["people"]]
+        return cls(path, bytes.fromhex(stored["key"]), people)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the file holds."""
         people = [
             {"erased_at": person.erased_at, "identifiers": sorted(person.identifiers), "messages": sorted(person.messages)}
             for person in self.people
         ]
+        return {"key": self.key.hex(), "people": people}
+
+    def merge(self, people: Iterable[Mapping[str, Any]]) -> bool:
+        """Extend the people here by what others, who began with the same ones, have found; return whether anything was new."""
+        before = [(len(person.identifiers), len(person.messages)) for person in self.people]
+        for found in people:
+            for person in self.people:
+                if not person.identifiers.isdisjoint(found["identifiers"]):
+                    person.identifiers |= set(found["identifiers"])
+                    person.messages |= set(found["messages"])
+        return before != [(len(person.identifiers), len(person.messages)) for person in self.people]
+
+    def save(self) -> None:
+        """Replace the file as a whole; only its owner may read it."""
+        draft = self.path.with_name(f".{self.path.name}.draft")
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
-        draft.write_text(json.dumps({"key": self.key.hex(), "people": people}, indent=1), encoding="utf-8")
+        draft.write_text(json.dumps(self.as_json(), indent=1), encoding="utf-8")
         put_in_place(draft, self.path)
 
     def find(self, identifier: str) -> ErasedPerson | None:

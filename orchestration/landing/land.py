@@ -101,6 +101,22 @@ def land_feed(
     """
     prepare_raw_schema(connection)
     connection.execute(MACROS_SQL)
+    report, new, unread = look_into_zone(connection, zone, feed, reread=reread)
+    lander = Lander(connection, feed, erased, max_record_bytes, report, load_id=ledger.next_load_id(connection), files_to_read=len(new))
+    # Rows keep the order of arrival by load and file, which is all that zone maps need.
+    connection.execute("set preserve_insertion_order = false")
+    for batch in batches(new):
+        with zone.local_copies(batch) as copies:
+            lander.land(copies)
+    connection.execute("reset preserve_insertion_order")
+    ledger.write_unread(connection, feed, unread | lander.unread, READER_VERSION)
+    return report
+
+
+def look_into_zone(
+    connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, *, reread: bool
+) -> tuple[LandingReport, list[LandingFile], dict[str, str]]:
+    """List a feed's folder: return a report that has what the listing says, the files to read, and why others cannot be, by name."""
     listing = zone.listing(feed.name)
     report = LandingReport(feed.name, passed_over=listing.passed_over)
     report.is_missing = not listing.is_there and ledger.has_listed_files(connection, feed)
@@ -108,22 +124,12 @@ def land_feed(
     known = ledger.known_names(connection, zone, feed, files)
     known = set() if reread else known - ledger.names_to_look_into_again(connection, feed, READER_VERSION)
     report.files_known = len(known)
-    new = [file for file in files if file.name not in known]
-    lander = _Lander(connection, feed, erased, max_record_bytes, report, files_to_read=len(new))
-    for file in listing.files:
-        if file.problem is not None:
-            lander.set_aside(file, file.problem)
-    # Rows keep the order of arrival by load and file, which is all that zone maps need.
-    connection.execute("set preserve_insertion_order = false")
-    for batch in _batches(new):
-        with zone.local_copies(batch) as copies:
-            lander.land(copies)
-    connection.execute("reset preserve_insertion_order")
-    ledger.write_unread(connection, feed, lander.unread, READER_VERSION)
-    return report
+    unread = {file.name: file.problem for file in listing.files if file.problem is not None}
+    report.files_set_aside = [f"{name}: {problem}" for name, problem in unread.items()]
+    return report, [file for file in files if file.name not in known], unread
 
 
-def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
+def batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
     batch: list[LandingFile] = []
     size = 0
     for file in files:
@@ -136,7 +142,7 @@ def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
         yield batch
 
 
-class _Lander:
+class Lander:
     """Lands batches of a feed's files within one load. `unread` has the files, by name, that could not be read, with the reason."""
 
     def __init__(
@@ -147,6 +153,7 @@ class _Lander:
         max_record_bytes: int,
         report: LandingReport,
         *,
+        load_id: int,
         files_to_read: int,
     ) -> None:
         self._connection = connection
@@ -154,7 +161,7 @@ class _Lander:
         self._erased = erased
         self._max_record_bytes = max_record_bytes
         self._report = report
-        self._load_id = ledger.next_load_id(connection)
+        self._load_id = load_id
         self.unread: dict[str, str] = {}
         self._files_to_read = files_to_read
         self._files_begun: set[str] = set()

@@ -1,5 +1,9 @@
 """Start over from the landing zone, where the warehouse is damaged: the files there are the payload of record (contract, section 3)."""
 
+from contextlib import suppress
+
+import duckdb
+
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
@@ -16,37 +20,39 @@ def remove_warehouse_for_landing(settings: Settings) -> None:
     zone = LandingZone(settings.landing, FEED_NAMES)
     with writer_lock(settings):
         if settings.warehouse_path.exists():
-            gone = _files_only_in_warehouse(settings, zone)
-            if gone:
-                raise StartsError(
-                    f"{len(gone):,} landed files are no longer in the landing zone, so their records would be lost: {', '.join(gone[:5])}"
-                    f"{', …' if len(gone) > 5 else ''}. The warehouse is not damaged where it was read: `rebuild` alone builds the marts "
-                    f"again without reading files. To do without these files, delete {settings.warehouse_path} yourself and run the job."
-                )
+            # One that is too damaged to say what it holds goes in any case.
+            with suppress(DamagedWarehouseError), open_warehouse(settings) as connection:
+                refuse_to_lose_files(connection, zone, str(settings.warehouse_path))
         remove_warehouse(settings)
 
 
-def _files_only_in_warehouse(settings: Settings, zone: LandingZone) -> list[str]:
-    """Return the landed files that lie in the zone under no name; nothing where the warehouse is too damaged to say."""
+def refuse_to_lose_files(connection: duckdb.DuckDBPyConnection, zone: LandingZone, warehouse: str) -> None:
+    """Raise `StartsError` where files have landed that lie in the zone under no name."""
+    gone = _files_only_in_warehouse(connection, zone)
+    if gone:
+        raise StartsError(
+            f"{len(gone):,} landed files are no longer in the landing zone, so their records would be lost: {', '.join(gone[:5])}"
+            f"{', …' if len(gone) > 5 else ''}. The warehouse is not damaged where it was read: `rebuild` alone builds the marts "
+            f"again without reading files. To do without these files, delete {warehouse} yourself and run the job."
+        )
+
+
+def _files_only_in_warehouse(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
     listed = [[feed, file.name] for feed in FEED_NAMES for file in zone.files(feed)]
-    try:
-        with open_warehouse(settings) as connection:
-            rows = connection.execute(
-                """
-                with in_zone as (select unnest($listed) as listed)
-                select distinct f.file_name
-                from raw.landed_files as f
-                where
-                    f.landed > 0
-                    and [f.feed, f.file_name] not in (select listed from in_zone)
-                    and [f.feed, f.content_sha256] not in (
-                        select [l.feed, l.content_sha256] from raw.landing_listing as l
-                        where [l.feed, l.file_name] in (select listed from in_zone)
-                    )
-                order by f.file_name
-                """,
-                {"listed": listed},
-            ).fetchall()
-    except DamagedWarehouseError:
-        return []
+    rows = connection.execute(
+        """
+        with in_zone as (select unnest($listed) as listed)
+        select distinct f.file_name
+        from raw.landed_files as f
+        where
+            f.landed > 0
+            and [f.feed, f.file_name] not in (select listed from in_zone)
+            and [f.feed, f.content_sha256] not in (
+                select [l.feed, l.content_sha256] from raw.landing_listing as l
+                where [l.feed, l.file_name] in (select listed from in_zone)
+            )
+        order by f.file_name
+        """,
+        {"listed": listed},
+    ).fetchall()
     return [name for (name,) in rows]

@@ -25,7 +25,7 @@ from orchestration.settings import Settings
 # DuckDB's own default, which its readers work best with: https://duckdb.org/docs/stable/data/parquet/tips
 _ROW_GROUP_ROWS = 122_880
 # Bloom filters stand outside of row groups, so they could not be copied.
-_OPTIONS = f"format parquet, compression zstd, compression_level 1, row_group_size {_ROW_GROUP_ROWS}, write_bloom_filter false"
+PARQUET_OPTIONS = f"format parquet, compression zstd, compression_level 1, row_group_size {_ROW_GROUP_ROWS}, write_bloom_filter false"
 
 RowsByDay = dict[date, int]
 
@@ -78,7 +78,7 @@ def write_parquet(
     changed_months = {month_of(day) for day in changed_days}
     for mart in PUBLISHED_MARTS:
         make_folder(folder / PARQUET / mart.name, settings)
-        for month, days in _by_month(rows_by_day[mart.name]).items():
+        for month, days in by_month(rows_by_day[mart.name]).items():
             name = f"{PARQUET}/{mart.name}/{month}.parquet"
             path, old = folder / name, kept.get(name)
             if old is not None and month not in changed_months and old.rows == sum(days.values()):
@@ -101,7 +101,7 @@ def write_parquet(
     return files
 
 
-def _by_month(rows_by_day: RowsByDay) -> dict[str, RowsByDay]:
+def by_month(rows_by_day: RowsByDay) -> dict[str, RowsByDay]:
     months: dict[str, RowsByDay] = defaultdict(dict)
     for day in sorted(rows_by_day):
         months[month_of(day)][day] = rows_by_day[day]
@@ -157,7 +157,7 @@ def _write_rows(connection: duckdb.DuckDBPyConnection, mart: PublishedMart, path
     row = connection.execute(
         f"copy (select * from draft.main.{mart.name} "
         f"where {mart.is_between(days[0], days[-1])} order by {order}) "
-        f"to {quoted(path)} ({_OPTIONS})"
+        f"to {quoted(path)} ({PARQUET_OPTIONS})"
     ).fetchone()
     if row != (rows,):
         raise RuntimeError(f"{path} would hold {row} rows, not {rows}")

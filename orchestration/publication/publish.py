@@ -56,7 +56,7 @@ class Publication:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """What a publication has to do: replace `days` in a copy of `base`, or write everything where there is no base.
 
     `is_held`: another program has the base open for writing, so readers need a copy even if nothing changed.
@@ -81,7 +81,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     recover_publication(settings)
     source = source_of(settings, build)
     version = current_version(settings)
-    work = _work(warehouse, settings, version, source, thorough)
+    work = work_of(warehouse, settings, version, source, thorough)
     if work.is_nothing:
         assert version is not None
         assert version.record is not None
@@ -93,37 +93,37 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
         if work.base is None or in_words(error) is not None:
             raise
         # What lies there is damaged somewhere inside: nothing of it is worth building upon.
-        return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
+        return _publish_version(warehouse, settings, build, source, everything([DATABASE]))
 
 
-def _everything(damaged: list[str]) -> _Work:
-    return _Work(None, [], {}, damaged)
+def everything(damaged: list[str]) -> Work:
+    return Work(None, [], {}, damaged)
 
 
-def _work(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Version | None, source: Source, thorough: bool) -> _Work:
+def work_of(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Version | None, source: Source, thorough: bool) -> Work:
     """Find what changed since the published version, and which of its files are not as they were written."""
     if version is None or version.record is None:
-        return _everything([])
+        return everything([])
     intact = version.intact_files()
     days = days_behind(warehouse, version.record.source, source)
     if days is None or DATABASE not in intact:
-        return _everything([DATABASE] if days is not None else [])
+        return everything([DATABASE] if days is not None else [])
     if thorough:
         try:
             found = days_that_differ(warehouse, settings, version, days)
         except duckdb.Error:
-            return _everything([DATABASE])
+            return everything([DATABASE])
         if found:
-            return _everything([DATABASE])
+            return everything([DATABASE])
         for name in parquet_that_differs(warehouse, version, intact):
             del intact[name]
     kept = {name: KeptFile(version.folder / name, file.rows) for name, file in intact.items() if name != DATABASE}
     damaged = [file.name for file in version.record.files if file.name not in intact]
-    return _Work(version, days, kept, damaged, is_held_for_writing(version))
+    return Work(version, days, kept, damaged, is_held_for_writing(version))
 
 
 def _publish_version(
-    warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source, work: _Work
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source, work: Work
 ) -> Publication:
     shown = current_version(settings)
     folder = new_version(settings)
@@ -133,11 +133,11 @@ def _publish_version(
         (copy_file if is_changed or work.is_held else link_or_copy)(work.base.database, database)
         if DATABASE not in work.base.intact_files():
             # Another program wrote to it while it was copied.
-            return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
-    with _attached(warehouse, database, read_only=not is_changed):
+            return _publish_version(warehouse, settings, build, source, everything([DATABASE]))
+    with attached(warehouse, database, read_only=not is_changed):
         if is_changed:
             _write_marts(warehouse, settings, work)
-            _write_publish_info(warehouse, settings, build, source)
+            write_publish_info(warehouse, settings, build, source)
         rows_by_day = _verify(warehouse)
         parquet = write_parquet(warehouse, settings, folder, rows_by_day, work.days, work.kept, shown.folder if shown else None)
     restrict_file(database, settings, read_only=True)
@@ -150,7 +150,7 @@ def _publish_version(
         source=source,
         rows=rows,
         files=[*parquet, written_file(folder, database)],
-        keeps_previous=shown is not None and _may_be_kept(warehouse, shown, source),
+        keeps_previous=shown is not None and may_be_kept(warehouse, shown, source),
     )
     show_version(settings, folder, record)
     rows_before = before.rows if before is not None else {}
@@ -166,14 +166,14 @@ def _publish_version(
     )
 
 
-def _may_be_kept(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
+def may_be_kept(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
     """Say whether a version may stay for its readers: not if it may hold erased people, or contacts under another mask."""
     before = version.record.source if version.record is not None else None
     return before is not None and before.masking_fingerprint == now.masking_fingerprint and is_of_this_warehouse(warehouse, before)
 
 
 @contextmanager
-def _attached(warehouse: duckdb.DuckDBPyConnection, database: Path, *, read_only: bool) -> Iterator[None]:
+def attached(warehouse: duckdb.DuckDBPyConnection, database: Path, *, read_only: bool) -> Iterator[None]:
     """Attach a version's file as `draft`."""
     warehouse.execute(f"attach {quoted(database)} as draft{' (read_only)' if read_only else ''}")
     try:
@@ -182,7 +182,7 @@ def _attached(warehouse: duckdb.DuckDBPyConnection, database: Path, *, read_only
         warehouse.execute("detach draft")
 
 
-def _write_marts(warehouse: duckdb.DuckDBPyConnection, settings: Settings, work: _Work) -> None:
+def _write_marts(warehouse: duckdb.DuckDBPyConnection, settings: Settings, work: Work) -> None:
     prepare_masking(warehouse, settings)
     masks = masks_in_force(settings)
     # A mart has no order of its own; keeping the warehouse's costs a third of the writing.
@@ -238,7 +238,7 @@ def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart
     warehouse.execute(f"insert into draft.main.{mart.name} by name {rows}")
 
 
-def _write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source) -> None:
+def write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source) -> None:
     warehouse.execute(
         """
         create or replace table draft.main.publish_info as

@@ -6,6 +6,7 @@ it goes down with the run that a kill ends: no orphan keeps writing to the wareh
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,10 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
+
+
+# Spark follows a message by a hundred lines of it.
+_STACK_OF_JAVA = re.compile(r"\n\s*(?:JVM stacktrace:|at [\w.$/]+\()")
 
 
 class DbtError(Exception):
@@ -57,18 +62,20 @@ def invoke(
 def _failures(result: Any) -> Iterator[str]:
     for node_result in getattr(result, "results", []):
         if node_result.status in {"error", "fail", "runtime error"}:
-            yield f"{node_result.node.name}: {node_result.message}"
+            yield f"{node_result.node.name}: {_STACK_OF_JAVA.split(str(node_result.message), maxsplit=1)[0].rstrip()}"
 
 
 @contextmanager
 def warehouse_in_environment(settings: Settings) -> Iterator[None]:
-    """Let the dbt profile and the Dagster resource mean the same file."""
-    before = os.environ.get("STARTS_WAREHOUSE")
-    os.environ["STARTS_WAREHOUSE"] = str(settings.warehouse_path)
+    """Let the dbt profile and the Dagster resource mean the same warehouse: settings may also come from `.env`."""
+    meant = {"STARTS_WAREHOUSE": str(settings.warehouse_path), "STARTS_ENGINE": settings.engine.value}
+    before = {name: os.environ.get(name) for name in meant}
+    os.environ.update(meant)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["STARTS_WAREHOUSE"]
-        else:
-            os.environ["STARTS_WAREHOUSE"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -79,7 +79,8 @@ def _folders(settings: Settings) -> tuple[Path, Path]:
 def _key(settings: Settings) -> str:
     """Hash what dbt's parser reads: the project's files and variables, the profile and its target, dbt itself."""
     profile = (DBT_PROJECT_DIR / "profiles.yml").read_bytes()
-    parts = [definition_sha256(settings), hashlib.sha256(profile).hexdigest(), os.environ.get("STARTS_DBT_TARGET", ""), _dbt_version()]
+    target = os.environ.get("STARTS_DBT_TARGET", settings.engine)
+    parts = [definition_sha256(settings), hashlib.sha256(profile).hexdigest(), target, _dbt_version()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

@@ -164,8 +164,12 @@ _BY_HAND = CoveredBy(
 )
 _INSTALLED = CoveredBy(("runs/test_installed_package.py::test_an_installed_command_works_in_any_folder_and_writes_only_there",))
 
+_ON_SPARK = CoveredBy(("spark/test_spark.py::test_a_first_build_equals_duckdb",))
+
 # The first pattern that matches the whole command decides.
 TABLE: dict[str, Run | CoveredBy | NotRun] = {
+    # The second engine.
+    r"make spark-cluster(-stop)?": _ON_SPARK,
     # The job.
     r"make run": CoveredBy(("runs/test_make_run.py::test_make_run_prints_what_the_readme_shows",)),
     r"(STARTS_\w+=\S+ )+(make run|conversation-starts)": Run(_the_job, r"^conversation_starts finished in \d+ s\n"),
@@ -227,7 +231,7 @@ TABLE: dict[str, Run | CoveredBy | NotRun] = {
     r"make site": CoveredBy(("unit/test_links.py::test_the_site_is_built_without_a_warning",)),
     r"make lineage": CoveredBy(("unit/test_lineage.py::test_the_picture_of_the_docs_is_up_to_date",)),
     r"make docs": CoveredBy(("runs/test_operation.py::test_docs_are_built_from_a_folder_with_any_name",)),
-    r"make (test|test-fast|test-all|lint|bench|dev|superset-test)\b.*": Run(
+    r"make (test|test-fast|test-all|spark-test|lint|bench|dev|superset-test)\b.*": Run(
         _without_doing_it("--dry-run SUPERSET_PYTHON=python"), r"\.venv/bin/"
     ),
     r"\.venv/bin/python -m pytest .*": Run(_a_choice_of_tests, r"^test_\w+$"),

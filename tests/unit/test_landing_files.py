@@ -363,8 +363,8 @@ def test_damaged_files_among_many_cost_one_pass(landing: Landing, monkeypatch: p
     for number in range(20):
         landing.write(f"sends/{number}.jsonl.gz", gzip.compress(sends(number * 10, 3))[: -9 if number % 2 else None])
     passes = []
-    original = land._Lander._parse
-    monkeypatch.setattr(land._Lander, "_parse", lambda lander, attempts: (passes.append(len(attempts)), original(lander, attempts)))
+    original = land.Lander._parse
+    monkeypatch.setattr(land.Lander, "_parse", lambda lander, attempts: (passes.append(len(attempts)), original(lander, attempts)))
     report = landing.land()
     assert (report.files_landed, len(report.files_set_aside), passes) == (10, 10, [20])
     assert len(landing.sends) == 30

@@ -204,7 +204,7 @@ class TestLargeMonths:
         assert path is not None
         with open_warehouse(site.settings) as connection:
             connection.execute("alter table marts.fct_notifications alter column channel_name type varchar")
-        monkeypatch.setattr(parquet, "_OPTIONS", parquet._OPTIONS + ", field_ids 'auto'")
+        monkeypatch.setattr(parquet, "PARQUET_OPTIONS", parquet.PARQUET_OPTIONS + ", field_ids 'auto'")
         site.build_and_publish({self.DAYS[2]: [start(1, self.DAYS[2])]})
         site.assert_is_published()
 

@@ -2,6 +2,7 @@
 {{ config(
     unique_key='message_id',
     incremental_strategy='replace_messages',
+    partition_by=files_by('billed_date'),
     post_hook="{{ log_all_days_changed(billed_day()) }}"
 ) }}
 
@@ -36,8 +37,8 @@ messages as (
     union all
     -- New rates: what was billed before gets its price once more.
     select {{ columns_before_rates | join(', ') }}
-    from {{ this }}
-    where message_id not in (select messages_to_bill.message_id from messages_to_bill)
+    from {{ this }} as billed_before
+    where not exists (select 1 from messages_to_bill where messages_to_bill.message_id = billed_before.message_id)
     {%- endif %}
 
 ),

@@ -2,6 +2,7 @@
 {{ config(
     unique_key=['source', 'session_start_id', 'message_id'],
     incremental_strategy='replace_people',
+    partition_by=files_by('session_start_date'),
     post_hook="{{ log_all_days_changed() }}"
 ) }}
 

@@ -9,13 +9,19 @@ with kept as (
     where is_kept and is_notification
     union all
     select 'sessions of Botmaker' as kind, count(*) as records
-    from {{ ref('int_botmaker_sessions_deduplicated') }}
+    from {{ ref('int_botmaker_sessions_deduplicated') }} as sessions
     where
         is_kept {{ '' if var('include_testers') else 'and not is_tester' }}
         -- Those that give way to a message of the logs (int_botmaker_sessions_started).
-        and {{ key_hash(['session_id']) }} not in (select sends.message_key from {{ ref('int_sends_deduplicated') }} as sends)
-        and {{ key_hash(['session_id']) }} not in (
-            select messages.message_key from {{ ref('int_inbound_messages_deduplicated') }} as messages
+        and not exists (
+            select 1
+            from {{ ref('int_sends_deduplicated') }} as sends
+            where sends.message_key = {{ key_hash(['sessions.session_id']) }}
+        )
+        and not exists (
+            select 1
+            from {{ ref('int_inbound_messages_deduplicated') }} as messages
+            where messages.message_key = {{ key_hash(['sessions.session_id']) }}
         )
 
 ),

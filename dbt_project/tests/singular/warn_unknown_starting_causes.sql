@@ -7,5 +7,9 @@ from {{ ref('int_botmaker_sessions_deduplicated') }} as sessions
 where
     sessions.is_kept
     and sessions.starting_cause is not null
-    and lower(sessions.starting_cause) not in (select lower(causes.starting_cause) from {{ ref('starting_causes') }} as causes)
+    and not exists (
+        select 1
+        from {{ ref('starting_causes') }} as causes
+        where {{ lower_case('causes.starting_cause') }} = {{ lower_case('sessions.starting_cause') }}
+    )
 group by sessions.starting_cause

@@ -90,6 +90,7 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
     if build.is_increment:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:
+        warehouse.engine.follow_build(connection)
         finish_build(connection, build)
 
 

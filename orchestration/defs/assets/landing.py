@@ -25,8 +25,8 @@ from orchestration.defs.resources import WarehouseResource
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import BOTMAKER_FEEDS, FEED_NAMES, FEEDS, RATES, READER_VERSION, SENDS, WEBHOOKS, Feed
-from orchestration.landing.land import LandingReport, land_feed
-from orchestration.landing.rejections import forget_old_payloads, new_rejections, unbalanced_files
+from orchestration.landing.land import LandingReport
+from orchestration.landing.rejections import new_rejections, unbalanced_files
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import DBT_PROJECT_DIR
 
@@ -65,12 +65,11 @@ def _specs(feed: Feed) -> list[AssetSpec]:
 def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Feed) -> Iterator[MaterializeResult]:
     with warehouse.open() as connection:
         zone = LandingZone(warehouse.settings.landing, FEED_NAMES)
-        settings, erased = warehouse.settings, ErasedPeople.load(warehouse.settings.data)
-        report = land_feed(connection, zone, feed, erased, reread=settings.reread, max_record_bytes=settings.max_record_bytes)
+        report = warehouse.engine.land(connection, zone, feed, ErasedPeople.load(warehouse.settings.data))
         ledger.write_passed_over(connection, feed.name, report.passed_over)
         _log(context, report)
         for table in feed.tables:
-            yield MaterializeResult(asset_key=AssetKey(["raw", table]), metadata=_metadata(connection, table, report))
+            yield MaterializeResult(asset_key=AssetKey(["raw", table]), metadata=_metadata(connection, warehouse, table, report))
 
 
 def _log(context: AssetExecutionContext, report: LandingReport) -> None:
@@ -93,11 +92,11 @@ def _warn(context: AssetExecutionContext, where: str, what: str, files: list[str
         context.log.warning(f"{where}: {what}: {len(files) - _MOST_FILES_NAMED} more")
 
 
-def _metadata(connection: duckdb.DuckDBPyConnection, table: str, report: LandingReport) -> dict[str, MetadataValue]:
-    row = connection.execute(f"select count(*) from raw.{table}").fetchone()
-    assert row is not None
+def _metadata(
+    connection: duckdb.DuckDBPyConnection, warehouse: WarehouseResource, table: str, report: LandingReport
+) -> dict[str, MetadataValue]:
     return {
-        "dagster/row_count": MetadataValue.int(row[0]),
+        "dagster/row_count": MetadataValue.int(warehouse.engine.rows(connection, table)),
         "files_landed": MetadataValue.int(report.files_landed),
         "files_known": MetadataValue.int(report.files_known),
         "files_set_aside": MetadataValue.int(len(report.files_set_aside)),
@@ -162,7 +161,7 @@ def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) 
 def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
     """The ledger: one row per file content, with its counts; and whether what was rejected is little enough to go on."""
     with warehouse.open() as connection:
-        forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
+        warehouse.engine.forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
         rejections = new_rejections(connection)
         limit = warehouse.settings.max_rejected_share
         unbalanced = unbalanced_files(connection)

@@ -20,12 +20,10 @@ from orchestration.defs.assets.metadata import latest_funnel, preview, texts_of_
 from orchestration.defs.partitions import show_existing_days
 from orchestration.defs.resources import WarehouseResource, operator_failures
 from orchestration.errors import StartsError
-from orchestration.exports.daily import export_days
 from orchestration.exports.filters import ExportSelection
 from orchestration.exports.on_demand import export_selection
 from orchestration.publication.person_columns import masks_of_marts
 from orchestration.publication.postgres import publish_to_postgres
-from orchestration.publication.publish import publish
 from orchestration.settings import PostgresSettings, Settings
 from orchestration.transform.builds import MARTS, last_finished_build
 
@@ -59,7 +57,7 @@ def published_marts(context: AssetExecutionContext, config: CheckConfig, warehou
         build = last_finished_build(connection)
         if build is None:
             raise StartsError("The last build did not pass its checks, so there is nothing to publish. Run the whole job.")
-        publication = publish(connection, settings, build, thorough=config.thorough)
+        publication = warehouse.engine.publish(connection, build, thorough=config.thorough)
         _warn_of_damage(context, publication.damaged)
         context.log.info("Published." if publication.changed else "Nothing changed: the published files stay as they are.")
         return MaterializeResult(
@@ -107,7 +105,7 @@ def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, ware
     """The report's download: one TSV per report day, rewritten only when its day changed."""
     settings = warehouse.settings
     with warehouse.open() as connection:
-        exports = export_days(connection, settings, thorough=config.thorough)
+        exports = warehouse.engine.export(connection, thorough=config.thorough)
         _warn_of_damage(context, exports.damaged)
         show_existing_days(context.instance, _TSV_OF_DAYS, exports.rows_of_days, exports.days_written)
         context.log.info(f"{len(exports.written)} daily TSVs written, {len(exports.removed)} removed, {exports.files} in all.")
@@ -141,7 +139,7 @@ def session_starts_tsv_of_days(context: AssetExecutionContext, warehouse: Wareho
     """
     days = [date.fromisoformat(day) for day in context.partition_keys]
     with warehouse.open() as connection:
-        exports = export_days(connection, warehouse.settings, days)
+        exports = warehouse.engine.export(connection, days)
         context.log.info(f"{len(days)} report days looked at, {len(exports.written)} TSVs written: the others were as they should be.")
         return MaterializeResult(metadata={"days": len(days), "files_written": len(exports.written), "files": exports.files})
 

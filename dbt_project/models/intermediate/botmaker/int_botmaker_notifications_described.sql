@@ -71,7 +71,7 @@ final as (
         ) }} as user_type,
         flagged_notifications.message_id,
         flagged_notifications.template_name,
-        null as template_language,
+        cast(null as {{ dbt.type_string() }}) as template_language,
         flagged_notifications.notification_name,
         flagged_notifications.sent_at,
         flagged_notifications.delivered_at,
@@ -90,7 +90,7 @@ final as (
         flagged_notifications.failure_code,
         {{ failure_in_words('flagged_notifications', 'failure_reasons', 'unknown_reason') }},
         flagged_notifications.failure_detail,
-        null as agent_groups,
+        cast(null as {{ dbt.type_string() }}) as agent_groups,
         {{ botmaker_chat_link('sessions_started.customer_id') }} as chat_link,
         flagged_notifications.is_session_start
     from flagged_notifications

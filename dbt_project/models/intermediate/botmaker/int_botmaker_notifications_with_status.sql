@@ -31,16 +31,25 @@ notification_events as (
 ),
 
 -- Copies of one message may differ in their time, and the earliest may lack the template. An agent may push a template, too.
+copies_of_business as (
+
+    select
+        *,
+        min(case when template_name is not null then happened_at end) over (partition by message_key) as template_told_at
+    from session_messages
+    where sender in ('bot', 'agent') and session_key in (select sessions_started.session_key from sessions_started)
+
+),
+
 messages_of_business as (
 
     select
         message_key,
         any_value(session_key) as session_key,
         any_value(message_id) as message_id,
-        min_by(template_name, case when template_name is not null then happened_at end) as template_name,
+        min(case when happened_at = template_told_at then template_name end) as template_name,
         min(happened_at) as happened_at
-    from session_messages
-    where sender in ('bot', 'agent') and session_key in (select sessions_started.session_key from sessions_started)
+    from copies_of_business
     group by message_key
 
 ),
@@ -125,7 +134,7 @@ notifications as (
     from messages_of_business
     where
         template_name is not null
-        and message_key not in (select pivoted_events.message_key from pivoted_events)
+        and not exists (select 1 from pivoted_events where pivoted_events.message_key = messages_of_business.message_key)
 
 ),
 

@@ -23,7 +23,12 @@ sessions_without_notification as (
 
     select *
     from sessions_started
-    where session_key not in (select notifications.session_key from notifications where notifications.is_session_start)
+    where
+        not exists (
+            select 1
+            from notifications
+            where notifications.session_key = sessions_started.session_key and notifications.is_session_start
+        )
 
 ),
 

@@ -64,7 +64,9 @@ sessions_to_recompute as (
         and {{ 'true' if var('include_testers') else 'not is_tester' }}
         -- A session's id names a row of the marts, like the id of a message of the logs. They have other forms; where one is
         -- the other all the same, the message keeps its row.
-        and {{ key_hash(['session_id']) }} not in (select message_keys_of_logs.message_key from message_keys_of_logs)
+        and not exists (
+            select 1 from message_keys_of_logs where message_keys_of_logs.message_key = {{ key_hash(['sessions.session_id']) }}
+        )
 
 ),
 
@@ -93,14 +95,15 @@ named_sessions as (
         {{ key_hash(['sessions_in_threads.channel_id', 'sessions_in_threads.person_id']) }} as thread_key,
         case
             when sent_results.session_key is not null then 'mass_notification'
-            when lower(sessions_in_threads.starting_cause) = 'referral' and sessions_in_threads.is_web_chat then 'referred_webchat'
+            when {{ lower_case('sessions_in_threads.starting_cause') }} = 'referral' and sessions_in_threads.is_web_chat
+                then 'referred_webchat'
             else coalesce(starting_causes.origin, 'other')
         end as origin
     from sessions_in_threads
     left join sent_results
         on sessions_in_threads.session_key = sent_results.session_key
     left join starting_causes
-        on lower(sessions_in_threads.starting_cause) = lower(starting_causes.starting_cause)
+        on {{ lower_case('sessions_in_threads.starting_cause') }} = {{ lower_case('starting_causes.starting_cause') }}
 
 ),
 

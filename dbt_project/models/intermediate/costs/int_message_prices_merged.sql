@@ -35,7 +35,7 @@ messages_of_no_send as (
 
     select message_key, min(message_id) as message_id
     from new_statuses
-    where message_key not in (select sends.message_key from sends)
+    where not exists (select 1 from sends where sends.message_key = new_statuses.message_key)
     group by message_key
 
 ),
@@ -68,8 +68,13 @@ known_and_new as (
     from merged_statuses
     left join messages_of_no_send
         on merged_statuses.message_key = messages_of_no_send.message_key
-    union all by name
-    select *
+    union all
+    select
+        message_key, given_channel_id, given_line_number, recipient_identifier, user_id, delivered_at, read_at,
+        {%- for status in statuses_with_prices %}
+        {{ status }}_price,
+        {%- endfor %}
+        last_load_id, message_id
     from {{ this }}
     where message_key in (select merged_statuses.message_key from merged_statuses)
 

@@ -1,7 +1,8 @@
 {{ config(
     materialized='incremental',
     unique_key=['identifier_1', 'identifier_2'],
-    incremental_strategy='delete+insert'
+    incremental_strategy='delete+insert',
+    post_hook="{{ forget_what_was_read_often() }}"
 ) }}
 
 with statuses as (
@@ -56,6 +57,7 @@ records as (
 
 new_records as (
 
+    {{ read_often() }}
     select
         *,
         coalesce(

@@ -1,7 +1,8 @@
 {{ config(
     materialized='incremental',
     unique_key=['given_channel_id', 'given_line_number'],
-    incremental_strategy='delete+insert'
+    incremental_strategy='delete+insert',
+    post_hook="{{ forget_what_was_read_often() }}"
 ) }}
 
 with lines_seen as (
@@ -31,6 +32,7 @@ shown_sightings as (
 
 sightings as (
 
+    {{ read_often() }}
     select
         given_channel_id,
         given_line_number,
@@ -105,6 +107,7 @@ components as (
 
 identifiers_grouped as (
 
+    {{ read_often() }}
     select
         identifiers.identifier,
         coalesce(components.component, identifiers.identifier) as component
@@ -167,6 +170,7 @@ numbers_of_components as (
 
 lines_of_identifiers as (
 
+    {{ read_often() }}
     select
         identifiers_grouped.identifier,
         coalesce(

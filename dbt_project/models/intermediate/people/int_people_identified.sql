@@ -1,7 +1,8 @@
 {{ config(
     materialized='incremental',
     unique_key='identifier',
-    incremental_strategy='delete+insert'
+    incremental_strategy='delete+insert',
+    post_hook="{{ forget_what_was_read_often() }}"
 ) }}
 
 with identifiers_linked as (
@@ -121,6 +122,7 @@ component_names as (
 
 people as (
 
+    {{ read_often() }}
     select
         identifiers_connected.identifier,
         identifiers_connected.component,

@@ -33,8 +33,8 @@ renamed as (
         nullif(error_details, '') as error_details,
         pricing_model,
         -- WhatsApp posts both spellings.
-        case lower(pricing_category)
-            when 'authentication_international' then 'authentication-international' else lower(pricing_category)
+        case {{ lower_case('pricing_category') }}
+            when 'authentication_international' then 'authentication-international' else {{ lower_case('pricing_category') }}
         end as pricing_category,
         pricing_type,
 

@@ -1,0 +1,17 @@
+{% macro duckdb__hash_of_definition(variables) -%}
+    {%- set folder = folder_of_the_project() | replace("'", "''") -%}
+    {#- A bracket, star or question mark in a path is one of a pattern unless it stands in brackets. -#}
+    {%- set pattern = folder | replace('[', '[[]') | replace('*', '[*]') | replace('?', '[?]') -%}
+    {%- set files -%}
+        read_blob([
+            '{{ pattern }}/dbt_project.yml', '{{ pattern }}/models/**', '{{ pattern }}/macros/**', '{{ pattern }}/tests/**',
+            '{{ pattern }}/seeds/**'
+        ])
+    {%- endset -%}
+    {%- set hash = run_query(
+        "select sha256('" ~ variables | replace("'", "''") ~ "' || chr(10) || string_agg(path || ' ' || hash, chr(10) order by path))"
+        ~ " from (select substr(filename, length('" ~ folder ~ "') + 2) as path, sha256(content) as hash from " ~ files ~ ')'
+        ~ " where regexp_matches(path, '[.](sql|yml|csv|md)$')"
+    ) -%}
+    {{ return(hash.rows[0][0]) }}
+{%- endmacro %}

@@ -1,0 +1,94 @@
+{# What this project needs of dbt-spark beyond what it has. Its materializations call these macros by their names, and a node's own
+   project comes before the adapter. #}
+
+{# dbt-spark takes no strategies but its own four. #}
+{% macro dbt_spark_validate_get_incremental_strategy(raw_strategy, file_format) -%}
+    {{ return(raw_strategy) }}
+{%- endmacro %}
+
+{% macro dbt_spark_get_incremental_sql(strategy, source, target, existing, unique_key, incremental_predicates) -%}
+    {%- set arg_dict = {
+        'temp_relation': source, 'target_relation': target, 'unique_key': unique_key, 'dest_columns': adapter.get_columns_in_relation(target),
+    } -%}
+    {%- if strategy == 'delete+insert' -%}
+        {{ return(spark__replace_keys_sql(arg_dict)) }}
+    {%- endif -%}
+    {{ return(context['get_incremental_' ~ strategy ~ '_sql'](arg_dict)) }}
+{%- endmacro %}
+
+{# Through a Spark session dbt-spark binds a null as the text `None`, and a quotation mark as it is. #}
+{% macro spark__load_csv_rows(model, agate_table) -%}
+    {%- set types = model['config'].get('column_types', {}) -%}
+    {%- set rows = [] -%}
+    {%- for row in agate_table.rows -%}
+        {%- set values = [] -%}
+        {%- for name in agate_table.column_names -%}
+            {%- set text = 'null' if row[name] is none else "'" ~ (row[name] | string | replace('\\', '\\\\') | replace("'", "\\'")) ~ "'" -%}
+            {%- do values.append('cast(' ~ text ~ ' as ' ~ types.get(name, adapter.convert_type(agate_table, loop.index0)) ~ ')') -%}
+        {%- endfor -%}
+        {%- do rows.append('(' ~ values | join(', ') ~ ')') -%}
+    {%- endfor -%}
+    {%- set sql = 'insert into ' ~ this.render() ~ ' values ' ~ rows | join(', ') -%}
+    {%- do adapter.add_query(sql, abridge_sql_log=True) -%}
+    {{ return(sql) }}
+{%- endmacro %}
+
+{% macro spark__create_table_as(temporary, relation, compiled_code, language='sql') -%}
+    {%- if not execute or language != 'sql' or model.resource_type == 'unit_test' -%}
+        {{ return(dbt.spark__create_table_as(temporary, relation, compiled_code, language)) }}
+    {%- endif -%}
+    {%- set code = spark_keep_what_is_read_often(compiled_code) -%}
+    {%- if not temporary and config.persist_column_docs() -%}
+        {#- A table takes the comments of the columns that it is made of; dbt-spark would alter it once for each column. -#}
+        {%- set columns = model.columns.values() | map(attribute='name') | list -%}
+        {%- set described = relation.identifier ~ '__described' -%}
+        {%- do run_query(
+            'create or replace temporary view ' ~ described ~ ' (' ~ get_persist_docs_column_list(model.columns, columns)
+            ~ ') as select ' ~ columns | join(', ') ~ ' from (' ~ code ~ ')'
+        ) -%}
+        {%- set code = 'select * from ' ~ described -%}
+    {%- endif -%}
+    {{ dbt.spark__create_table_as(temporary, relation, code, language) }}
+{%- endmacro %}
+
+{% macro spark__alter_column_comment(relation, column_dict) -%}
+    {%- set changed = {} -%}
+    {%- for row in run_query('describe table ' ~ relation).rows -%}
+        {%- if row[0] in column_dict and column_dict[row[0]]['description'] != (row[2] or '') -%}
+            {%- do changed.update({row[0]: column_dict[row[0]]}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- do dbt.spark__alter_column_comment(relation, changed) -%}
+{%- endmacro %}
+
+{# Spark plans and works out a common table expression again for each that reads it. One that carries this mark becomes a table before
+   the statement that reads it, and that table goes in a hook of the model (`forget_what_was_read_often`): a view in the session's cache
+   would be planned as often. The expression begins and ends with a line of its own without indentation, as in all models. #}
+{% macro spark__read_often() -%}
+    -- (kept for all that read it)
+{%- endmacro %}
+
+{% macro spark_keep_what_is_read_often(compiled_code) -%}
+    {%- set state = namespace(code=compiled_code) -%}
+    {%- for _ in range(compiled_code.count(spark__read_often() | trim)) -%}
+        {%- set before, body = state.code.split(spark__read_often() | trim, 1) -%}
+        {%- set name = modules.re.findall('(?m)^(?:with )?([a-z_0-9]+) as [(]$', before)[-1] -%}
+        {%- set end = modules.re.search('(?m)^[)]', body).start() -%}
+        {%- set kept = spark_keep(name, before ~ body[:end] ~ ') select * from ' ~ name) -%}
+        {%- set state.code = before ~ 'select * from ' ~ kept ~ '\n\n' ~ body[end:] -%}
+    {%- endfor -%}
+    {{ return(state.code) }}
+{%- endmacro %}
+
+{# Make a table of a query, for this model alone and until its hook. Returns the table's name. #}
+{% macro spark_keep(name, query) -%}
+    {%- set kept = 'intermediate.' ~ this.identifier ~ '__' ~ name -%}
+    {%- do run_query('create or replace table ' ~ kept ~ ' using ' ~ config.get('file_format') ~ ' as ' ~ query) -%}
+    {{ return(kept) }}
+{%- endmacro %}
+
+{% macro spark__forget_what_was_read_often() -%}
+    {%- for table in run_query("show tables in intermediate like '" ~ this.identifier ~ "__*'").rows -%}
+        {%- do run_query('drop table intermediate.' ~ table['tableName'] ~ ' purge') -%}
+    {%- endfor -%}
+{%- endmacro %}

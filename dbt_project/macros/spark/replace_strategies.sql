@@ -1,0 +1,102 @@
+{# The incremental strategies on Spark, each one atomic statement on a table format that knows `merge` (Iceberg): who reads a table
+   sees it as it was or as it is, and a run that was killed may be run again. #}
+
+{# `delete+insert`: the rows of some keys are replaced. New rows match nothing and are inserted; the same statement finds what they
+   replace by a row of each key that is not new. #}
+{% macro spark__replace_keys_sql(arg_dict) -%}
+    {%- set keys = [arg_dict['unique_key']] if arg_dict['unique_key'] is string else arg_dict['unique_key'] -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
+    {%- set rows -%}
+        select {{ columns }}, is_new
+        from (
+            select {{ columns }}, row_number() over (partition by {{ keys | join(', ') }} order by {{ keys[0] }}) as place_in_key
+            from {{ arg_dict['temp_relation'] }}
+        ) as placed_rows
+        lateral view explode(if(place_in_key = 1, array(false, true), array(true))) as is_new
+    {%- endset -%}
+    {{ spark_merge(arg_dict, keys, rows) }}
+{%- endmacro %}
+
+{# `rows` is a query with the target's columns and `is_new`, which is false in rows that name by their keys what goes; `is_in_range` says
+   of a row of the target whether it may be one of those. #}
+{% macro spark_merge(arg_dict, keys, rows, is_in_range=none) -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | list -%}
+    merge into {{ arg_dict['target_relation'] }} as known
+    using ({{ rows }}) as recomputed
+        on not recomputed.is_new
+        {%- for key in keys %}
+        and known.{{ key }} <=> recomputed.{{ key }}
+        {%- endfor %}
+        {{ 'and ' ~ is_in_range if is_in_range }}
+    when matched then delete
+    when not matched and recomputed.is_new then insert ({{ columns | join(', ') }})
+        values (recomputed.{{ columns | join(', recomputed.') }})
+{%- endmacro %}
+
+{% macro spark__replace_people_sql(arg_dict) -%}
+    {{ spark_replace_changed_rows(arg_dict, arg_dict['unique_key'], 'session_start_date', 'session_start_date', is_of_people_to_recompute()) }}
+{%- endmacro %}
+
+{% macro spark__replace_messages_sql(arg_dict) -%}
+    {{ spark_replace_changed_rows(arg_dict, [arg_dict['unique_key']], 'billed_date', billed_day(), is_of_recomputed_messages(arg_dict)) }}
+{%- endmacro %}
+
+{# `day` is the column by which the target's files lie, `day_to_log` the day under which a row is logged. #}
+{% macro spark_replace_changed_rows(arg_dict, keys, day, day_to_log, is_replaced) -%}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
+    {%- set changes = spark_keep('changes', 'with rows_before as (
+            select struct(' ~ columns ~ ') as row_before from ' ~ target ~ ' where ' ~ is_replaced ~ '
+        ),
+        rows_after as (
+            select struct(' ~ columns ~ ') as row_after from ' ~ arg_dict['temp_relation'] ~ '
+        ),
+        changed_rows as (
+            select row_before, row_after
+            from rows_before
+            full outer join rows_after
+                on ' ~ spark_are_same('row_before', 'row_after', keys) ~ '
+            where not row_before <=> row_after
+        )
+        select inline(array(struct(false as is_new, row_before as content), struct(true as is_new, row_after as content)))
+        from changed_rows') -%}
+    {%- set rows = 'select is_new, content.* from ' ~ changes ~ ' where content is not null' -%}
+    {%- set days = run_query('select distinct content.' ~ day ~ ' from ' ~ changes ~ ' where content is not null').columns[0].values() | list -%}
+    {%- if days -%}
+        {%- do run_query(log_changed_days(target, 'select ' ~ day_to_log ~ ' as session_start_date from (' ~ rows ~ ')')) -%}
+        {{ spark_merge(arg_dict, keys + [day], rows, spark_is_on_days('known.' ~ day, days)) }}
+    {%- else -%}
+        select 'nothing changed' as result
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro spark_are_same(one, other, keys) -%}
+    {%- for key in keys -%}
+    {{ 'and ' if not loop.first }}{{ one }}.{{ key }} = {{ other }}.{{ key }}{{ ' ' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# Days as literals, by which the files of all other days are left alone. #}
+{% macro spark_is_on_days(column, days) -%}
+    {%- set literals = [] -%}
+    {%- for day in days | select('ne', none) | sort -%}
+        {%- do literals.append("date '" ~ day.isoformat()[:10] ~ "'") -%}
+    {%- endfor -%}
+    {%- set conditions = [column ~ ' in (' ~ literals | join(', ') ~ ')'] if literals else [] -%}
+    {%- if none in days -%}
+        {%- do conditions.append(column ~ ' is null') -%}
+    {%- endif -%}
+    ({{ conditions | join(' or ') if conditions else 'false' }})
+{%- endmacro %}
+
+{# Whole days, in one statement also those that came out empty. #}
+{% macro spark__replace_days_sql(arg_dict) -%}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set days = run_query(days_to_replace(target)).columns[0].values() | unique | list -%}
+    {%- if days -%}
+    insert into {{ target }} replace where {{ spark_is_on_days('session_start_date', days) }}
+    select {{ arg_dict['dest_columns'] | map(attribute='name') | join(', ') }} from {{ arg_dict['temp_relation'] }}
+    {%- else -%}
+    select 'nothing changed' as result
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,11 @@
+"""The job under spark-submit: `spark-submit --master spark://host:7077 --properties-file spark-defaults.conf run.py`.
+
+STARTS_SPARK_MASTER must name the same master. Its exit code is the job's.
+"""
+
+import sys
+
+from orchestration.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main(["run", *sys.argv[1:]]))

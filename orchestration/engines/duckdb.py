@@ -1,0 +1,62 @@
+"""The warehouse as one DuckDB file: the default engine."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+
+from orchestration.exports.daily import DailyExports, export_days
+from orchestration.landing.erased import ErasedPeople
+from orchestration.landing.feeds import Feed
+from orchestration.landing.land import LandingReport, land_feed
+from orchestration.landing.rejections import forget_old_payloads
+from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.from_landing import remove_warehouse_for_landing
+from orchestration.publication.publish import Publication, publish
+from orchestration.settings import Settings
+from orchestration.transform.builds import FinishedBuild
+from orchestration.warehouse import open_warehouse, read_warehouse, writer_lock_where_landed
+
+
+@dataclass(frozen=True)
+class DuckDBEngine:
+    """`orchestration.engines.engine.Engine` on `warehouse.duckdb`."""
+
+    settings: Settings
+
+    def open(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return open_warehouse(self.settings)
+
+    @contextmanager
+    def open_to_maintain(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with writer_lock_where_landed(self.settings), open_warehouse(self.settings) as connection:
+            yield connection
+
+    def open_to_read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return read_warehouse(self.settings)
+
+    def remove_for_landing(self) -> None:
+        remove_warehouse_for_landing(self.settings)
+
+    def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
+        settings = self.settings
+        return land_feed(connection, zone, feed, erased, reread=settings.reread, max_record_bytes=settings.max_record_bytes)
+
+    def rows(self, connection: duckdb.DuckDBPyConnection, table: str) -> int:
+        row = connection.execute(f"select count(*) from raw.{table}").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def forget_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
+        forget_old_payloads(connection, first_day)
+
+    def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Nothing to do: dbt wrote to the same file."""
+
+    def publish(self, connection: duckdb.DuckDBPyConnection, build: FinishedBuild, *, thorough: bool) -> Publication:
+        return publish(connection, self.settings, build, thorough=thorough)
+
+    def export(self, connection: duckdb.DuckDBPyConnection, days: Iterable[date] = (), *, thorough: bool = False) -> DailyExports:
+        return export_days(connection, self.settings, days, thorough=thorough)

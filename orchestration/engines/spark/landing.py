@@ -1,0 +1,259 @@
+"""Land a feed on executors: each takes some files, and the code of the one-machine landing reads them into a DuckDB of its own.
+
+So typed rows, rejected records, line numbers and counts are those of one machine by construction. Files of one size, among them
+all with one content, go to one executor, which knows what the ledger has of that size: whether a content is known, lies there
+under two names or is damaged under one of them is decided by the same code, too.
+
+Executors leave Parquet files below the lake; the driver appends those to the raw tables and the quarantine, and then writes the
+ledger, which makes them count. A folder of the load lies in the lake meanwhile: the next run finds it after a kill, and removes the
+rows of a load that the ledger does not know, or finishes what one that it knows has replaced.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import shutil
+from collections import defaultdict
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import duckdb
+
+from orchestration.engines.spark.executors import on_executors, open_scratch
+from orchestration.engines.spark.tables import ControlTables, copy_to_parquet
+from orchestration.files import quoted
+from orchestration.landing import ledger
+from orchestration.landing.erased import ErasedPeople
+from orchestration.landing.feeds import FEED_NAMES, FEEDS, MACROS_SQL, READER_VERSION, Feed
+from orchestration.landing.land import Lander, LandingReport, batches, look_into_zone
+from orchestration.landing.listing import LandingFile
+from orchestration.landing.migrations import prepare_raw_schema
+from orchestration.landing.zone import LandingZone
+from orchestration.settings import Settings
+from orchestration.transform.builds import invalidate_builds
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
+
+_LOAD = "load.json"
+_QUARANTINE, _LEDGER, _LISTING = "rejected_records", "landed_files", "landing_listing"
+# A task for each 256 MiB of files, and at least one for each core: a lost one is read again as a whole.
+_TASK_BYTES = 256 << 20
+_COUNTS = ("files_known", "files_landed", "files_reread", "records", "landed", "rejected", "erased")
+_NAMES = ("files_set_aside", "files_changed")
+
+
+def land_on_executors(
+    spark: SparkSession, control: ControlTables, settings: Settings, lake: Path, zone: LandingZone, feed: Feed, erased: ErasedPeople
+) -> LandingReport:
+    """Land what is new in a feed, as `land.land_feed` does on one machine."""
+    connection = control.connection
+    load = _Load(spark, control, lake, feed)
+    load.recover()
+    report, new, unread = look_into_zone(connection, zone, feed, reread=settings.reread)
+    if new:
+        load.begin()
+        for result in _read_files(spark, settings, load, new, erased):
+            load.take_over(result["tables"])
+            for name in _COUNTS:
+                setattr(report, name, getattr(report, name) + result["report"][name])
+            for name in _NAMES:
+                getattr(report, name).extend(result["report"][name])
+            unread |= result["unread"]
+        load.append_rows()
+    ledger.write_unread(connection, feed, unread, READER_VERSION)
+    control.write()
+    if new:
+        load.finish()
+    return report
+
+
+class _Load:
+    """A load of a feed under way: what has to be known of it after a kill lies in a folder of the lake."""
+
+    def __init__(self, spark: SparkSession, control: ControlTables, lake: Path, feed: Feed) -> None:
+        self._spark, self._control, self.feed = spark, control, feed
+        self.folder = lake / ".landing" / feed.name.replace("/", "_")
+        self._files: dict[str, list[str]] = defaultdict(list)
+        self.load_id = 0
+        # All rows of a load have one time, which no clock of an executor has a say in: it tells them from those that they replace.
+        self.landed_at = datetime.min
+        self._replaced: list[tuple[str, int, str]] = []
+
+    def begin(self) -> None:
+        connection = self._control.connection
+        (newest,) = connection.execute("select max(landed_at) from raw.landed_files").fetchone() or (None,)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        self.load_id = ledger.next_load_id(connection)
+        self.landed_at = now if newest is None else max(now, newest + timedelta(microseconds=1))
+        self.folder.mkdir(parents=True)
+        self._write()
+
+    def recover(self) -> None:
+        """Finish or take back the load of a run that was killed."""
+        if not self.folder.exists():
+            return
+        if (self.folder / _LOAD).exists():
+            found = json.loads((self.folder / _LOAD).read_text(encoding="utf-8"))
+            self.load_id, self.landed_at = int(found["load_id"]), datetime.fromisoformat(found["landed_at"])
+            self._replaced = [(name, load_id, sha256) for name, load_id, sha256 in found["replaced"]]
+            if not self._is_known():
+                for table in self.feed.tables:
+                    self._spark.sql(f"delete from raw.{table} where _load_id >= {self.load_id}")
+                self._delete_rejected(f"landed_at >= timestamp '{self.landed_at}'")
+                self._replaced = []
+        self.finish()
+
+    def take_over(self, tables: dict[str, str]) -> None:
+        """Put what an executor says of files into the driver's ledger and listing, and note which of its rows are to be appended."""
+        connection = self._control.connection
+        for table in (*self.feed.tables, _QUARANTINE):
+            if table in tables:
+                self._files[table].append(tables[table])
+        if _LEDGER in tables:
+            connection.execute(f"create or replace temp table new_ledger as from read_parquet({quoted(tables[_LEDGER])})")
+            known = "feed = $feed and content_sha256 in (select content_sha256 from new_ledger)"
+            values = {"feed": self.feed.name}
+            self._replaced += connection.execute(
+                f"select file_name, load_id, content_sha256 from raw.landed_files where {known}", values
+            ).fetchall()
+            connection.execute(f"delete from raw.landed_files where {known}", values)
+            connection.execute("insert into raw.landed_files by name from new_ledger")
+            connection.execute("drop table new_ledger")
+        if _LISTING in tables:
+            connection.execute(f"create or replace temp table new_listing as from read_parquet({quoted(tables[_LISTING])})")
+            connection.execute("delete from raw.landing_listing where (feed, file_name) in (select (feed, file_name) from new_listing)")
+            connection.execute("insert into raw.landing_listing by name from new_listing")
+            connection.execute("drop table new_listing")
+
+    def append_rows(self) -> None:
+        """Append what executors have read: it does not count before the ledger is written."""
+        self._write()
+        for table, files in self._files.items():
+            self._spark.read.parquet(*(Path(file).as_uri() for file in files)).writeTo(f"raw.{table}").append()
+        if self._replaced:
+            # State models have counted the rows that go.
+            invalidate_builds(self._control.connection)
+
+    def finish(self) -> None:
+        """Delete the rows of the contents that the load has read again."""
+        if self._replaced:
+            pairs = ", ".join(f"({_literal(name)}, {load_id})" for name, load_id, _ in self._replaced)
+            for table in self.feed.tables:
+                self._spark.sql(f"delete from raw.{table} where (_file_name, _load_id) in ({pairs})")
+            contents = ", ".join(_literal(sha256) for _, _, sha256 in self._replaced)
+            self._delete_rejected(f"landed_at < timestamp '{self.landed_at}' and content_sha256 in ({contents})")
+        shutil.rmtree(self.folder)
+        self._control.read_quarantine()
+
+    def _write(self) -> None:
+        load = {"load_id": self.load_id, "landed_at": self.landed_at.isoformat(), "replaced": self._replaced}
+        draft = self.folder / f".{_LOAD}.draft"
+        draft.write_text(json.dumps(load), encoding="utf-8")
+        draft.replace(self.folder / _LOAD)
+
+    def _is_known(self) -> bool:
+        return self._control.connection.execute(
+            "select count(*) > 0 from raw.landed_files where feed = $feed and load_id = $load_id and landed_at = $landed_at",
+            {"feed": self.feed.name, "load_id": self.load_id, "landed_at": self.landed_at},
+        ).fetchone() == (True,)
+
+    def _delete_rejected(self, condition: str) -> None:
+        self._spark.sql(f"delete from raw.{_QUARANTINE} where feed = {_literal(self.feed.name)} and {condition}")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _read_files(spark: SparkSession, settings: Settings, load: _Load, new: list[LandingFile], erased: ErasedPeople) -> list[dict[str, Any]]:
+    """Have the files read by executors; again, where one found more identifiers or messages of someone who was erased."""
+    connection = load._control.connection
+    groups = _groups(new, spark.sparkContext.defaultParallelism)
+    while True:
+        common = {
+            "feed": load.feed.name,
+            "landing": settings.landing,
+            "max_record_bytes": settings.max_record_bytes,
+            "load_id": load.load_id,
+            "landed_at": load.landed_at.isoformat(),
+            "folder": str(load.folder),
+        }
+        # Who was erased are keyed hashes; the key goes with them, and is in no log.
+        people = erased.as_json() if erased.people else None
+        tasks = [
+            json.dumps({**common, "files": [asdict(file) for file in files], "ledger": _entries(connection, load, files), "erased": people})
+            for files in groups
+        ]
+        results = [json.loads(result) for result in on_executors(spark, _land, tasks)]
+        if not erased.merge([person for result in results for person in result["erased"]]):
+            return results
+        erased.save()
+
+
+def _groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
+    """Deal the files out to tasks of like size, those of one size to one task."""
+    by_size: dict[int, list[LandingFile]] = defaultdict(list)
+    for file in files:
+        by_size[file.bytes].append(file)
+    count = min(len(by_size), max(cores, sum(file.bytes for file in files) // _TASK_BYTES))
+    groups: list[list[LandingFile]] = [[] for _ in range(count)]
+    load = [(0, number) for number in range(count)]
+    for size, of_size in sorted(by_size.items(), key=lambda item: -item[0] * len(item[1])):
+        least, number = heapq.heappop(load)
+        groups[number] += of_size
+        heapq.heappush(load, (least + (size + 1) * len(of_size), number))
+    return [sorted(group, key=lambda file: file.name) for group in groups]
+
+
+def _entries(connection: duckdb.DuckDBPyConnection, load: _Load, files: list[LandingFile]) -> list[dict[str, Any]]:
+    """Return the ledger's rows of contents that have the size of one of the files."""
+    found = connection.execute(
+        "select * replace (landed_at::varchar as landed_at) from raw.landed_files where feed = $feed and bytes in (select unnest($sizes))",
+        {"feed": load.feed.name, "sizes": sorted({file.bytes for file in files})},
+    )
+    names = [name for name, *_ in found.description or []]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _land(task: str) -> str:
+    """Read some files on an executor; return where their rows are, and what the one-machine landing reports of them."""
+    asked = json.loads(task)
+    feed = next(feed for feed in FEEDS if feed.name == asked["feed"])
+    report = LandingReport(feed.name)
+    # Of this attempt alone: a task may be run twice, and the files of one are lost.
+    folder = Path(asked["folder"]) / uuid4().hex
+    folder.mkdir()
+    with TemporaryDirectory(prefix="landing-") as scratch, open_scratch(scratch) as connection:
+        erased = ErasedPeople.from_json(Path(scratch) / "erased_people.json", asked["erased"]) if asked["erased"] else None
+        prepare_raw_schema(connection)
+        connection.execute(MACROS_SQL)
+        for entry in asked["ledger"]:
+            columns = ", ".join(entry)
+            connection.execute(f"insert into raw.landed_files ({columns}) values ({', '.join('$' + name for name in entry)})", entry)
+        files = [LandingFile(**file) for file in asked["files"]]
+        lander = Lander(connection, feed, erased, asked["max_record_bytes"], report, load_id=asked["load_id"], files_to_read=len(files))
+        connection.execute("set preserve_insertion_order = false")
+        zone = LandingZone(asked["landing"], FEED_NAMES)
+        for batch in batches(files):
+            with zone.local_copies(batch) as copies:
+                lander.land(copies)
+        tables = _leave(connection, feed, folder, asked["load_id"], asked["landed_at"])
+    people = erased.as_json()["people"] if erased is not None else []
+    return json.dumps({"tables": tables, "report": asdict(report), "unread": lander.unread, "erased": people})
+
+
+def _leave(connection: duckdb.DuckDBPyConnection, feed: Feed, folder: Path, load_id: int, landed_at: str) -> dict[str, str]:
+    """Write what was landed as Parquet, a file for each table that has rows."""
+    at = f"timestamp '{landed_at}'"
+    queries = {table: f"select * replace ({at} as _landed_at) from raw.{table}" for table in feed.tables}
+    queries[_QUARANTINE] = f"select * replace ({at} as landed_at) from raw.{_QUARANTINE}"
+    queries[_LEDGER] = f"select * replace ({at} as landed_at) from raw.{_LEDGER} where load_id = {load_id}"
+    queries[_LISTING] = f"from raw.{_LISTING}"
+    tables = {table: folder / f"{table}.parquet" for table in queries}
+    return {table: str(path) for table, path in tables.items() if copy_to_parquet(connection, queries[table], path)}

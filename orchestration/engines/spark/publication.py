@@ -1,0 +1,235 @@
+"""Publish from the lake: each month of a mart is a Parquet file that one executor writes, masked and in order as on one machine.
+
+The DuckDB file of a version holds views over them in place of rows, and `publish_info`: so exports on demand, comparisons and BI tools
+read what is published as on one machine, without Spark. `parquet/publish_info.parquet` is for readers of Parquet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.engines.spark.executors import open_scratch
+from orchestration.errors import StartsError
+from orchestration.files import make_folder, quoted, restrict_file, sync_file
+from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart, month_of
+from orchestration.publication.masking import prepare_masking, published_rows
+from orchestration.publication.parquet import PARQUET_OPTIONS, KeptFile, RowsByDay, by_month
+from orchestration.publication.person_columns import Mask, masks_in_force
+from orchestration.publication.publish import Publication, Work, attached, may_be_kept, work_of, write_publish_info
+from orchestration.publication.source import source_of
+from orchestration.publication.versions import (
+    DATABASE,
+    PARQUET,
+    VersionRecord,
+    WrittenFile,
+    current_version,
+    link_or_copy,
+    new_version,
+    recover_publication,
+    show_version,
+    written_file,
+)
+from orchestration.settings import Settings
+from orchestration.transform.builds import FinishedBuild
+from orchestration.transform.parsed import parsed_project
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession  # pyright: ignore[reportMissingImports]
+
+_T = TypeVar("_T")
+
+# Marts that are written at once: most are small, and each is a job of its own.
+_MARTS_AT_ONCE = 4
+
+
+def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild) -> Publication:
+    """Bring the published files up to a finished build; leave every byte alone if nothing changed. Raises `StartsError`."""
+    recover_publication(settings)
+    source = source_of(settings, build)
+    shown = current_version(settings)
+    work = work_of(control, settings, shown, source, False)
+    before = work.base.record if work.base is not None else None
+    if work.is_nothing:
+        assert before is not None
+        return Publication(changed=False, rows=before.rows, days_replaced=[])
+    folder = new_version(settings)
+    make_folder(folder / PARQUET, settings)
+    rows_by_day = dict(_in_threads(lambda mart: (mart.name, _rows_by_day(spark, mart)), PUBLISHED_MARTS))
+    written = list(_in_threads(lambda mart: _write_mart(spark, settings, folder, mart, rows_by_day[mart.name], work), PUBLISHED_MARTS))
+    files = [file for of_mart in written for file in of_mart]
+    database = folder / DATABASE
+    duckdb.connect(str(database)).close()
+    with attached(control, database, read_only=False):
+        _create_views(spark, control, settings, folder, rows_by_day)
+        write_publish_info(control, settings, build, source)
+        info = folder / PARQUET / "publish_info.parquet"
+        control.execute(f"copy draft.main.publish_info to {quoted(info)} (format parquet)")
+    for path in (database, info):
+        restrict_file(path, settings, read_only=True)
+        sync_file(path)
+        files.append(written_file(folder, path))
+    rows = {mart: sum(days.values()) for mart, days in rows_by_day.items()}
+    if before is not None and not work.days:
+        source = before.source
+    record = VersionRecord(source=source, rows=rows, files=files, keeps_previous=shown is not None and may_be_kept(control, shown, source))
+    show_version(settings, folder, record)
+    rows_before = before.rows if before is not None else {}
+    return Publication(
+        changed=True,
+        rows=rows,
+        rows_more={mart: count - rows_before.get(mart, 0) for mart, count in rows.items()},
+        rows_written={
+            mart: sum(count for day, count in days.items() if work.base is None or day in work.days) for mart, days in rows_by_day.items()
+        },
+        days_replaced=work.days if before is not None else None,
+        damaged=work.damaged,
+    )
+
+
+def _in_threads(function: Callable[[PublishedMart], _T], items: Iterable[PublishedMart]) -> list[_T]:
+    with ThreadPoolExecutor(_MARTS_AT_ONCE) as pool:
+        return list(pool.map(function, items))
+
+
+def _rows_by_day(spark: SparkSession, mart: PublishedMart) -> RowsByDay:
+    rows = spark.sql(f"select {mart.day} as day, count(*) as rows from marts.{mart.name} group by 1").collect()
+    return {row["day"]: row["rows"] for row in rows}
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A month of a mart that an executor writes to `path`."""
+
+    path: str
+    first_day: date
+    last_day: date
+    rows: int
+
+
+def _write_mart(
+    spark: SparkSession, settings: Settings, folder: Path, mart: PublishedMart, rows_by_day: RowsByDay, work: Work
+) -> list[WrittenFile]:
+    """Write the months of a mart that changed, and link the others; return all its files."""
+    make_folder(folder / PARQUET / mart.name, settings)
+    changed_months = {month_of(day) for day in work.days}
+    files: list[WrittenFile] = []
+    pieces: list[_Piece] = []
+    for month, days in by_month(rows_by_day).items():
+        name = f"{PARQUET}/{mart.name}/{month}.parquet"
+        path, rows = folder / name, sum(days.values())
+        old: KeptFile | None = work.kept.get(name)
+        if old is not None and month not in changed_months and old.rows == rows:
+            link_or_copy(old.path, path)
+            files.append(written_file(folder, path, rows))
+        else:
+            pieces.append(_Piece(str(path), min(days), max(days), rows))
+    for piece, draft in _written(spark, settings, mart, pieces):
+        path = Path(piece.path)
+        draft.rename(path)
+        restrict_file(path, settings, read_only=True)
+        sync_file(path)
+        files.append(written_file(folder, path, piece.rows))
+    return files
+
+
+def _written(spark: SparkSession, settings: Settings, mart: PublishedMart, pieces: list[_Piece]) -> Iterator[tuple[_Piece, Path]]:
+    """Have executors write some months; yield each with its draft. Raises `StartsError` where one has not the mart's rows."""
+    if not pieces:
+        return
+    from pyspark.sql import functions  # pyright: ignore[reportMissingImports]
+
+    months = [
+        functions.when(functions.expr(mart.is_between(piece.first_day, piece.last_day)), functions.lit(n)) for n, piece in enumerate(pieces)
+    ]
+    rows: DataFrame = spark.table(f"marts.{mart.name}")
+    columns = rows.columns
+    numbered = rows.withColumn("_piece", functions.coalesce(*months)).where("_piece is not null")
+    masks = masks_in_force(settings).get(mart.name, {})
+    # Neither a key of an object store nor anything else of the driver is needed there.
+    there = replace(settings, spark=None)
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for number, draft, count in _write_pieces(batches, mart, pieces, columns, there, masks):
+            yield pa.RecordBatch.from_pylist([{"piece": number, "draft": draft, "rows": count}])
+
+    shuffled: Any = numbered.repartition(len(pieces), "_piece")
+    found = shuffled.mapInArrow(write, "piece bigint, draft string, rows bigint").collect()
+    by_piece = {row["piece"]: row for row in found}
+    for number, piece in enumerate(pieces):
+        if number not in by_piece or by_piece[number]["rows"] != piece.rows:
+            raise StartsError(f"{piece.path} would not hold the {piece.rows} rows of marts.{mart.name}: nothing is published. Run again.")
+        yield piece, Path(by_piece[number]["draft"])
+
+
+def _write_pieces(
+    batches: Iterator[pa.RecordBatch],
+    mart: PublishedMart,
+    pieces: list[_Piece],
+    columns: list[str],
+    settings: Settings,
+    masks: Mapping[str, Mask],
+) -> Iterator[tuple[int, str, int]]:
+    """Write, on an executor, the months of which rows come."""
+    first = next(batches, None)
+    if first is None:
+        return
+    with TemporaryDirectory(prefix="publication-") as scratch, open_scratch(scratch, f"{scratch}/rows.duckdb") as connection:
+        prepare_masking(connection, settings)
+        schema = _with_naive_times(first).schema
+
+        def rows() -> Iterator[pa.RecordBatch]:
+            yield _with_naive_times(first)
+            yield from map(_with_naive_times, batches)
+
+        connection.register("rows", pa.RecordBatchReader.from_batches(schema, rows()))
+        connection.execute("create table rows_here as from rows")
+        order = ", ".join(mart.order if mart.order == ("all",) else (mart.date_column, *mart.order))
+        for (number,) in connection.execute("select distinct _piece from rows_here order by all").fetchall():
+            query = published_rows(columns, "rows_here", settings, masks, f"_piece = {number}")
+            draft = Path(pieces[number].path).with_name(f".{uuid4().hex}.draft")
+            row = connection.execute(f"copy (from ({query}) order by {order}) to {quoted(draft)} ({PARQUET_OPTIONS})").fetchone()
+            assert row is not None
+            yield number, str(draft), int(row[0])
+
+
+def _with_naive_times(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Spark has instants, the marts have times in UTC."""
+    columns = [column.cast(pa.timestamp("us")) if pa.types.is_timestamp(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _create_views(
+    spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, folder: Path, rows_by_day: dict[str, RowsByDay]
+) -> None:
+    described = {
+        node["name"]: node
+        for node in parsed_project(settings).json["nodes"].values()
+        if node["resource_type"] == "model" and node["schema"] == "marts"
+    }
+    for mart in PUBLISHED_MARTS:
+        if rows_by_day[mart.name]:
+            kind = "view"
+            files = quoted(folder / PARQUET / mart.name / "*.parquet")
+            control.execute(f"create view draft.main.{mart.name} as select * from read_parquet({files})")
+        else:
+            kind = "table"
+            columns = ", ".join(f"{name} {_in_duckdb(data_type)}" for name, data_type in spark.table(f"marts.{mart.name}").dtypes)
+            control.execute(f"create table draft.main.{mart.name} ({columns})")
+        node = described[mart.name]
+        control.execute(f"comment on {kind} draft.main.{mart.name} is {quoted(node['description'])}")
+        for name, column in node["columns"].items():
+            control.execute(f"comment on column draft.main.{mart.name}.{name} is {quoted(column['description'])}")
+
+
+def _in_duckdb(data_type: str) -> str:
+    return {"string": "varchar", "int": "integer"}.get(data_type, data_type)

@@ -1,0 +1,116 @@
+"""The second engine on a cluster of several processes, against DuckDB (contract, section 8): `make spark-test`.
+
+One lake goes through it all, in order: a run on Spark takes half a minute before it does anything.
+"""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from deploy.spark import local_cluster
+from tests.spark.run import Warehouse, assert_same, assert_same_raw
+from tests.spark.waiting import wait_for
+from tests.spark.zones import write_batch
+
+_HAS_PACKAGES = all(find_spec(name) for name in ("pyspark", "snowpark_connect_deps_iceberg")) and find_spec("dbt.adapters.spark")
+
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.xdist_group("spark"),
+    pytest.mark.skipif(
+        not (_HAS_PACKAGES and shutil.which("java")),
+        reason="need Spark (apt-get install openjdk-17-jre-headless; .venv/bin/uv sync --inexact --extra spark --extra spark-test)",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("spark")
+
+
+@pytest.fixture(scope="module")
+def on_spark(folder: Path) -> Iterator[Warehouse]:
+    try:
+        variables = local_cluster.start(folder / "cluster")
+        yield Warehouse(folder / "landing", folder / "on_spark", variables | {"STARTS_LAKE": str(folder / "lake")})
+    finally:
+        local_cluster.stop(folder / "cluster")
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(folder: Path) -> Warehouse:
+    return Warehouse(folder / "landing", folder / "on_duckdb", {})
+
+
+def _executors(cluster: Path) -> list[int]:
+    """Return the process ids of the cluster's executors."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                of_cluster = (entry / "cwd").resolve().is_relative_to(cluster)
+            except OSError:
+                continue
+            if of_cluster and b"CoarseGrainedExecutorBackend" in command:
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_first_build_equals_duckdb(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
+    write_batch(on_spark.landing, 0)
+    on_duckdb.run()
+    on_spark.run()
+    assert_same(on_duckdb, on_spark, folder / "first")
+
+
+def test_an_increment_equals_duckdb_after_kills(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
+    write_batch(on_spark.landing, 1)
+    on_duckdb.run()
+    loads = folder / "lake" / ".landing"
+    on_spark.kill_when(lambda: any(loads.glob("*/*/*.parquet")))
+    built = folder / "lake" / "intermediate.db"
+    before = {path: path.stat().st_mtime_ns for path in built.glob("*/metadata")}
+    on_spark.kill_when(lambda: any(path.stat().st_mtime_ns != before.get(path) for path in built.glob("*/metadata")))
+    process = on_spark.start()
+    wait_for(lambda: _executors(folder / "cluster"), seconds=300)
+    os.kill(_executors(folder / "cluster")[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, output
+    assert_same(on_duckdb, on_spark, folder / "increment")
+
+
+def test_a_run_without_news_changes_nothing(on_spark: Warehouse) -> None:
+    published = on_spark.published.resolve()
+    tsvs = {path: path.stat().st_mtime_ns for path in (on_spark.data / "exports").glob("*.tsv")}
+    assert "no report day changed; 0 daily TSVs written" in on_spark.run()
+    assert on_spark.published.resolve() == published
+    assert {path: path.stat().st_mtime_ns for path in tsvs} == tsvs
+
+
+def test_files_that_are_read_again_take_the_place_of_what_they_gave(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
+    assert_same_raw(on_duckdb.dump(folder / "before"), on_spark.dump(folder / "replayed", "--replay"))
+
+
+def test_an_export_on_demand_needs_no_cluster(on_spark: Warehouse, on_duckdb: Warehouse) -> None:
+    exports = []
+    for warehouse in (on_spark, on_duckdb):
+        variables = warehouse.variables | ({"STARTS_SPARK_MASTER": "spark://127.0.0.1:1"} if warehouse is on_spark else {})
+        Warehouse(warehouse.landing, warehouse.data, variables).run("export", "--file-name", "all.tsv")
+        exports.append((warehouse.data / "exports" / "on_demand" / "all.tsv").read_bytes())
+    assert exports[0] == exports[1]
+
+
+@pytest.mark.parametrize("command", [("erase", "5511987654321"), ("docs",)])
+def test_a_command_that_spark_lacks_says_so(on_spark: Warehouse, command: tuple[str, ...]) -> None:
+    process = on_spark.start("-m", "orchestration", *command)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert len(output.strip().splitlines()) == 1
+    assert "could not start" in output

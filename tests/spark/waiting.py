@@ -1,0 +1,11 @@
+"""Wait for something that another process does."""
+
+import time
+from collections.abc import Callable
+
+
+def wait_for(is_so: Callable[[], object], seconds: float) -> None:
+    give_up_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < give_up_at, "waited in vain"
+        time.sleep(0.1)
