@@ -24,6 +24,7 @@ from orchestration.landing.feeds import (
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.zone import LandingZone
 from tests.data import odd_records
+from tests.tiers import thorough
 
 Record = dict[str, Any]
 LINE = {"phone_number_id": "108", "display_phone_number": "+55 11 4002-8922"}
@@ -698,8 +699,18 @@ def test_a_raw_control_character_is_no_json_whatever_stands_beside_it(landing: L
     assert landing.land(SENDS, line.encode()) == [(1, "not JSON")]
 
 
-@pytest.mark.parametrize("record", [record for record in odd_records.odd_records(1, swaps=0) if record.lands is not None], ids=str)
-def test_odd_records_land_or_are_rejected_as_the_contract_says(landing: Landing, record: odd_records.OddRecord) -> None:
+ODD_RECORDS = [record for record in odd_records.odd_records(1, swaps=0) if record.lands is not None]
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
+def test_odd_records_beside_each_other_land_or_are_rejected_as_the_contract_says(landing: Landing, feed: Feed) -> None:
+    records = [record for record in ODD_RECORDS if record.feed == feed.name]
+    rejected = {line for line, _ in landing.land(feed, *(record.line for record in records))}
+    assert [str(record) for line, record in enumerate(records, 1) if (line not in rejected) != record.lands] == []
+
+
+@pytest.mark.parametrize("record", thorough(*ODD_RECORDS), ids=str)
+def test_an_odd_record_lands_or_is_rejected_as_the_contract_says(landing: Landing, record: odd_records.OddRecord) -> None:
     feed = next(feed for feed in FEEDS if feed.name == record.feed)
     assert (landing.land(feed, record.line) == []) == record.lands
 
