@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,19 @@ for name in [name for name in os.environ if name.startswith(("STARTS_", "BOTMAKE
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes after their argument: an archive's bytes carry the time of their making, and workers must collect the same names."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave all but every n-th case of a test with the mark `sampled(n)` to `make test-all`."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("sampled")
+        if mark is not None:
+            name = item.nodeid.partition("[")[0]
+            if seen[name] % mark.args[0]:
+                item.add_marker("thorough")
+            seen[name] += 1
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ def test_marts_and_tsvs_equal_the_reference(pipeline: Callable[..., Pipeline], s
     assert found == {("free", False), ("rate_card", True), ("unpriced", True), ("unpriced", False)}
 
 
+@pytest.mark.thorough
 def test_thousands_of_records_in_any_order_and_number_equal_the_reference(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
     """More than fit into one vector of DuckDB, where what ties comes out in another order each time."""
     generate(tmp_path / "logs", sends=6000, days=10, compression="none")

@@ -41,9 +41,11 @@ def write(run: Pipeline, name: str, records: Records, rnd: random.Random) -> Non
 @pytest.mark.parametrize(
     ("seed", "more_contacts", "batches"),
     [
-        # Most people once or twice, so that a batch leaves most of them alone.
-        (6, 300, [FEEDS, ("webhooks", "sent_results"), ("rates",), FEEDS]),
+        # All feeds, with people whom a batch leaves alone, and then what comes late.
+        (6, 40, [FEEDS]),
         *thorough(
+            # Most people once or twice, so that a batch leaves most of them alone.
+            (6, 300, [FEEDS, ("webhooks", "sent_results"), ("rates",), FEEDS]),
             # Webhooks alone, sent results alone.
             (4, 0, [FEEDS, ("webhooks",), ("sent_results",), FEEDS]),
             # Sent results and channels before the sessions that they are of, answers before the sends.

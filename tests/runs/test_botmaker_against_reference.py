@@ -21,6 +21,7 @@ def write_all(run: Pipeline, records: HostileRecords, rnd: random.Random) -> Non
 
 
 @pytest.mark.parametrize("seed", [1, *thorough(2, 3)])
+@pytest.mark.thorough
 def test_botmaker_alone_equals_the_reference(pipeline: Callable[..., Pipeline], seed: int) -> None:
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     write_all(run, hostile_items(seed), random.Random(seed))
@@ -77,6 +78,7 @@ def test_the_same_again_changes_nothing(warm: Callable[..., Pipeline]) -> None:
     assert_equals_the_reference(run)
 
 
+@pytest.mark.thorough
 def test_a_damaged_page_is_set_aside_until_it_comes_whole(warm: Callable[..., Pipeline]) -> None:
     run = warm(STARTS_MAX_REJECTED_SHARE="1")
     records = hostile_items(9)

@@ -132,6 +132,7 @@ def test_a_killed_fetch_goes_on_and_asks_for_no_page_twice(tmp_path: Path) -> No
         assert found == ids
 
 
+@pytest.mark.thorough
 def test_run_fetches_and_then_builds_and_a_failed_fetch_builds_nothing(tmp_path: Path) -> None:
     with botmaker_server() as server:
         failed = site(server, tmp_path, BOTMAKER_ACCESS_TOKEN="wrong-one").command("botmaker", "run")

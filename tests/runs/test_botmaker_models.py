@@ -14,6 +14,7 @@ def columns_of(rows: list[Item], *columns: str) -> dict[Any, tuple[Any, ...]]:
     return {row[columns[0]]: tuple(str(row[name]).removeprefix("2026-10-") for name in columns[1:]) for row in rows}
 
 
+@pytest.mark.thorough
 def test_botmaker_alone_fills_the_marts(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     put_all(run.landing)
@@ -61,6 +62,7 @@ def test_botmaker_alone_fills_the_marts(warm: Callable[..., Pipeline]) -> None:
     assert {path.split("-", 1)[1] for path in run.tsv_bytes()} == {"2026-10-01.tsv", "2026-10-03.tsv"}
 
 
+@pytest.mark.thorough
 def test_a_tester_is_shown_where_asked_for(pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestration.settings import Settings
 

@@ -119,6 +119,7 @@ def test_one_model_can_be_materialised_and_the_build_is_whole(pipeline: Callable
     assert len(run.rows("fct_notifications")) == 1
 
 
+@pytest.mark.thorough
 def test_models_materialised_alone_where_nothing_has_landed_are_without_rows(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     run.settings.warehouse_path.unlink()

@@ -84,6 +84,7 @@ def billed(pipeline: Callable[..., Pipeline]) -> Pipeline:
     return run
 
 
+@pytest.mark.thorough
 def test_a_bill_across_june_2025_and_september_2026_and_a_card_that_comes_late(billed: Pipeline) -> None:
     assert invoice(billed) == {
         "2025-06": (0, 0, 1, None),

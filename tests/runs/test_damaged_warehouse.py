@@ -27,7 +27,7 @@ def run(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Ca
     return made
 
 
-@pytest.mark.parametrize("damage", [damage_data, *thorough(DAMAGES["flip_bytes"])])
+@pytest.mark.parametrize("damage", thorough(damage_data, DAMAGES["flip_bytes"]))
 def test_a_run_over_a_damaged_warehouse_says_what_to_do_and_that_helps(run: Pipeline, damage: Callable[[Path], None]) -> None:
     marts, tsvs = comparable(run.rows("fct_session_starts")), run.tsv_bytes()
     damage(run.settings.warehouse_path)

@@ -115,6 +115,7 @@ def test_builds_that_do_not_hold_any_more_are_not_built_upon(landed: Pipeline) -
     assert NOT_THESE in str(dbt_by_hand(landed, "build").refusal)
 
 
+@pytest.mark.thorough
 def test_tables_made_again_in_part_are_not_built_upon_until_all_are(landed: Pipeline) -> None:
     assert dbt_by_hand(landed, "run", "--full-refresh", "-s", "int_messages_linked").success
     assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
@@ -128,6 +129,7 @@ def test_tables_made_again_in_part_are_not_built_upon_until_all_are(landed: Pipe
     assert_marts_equal_the_reference(landed)
 
 
+@pytest.mark.thorough
 def test_where_nothing_has_landed_dbt_is_refused_and_harms_nothing(fresh: Pipeline) -> None:
     for arguments in (("build",), ("run", "--full-refresh"), ("run", "--empty"), ("test",), ("run", "-s", "stg_send_log__sends")):
         assert NOTHING_LANDED in str(dbt_by_hand(fresh, *arguments).refusal), arguments

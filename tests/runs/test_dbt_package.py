@@ -61,6 +61,7 @@ def _builds(run: Pipeline) -> list[dict[str, Any]]:
     return run.rows("state.builds", published=False)
 
 
+@pytest.mark.thorough
 def test_another_project_builds_its_model_on_ours(landed: Pipeline, dbt: Callable[..., Any]) -> None:
     before, facts = _builds(landed), landed.rows("marts.fct_session_starts", published=False)
     _install({"local": str(DBT_PROJECT_DIR)})

@@ -117,6 +117,7 @@ def test_hostile_text_stays_in_its_cell(warm: Callable[..., Pipeline]) -> None:
     assert pd.read_csv(path, sep="\t").shape == (len(texts), 27)
 
 
+@pytest.mark.thorough
 def test_headers_and_reasons_come_in_three_languages(warm: Callable[..., Pipeline]) -> None:
     run, texts = warm(), {}
     write_files(run.landing, "sends", "1.jsonl", [send(error={"code": 131050})])
@@ -146,6 +147,7 @@ def test_another_language_or_zone_rewrites_what_is_there(pipeline: Callable[...,
     assert [str(row["session_start_date"]) for row in run.rows("session_starts_daily")] == ["2026-10-05"]
 
 
+@pytest.mark.thorough
 def test_a_manifest_that_is_not_ours_is_written_again(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     write_files(run.landing, "sends", "1.jsonl", [send()])
@@ -345,6 +347,7 @@ def test_exports_of_one_name_at_a_time_are_each_whole(sample: Pipeline) -> None:
     assert list(path.parent.glob(".*")) == []
 
 
+@pytest.mark.thorough
 def test_a_reader_that_holds_the_old_file_does_not_stop_the_next_publication(pipeline: Callable[..., Pipeline]) -> None:
     import duckdb
 
@@ -359,6 +362,7 @@ def test_a_reader_that_holds_the_old_file_does_not_stop_the_next_publication(pip
     assert len(run.rows("fct_session_starts")) == 2
 
 
+@pytest.mark.thorough
 def test_a_backfill_writes_lost_and_damaged_days_again(warm: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestration.definitions import defs
 

@@ -222,7 +222,7 @@ TABLE: dict[str, Run | CoveredBy | NotRun] = {
     ),
     r"(\.venv/bin/)?dbt (build|run|seed|test)\b.*": _BY_HAND,
     # The environment.
-    r"\.venv/bin/uv sync --inexact --extra \w+": Run(_without_doing_it("--frozen --dry-run --offline"), ""),
+    r"\.venv/bin/uv sync --inexact --(?:extra|group) \w+": Run(_without_doing_it("--frozen --dry-run --offline"), ""),
     r"uv tool install \.": _INSTALLED,
     r"(export )?([A-Z_]+=\S.*)": Run(_environment, r"[A-Z]"),
     # make.
@@ -255,12 +255,18 @@ def _filled(command: str) -> str:
     return command
 
 
+# Whole runs of the job, which other tests have too.
+_DEAR = r"=\S+ make run$|orchestration erase \S+$"
+
+
 def _to_run() -> list[Any]:
     order = list(TABLE)
     filled = dict.fromkeys(_filled(command.text) for command in commands())
     found = [(order.index(rule), command, TABLE[rule]) for command in filled if (rule := _rule(command)) is not None]
     return [
-        pytest.param(command, how, id=command[:90]) for _, command, how in sorted(found, key=lambda one: one[0]) if isinstance(how, Run)
+        pytest.param(command, how, id=command[:90], marks=[pytest.mark.thorough] if re.search(_DEAR, command) else [])
+        for _, command, how in sorted(found, key=lambda one: one[0])
+        if isinstance(how, Run)
     ]
 
 

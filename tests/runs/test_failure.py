@@ -125,6 +125,7 @@ def test_a_new_day_leaves_the_other_days_files_alone(landed: Callable[..., Pipel
     assert old_file.stat().st_mtime_ns == old_stamp
 
 
+@pytest.mark.thorough
 def test_a_warehouse_made_again_is_not_taken_for_the_old_one(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     (run.landing / "sends" / "1.jsonl").unlink()
@@ -152,6 +153,7 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_fixed(lan
     assert len(run.rows("fct_notifications")) == 40
 
 
+@pytest.mark.thorough
 def test_a_file_that_comes_again_as_bad_as_before_is_checked_by_what_it_holds_now(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     for bad in (b"garbage", b"other garbage"):
@@ -161,6 +163,7 @@ def test_a_file_that_comes_again_as_bad_as_before_is_checked_by_what_it_holds_no
     assert [(row["records"], row["rejected"]) for row in ledger] == [(31, 1), (31, 1)]
 
 
+@pytest.mark.thorough
 def test_a_published_file_that_is_damaged_inside_is_written_again(landed: Callable[..., Pipeline]) -> None:
     run, untouched = landed("damaged", 3000), landed("untouched", 3000)
     damage_inside(run)
@@ -188,6 +191,7 @@ def test_an_export_of_a_damaged_published_file_says_what_to_do(landed: Callable[
     assert len(run.tsv_bytes()) == 1
 
 
+@pytest.mark.thorough
 def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     whole = gzip.compress(b"\n".join(good_sends(500)))
@@ -256,7 +260,7 @@ def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipelin
     return made
 
 
-@pytest.mark.parametrize("moment", ["models", "published_marts - Published", *thorough("sends:", "land_webhooks - webhooks:")])
+@pytest.mark.parametrize("moment", ["models", *thorough("published_marts - Published", "sends:", "land_webhooks - webhooks:")])
 def test_a_killed_run_is_repaired_by_the_next(half_way: Pipeline, at_once: Pipeline, moment: str) -> None:
     assert end_at(half_way, moment, signal.SIGKILL) == -signal.SIGKILL
     assert half_way.run().success

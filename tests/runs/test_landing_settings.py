@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
 from orchestration.warehouse import open_warehouse
@@ -15,6 +17,7 @@ def send(number: int, **more: Any) -> str:
     return json.dumps({**record, "template_name": "t", **more}) + "\n"
 
 
+@pytest.mark.thorough
 def test_a_change_that_cannot_be_seen_lands_when_everything_is_read_again(warm: Callable[..., Pipeline]) -> None:
     run = warm(STARTS_MAX_RECORD_BYTES="2048", STARTS_MAX_REJECTED_SHARE="1")
     (run.landing / "sends").mkdir()

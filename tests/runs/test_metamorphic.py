@@ -23,6 +23,7 @@ def marts_of(run: Pipeline, zone: Lines, rnd: random.Random | None = None) -> di
 
 
 @pytest.mark.parametrize("seed", [1])
+@pytest.mark.thorough
 def test_other_names_of_the_same_people_change_nothing_but_the_contact(pipeline: Callable[..., Pipeline], seed: int) -> None:
     zone, rnd = hostile_zone(seed, copies_differ=False), random.Random(seed)
     changed = permuted(with_user_ids(respelled(zone, rnd, 0.5), rnd, 0.3), rnd)

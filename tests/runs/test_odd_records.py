@@ -12,6 +12,7 @@ from tests.pipeline import Pipeline
 
 
 @pytest.mark.parametrize("seed", [1])
+@pytest.mark.thorough
 def test_odd_records_never_stop_a_run(pipeline: Callable[..., Pipeline], seed: int) -> None:
     run, records = pipeline(STARTS_MAX_REJECTED_SHARE="1"), odd_records(seed)
     random.Random(seed).shuffle(records)

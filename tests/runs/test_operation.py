@@ -133,6 +133,7 @@ def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) ->
     assert f"sends/{OTHER[-1]}.jsonl" not in erased.stdout
 
 
+@pytest.mark.thorough
 def test_an_erased_contact_does_not_come_back_with_the_next_run(run: Pipeline) -> None:
     assert run.command("erase", ERASED).returncode == 0
     _put(run, "sends/3.jsonl", _send(OTHER, 7))
@@ -149,6 +150,7 @@ def test_a_day_that_held_only_the_erased_contact_loses_its_tsv(run: Pipeline) ->
     assert "sessionStartingCauses-2026-10-08.tsv" not in run.tsv_bytes()
 
 
+@pytest.mark.thorough
 def test_rebuilding_changes_no_mart_and_no_tsv(run: Pipeline) -> None:
     before, tsvs = rows_comparable(run.rows("fct_session_starts")), run.tsv_bytes()
     assert run.command("rebuild").returncode == 0
@@ -156,6 +158,7 @@ def test_rebuilding_changes_no_mart_and_no_tsv(run: Pipeline) -> None:
     assert run.tsv_bytes() == tsvs
 
 
+@pytest.mark.thorough
 def test_replaying_reads_files_again_and_counts_nothing_twice(run: Pipeline) -> None:
     def ledger() -> Any:
         rows = run.rows("raw.landed_files", published=False)
@@ -211,6 +214,7 @@ def test_replayed_files_are_not_held_to_the_limit_on_their_own(warm: Callable[..
     assert len(made.rows("fct_notifications")) == 40
 
 
+@pytest.mark.thorough
 def test_there_may_be_nothing_to_replay(warm: Callable[..., Pipeline]) -> None:
     made = warm()
     _put(made, "sends/1.jsonl", _send(OTHER, 1))

@@ -138,6 +138,7 @@ def _reencoded(content: bytes, encoding: str) -> bytes:
         *(("utf-16-le", "utf-16-le"), ("utf-16-be", "utf-16-be")),
     ],
 )
+@pytest.mark.sampled(2)
 def test_encodings(compared: Callable[..., Comparison], exported: bytes, encoding: str, name: str) -> None:
     comparison = compared(content=_reencoded(exported, encoding))
     assert comparison.differences == []
@@ -197,6 +198,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("harmless", HARMLESS)
+@pytest.mark.sampled(4)
 def test_another_spelling_is_no_difference(compared: Callable[..., Comparison], harmless: str) -> None:
     comparison = compared(HARMLESS[harmless])
     assert comparison.differences == []
@@ -223,6 +225,7 @@ def test_columns_that_one_side_has_are_named(compared: Callable[..., Comparison]
 
 
 @pytest.mark.parametrize("field", range(5, 18))
+@pytest.mark.sampled(4)
 def test_a_changed_cell_is_found_in_its_column(compared: Callable[..., Comparison], field: int) -> None:
     def damage(table: Table) -> None:
         for row in table[50:53]:
@@ -305,6 +308,7 @@ def test_a_period_of_its_own(sample: Pipeline, exported: bytes, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("seed", [1, *thorough(2)])
+@pytest.mark.thorough
 def test_hostile_values_are_equal_to_themselves(warm: Callable[..., Pipeline], seed: int) -> None:
     run = warm(STARTS_MAX_REJECTED_SHARE="1")
     sends, webhooks = hostile_records(seed)

@@ -351,6 +351,7 @@ def test_the_password_appears_nowhere(
 
 
 @pytest.mark.thorough
+@pytest.mark.thorough
 def test_a_run_with_a_url_ends_in_postgres(server: Server, database: str, states: list[Settings]) -> None:
     command = [sys.executable, "-m", "orchestration"]
     environment = os.environ | {

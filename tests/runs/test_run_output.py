@@ -29,6 +29,7 @@ def run(warm: Callable[..., Pipeline]) -> Pipeline:
     return made
 
 
+@pytest.mark.thorough
 def test_a_run_as_json_says_what_it_did_and_what_there_is(run: Pipeline) -> None:
     first = run.command("--json")
     assert first.returncode == 0

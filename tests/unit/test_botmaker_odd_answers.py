@@ -212,6 +212,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.sampled(4)
 def test_a_broken_response_is_tried_again_and_a_lasting_one_ends_in_words(botmaker: Botmaker, what: str) -> None:
     ids = add_sessions(botmaker.server, 3)
     botmaker.server.fail(Fault("wire", body=BROKEN[what]))
@@ -255,6 +256,7 @@ def after(seconds: float) -> str:
     ],
 )
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Down"])
+@pytest.mark.sampled(4)
 def test_an_odd_retry_after_is_ignored_and_a_long_one_ends_the_run(botmaker: Botmaker, value: str, wait: int | str, status: str) -> None:
     botmaker.server.channels = [{"id": "c"}]
     answer = wire(b"", f"Retry-After: {value}", "Content-Length: 0", status=status)
@@ -306,6 +308,7 @@ def deep(levels: int) -> bytes:
     ],
 )
 @pytest.mark.parametrize("feed", ["sessions", "channels"])
+@pytest.mark.sampled(4)
 def test_a_page_that_cannot_be_used_leaves_nothing_and_the_next_run_completes(botmaker: Botmaker, body: bytes, feed: str) -> None:
     ids = add_sessions(botmaker.server, 3)
     botmaker.server.channels = [{"id": "c"}]
@@ -390,6 +393,7 @@ ENDLESS = {
 @pytest.mark.parametrize("feed", ["sessions", "sent_results", "channels", "whatsapp_templates"])
 @pytest.mark.parametrize("what", ENDLESS)
 @pytest.mark.usefixtures("few_pages")
+@pytest.mark.sampled(4)
 def test_pages_without_end_are_ended_and_a_run_after_that_begins_again(
     botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch, what: str, feed: str
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_day_without_rows_loses_its_file(site: Site) -> None:
 
 
 @pytest.mark.parametrize("day", [date(1, 1, 3), date(999, 6, 1), date(9999, 12, 29)])
+@pytest.mark.sampled(3)
 def test_a_day_of_any_year_has_a_name_of_one_form(site: Site, day: date) -> None:
     # As an earlier version wrote it.
     (site.folder / "sessionStartingCauses-999-06-01.tsv").write_text("old")
@@ -164,6 +165,7 @@ BAD_MANIFESTS: dict[str, Callable[[Site], Any]] = {
 
 
 @pytest.mark.parametrize("what", BAD_MANIFESTS)
+@pytest.mark.sampled(4)
 def test_a_manifest_that_is_not_ours_is_written_again_and_does_no_harm(site: Site, what: str) -> None:
     victim = site.settings.data.parent / "victim.tsv"
     victim.write_text("mine")
@@ -199,6 +201,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("step", range(8))
+@pytest.mark.sampled(4)
 def test_a_replacement_is_finished_or_taken_back_after_a_kill(site: Site, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Stop before each rename or removal in turn; the next start leaves one of the two states, whole, before anything else."""
     before = site.tsvs()
@@ -265,6 +268,7 @@ def on_demand(site: Site) -> list[str]:
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "k"), *thorough(("k", "l"), ("k", None))])
+@pytest.mark.thorough
 def test_another_mask_removes_the_exports_on_demand(tmp_path: Path, before: str | None, after: str | None) -> None:
     def settings(key: str | None) -> Settings:
         return settings_of(tmp_path, contacts=Contacts.MASKED if key else Contacts.PLAIN, mask_key=key)
@@ -290,6 +294,7 @@ def export_days_of(site: Site) -> DailyExports:
         return export_days(connection, site.settings)
 
 
+@pytest.mark.thorough
 def test_a_lost_manifest_removes_masked_exports_on_demand_and_no_plain_ones(tmp_path: Path) -> None:
     for contacts, left in ((Contacts.PLAIN, ["mine.tsv"]), (Contacts.MASKED, [])):
         site = Site(settings_of(tmp_path / contacts, contacts=contacts, mask_key="k"))

@@ -240,6 +240,7 @@ def test_a_wrong_type_in_a_body_rejects_it_and_its_good_items_land(
     assert connection.execute("select count(*) from raw.webhook_other_kinds").fetchone() == (0,)
 
 
+@pytest.mark.thorough
 def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], s3: AbstractFileSystem) -> None:
     s3.mkdir("logs")
     s3.pipe("logs/whatsapp/sends/1.jsonl.gz", gzip.compress(lines(RECORD)))

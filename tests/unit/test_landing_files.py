@@ -727,6 +727,7 @@ def test_a_replay_reads_again_what_is_there_and_keeps_what_is_not(landing: Landi
 # Memory
 
 
+@pytest.mark.thorough
 def test_memory_is_bounded_by_the_limit_and_not_by_the_file(tmp_path: Path) -> None:
     """Half a gigabyte without the end of a line, from an archive of some kilobytes; and an array of a hundred megabytes."""
     line = zstd(b'{"a": "' + b"x" * (1 << 20))

@@ -638,6 +638,7 @@ def with_note(record: Record, note: str) -> bytes:
         ("9" * 5000, BEYOND),
     ],
 )
+@pytest.mark.sampled(3)
 def test_what_only_a_lenient_parser_reads_is_rejected(
     landing: Landing, feed: Feed, record: Record, table: str, note: str, problem: str
 ) -> None:
@@ -662,6 +663,7 @@ def test_what_only_a_lenient_parser_reads_is_rejected(
         r'"\uD83D\uD83D\uDE00"',
     ],
 )
+@pytest.mark.sampled(3)
 def test_odd_but_valid_json_lands(landing: Landing, feed: Feed, record: Record, table: str, note: str) -> None:
     assert landing.land(feed, with_note(record, note)) == []
     assert len(landing.rows(table, "1")) == 1
