@@ -144,8 +144,9 @@ def test_a_contender_runs_in_a_process_of_its_own_and_says_why_it_failed(tmp_pat
     assert list(measured.steps) == ["script"]
     assert 0 < measured.steps_cpu_seconds < measured.cpu_seconds
     assert 0 < measured.seconds < measured.wall_seconds
-    # A Python process with DuckDB in it takes 60 MB at least, and 200 sends no gigabyte.
-    assert 0.04 < measured.peak_gb < 1
+    # A Python process with DuckDB in it takes 60 MB at least. There is no upper bound: until a child has begun its own program, it is
+    # as large as its parent.
+    assert measured.peak_gb > 0.04
     assert len((tmp_path / "session_starts.tsv").read_text(encoding="utf-8").splitlines()) > 50
     with pytest.raises(ContenderError, match=r"(?s)--contender floor .* failed \(1\):.*No files found"):
         in_own_process("floor", tmp_path / "nothing", tmp_path)

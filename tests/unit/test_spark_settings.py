@@ -1,4 +1,4 @@
-"""What of the second engine can be tested without Spark: its settings, what a session is told, and how files are dealt out."""
+"""What of the second engine can be tested without Spark: its settings, what a session is given, and how files are dealt out."""
 
 from pathlib import Path
 

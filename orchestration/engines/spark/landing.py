@@ -81,7 +81,7 @@ class _Load:
         self.folder = lake / ".landing" / feed.name.replace("/", "_")
         self._files: dict[str, list[str]] = defaultdict(list)
         self.load_id = 0
-        # All rows of a load have one time, which no clock of an executor has a say in: it tells them from those that they replace.
+        # All rows of a load have one time, which no clock of an executor has a say in: it sets them apart from those that they replace.
         self.landed_at = datetime.min
         self._replaced: list[tuple[str, int, str]] = []
 

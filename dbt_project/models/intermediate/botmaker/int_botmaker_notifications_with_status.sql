@@ -35,7 +35,7 @@ copies_of_business as (
 
     select
         *,
-        min(case when template_name is not null then happened_at end) over (partition by message_key) as template_told_at
+        min(case when template_name is not null then happened_at end) over (partition by message_key) as template_known_at
     from session_messages
     where sender in ('bot', 'agent') and session_key in (select sessions_started.session_key from sessions_started)
 
@@ -47,7 +47,7 @@ messages_of_business as (
         message_key,
         any_value(session_key) as session_key,
         any_value(message_id) as message_id,
-        min(case when happened_at = template_told_at then template_name end) as template_name,
+        min(case when happened_at = template_known_at then template_name end) as template_name,
         min(happened_at) as happened_at
     from copies_of_business
     group by message_key
