@@ -102,13 +102,8 @@ def land_feed(
     prepare_raw_schema(connection)
     connection.execute(MACROS_SQL)
     report, new, unread = look_into_zone(connection, zone, feed, reread=reread)
-    lander = Lander(connection, feed, erased, max_record_bytes, report, load_id=ledger.next_load_id(connection), files_to_read=len(new))
-    # Rows keep the order of arrival by load and file, which is all that zone maps need.
-    connection.execute("set preserve_insertion_order = false")
-    for batch in batches(new):
-        with zone.local_copies(batch) as copies:
-            lander.land(copies)
-    connection.execute("reset preserve_insertion_order")
+    lander = Lander(connection, feed, erased, max_record_bytes, report, load_id=ledger.next_load_id(connection))
+    lander.land_files(zone, new)
     ledger.write_unread(connection, feed, unread | lander.unread, READER_VERSION)
     return report
 
@@ -129,7 +124,7 @@ def look_into_zone(
     return report, [file for file in files if file.name not in known], unread
 
 
-def batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
+def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
     batch: list[LandingFile] = []
     size = 0
     for file in files:
@@ -143,7 +138,7 @@ def batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
 
 
 class Lander:
-    """Lands batches of a feed's files within one load. `unread` has the files, by name, that could not be read, with the reason."""
+    """Lands files of a feed within one load, in batches. `unread` has the files, by name, that could not be read, with the reason."""
 
     def __init__(
         self,
@@ -154,7 +149,6 @@ class Lander:
         report: LandingReport,
         *,
         load_id: int,
-        files_to_read: int,
     ) -> None:
         self._connection = connection
         self._feed = feed
@@ -163,14 +157,23 @@ class Lander:
         self._report = report
         self._load_id = load_id
         self.unread: dict[str, str] = {}
-        self._files_to_read = files_to_read
+        self._files_to_read = 0
         self._files_begun: set[str] = set()
 
-    def set_aside(self, file: LandingFile, reason: str) -> None:
+    def _set_aside(self, file: LandingFile, reason: str) -> None:
         self.unread[file.name] = reason
         self._report.files_set_aside.append(f"{file.name}: {reason}")
 
-    def land(self, copies: list[LocalCopy]) -> None:
+    def land_files(self, zone: LandingZone, files: list[LandingFile]) -> None:
+        self._files_to_read = len(files)
+        # Rows keep the order of arrival by load and file, which is all that zone maps need.
+        self._connection.execute("set preserve_insertion_order = false")
+        for batch in _batches(files):
+            with zone.local_copies(batch) as copies:
+                self._land(copies)
+        self._connection.execute("reset preserve_insertion_order")
+
+    def _land(self, copies: list[LocalCopy]) -> None:
         attempts = self._attempts(copies)
         while attempts:
             self._parse(attempts)
@@ -211,7 +214,7 @@ class Lander:
         if isinstance(error, ChangedFileError):
             self._report.files_changed.append(f"{file.name}: {error}")
         else:
-            self.set_aside(file, str(error))
+            self._set_aside(file, str(error))
 
     def _parse(self, attempts: list[_Attempt]) -> None:
         """Parse the files into the feed's temporary tables, and leave in them only the rows of those that were read whole."""

@@ -30,7 +30,7 @@ from orchestration.files import quoted
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import FEED_NAMES, FEEDS, MACROS_SQL, READER_VERSION, Feed
-from orchestration.landing.land import Lander, LandingReport, batches, look_into_zone
+from orchestration.landing.land import Lander, LandingReport, look_into_zone
 from orchestration.landing.listing import LandingFile
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingZone
@@ -237,12 +237,8 @@ def _land(task: str) -> str:
             columns = ", ".join(entry)
             connection.execute(f"insert into raw.landed_files ({columns}) values ({', '.join('$' + name for name in entry)})", entry)
         files = [LandingFile(**file) for file in asked["files"]]
-        lander = Lander(connection, feed, erased, asked["max_record_bytes"], report, load_id=asked["load_id"], files_to_read=len(files))
-        connection.execute("set preserve_insertion_order = false")
-        zone = LandingZone(asked["landing"], FEED_NAMES)
-        for batch in batches(files):
-            with zone.local_copies(batch) as copies:
-                lander.land(copies)
+        lander = Lander(connection, feed, erased, asked["max_record_bytes"], report, load_id=asked["load_id"])
+        lander.land_files(LandingZone(asked["landing"], FEED_NAMES), files)
         tables = _leave(connection, feed, folder, asked["load_id"], asked["landed_at"])
     people = erased.as_json()["people"] if erased is not None else []
     return json.dumps({"tables": tables, "report": asdict(report), "unread": lander.unread, "erased": people})
