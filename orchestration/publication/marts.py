@@ -33,6 +33,11 @@ class PublishedMart:
         """Return the day of a row, as SQL."""
         return f"coalesce({self.date_column}, date '{UNDATED}')" if self.name in _DATE_COLUMNS else self.date_column
 
+    @property
+    def order_by(self) -> str:
+        """Return the order of a file's rows, as SQL."""
+        return ", ".join(self.order if self.order == ("all",) else (self.date_column, *self.order))
+
     def is_on(self, days: Collection[date]) -> str:
         """Return the condition for the rows of some days, as SQL.
 

@@ -153,10 +153,9 @@ def _write_drafts(connection: duckdb.DuckDBPyConnection, months: Sequence[_Month
 
 def _write_rows(connection: duckdb.DuckDBPyConnection, mart: PublishedMart, path: Path, days: list[date], rows: int) -> None:
     # Literals, because DuckDB prunes row groups by them and not by bound values.
-    order = ", ".join(mart.order if mart.order == ("all",) else (mart.date_column, *mart.order))
     row = connection.execute(
         f"copy (select * from draft.main.{mart.name} "
-        f"where {mart.is_between(days[0], days[-1])} order by {order}) "
+        f"where {mart.is_between(days[0], days[-1])} order by {mart.order_by}) "
         f"to {quoted(path)} ({PARQUET_OPTIONS})"
     ).fetchone()
     if row != (rows,):

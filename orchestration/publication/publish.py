@@ -4,7 +4,7 @@ The cost follows the days that changed: they are replaced in a copy of the last 
 written. A reader that holds the old file open keeps it; the next one to open gets the new one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -26,6 +26,7 @@ from orchestration.publication.versions import (
     DATABASE,
     Version,
     VersionRecord,
+    WrittenFile,
     current_version,
     link_or_copy,
     new_version,
@@ -69,8 +70,22 @@ class Work:
     is_held: bool = False
 
     @property
+    def before(self) -> VersionRecord | None:
+        return self.base.record if self.base is not None else None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether rows have to be written, and not only files again."""
+        return self.base is None or bool(self.days)
+
+    @property
     def is_nothing(self) -> bool:
-        return self.base is not None and not self.days and not self.damaged and not self.is_held
+        return not self.is_changed and not self.damaged and not self.is_held
+
+    def unchanged(self) -> Publication:
+        """Return what there is, where there is nothing to do."""
+        assert self.before is not None
+        return Publication(changed=False, rows=self.before.rows, days_replaced=[])
 
 
 def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, *, thorough: bool = False) -> Publication:
@@ -83,9 +98,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     version = current_version(settings)
     work = work_of(warehouse, settings, version, source, thorough)
     if work.is_nothing:
-        assert version is not None
-        assert version.record is not None
-        return Publication(changed=False, rows=version.record.rows, days_replaced=[])
+        return work.unchanged()
     try:
         return _publish_version(warehouse, settings, build, source, work)
     except duckdb.Error as error:
@@ -93,28 +106,28 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
         if work.base is None or in_words(error) is not None:
             raise
         # What lies there is damaged somewhere inside: nothing of it is worth building upon.
-        return _publish_version(warehouse, settings, build, source, everything([DATABASE]))
+        return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
 
 
-def everything(damaged: list[str]) -> Work:
+def _everything(damaged: list[str]) -> Work:
     return Work(None, [], {}, damaged)
 
 
 def work_of(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Version | None, source: Source, thorough: bool) -> Work:
     """Find what changed since the published version, and which of its files are not as they were written."""
     if version is None or version.record is None:
-        return everything([])
+        return _everything([])
     intact = version.intact_files()
     days = days_behind(warehouse, version.record.source, source)
     if days is None or DATABASE not in intact:
-        return everything([DATABASE] if days is not None else [])
+        return _everything([DATABASE] if days is not None else [])
     if thorough:
         try:
             found = days_that_differ(warehouse, settings, version, days)
         except duckdb.Error:
-            return everything([DATABASE])
+            return _everything([DATABASE])
         if found:
-            return everything([DATABASE])
+            return _everything([DATABASE])
         for name in parquet_that_differs(warehouse, version, intact):
             del intact[name]
     kept = {name: KeptFile(version.folder / name, file.rows) for name, file in intact.items() if name != DATABASE}
@@ -128,29 +141,42 @@ def _publish_version(
     shown = current_version(settings)
     folder = new_version(settings)
     database = folder / DATABASE
-    is_changed = work.base is None or bool(work.days)
     if work.base is not None:
-        (copy_file if is_changed or work.is_held else link_or_copy)(work.base.database, database)
+        (copy_file if work.is_changed or work.is_held else link_or_copy)(work.base.database, database)
         if DATABASE not in work.base.intact_files():
             # Another program wrote to it while it was copied.
-            return _publish_version(warehouse, settings, build, source, everything([DATABASE]))
-    with attached(warehouse, database, read_only=not is_changed):
-        if is_changed:
+            return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
+    with attached(warehouse, database, read_only=not work.is_changed):
+        if work.is_changed:
             _write_marts(warehouse, settings, work)
             write_publish_info(warehouse, settings, build, source)
         rows_by_day = _verify(warehouse)
         parquet = write_parquet(warehouse, settings, folder, rows_by_day, work.days, work.kept, shown.folder if shown else None)
     restrict_file(database, settings, read_only=True)
     sync_file(database)
+    return finish_version(warehouse, settings, folder, work, source, shown, rows_by_day, [*parquet, written_file(folder, database)])
+
+
+def finish_version(
+    warehouse: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    folder: Path,
+    work: Work,
+    source: Source,
+    shown: Version | None,
+    rows_by_day: dict[str, RowsByDay],
+    files: list[WrittenFile],
+) -> Publication:
+    """Show a version whose `files` are written in place of the one that is `shown`; return what was published."""
     rows = {mart: sum(days.values()) for mart, days in rows_by_day.items()}
-    before = work.base.record if work.base is not None else None
-    if before is not None and not is_changed:
+    before = work.before
+    if before is not None and not work.is_changed:
         source = before.source
     record = VersionRecord(
         source=source,
         rows=rows,
-        files=[*parquet, written_file(folder, database)],
-        keeps_previous=shown is not None and may_be_kept(warehouse, shown, source),
+        files=files,
+        keeps_previous=shown is not None and _may_be_kept(warehouse, shown, source),
     )
     show_version(settings, folder, record)
     rows_before = before.rows if before is not None else {}
@@ -166,7 +192,7 @@ def _publish_version(
     )
 
 
-def may_be_kept(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
+def _may_be_kept(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
     """Say whether a version may stay for its readers: not if it may hold erased people, or contacts under another mask."""
     before = version.record.source if version.record is not None else None
     return before is not None and before.masking_fingerprint == now.masking_fingerprint and is_of_this_warehouse(warehouse, before)
@@ -225,6 +251,11 @@ def _write_mart(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: 
         """,
         {"mart": mart.name},
     ).fetchall()
+    write_comments(warehouse, comments)
+
+
+def write_comments(warehouse: duckdb.DuckDBPyConnection, comments: Iterable[tuple[str, str, str]]) -> None:
+    """Comment on the draft's `table`, `view` or `column` of a name."""
     # Together: each transaction waits for the disk.
     with transaction(warehouse):
         for kind, name, comment in comments:

@@ -25,18 +25,16 @@ from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart, mont
 from orchestration.publication.masking import prepare_masking, published_rows
 from orchestration.publication.parquet import PARQUET_OPTIONS, KeptFile, RowsByDay, by_month
 from orchestration.publication.person_columns import Mask, masks_in_force
-from orchestration.publication.publish import Publication, Work, attached, may_be_kept, work_of, write_publish_info
+from orchestration.publication.publish import Publication, Work, attached, finish_version, work_of, write_comments, write_publish_info
 from orchestration.publication.source import source_of
 from orchestration.publication.versions import (
     DATABASE,
     PARQUET,
-    VersionRecord,
     WrittenFile,
     current_version,
     link_or_copy,
     new_version,
     recover_publication,
-    show_version,
     written_file,
 )
 from orchestration.settings import Settings
@@ -58,14 +56,15 @@ def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, s
     source = source_of(settings, build)
     shown = current_version(settings)
     work = work_of(control, settings, shown, source, False)
-    before = work.base.record if work.base is not None else None
     if work.is_nothing:
-        assert before is not None
-        return Publication(changed=False, rows=before.rows, days_replaced=[])
+        return work.unchanged()
     folder = new_version(settings)
     make_folder(folder / PARQUET, settings)
     rows_by_day = dict(_in_threads(lambda mart: (mart.name, _rows_by_day(spark, mart)), PUBLISHED_MARTS))
-    written = list(_in_threads(lambda mart: _write_mart(spark, settings, folder, mart, rows_by_day[mart.name], work), PUBLISHED_MARTS))
+    masks = masks_in_force(settings)
+    written = _in_threads(
+        lambda mart: _write_mart(spark, settings, folder, mart, rows_by_day[mart.name], work, masks.get(mart.name, {})), PUBLISHED_MARTS
+    )
     files = [file for of_mart in written for file in of_mart]
     database = folder / DATABASE
     duckdb.connect(str(database)).close()
@@ -78,22 +77,7 @@ def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, s
         restrict_file(path, settings, read_only=True)
         sync_file(path)
         files.append(written_file(folder, path))
-    rows = {mart: sum(days.values()) for mart, days in rows_by_day.items()}
-    if before is not None and not work.days:
-        source = before.source
-    record = VersionRecord(source=source, rows=rows, files=files, keeps_previous=shown is not None and may_be_kept(control, shown, source))
-    show_version(settings, folder, record)
-    rows_before = before.rows if before is not None else {}
-    return Publication(
-        changed=True,
-        rows=rows,
-        rows_more={mart: count - rows_before.get(mart, 0) for mart, count in rows.items()},
-        rows_written={
-            mart: sum(count for day, count in days.items() if work.base is None or day in work.days) for mart, days in rows_by_day.items()
-        },
-        days_replaced=work.days if before is not None else None,
-        damaged=work.damaged,
-    )
+    return finish_version(control, settings, folder, work, source, shown, rows_by_day, files)
 
 
 def _in_threads(function: Callable[[PublishedMart], _T], items: Iterable[PublishedMart]) -> list[_T]:
@@ -117,7 +101,13 @@ class _Piece:
 
 
 def _write_mart(
-    spark: SparkSession, settings: Settings, folder: Path, mart: PublishedMart, rows_by_day: RowsByDay, work: Work
+    spark: SparkSession,
+    settings: Settings,
+    folder: Path,
+    mart: PublishedMart,
+    rows_by_day: RowsByDay,
+    work: Work,
+    masks: Mapping[str, Mask],
 ) -> list[WrittenFile]:
     """Write the months of a mart that changed, and link the others; return all its files."""
     make_folder(folder / PARQUET / mart.name, settings)
@@ -133,7 +123,7 @@ def _write_mart(
             files.append(written_file(folder, path, rows))
         else:
             pieces.append(_Piece(str(path), min(days), max(days), rows))
-    for piece, draft in _written(spark, settings, mart, pieces):
+    for piece, draft in _written(spark, settings, mart, pieces, masks):
         path = Path(piece.path)
         draft.rename(path)
         restrict_file(path, settings, read_only=True)
@@ -142,7 +132,9 @@ def _write_mart(
     return files
 
 
-def _written(spark: SparkSession, settings: Settings, mart: PublishedMart, pieces: list[_Piece]) -> Iterator[tuple[_Piece, Path]]:
+def _written(
+    spark: SparkSession, settings: Settings, mart: PublishedMart, pieces: list[_Piece], masks: Mapping[str, Mask]
+) -> Iterator[tuple[_Piece, Path]]:
     """Have executors write some months; yield each with its draft. Raises `StartsError` where one has not the mart's rows."""
     if not pieces:
         return
@@ -154,7 +146,6 @@ def _written(spark: SparkSession, settings: Settings, mart: PublishedMart, piece
     rows: DataFrame = spark.table(f"marts.{mart.name}")
     columns = rows.columns
     numbered = rows.withColumn("_piece", functions.coalesce(*months)).where("_piece is not null")
-    masks = masks_in_force(settings).get(mart.name, {})
     # Neither a key of an object store nor anything else of the driver is needed there.
     there = replace(settings, spark=None)
 
@@ -193,11 +184,10 @@ def _write_pieces(
 
         connection.register("rows", pa.RecordBatchReader.from_batches(schema, rows()))
         connection.execute("create table rows_here as from rows")
-        order = ", ".join(mart.order if mart.order == ("all",) else (mart.date_column, *mart.order))
         for (number,) in connection.execute("select distinct _piece from rows_here order by all").fetchall():
             query = published_rows(columns, "rows_here", settings, masks, f"_piece = {number}")
             draft = Path(pieces[number].path).with_name(f".{uuid4().hex}.draft")
-            row = connection.execute(f"copy (from ({query}) order by {order}) to {quoted(draft)} ({PARQUET_OPTIONS})").fetchone()
+            row = connection.execute(f"copy (from ({query}) order by {mart.order_by}) to {quoted(draft)} ({PARQUET_OPTIONS})").fetchone()
             assert row is not None
             yield number, str(draft), int(row[0])
 
@@ -226,9 +216,8 @@ def _create_views(
             columns = ", ".join(f"{name} {_in_duckdb(data_type)}" for name, data_type in spark.table(f"marts.{mart.name}").dtypes)
             control.execute(f"create table draft.main.{mart.name} ({columns})")
         node = described[mart.name]
-        control.execute(f"comment on {kind} draft.main.{mart.name} is {quoted(node['description'])}")
-        for name, column in node["columns"].items():
-            control.execute(f"comment on column draft.main.{mart.name}.{name} is {quoted(column['description'])}")
+        of_columns = [("column", f"{mart.name}.{name}", column["description"]) for name, column in node["columns"].items()]
+        write_comments(control, [(kind, mart.name, node["description"]), *of_columns])
 
 
 def _in_duckdb(data_type: str) -> str:
