@@ -57,6 +57,47 @@ class DailyExports:
 
 
 Drafts = dict[date, ExportedFile | None]
+WriteDrafts = Callable[[duckdb.DuckDBPyConnection, Settings, list[date], datetime], Drafts]
+
+
+def write_drafts(published: duckdb.DuckDBPyConnection, settings: Settings, days: list[date], now: datetime) -> Drafts:
+    """Write each day's draft, as many at a time as DuckDB has threads; return what they hold, None for a day without rows.
+
+    A day is one row group of DuckDB or two, which it writes with one thread: on 2 cores, two at a time
+    took 2.5 s for a million rows in 62 days, one at a time 3.4 s.
+    """
+    threads = published.execute("select current_setting('threads')::integer").fetchone()
+    assert threads is not None
+    own = local()
+
+    def open_cursor() -> None:
+        own.cursor = published.cursor()
+        prepare_cells(own.cursor)
+
+    def write_draft(day: date) -> ExportedFile | None:
+        draft = draft_of(settings, day)
+        rows = write_tsv(own.cursor, draft, settings, "s.session_start_date = $day", {"day": day}, settings.language)
+        if rows == 0:
+            draft.unlink()
+            return None
+        restrict_file(draft, settings, read_only=True)
+        sync_file(draft)
+        return ExportedFile(
+            file=file_name(day),
+            report_date=day,
+            rows=rows,
+            bytes=draft.stat().st_size,
+            sha256=sha256_of(draft),
+            time_zone=settings.report_timezone,
+            made_at=now,
+        )
+
+    looked_at: Drafts = {}
+    with ThreadPoolExecutor(threads[0], initializer=open_cursor) as pool:
+        for day, entry in zip(days, pool.map(write_draft, days), strict=True):
+            looked_at[day] = entry
+            report_progress(len(looked_at), len(days), "days")
+    return looked_at
 
 
 def export_days(
@@ -65,20 +106,19 @@ def export_days(
     asked_for: Iterable[date] = (),
     *,
     thorough: bool = False,
-    write: Callable[[duckdb.DuckDBPyConnection, Settings, list[date], datetime], Drafts] | None = None,
+    write: WriteDrafts = write_drafts,
 ) -> DailyExports:
     """Rewrite the daily files whose bytes changed since the last export, from the published marts.
 
     Days `asked_for` are looked at in any case; a file that already holds the right bytes stays as it is. The size of every
-    file is checked, and with `thorough` its hash. `write` is what writes the drafts in place of `write_drafts`. The caller holds
-    the writer's lock.
+    file is checked, and with `thorough` its hash. `write` is what writes the drafts. The caller holds the writer's lock.
     """
     make_folder(settings.exports_dir, settings)
     recover_exports(settings)
     manifest = read_manifest(settings)
     with open_published(settings) as published:
         check_contacts(published, settings)
-        return _export(warehouse, published, settings, manifest, set(asked_for), thorough, write or write_drafts)
+        return _export(warehouse, published, settings, manifest, set(asked_for), thorough, write)
 
 
 def _export(
@@ -88,7 +128,7 @@ def _export(
     manifest: Manifest | None,
     asked_for: set[date],
     thorough: bool,
-    write: Callable[[duckdb.DuckDBPyConnection, Settings, list[date], datetime], Drafts],
+    write: WriteDrafts,
 ) -> DailyExports:
     source, now = published_source(published), datetime.now(UTC).replace(microsecond=0)
     known = manifest.by_day if manifest else {}
@@ -132,46 +172,6 @@ def _changed_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mani
 def _is_as_written(settings: Settings, entry: ExportedFile, thorough: bool) -> bool:
     path = settings.exports_dir / entry.file
     return path.is_file() and path.stat().st_size == entry.bytes and (not thorough or sha256_of(path) == entry.sha256)
-
-
-def write_drafts(published: duckdb.DuckDBPyConnection, settings: Settings, days: list[date], now: datetime) -> Drafts:
-    """Write each day's draft, as many at a time as DuckDB has threads; return what they hold, None for a day without rows.
-
-    A day is one row group of DuckDB or two, which it writes with one thread: on 2 cores, two at a time
-    took 2.5 s for a million rows in 62 days, one at a time 3.4 s.
-    """
-    threads = published.execute("select current_setting('threads')::integer").fetchone()
-    assert threads is not None
-    own = local()
-
-    def open_cursor() -> None:
-        own.cursor = published.cursor()
-        prepare_cells(own.cursor)
-
-    def write_draft(day: date) -> ExportedFile | None:
-        draft = draft_of(settings, day)
-        rows = write_tsv(own.cursor, draft, settings, "s.session_start_date = $day", {"day": day}, settings.language)
-        if rows == 0:
-            draft.unlink()
-            return None
-        restrict_file(draft, settings, read_only=True)
-        sync_file(draft)
-        return ExportedFile(
-            file=file_name(day),
-            report_date=day,
-            rows=rows,
-            bytes=draft.stat().st_size,
-            sha256=sha256_of(draft),
-            time_zone=settings.report_timezone,
-            made_at=now,
-        )
-
-    looked_at: Drafts = {}
-    with ThreadPoolExecutor(threads[0], initializer=open_cursor) as pool:
-        for day, entry in zip(days, pool.map(write_draft, days), strict=True):
-            looked_at[day] = entry
-            report_progress(len(looked_at), len(days), "days")
-    return looked_at
 
 
 def _entry(before: ExportedFile | None, drafted: ExportedFile) -> ExportedFile:
