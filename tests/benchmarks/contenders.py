@@ -12,12 +12,6 @@ ROOT = Path(__file__).resolve().parents[2]
 USUAL_STACK = Path(__file__).parent / "usual_stack"
 # What each contender writes its TSV to, in its folder.
 TSV = "session_starts.tsv"
-TSV_COLUMNS = (
-    *("customer_id", "contact_id", "session_started_at", "channel_id", "is_new_user", "template_or_notification_name"),
-    *("is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied", "failure_reason", "failure_detail"),
-    *("sent_at", "delivered_at", "read_at", "replied_at", "agent_groups", "last_status", "origin", "line_number", "failure_code"),
-    *("session_start_id", "chat_link", "person_id", "first_reply_at", "failure_action"),
-)
 
 
 @dataclass
@@ -89,6 +83,7 @@ def run_usual_stack(landing: Path, folder: Path) -> Steps:
     import duckdb
     from dbt.cli.main import dbtRunner
 
+    from orchestration.exports.tsv import TSV_COLUMNS
     from tests.benchmarks.usual_stack.load import load
 
     steps, warehouse = Steps(), folder / "warehouse.duckdb"
@@ -107,7 +102,7 @@ def run_usual_stack(landing: Path, folder: Path) -> Steps:
             f"date_trunc('second', timezone('America/Sao_Paulo', timezone('UTC', starts.{column}))) as {column}"
             if column.endswith("_at")
             else f"starts.{column}"
-            for column in TSV_COLUMNS
+            for column in (column.name for column in TSV_COLUMNS)
         )
         connection.execute("set timezone = 'UTC'")
         connection.execute(
