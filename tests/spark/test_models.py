@@ -4,9 +4,7 @@
 """
 
 import random
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,12 @@ import pytest
 from orchestration.engines.spark.tables import ControlTables
 from orchestration.settings import DBT_PROJECT_DIR, SparkSettings
 from orchestration.transform.parsed import ParsedProject
-
-_HAS_PACKAGES = all(find_spec(name) for name in ("pyspark", "snowpark_connect_deps_iceberg")) and find_spec("dbt.adapters.spark")
+from tests.spark.needs import NEEDS_SPARK
 
 pytestmark = [
     pytest.mark.thorough,
     pytest.mark.xdist_group("spark_models"),
-    pytest.mark.skipif(
-        not (_HAS_PACKAGES and shutil.which("java")),
-        reason="need Spark (apt-get install openjdk-17-jre-headless; .venv/bin/uv sync --inexact --extra spark --extra spark-test)",
-    ),
+    NEEDS_SPARK,
 ]
 
 _WITH_COMPONENTS = ("int_lines_identified", "int_people_identified")

@@ -4,28 +4,22 @@ One lake goes through it all, in order: a run on Spark takes half a minute befor
 """
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from deploy.spark import local_cluster
+from tests.spark.needs import NEEDS_SPARK
 from tests.spark.run import Warehouse, assert_same, assert_same_raw
 from tests.spark.waiting import wait_for
 from tests.spark.zones import write_batch
 
-_HAS_PACKAGES = all(find_spec(name) for name in ("pyspark", "snowpark_connect_deps_iceberg")) and find_spec("dbt.adapters.spark")
-
 pytestmark = [
     pytest.mark.thorough,
     pytest.mark.xdist_group("spark"),
-    pytest.mark.skipif(
-        not (_HAS_PACKAGES and shutil.which("java")),
-        reason="need Spark (apt-get install openjdk-17-jre-headless; .venv/bin/uv sync --inexact --extra spark --extra spark-test)",
-    ),
+    NEEDS_SPARK,
 ]
 
 

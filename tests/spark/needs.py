@@ -1,0 +1,13 @@
+"""What the tests of the second engine need, which the project itself does not install."""
+
+import shutil
+from importlib.util import find_spec
+
+import pytest
+
+_HAS_PACKAGES = all(find_spec(name) for name in ("pyspark", "snowpark_connect_deps_iceberg")) and find_spec("dbt.adapters.spark")
+
+NEEDS_SPARK = pytest.mark.skipif(
+    not (_HAS_PACKAGES and shutil.which("java")),
+    reason="need Spark (apt-get install openjdk-17-jre-headless; .venv/bin/uv sync --inexact --extra spark --extra spark-test)",
+)
