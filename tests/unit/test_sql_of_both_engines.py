@@ -1,0 +1,74 @@
+"""The SQL of models and fixtures is read by both engines: what DuckDB alone reads is found here without Spark."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestration.settings import DBT_PROJECT_DIR
+
+# DuckDB's own types, functions and literals; `string` is a name that both have.
+OF_DUCKDB_ALONE = re.compile(
+    r"""
+    \b(varchar|hugeint|uhugeint|ubigint|uinteger|int128|uint128|timestamptz|blob)\b(?!\s*\()
+    | \bto_(seconds|minutes|hours|days|microseconds|milliseconds)\s*\(
+    | \b(epoch|epoch_us|arg_min|arg_max|list_\w+|struct_pack|unnest|range|generate_series|strptime|regexp_matches)\s*\(
+    | \b(asof|exclude|distinct\s+on)\b
+    | [:]{2}
+    | \{\s*'
+    | \[\s*[\d']
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def _unit_tests() -> list[tuple[str, dict[str, Any]]]:
+    documents = [(path, yaml.safe_load(path.read_text(encoding="utf-8"))) for path in sorted((DBT_PROJECT_DIR / "models").rglob("*.yml"))]
+    return [(path.stem, test) for path, document in documents for test in document.get("unit_tests", [])]
+
+
+def _of_duckdb(sql: str) -> list[str]:
+    """Return what only DuckDB reads; texts of the data do not count, nor what is a macro's."""
+    code = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|--[^\n]*", "", sql, flags=re.DOTALL)
+    code = re.sub(r"(?<![{\[])'(?:[^']|'')*'", "''", code)
+    return [match.group() for match in OF_DUCKDB_ALONE.finditer(code)]
+
+
+@pytest.mark.parametrize(("model", "test"), _unit_tests(), ids=lambda value: value if isinstance(value, str) else value["name"])
+def test_fixtures_of_a_unit_test_are_of_both_engines(model: str, test: dict[str, Any]) -> None:
+    fixtures = [given["rows"] for given in [*test["given"], test["expect"]] if given.get("format") == "sql"]
+    found = [word for rows in fixtures for word in _of_duckdb(rows)]
+    if "duckdb_fixture" in test.get("config", {}).get("tags", []):
+        return
+    assert found == [], f"{model}: write it as both engines read it"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "cast(null as varchar)",
+        "null::string",
+        "timestamp '2026-10-01 10:00:00' + to_seconds(second)",
+        "cast(1 as uhugeint)",
+        "{'a': 1}",
+        "select ['a', 'b']",
+        "select unnest(x)",
+    ],
+)
+def test_what_only_duckdb_reads_is_found(sql: str) -> None:
+    assert _of_duckdb(sql) != []
+
+
+def test_texts_of_the_data_and_macros_may_say_anything() -> None:
+    assert _of_duckdb("cast('a varchar ::' as string), {{ price_struct('x') }} -- text") == []
+
+
+def _models() -> list[Path]:
+    return [path for folder in ("models", "tests") for path in sorted((DBT_PROJECT_DIR / folder).rglob("*.sql"))]
+
+
+@pytest.mark.parametrize("path", _models(), ids=lambda path: path.stem)
+def test_a_model_is_of_both_engines(path: Path) -> None:
+    assert _of_duckdb(path.read_text(encoding="utf-8")) == []
