@@ -16,9 +16,10 @@
 
 {% macro guard_run() -%}
     {%- if is_by_hand() and (selected_to_write() or is_testing()) -%}
+        {#- First of all: an engine on which only the job writes refuses here, whatever has landed. -#}
+        {%- set definition = definition_of_this_run() if selected_to_write() -%}
         {{ refuse_raw_tables_of_another_version() }}
         {%- if selected_to_write() and has_landing_tables() -%}
-            {%- set definition = definition_of_this_run() -%}
             {{ refuse_unsafe_run(definition) }}
             {%- set of_attempt = '' if makes_tables_again() else definition -%}
             {%- if latest_definition() != of_attempt -%}
