@@ -46,7 +46,8 @@ AWKWARD_TIMES = ("1970-01-01 00:00:00", "2026-10-04 02:59:59.999999", "2018-11-0
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lake")
+    # A path with what would end a text or an option.
+    return tmp_path_factory.mktemp("lakes") / "a lake's"
 
 
 @pytest.fixture(scope="module")

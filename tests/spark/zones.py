@@ -27,12 +27,16 @@ def write_batch(landing: Path, number: int) -> None:
     sends, webhooks = hostile_records(_SEED, more_contacts=40, crowds=True)
     for feed, lines in (("sends", sends), ("webhooks", webhooks)):
         again = rnd.sample(lines, len(lines) // 10) if number else []
-        write_files(landing, feed, f"hostile-{number}.jsonl", lines[number::_BATCHES] + again)
+        write_files(landing, feed, _hostile_name(number), lines[number::_BATCHES] + again)
     items = hostile_items(_SEED)
     for feed, records in (("sessions", items.sessions), ("sent_results", items.results), ("channels", items.channels)):
         write_items(landing, feed, f"{number}", records[number::_BATCHES], rnd)
     if number:
-        shutil.copy(landing / "sends" / "hostile-0.jsonl", landing / "sends" / "hostile-0-again.jsonl")
+        shutil.copy(landing / "sends" / _hostile_name(0), landing / "sends" / "hostile-0-again.jsonl")
+
+
+def _hostile_name(number: int) -> str:
+    return f"hostile-{number} it's \\' or \"1\" = '1 --.jsonl"
 
 
 def _copy(path: Path, folder: Path) -> None:

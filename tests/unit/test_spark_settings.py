@@ -7,6 +7,7 @@ import pytest
 from orchestration.cli.main import main
 from orchestration.engines.engine import engine_of
 from orchestration.engines.spark.landing import _groups
+from orchestration.engines.spark.locations import local_path, location_of, pattern_of
 from orchestration.engines.spark.session import session_conf
 from orchestration.errors import StartsError
 from orchestration.landing.erased import ErasedPeople, ErasedPerson
@@ -71,7 +72,7 @@ def test_the_representation_shows_no_value_of_a_conf() -> None:
 def test_another_catalog_takes_the_place_of_the_one_in_the_lake(tmp_path: Path) -> None:
     own = session_conf(SparkSettings(tmp_path / "lake"))
     assert own["spark.sql.catalog.lake.type"] == "hive"
-    assert str(tmp_path / "lake" / "catalog") in own["spark.hadoop.javax.jdo.option.ConnectionURL"]
+    assert own["spark.hadoop.javax.jdo.option.ConnectionURL"].startswith("jdbc:derby:")
     conf = {"spark.sql.catalog.lake.type": "rest", "spark.sql.catalog.lake.uri": "http://localhost:8181"}
     other = session_conf(SparkSettings(tmp_path / "lake", conf=conf))
     assert other["spark.sql.catalog.lake.type"] == "rest"
@@ -81,6 +82,13 @@ def test_another_catalog_takes_the_place_of_the_one_in_the_lake(tmp_path: Path) 
 def test_spark_connect_needs_a_catalog_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(StartsError, match="name an Iceberg catalog"):
         session_conf(SparkSettings(tmp_path, "sc://localhost:15002"))
+
+
+def test_locations_of_paths_encode_nothing() -> None:
+    path = Path("/srv/a lake's 100%25 [x]")
+    assert location_of(path) == "file:/srv/a lake's 100%25 [x]"
+    assert pattern_of(path) == "file:/srv/a lake's 100%25 \\[x\\]"
+    assert local_path(location_of(path)) == local_path(f"file://{path}") == str(path)
 
 
 def test_files_of_one_size_go_to_one_executor_and_each_has_a_like_share() -> None:

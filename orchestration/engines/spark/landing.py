@@ -25,6 +25,7 @@ from uuid import uuid4
 import duckdb
 
 from orchestration.engines.spark.executors import on_executors, open_scratch
+from orchestration.engines.spark.locations import pattern_of
 from orchestration.engines.spark.tables import ControlTables, copy_to_parquet
 from orchestration.files import quoted
 from orchestration.landing import ledger
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 _LOAD = "load.json"
 _QUARANTINE, _LEDGER, _LISTING = "rejected_records", "landed_files", "landing_listing"
+# A temporary view of this session: the contents that a load has read again.
+_REPLACED = "replaced_contents"
 # A task for each 256 MiB of files, and at least one for each core: a lost one is read again as a whole.
 _TASK_BYTES = 256 << 20
 _COUNTS = ("files_known", "files_landed", "files_reread", "records", "landed", "rejected", "erased")
@@ -105,7 +108,7 @@ class _Load:
             if not self._is_known():
                 for table in self.feed.tables:
                     self._spark.sql(f"delete from raw.{table} where _load_id >= {self.load_id}")
-                self._delete_rejected(f"landed_at >= timestamp '{self.landed_at}'")
+                self._delete_rejected("landed_at >= :landed_at")
                 self._replaced = []
         self.finish()
 
@@ -135,7 +138,7 @@ class _Load:
         """Append what executors have read: it does not count before the ledger is written."""
         self._write()
         for table, files in self._files.items():
-            self._spark.read.parquet(*(Path(file).as_uri() for file in files)).writeTo(f"raw.{table}").append()
+            self._spark.read.parquet(*(pattern_of(Path(file)) for file in files)).writeTo(f"raw.{table}").append()
         if self._replaced:
             # State models have counted the rows that go.
             invalidate_builds(self._control.connection)
@@ -143,11 +146,17 @@ class _Load:
     def finish(self) -> None:
         """Delete the rows of the contents that the load has read again."""
         if self._replaced:
-            pairs = ", ".join(f"({_literal(name)}, {load_id})" for name, load_id, _ in self._replaced)
+            replaced: Any = self._spark.createDataFrame(self._replaced, "file_name string, load_id bigint, content_sha256 string")
+            replaced.createOrReplaceTempView(_REPLACED)
+            # By the loads, which are numbers, all files without their rows are left alone.
+            loads = ", ".join(str(load_id) for load_id in sorted({load_id for _, load_id, _ in self._replaced}))
+            is_replaced = f"exists (select 1 from {_REPLACED} as r where r.file_name = t._file_name and r.load_id = t._load_id)"
             for table in self.feed.tables:
-                self._spark.sql(f"delete from raw.{table} where (_file_name, _load_id) in ({pairs})")
-            contents = ", ".join(_literal(sha256) for _, _, sha256 in self._replaced)
-            self._delete_rejected(f"landed_at < timestamp '{self.landed_at}' and content_sha256 in ({contents})")
+                self._spark.sql(f"delete from raw.{table} as t where t._load_id in ({loads}) and {is_replaced}")
+            self._delete_rejected(
+                f"landed_at < :landed_at and exists (select 1 from {_REPLACED} as r where r.content_sha256 = t.content_sha256)"
+            )
+            self._spark.catalog.dropTempView(_REPLACED)
         shutil.rmtree(self.folder)
         self._control.read_quarantine()
 
@@ -164,11 +173,12 @@ class _Load:
         ).fetchone() == (True,)
 
     def _delete_rejected(self, condition: str) -> None:
-        self._spark.sql(f"delete from raw.{_QUARANTINE} where feed = {_literal(self.feed.name)} and {condition}")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        # Values are bound: a name of a feed or a file may hold any character.
+        landed_at = self.landed_at.replace(tzinfo=UTC)
+        self._spark.sql(
+            f"delete from raw.{_QUARANTINE} as t where feed = :feed and {condition}",
+            {"feed": self.feed.name, "landed_at": landed_at},
+        )
 
 
 def _read_files(spark: SparkSession, settings: Settings, load: _Load, new: list[LandingFile], erased: ErasedPeople) -> list[dict[str, Any]]:

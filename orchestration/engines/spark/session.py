@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from orchestration.engines.spark.locations import location_of
 from orchestration.errors import LockedError, StartsError
 from orchestration.installation import PROJECT_ROOT, how_to_install
 from orchestration.settings import SparkSettings
@@ -49,6 +50,9 @@ def spark_session(settings: SparkSettings) -> SparkSession:
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
+        if _is_embedded_catalog(settings):
+            # Before Derby starts: it writes its log there, and finds the catalog there. In a setting, a path would have to be escaped.
+            cast("Any", session)._jvm.java.lang.System.setProperty("derby.system.home", str(_catalog_folder(settings).parent))
         # The first statement opens the catalog.
         session.sql("show schemas").collect()
         if _is_embedded_catalog(settings):
@@ -80,8 +84,10 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         "spark.app.name": "conversation_starts",
         "spark.sql.extensions": _ICEBERG_EXTENSIONS,
         lake: "org.apache.iceberg.spark.SparkCatalog",
-        f"{lake}.warehouse": settings.lake.as_uri(),
+        f"{lake}.warehouse": location_of(settings.lake),
         "spark.sql.defaultCatalog": CATALOG,
+        # Spark makes this folder for a catalog of its own, which holds nothing here; by default where the process was started.
+        "spark.sql.warehouse.dir": location_of(settings.lake / ".spark"),
         # Time stamps are UTC on the way in and out, wherever the cluster stands.
         "spark.sql.session.timeZone": "UTC",
         # What overflows or cannot be cast is null in one mode and an error in the other: the models are written for this one.
@@ -124,6 +130,9 @@ def _iceberg_jar_for_tests() -> Path | None:
 # all there is, no process serves it, two lakes never meet, and views are kept (Iceberg's folder catalog has none). Derby admits one
 # process at a time, as DuckDB's working file does; readers take what is published.
 
+_CATALOG_FOLDER = "catalog"
+_DERBY = f"jdbc:derby:;databaseName={_CATALOG_FOLDER}"
+
 
 def _is_embedded_catalog(settings: SparkSettings) -> bool:
     own = (f"spark.sql.catalog.{CATALOG}.", "spark.hadoop.hive.metastore.uris")
@@ -136,7 +145,7 @@ def _catalog_folder(settings: SparkSettings) -> Path:
             f"STARTS_SPARK_MASTER is {settings.master}: with Spark Connect, name an Iceberg catalog in STARTS_SPARK_CONF, such as "
             f"spark.sql.catalog.{CATALOG}.type=rest and spark.sql.catalog.{CATALOG}.uri=…"
         )
-    return settings.lake / "catalog"
+    return settings.lake / _CATALOG_FOLDER
 
 
 def _embedded_catalog_conf(settings: SparkSettings) -> dict[str, str]:
@@ -144,11 +153,10 @@ def _embedded_catalog_conf(settings: SparkSettings) -> dict[str, str]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     return {
         f"spark.sql.catalog.{CATALOG}.type": "hive",
-        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder};create=true",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": f"{_DERBY};create=true",
         # To look for every table of the metastore takes 10 s: once is enough.
         "spark.hadoop.datanucleus.schema.autoCreateAll": str(not (folder / "ready").exists()).lower(),
         "spark.hadoop.hive.metastore.schema.verification": "false",
-        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder.parent / 'derby.log'}",
     }
 
 
@@ -162,7 +170,7 @@ def _prepare_embedded_catalog(session: SparkSession, settings: SparkSettings) ->
     ready = folder / "ready"
     java: Any = session._jvm
     if ready.exists():
-        connection = java.java.sql.DriverManager.getConnection(f"jdbc:derby:;databaseName={folder}")
+        connection = java.java.sql.DriverManager.getConnection(_DERBY)
         connection.createStatement().executeUpdate("delete from HIVE_LOCKS")
         connection.close()
         return

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote, urlsplit
 
 import duckdb
 
+from orchestration.engines.spark.locations import local_path, pattern_of
 from orchestration.errors import StartsError
 from orchestration.files import quoted
 from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema
@@ -117,7 +117,7 @@ class ControlTables:
         self._drafts.mkdir(parents=True, exist_ok=True)
         draft = self._drafts / f"{table}.parquet"
         copy_to_parquet(self.connection, f"from {table}", draft)
-        self._spark.read.parquet(draft.as_uri()).writeTo(table).overwrite(functions.lit(True))
+        self._spark.read.parquet(pattern_of(draft)).writeTo(table).overwrite(functions.lit(True))
         draft.unlink()
 
 
@@ -151,12 +151,6 @@ def data_files(spark: SparkSession, table: str) -> list[str]:
             f"{table} has files of deleted rows: rewrite it with the procedure rewrite_data_files, or write it by copy on write."
         )
     return [local_path(row["file_path"]) for row in rows]
-
-
-def local_path(location: str) -> str:
-    """Return the path of a location such as `file:/lake/raw/…`."""
-    parts = urlsplit(location)
-    return unquote(parts.path) if parts.scheme == "file" else location
 
 
 def literal(texts: Iterable[str]) -> str:
