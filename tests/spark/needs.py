@@ -11,3 +11,7 @@ NEEDS_SPARK = pytest.mark.skipif(
     not (_HAS_PACKAGES and shutil.which("java")),
     reason="need Spark (apt-get install openjdk-17-jre-headless; .venv/bin/uv sync --inexact --extra spark --extra spark-test)",
 )
+
+# A test's Java processes live for a minute or two: the second compiler and collectors with threads of their own cost more than they save.
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+SHORT_LIVED_CONF = {"spark.driver.extraJavaOptions": _SHORT_LIVED, "spark.executor.extraJavaOptions": _SHORT_LIVED}

@@ -14,7 +14,7 @@ import pytest
 from orchestration.engines.spark.tables import ControlTables
 from orchestration.settings import DBT_PROJECT_DIR, SparkSettings
 from orchestration.transform.parsed import ParsedProject
-from tests.spark.needs import NEEDS_SPARK
+from tests.spark.needs import NEEDS_SPARK, SHORT_LIVED_CONF
 
 pytestmark = [
     pytest.mark.thorough,
@@ -54,7 +54,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spark(lake: Path) -> Iterator[Any]:
     from orchestration.engines.spark.session import spark_session, stop_session
 
-    conf = {
+    conf = SHORT_LIVED_CONF | {
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.spark import local_cluster
-from tests.spark.needs import NEEDS_SPARK
+from tests.spark.needs import NEEDS_SPARK, SHORT_LIVED_CONF
 from tests.spark.run import Warehouse, assert_same, assert_same_raw
 from tests.spark.waiting import wait_for
 from tests.spark.zones import write_batch
@@ -32,7 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def on_spark(folder: Path) -> Iterator[Warehouse]:
     try:
         variables = local_cluster.start(folder / "cluster")
-        yield Warehouse(folder / "landing", folder / "on_spark", variables | {"STARTS_LAKE": str(folder / "lake")})
+        conf = [variables["STARTS_SPARK_CONF"], *(f"{name}={value}" for name, value in SHORT_LIVED_CONF.items())]
+        variables |= {"STARTS_LAKE": str(folder / "lake"), "STARTS_SPARK_CONF": ";".join(conf)}
+        yield Warehouse(folder / "landing", folder / "on_spark", variables)
     finally:
         local_cluster.stop(folder / "cluster")
 
