@@ -50,7 +50,7 @@ SPARK_CLUSTER := $(CURDIR)/.spark_cluster
 	@touch $@
 
 spark-test: .venv/.synced-spark ## Test the second engine on a local Spark cluster: needs Java 17
-	.venv/bin/python -m pytest tests/spark -m "" $(PYTEST_FLAGS)
+	.venv/bin/python -m pytest tests/spark -n 2 --dist loadgroup -m "" $(PYTEST_FLAGS)
 
 spark-cluster: .venv/.synced-spark ## Start a local Spark cluster and print the variables to set: needs Java 17
 	@.venv/bin/python deploy/spark/local_cluster.py start $(SPARK_CLUSTER)

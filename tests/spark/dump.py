@@ -1,11 +1,13 @@
 """Write the raw tables, the ledger and the quarantine of the warehouse of the environment as Parquet: `python -m tests.spark.dump FOLDER`.
 
-With `--replay` as third argument, the files with rejected records are read again before.
+Before that, with `--run` the job is run, in the same process, because the start of one on Spark takes longer than the reading; with
+`--replay` the files with rejected records are read again.
 """
 
 import sys
 from pathlib import Path
 
+from orchestration.cli.main import main as run_command_line
 from orchestration.engines.engine import engine_of
 from orchestration.files import quoted
 from orchestration.landing.erased import ErasedPeople
@@ -19,10 +21,12 @@ RAW = tuple(table for feed in FEEDS for table in feed.tables)
 
 
 def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True)
+    if "--run" in sys.argv and (exit_code := run_command_line([])):
+        sys.exit(exit_code)
     settings = Settings.from_environment()
     engine = engine_of(settings)
-    folder = Path(sys.argv[1])
-    folder.mkdir()
     if "--replay" in sys.argv:
         zone = LandingZone(settings.landing, FEED_NAMES)
         with engine.open_to_maintain() as warehouse:

@@ -61,25 +61,22 @@ def _executors(cluster: Path) -> list[int]:
 
 def test_a_first_build_equals_duckdb(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
     write_batch(on_spark.landing, 0)
-    on_duckdb.run()
-    on_spark.run()
-    assert_same(on_duckdb, on_spark, folder / "first")
+    dumps = (on_duckdb.dump(folder / "first" / "duckdb", "--run"), on_spark.dump(folder / "first" / "spark", "--run"))
+    assert_same(on_duckdb, on_spark, *dumps)
 
 
 def test_an_increment_equals_duckdb_after_kills(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
     write_batch(on_spark.landing, 1)
-    on_duckdb.run()
+    of_duckdb = on_duckdb.dump(folder / "increment" / "duckdb", "--run")
     loads = folder / "lake" / ".landing"
     on_spark.kill_when(lambda: any(loads.glob("*/*/*.parquet")))
     built = folder / "lake" / "intermediate.db"
     before = {path: path.stat().st_mtime_ns for path in built.glob("*/metadata")}
     on_spark.kill_when(lambda: any(path.stat().st_mtime_ns != before.get(path) for path in built.glob("*/metadata")))
-    process = on_spark.start()
+    process = on_spark.start_dump(folder / "increment" / "spark", "--run")
     wait_for(lambda: _executors(folder / "cluster"), seconds=300)
     os.kill(_executors(folder / "cluster")[0], signal.SIGKILL)
-    output, _ = process.communicate(timeout=900)
-    assert process.returncode == 0, output
-    assert_same(on_duckdb, on_spark, folder / "increment")
+    assert_same(on_duckdb, on_spark, of_duckdb, on_spark.finish_dump(process, folder / "increment" / "spark"))
 
 
 def test_a_run_without_news_changes_nothing(on_spark: Warehouse) -> None:
@@ -90,8 +87,8 @@ def test_a_run_without_news_changes_nothing(on_spark: Warehouse) -> None:
     assert {path: path.stat().st_mtime_ns for path in tsvs} == tsvs
 
 
-def test_files_that_are_read_again_take_the_place_of_what_they_gave(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
-    assert_same_raw(on_duckdb.dump(folder / "before"), on_spark.dump(folder / "replayed", "--replay"))
+def test_files_that_are_read_again_take_the_place_of_what_they_gave(on_spark: Warehouse, folder: Path) -> None:
+    assert_same_raw(folder / "increment" / "duckdb", on_spark.dump(folder / "replayed", "--replay"))
 
 
 def test_an_export_on_demand_needs_no_cluster(on_spark: Warehouse, on_duckdb: Warehouse) -> None:
