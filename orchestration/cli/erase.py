@@ -5,15 +5,15 @@ from argparse import Namespace
 from typing import Any
 
 from orchestration.cli.run import run_command
+from orchestration.engines.engine import Engine, engine_of
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.erasure import Erasure, check_identifier, erase_person, files_that_hold, plan_erasure, revoke_erasure
+from orchestration.maintenance.erasure import Erasure, check_identifier, files_that_hold, revoke_erasure
 from orchestration.maintenance.replay import forget_files_with_erasures
-from orchestration.settings import Engine, Settings
+from orchestration.settings import Settings
 from orchestration.transform.builds import next_is_increment, start_build
-from orchestration.warehouse import open_warehouse, writer_lock_where_landed
 
 
 def add_to(commands: Any) -> None:
@@ -28,38 +28,35 @@ def add_to(commands: Any) -> None:
 def erase_command(chosen: Namespace) -> int:
     check_identifier(chosen.person)
     settings = Settings.from_environment()
-    if settings.engine is Engine.SPARK:
-        raise StartsError(
-            "With STARTS_ENGINE=spark a person cannot be erased yet: take the person out of the landing zone and build the lake again, "
-            "with `rebuild --from-landing`."
-        )
-    with writer_lock_where_landed(settings):
+    engine = engine_of(settings)
+    with engine.lock_to_maintain():
         if chosen.revoke:
-            return _revoke(settings, chosen)
-        _bring_people_up_to_date(settings)
+            return _revoke(settings, engine, chosen)
+        _bring_people_up_to_date(settings, engine)
         if chosen.dry_run:
-            _print_plan(plan_erasure(settings, chosen.person))
+            _print_plan(engine.plan_erasure(chosen.person))
             return 0
-        erasure = erase_person(settings, chosen.person)
+        erasure = engine.erase_person(chosen.person)
     exit_code = run_command(chosen)
     if exit_code:
         print("The raw tables are clean, but the marts and files are not yet: fix what failed and run again.", file=sys.stderr)
         return exit_code
     _print_plan(erasure, "erased")
-    left = files_that_hold(settings.data, erasure.identifiers)
+    folders = [settings.data, *([settings.spark.lake] if settings.spark is not None else [])]
+    left = [path for folder in folders for path in files_that_hold(folder, erasure.identifiers)]
     if left:
         print(f"  LEFT       these files still hold the person: {', '.join(map(str, left))}", file=sys.stderr)
         return 1
     return 0
 
 
-def _bring_people_up_to_date(settings: Settings) -> None:
+def _bring_people_up_to_date(settings: Settings, engine: Engine) -> None:
     """Build the table of people from everything that has landed: it says which identifiers are one person."""
     # Imported late: dbt takes seconds to load.
     from orchestration.transform.invocation import DbtError
     from orchestration.transform.runner import build_people
 
-    with open_warehouse(settings) as warehouse:
+    with engine.open() as warehouse:
         prepare_raw_schema(warehouse)
         is_increment = next_is_increment(warehouse, settings)
         if not is_increment:
@@ -78,11 +75,11 @@ def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
         print(f"  not ours   the landing zone holds the person, too, in: {', '.join(erasure.landing_files)}")
 
 
-def _revoke(settings: Settings, chosen: Namespace) -> int:
+def _revoke(settings: Settings, engine: Engine, chosen: Namespace) -> int:
     if not revoke_erasure(settings, chosen.person):
         print("This person was not erased here.")
         return 0
-    with open_warehouse(settings) as warehouse:
+    with engine.open() as warehouse:
         files = forget_files_with_erasures(warehouse, LandingZone(settings.landing, FEED_NAMES))
     print(f"Let back in. The next run reads {len(files)} files again of which records were erased.")
     return 0

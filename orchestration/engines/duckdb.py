@@ -13,6 +13,7 @@ from orchestration.landing.feeds import Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.rejections import forget_old_payloads
 from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.erasure import Erasure, erase_person, plan_erasure
 from orchestration.maintenance.from_landing import remove_warehouse_for_landing
 from orchestration.publication.publish import Publication, publish
 from orchestration.settings import Settings
@@ -39,6 +40,15 @@ class DuckDBEngine:
 
     def remove_for_landing(self) -> None:
         remove_warehouse_for_landing(self.settings)
+
+    def lock_to_maintain(self) -> AbstractContextManager[None]:
+        return writer_lock_where_landed(self.settings)
+
+    def plan_erasure(self, given: str) -> Erasure:
+        return plan_erasure(self.settings, given)
+
+    def erase_person(self, given: str) -> Erasure:
+        return erase_person(self.settings, given)
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         settings = self.settings

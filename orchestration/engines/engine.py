@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from orchestration.landing.feeds import Feed
     from orchestration.landing.land import LandingReport
     from orchestration.landing.zone import LandingZone
+    from orchestration.maintenance.erasure import Erasure
     from orchestration.publication.publish import Publication
     from orchestration.transform.builds import FinishedBuild
 
 
 class Engine(Protocol):
-    """A warehouse and what works on it. The caller of each method but `open` is within a `with` block of `open`.
+    """A warehouse and what works on it. The caller of each method is within a `with` block of `open`, unless it says otherwise.
 
     A connection has the schemas `raw` and `state` of `raw_schema.sql`, and once something is published `marts`, too. On Spark the
     tables of raw rows are empty in it: `rows` counts them.
@@ -45,6 +46,18 @@ class Engine(Protocol):
 
     def remove_for_landing(self) -> None:
         """Delete the warehouse, so that the next run lands the whole zone in a new one. Raises `StartsError` where that loses records."""
+        ...
+
+    def lock_to_maintain(self) -> AbstractContextManager[None]:
+        """Hold the writer's lock of a warehouse in which a run has landed, without opening it. Raises `StartsError` for any other."""
+        ...
+
+    def plan_erasure(self, given: str) -> Erasure:
+        """Return what erasing a person would take. The table of people is up to date, the lock is held, the warehouse is not open."""
+        ...
+
+    def erase_person(self, given: str) -> Erasure:
+        """Erase a person from the raw tables, as above; the job has to run afterwards, and makes everything else again."""
         ...
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:

@@ -17,52 +17,15 @@ import duckdb
 from orchestration.errors import StartsError
 from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import put_in_place, quoted
-from orchestration.identifiers import comparable_identifier, create_identifier_macros
-from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
+from orchestration.identifiers import comparable_identifier
+from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.migrations import prepare_raw_schema
+from orchestration.maintenance.person_rows import IDS_OF_PERSON, ROWS_OF_PERSON, create_person, spelling_of, without_texts
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
 
-_IS_PERSON = "comparable_identifier({}) in (select identifier from erased_identifiers)"
-
-
-def _any_is_person(*columns: str) -> str:
-    return " or ".join(_IS_PERSON.format(column) for column in columns)
-
-
-_SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erased_ids)"
-
-# Which rows of a raw table are the person's. The ids of the person's messages and sessions are collected first, because statuses and
-# events may carry nothing else.
-_ROWS_OF_PERSON = {
-    "sends": _any_is_person("contact_id"),
-    "webhook_messages": f"{_any_is_person('sender_id', 'sender_user_id', 'sender_parent_user_id')} or holds_person(message_id)",
-    "webhook_statuses": f"{_any_is_person('recipient_id', 'recipient_user_id', 'recipient_parent_user_id')}"
-    " or message_id in (select id from erased_ids) or holds_person(message_id)",
-    "webhook_echoes": _any_is_person("recipient_id"),
-    "webhook_identities": _any_is_person(
-        *("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id")
-    ),
-    "botmaker_sessions": _SESSION_OF_PERSON,
-    "botmaker_session_events": _SESSION_OF_PERSON,
-    "botmaker_session_messages": _SESSION_OF_PERSON,
-    "botmaker_sent_results": _SESSION_OF_PERSON,
-}
-
-# Texts of other people's rows, and of rejected records, in which the person may be named. A rejected record stays counted, so
-# that the ledger's sums hold; its text goes.
-_TEXTS = {
-    "sends": ("customer_id", "chat_link", "agent_groups", "error_title", "error_details"),
-    "webhook_statuses": ("error_title", "error_message", "error_details"),
-    "webhook_messages": ("context_message_id", "reaction_message_id"),
-    "botmaker_session_events": ("reason", "error"),
-    "rejected_records": ("record",),
-}
-
 # Shorter input is probably a typo and would match other people's ids.
 _SHORTEST_IDENTIFIER = 5
-
-_DIGITS_WITH_COUNTRY = 10
 
 # Of a number with three characters between any two of its digits, or of a user id.
 _LONGEST_SPELLING = 1024
@@ -107,7 +70,7 @@ def erase_person(settings: Settings, given: str) -> Erasure:
         connection.execute(f"attach {quoted(draft)} as new")
         identifiers = _prepare(connection, comparable_identifier(given))
         erasure = Erasure(identifiers, _count(connection), _landing_files(connection))
-        _remember(connection, settings, identifiers)
+        remember(settings, identifiers, [id_ for (id_,) in connection.execute("from erased_ids").fetchall()])
         _copy_others(connection)
         connection.execute("use new")
         invalidate_builds(connection)
@@ -150,58 +113,28 @@ def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, pattern)]
 
 
-def spelling_of(identifier: str) -> str:
-    """Return a regular expression, for Python and for DuckDB, of an identifier as people write it: a whole number also in groups.
-
-    It matches the whole identifier: `US.1349` is not found in `US.13490`.
-    """
-    if not identifier.isdecimal():
-        return f"(?:^|[^A-Za-z0-9]){re.escape(identifier)}(?:$|[^A-Za-z0-9])"
-    # A short one in groups would be found in every other time of day.
-    digits = "[^0-9]{0,3}".join(identifier) if len(identifier) >= _DIGITS_WITH_COUNTRY else identifier
-    return f"(?:^|[^0-9]){digits}(?:$|[^0-9])"
-
-
 def _prepare(connection: duckdb.DuckDBPyConnection, identifier: str) -> list[str]:
     """Collect the person's identifiers and the ids of the person's messages and sessions; return the identifiers."""
-    create_identifier_macros(connection)
-    connection.execute(
+    found = connection.execute(
         """
-        create temp table erased_identifiers as
         select identifier from old.intermediate.int_people_identified
         where person_id = (select person_id from old.intermediate.int_people_identified where identifier = $identifier)
         union
         select $identifier
+        order by all
         """,
         {"identifier": identifier},
     )
-    identifiers = [name for (name,) in connection.execute("from erased_identifiers order by all").fetchall()]
-    # A variable, because a macro's pattern may not come from a table.
-    connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, identifiers))})
-    connection.execute(
-        f"""
-        create temp macro holds_person(text) as
-            coalesce(regexp_matches(text, getvariable('erased_spelling')), false)
-            or coalesce(regexp_matches(text_in_id(text), getvariable('erased_spelling')), false)
-            or coalesce(list_bool_or(list_transform(
-                regexp_extract_all(text, 'wamid\\.([A-Za-z0-9+/=_-]+)', 1),
-                lambda id: coalesce(regexp_matches(text_in_id(id), getvariable('erased_spelling')), false)
-            )), false);
-        create temp table erased_ids as
-        select message_id as id from old.raw.sends where {_ROWS_OF_PERSON["sends"]}
-        union
-        select message_id from old.raw.webhook_echoes where {_ROWS_OF_PERSON["webhook_echoes"]}
-        union
-        select comparable_session_id(session_id) from old.raw.botmaker_sessions
-        where {_any_is_person("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id")}
-        """
-    )
+    identifiers = [name for (name,) in found.fetchall()]
+    create_person(connection, identifiers, [])
+    ids = " union ".join(f"select {id_} from old.raw.{table} where {condition}" for table, (id_, condition) in IDS_OF_PERSON.items())
+    connection.execute(f"insert into erased_ids {ids}")
     return identifiers
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     counts = {}
-    for table, condition in _ROWS_OF_PERSON.items():
+    for table, condition in ROWS_OF_PERSON.items():
         row = connection.execute(f"select count(*) from old.raw.{table} where {condition}").fetchone()
         assert row is not None
         counts[table] = int(row[0])
@@ -209,13 +142,13 @@ def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _landing_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    names = " union ".join(f"select _file_name from old.raw.{table} where {condition}" for table, condition in _ROWS_OF_PERSON.items())
+    names = " union ".join(f"select _file_name from old.raw.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items())
     names += " union select file_name from old.raw.rejected_records where holds_person(record)"
     return [name for (name,) in connection.execute(f"select * from ({names}) order by all").fetchall()]
 
 
-def _remember(connection: duckdb.DuckDBPyConnection, settings: Settings, identifiers: list[str]) -> None:
-    ids = [id_ for (id_,) in connection.execute("from erased_ids").fetchall()]
+def remember(settings: Settings, identifiers: list[str], ids: list[str]) -> None:
+    """Keep the hashes of a person's identifiers and of the ids of the person's messages and sessions."""
     erased = ErasedPeople.load(settings.data)
     erased.add(f"{datetime.now(UTC):%Y-%m-%d}", identifiers, ids)
     erased.save()
@@ -230,7 +163,7 @@ def _copy_others(connection: duckdb.DuckDBPyConnection) -> None:
         "select schema_name, table_name from duckdb_tables() where database_name = 'old' and schema_name in ('raw', 'state')"
     ).fetchall()
     for schema, table in tables:
-        condition = f"where not coalesce({_ROWS_OF_PERSON[table]}, false)" if table in _ROWS_OF_PERSON else ""
+        condition = f"where not coalesce({ROWS_OF_PERSON[table]}, false)" if table in ROWS_OF_PERSON else ""
         connection.execute(f"delete from new.{schema}.{table}")
         connection.execute(
             f"insert into new.{schema}.{table} by name select * {_replacements(table)} from old.{schema}.{table} as t {condition}"
@@ -242,26 +175,28 @@ def _replacements(table: str) -> str:
     if table == "landed_files":
         erased = "coalesce((select e.records from erased_counts as e where e.file_name = t.file_name and e.load_id = t.load_id), 0)"
         return f"replace (landed - {erased} as landed, erased + {erased} as erased)"
-    texts = _TEXTS.get(table, ())
-    replaced = ", ".join(f"case when holds_person({text}) then {quoted(ERASED_TEXT)} else {text} end as {text}" for text in texts)
-    return f"replace ({replaced})" if replaced else ""
+    return without_texts(table)
 
 
 def _count_erased_records(connection: duckdb.DuckDBPyConnection) -> None:
-    """Count by file the landed records of which something goes; one that was rejected for another part stays counted as rejected."""
     lines = " union ".join(
-        f"select _file_name, _load_id, _line_number from old.raw.{table} where {condition}" for table, condition in _ROWS_OF_PERSON.items()
+        f"select _file_name, _load_id, _line_number from old.raw.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items()
     )
-    connection.execute(
-        f"""
-        create temp table erased_counts as
+    connection.execute(f"create temp table erased_counts as {erased_records_by_file(lines, 'old.raw')}")
+
+
+def erased_records_by_file(lines: str, raw: str) -> str:
+    """Return the query of file_name, load_id and records: by file, the landed records of which something goes.
+
+    `lines` is a query of _file_name, _load_id and _line_number. A record that was rejected for another part stays counted as rejected.
+    """
+    return f"""
         select l._file_name as file_name, l._load_id as load_id, least(count(*), any_value(f.landed)) as records
         from ({lines}) as l
-        inner join old.raw.landed_files as f on l._file_name = f.file_name and l._load_id = f.load_id
-        anti join old.raw.rejected_records as r on l._file_name = r.file_name and l._line_number = r.line_number
+        inner join {raw}.landed_files as f on l._file_name = f.file_name and l._load_id = f.load_id
+        anti join {raw}.rejected_records as r on l._file_name = r.file_name and l._line_number = r.line_number
         group by l._file_name, l._load_id
-        """
-    )
+    """
 
 
 def _remove_what_the_job_does_not_replace(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """Write the raw tables, the ledger and the quarantine of the warehouse of the environment as Parquet: `python -m tests.spark.dump FOLDER`.
 
-Before that, with `--run` the job is run, in the same process, because the start of one on Spark takes longer than the reading; with
-`--replay` the files with rejected records are read again.
+Before that, with `--replay` the files with rejected records are read again, and with `--run` and its arguments a command is run, by default
+the job: in the same process, because the start of one on Spark takes longer than the reading.
 """
 
 import sys
@@ -23,7 +23,7 @@ RAW = tuple(table for feed in FEEDS for table in feed.tables)
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True)
-    if "--run" in sys.argv and (exit_code := run_command_line([])):
+    if "--run" in sys.argv and (exit_code := run_command_line(sys.argv[sys.argv.index("--run") + 1 :])):
         sys.exit(exit_code)
     settings = Settings.from_environment()
     engine = engine_of(settings)

@@ -53,9 +53,9 @@ class Warehouse:
         assert process.returncode == 0, output
         return output
 
-    def kill_when(self, is_time: Callable[[], bool]) -> None:
-        """Start the job and kill it, and its Java process with it, at a moment."""
-        process = self.start()
+    def kill_when(self, is_time: Callable[[], bool], *arguments: str) -> None:
+        """Start a command, by default the job, and kill it, and its Java process with it, at a moment."""
+        process = self.start(*(("-m", "orchestration", *arguments) if arguments else ()))
         try:
             wait_for(lambda: process.poll() is not None or is_time(), seconds=600)
         finally:

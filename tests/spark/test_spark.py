@@ -8,11 +8,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from deploy.spark import local_cluster
+from orchestration.settings import PROJECT_ROOT
 from tests.spark.needs import NEEDS_SPARK, SHORT_LIVED_CONF
 from tests.spark.run import Warehouse, assert_same, assert_same_raw
+from tests.spark.traces import files_with
 from tests.spark.waiting import wait_for
 from tests.spark.zones import write_batch
 
@@ -83,6 +86,8 @@ def test_a_run_without_news_changes_nothing(on_spark: Warehouse) -> None:
     published = on_spark.published.resolve()
     tsvs = {path: path.stat().st_mtime_ns for path in (on_spark.data / "exports").glob("*.tsv")}
     assert "no report day changed; 0 daily TSVs written" in on_spark.run()
+    # Spark and its catalog leave nothing where they are started.
+    assert not any((PROJECT_ROOT / name).exists() for name in ("spark-warehouse", "metastore_db", "derby.log"))
     assert on_spark.published.resolve() == published
     assert {path: path.stat().st_mtime_ns for path in tsvs} == tsvs
 
@@ -100,7 +105,45 @@ def test_an_export_on_demand_needs_no_cluster(on_spark: Warehouse, on_duckdb: Wa
     assert exports[0] == exports[1]
 
 
-@pytest.mark.parametrize("command", [("erase", "5511987654321"), ("docs",)])
+def _person_with_most_records(warehouse: Warehouse) -> list[str]:
+    """Return the identifiers of one person, a number first, who is in the send log, the webhooks and Botmaker's sessions."""
+    with duckdb.connect(str(warehouse.data / "warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            """
+            with people as (
+                select person_id, list(identifier order by regexp_full_match(identifier, '[0-9]{12,}') desc, identifier) as identifiers
+                from intermediate.int_people_identified
+                where connected_identifiers between 2 and 20
+                group by person_id
+            )
+            select identifiers
+            from people
+            where regexp_full_match(identifiers[1], '[0-9]{12,}')
+                and exists (from raw.botmaker_sessions as s where list_contains(identifiers, s.contact_id))
+                and exists (from raw.webhook_messages as m where list_contains(identifiers, m.sender_id))
+            order by (select count(*) from raw.sends as s where list_contains(identifiers, s.contact_id)) desc, person_id
+            limit 1
+            """
+        ).fetchone()
+    assert found is not None
+    return found[0]
+
+
+def test_an_erased_person_is_in_no_file_and_all_else_equals_duckdb(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
+    person, lake = _person_with_most_records(on_duckdb), folder / "lake"
+    assert any(path.is_relative_to(lake / "raw.db") for path in files_with(lake, person, folder / "before"))
+    of_duckdb = on_duckdb.dump(folder / "erased" / "duckdb", "--run", "erase", person[0])
+    sends = lake / "raw.db" / "sends" / "metadata"
+    before = sends.stat().st_mtime_ns
+    on_spark.kill_when(lambda: sends.stat().st_mtime_ns != before, "erase", person[0])
+    assert (on_spark.data / "erasure_under_way.json").stat().st_mode & 0o777 == 0o600
+    of_spark = on_spark.dump(folder / "erased" / "spark", "--run", "erase", person[0])
+    assert_same(on_duckdb, on_spark, of_duckdb, of_spark)
+    assert files_with(lake, person, folder / "after") == []
+    assert files_with(on_spark.data, person, folder / "after_in_data") == []
+
+
+@pytest.mark.parametrize("command", [("docs",)])
 def test_a_command_that_spark_lacks_says_so(on_spark: Warehouse, command: tuple[str, ...]) -> None:
     process = on_spark.start("-m", "orchestration", *command)
     output, _ = process.communicate(timeout=60)

@@ -13,7 +13,9 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from orchestration.engines.spark.erasure import erase_from_lake, finish_erasure, plan_on_lake
 from orchestration.engines.spark.executors import on_executors, open_scratch
+from orchestration.engines.spark.history import forget_history
 from orchestration.engines.spark.landing import land_on_executors
 from orchestration.engines.spark.publication import publish_from_lake
 from orchestration.engines.spark.session import spark_session
@@ -26,6 +28,7 @@ from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import FEED_NAMES, Feed
 from orchestration.landing.land import LandingReport
 from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.erasure import Erasure
 from orchestration.maintenance.from_landing import refuse_to_lose_files
 from orchestration.publication.publish import Publication
 from orchestration.publication.versions import current_version
@@ -104,7 +107,7 @@ class SparkEngine:
         zone = LandingZone(self.settings.landing, FEED_NAMES)
         with writer_lock(self.settings), self.open() as connection:
             refuse_to_lose_files(connection, zone, str(self.spark_settings.lake))
-            drop_tables(spark_session(self.spark_settings))
+            drop_tables(spark_session(self.spark_settings), self.spark_settings.lake)
             _opened.tables = None
 
     def _refuse_without_catalog(self) -> None:
@@ -121,8 +124,28 @@ class SparkEngine:
             f"Nothing has landed yet in the lake {self.spark_settings.lake}: run the job first, or set STARTS_LAKE to another one."
         )
 
+    @contextmanager
+    def lock_to_maintain(self) -> Iterator[None]:
+        self._refuse_without_catalog()
+        with writer_lock(self.settings):
+            with self.open() as connection:
+                self._refuse_empty(connection)
+                finish_erasure(spark_session(self.spark_settings), self._tables(), self.settings, self.spark_settings.lake)
+            yield
+
+    def plan_erasure(self, given: str) -> Erasure:
+        with self.open() as connection:
+            erasure, _ = plan_on_lake(spark_session(self.spark_settings), connection, given)
+        return erasure
+
+    def erase_person(self, given: str) -> Erasure:
+        with self.open():
+            spark, lake = spark_session(self.spark_settings), self.spark_settings.lake
+            return erase_from_lake(spark, self._tables(), self.settings, lake, given)
+
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         spark = spark_session(self.spark_settings)
+        finish_erasure(spark, self._tables(), self.settings, self.spark_settings.lake)
         return land_on_executors(spark, self._tables(), self.settings, self.spark_settings.lake, zone, feed, erased)
 
     def rows(self, connection: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -135,10 +158,13 @@ class SparkEngine:
         return int(rows[0]["rows"]) if rows else 0
 
     def forget_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
-        if first_day > date.min:
-            spark_session(self.spark_settings).sql(
-                f"update raw.rejected_records set record = null where record is not null and landed_at < date '{first_day.isoformat()}'"
-            )
+        if first_day <= date.min:
+            return
+        spark = spark_session(self.spark_settings)
+        old = f"record is not null and landed_at < date '{first_day.isoformat()}'"
+        if spark.sql(f"select 1 from raw.rejected_records where {old} limit 1").collect():
+            spark.sql(f"update raw.rejected_records set record = null where {old}")
+            forget_history(spark, "raw.rejected_records")
 
     def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._tables().read_state()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import duckdb
 
+from orchestration.engines.spark.history import drop_schema
 from orchestration.engines.spark.locations import local_path, pattern_of
 from orchestration.errors import StartsError
 from orchestration.files import quoted
@@ -121,15 +122,12 @@ class ControlTables:
         draft.unlink()
 
 
-def drop_tables(spark: SparkSession) -> None:
+def drop_tables(spark: SparkSession, lake: Path) -> None:
     """Delete every table and view of the project, with their files."""
     schemas = {row["namespace"] for row in spark.sql("show schemas").collect()}
     for schema in ("marts", "intermediate", "staging", "state", "raw"):
         if schema in schemas:
-            for row in spark.sql(f"show views in {schema}").collect():
-                spark.sql(f"drop view {schema}.{row['viewName']}")
-            for row in spark.sql(f"show tables in {schema}").collect():
-                spark.sql(f"drop table {schema}.{row['tableName']} purge")
+            drop_schema(spark, lake, schema)
 
 
 def copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:

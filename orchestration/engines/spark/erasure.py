@@ -1,0 +1,186 @@
+"""Erase a person from the lake, with the conditions of `maintenance/erasure.py`: executors apply them to the raw tables.
+
+Each raw table is written again in a commit of its own. So what is to be done is written first, into a file of the data folder that only
+its owner may read: `finish_erasure` does it, after a kill once more, and removes that file last. Everything after raw is dropped, and the
+job builds it again; earlier states of the raw tables go with their files (`history.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.engines.spark.executors import open_scratch
+from orchestration.engines.spark.history import drop_schema, forget_history
+from orchestration.engines.spark.tables import ControlTables
+from orchestration.exports.on_demand import remove_all_on_demand
+from orchestration.files import put_in_place
+from orchestration.identifiers import comparable_identifier
+from orchestration.maintenance.erasure import Erasure, erased_records_by_file, remember
+from orchestration.maintenance.person_rows import IDS_OF_PERSON, ROWS_OF_PERSON, TEXTS, create_person, without_texts
+from orchestration.settings import Settings
+from orchestration.transform.builds import invalidate_builds
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
+
+_QUARANTINE = "rejected_records"
+_TABLES = sorted({*ROWS_OF_PERSON, *TEXTS})
+_TABLES_AT_ONCE = 4
+_LINE = {table: "_file_name as file_name, _load_id as load_id, _line_number as line_number" for table in _TABLES} | {
+    _QUARANTINE: "file_name, cast(null as bigint) as load_id, line_number"
+}
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is left to do of an erasure: the person, the tables that hold the person, and the ledger's new counts.
+
+    `ledger` has file_name, load_id, landed and erased of each file of which records go.
+    """
+
+    identifiers: list[str] = field(repr=False)
+    ids: list[str] = field(repr=False)
+    tables: list[str]
+    ledger: list[tuple[str, int, int, int]]
+
+
+def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, given: str) -> tuple[Erasure, _Work]:
+    """Return what erasing a person would take, and what there is to do. The table of people must be up to date."""
+    identifier = comparable_identifier(given)
+    people = spark.sql(
+        "select identifier from intermediate.int_people_identified where person_id in "
+        "(select person_id from intermediate.int_people_identified where identifier = :identifier)",
+        {"identifier": identifier},
+    ).collect()
+    identifiers = sorted({identifier, *(row["identifier"] for row in people)})
+    ids = sorted({id_ for of_table in _in_threads(partial(_ids, spark, identifiers), list(IDS_OF_PERSON)) for id_ in of_table})
+    found = dict(zip(_TABLES, _in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
+    rows = {table: [line for *line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
+    names = {name for lines in rows.values() for name, *_ in lines} | {name for name, *_ in found[_QUARANTINE]}
+    erasure = Erasure(identifiers, {table: len(lines) for table, lines in rows.items()}, sorted(names))
+    tables = [table for table, lines in found.items() if lines]
+    ledger = _ledger(control, [tuple(line) for lines in rows.values() for line in lines])
+    return erasure, _Work(identifiers, ids, tables, ledger)
+
+
+def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path, given: str) -> Erasure:
+    """Erase a person from the raw tables and drop what was built from them; the job has to run afterwards.
+
+    The table of people must be up to date, and the caller holds the writer's lock.
+    """
+    erasure, work = plan_on_lake(spark, tables.connection, given)
+    remember(settings, work.identifiers, work.ids)
+    _write(settings, work)
+    finish_erasure(spark, tables, settings, lake)
+    return erasure
+
+
+def finish_erasure(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> None:
+    """Do what is left of an erasure, if anything is: all of it may have been done before."""
+    path = _path(settings)
+    if not path.exists():
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    work = _Work(found["identifiers"], found["ids"], found["tables"], [tuple(entry) for entry in found["ledger"]])
+    # Nothing may be built upon a part of the raw tables.
+    invalidate_builds(tables.connection)
+    for name, load_id, landed, erased in work.ledger:
+        tables.connection.execute(
+            "update raw.landed_files set landed = $landed, erased = $erased where file_name = $name and load_id = $load_id",
+            {"name": name, "load_id": load_id, "landed": landed, "erased": erased},
+        )
+    tables.write()
+    _in_threads(partial(_rewrite, spark, work), work.tables)
+    for schema in ("marts", "intermediate", "staging"):
+        drop_schema(spark, lake, schema)
+    _in_threads(lambda table: forget_history(spark, f"raw.{table}"), _TABLES)
+    for left in (lake / ".landing", lake / ".drafts"):
+        shutil.rmtree(left, ignore_errors=True)
+    remove_all_on_demand(settings)
+    tables.read_quarantine()
+    path.unlink()
+
+
+def _path(settings: Settings) -> Path:
+    return settings.data / "erasure_under_way.json"
+
+
+def _write(settings: Settings, work: _Work) -> None:
+    path = _path(settings)
+    draft = path.with_name(f".{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(asdict(work)), encoding="utf-8")
+    put_in_place(draft, path)
+
+
+def _in_threads(function: Any, tables: list[str]) -> list[Any]:
+    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+        return list(pool.map(function, tables))
+
+
+def _ids(spark: SparkSession, identifiers: list[str], table: str) -> list[str]:
+    id_, condition = IDS_OF_PERSON[table]
+    query = f"select distinct {id_} as id from raw_rows where {condition}"
+    frame: Any = spark.table(f"raw.{table}")
+    found = frame.mapInArrow(partial(_select, identifiers, [], query), "id string").distinct().collect()
+    return [row["id"] for row in found if row["id"] is not None]
+
+
+def _lines(spark: SparkSession, identifiers: list[str], ids: list[str], table: str) -> list[tuple[str, int, int, bool]]:
+    """Return file, load, line and whether the row goes, of each row that holds the person."""
+    is_row = f"coalesce({ROWS_OF_PERSON.get(table, 'false')}, false)"
+    in_texts = " or ".join(f"holds_person({text})" for text in TEXTS.get(table, ())) or "false"
+    query = f"select {_LINE[table]}, {is_row} as is_row from raw_rows where {is_row} or {in_texts}"
+    frame: Any = spark.table(f"raw.{table}")
+    schema = "file_name string, load_id bigint, line_number bigint, is_row boolean"
+    return [tuple(row) for row in frame.mapInArrow(partial(_select, identifiers, ids, query), schema).collect()]
+
+
+def _rewrite(spark: SparkSession, work: _Work, table: str) -> None:
+    from pyspark.sql import functions  # pyright: ignore[reportMissingImports]
+
+    kept = f"where not coalesce({ROWS_OF_PERSON.get(table, 'false')}, false)"
+    frame: Any = spark.table(f"raw.{table}")
+    query = f"select * {without_texts(table)} from raw_rows {kept}"
+    rewritten = frame.mapInArrow(partial(_select, work.identifiers, work.ids, query), frame.schema)
+    rewritten.writeTo(f"raw.{table}").overwrite(functions.lit(True))
+
+
+def _select(identifiers: list[str], ids: list[str], query: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Run a query over each batch of rows, on an executor, in a DuckDB that knows the person."""
+    with TemporaryDirectory(prefix="erasure-") as scratch, open_scratch(scratch) as connection:
+        create_person(connection, identifiers, ids)
+        for batch in batches:
+            connection.register("raw_rows", pa.Table.from_batches([batch]))
+            yield from connection.execute(query).fetch_arrow_table().to_batches()
+            connection.unregister("raw_rows")
+
+
+def _ledger(control: duckdb.DuckDBPyConnection, lines: list[tuple[str, int, int]]) -> list[tuple[str, int, int, int]]:
+    """Return the ledger's new counts of the files of which these lines go."""
+    given = pa.table(
+        {name: [line[at] for line in lines] for at, name in enumerate(("_file_name", "_load_id", "_line_number"))},
+        schema=pa.schema([("_file_name", pa.string()), ("_load_id", pa.int64()), ("_line_number", pa.int64())]),
+    )
+    control.register("erased_lines", given)
+    found = control.execute(
+        f"""
+        select f.file_name, f.load_id, f.landed - e.records, f.erased + e.records
+        from ({erased_records_by_file("select distinct * from erased_lines", "raw")}) as e
+        inner join raw.landed_files as f on e.file_name = f.file_name and e.load_id = f.load_id
+        """
+    ).fetchall()
+    control.unregister("erased_lines")
+    return found

@@ -1,0 +1,52 @@
+"""Take out of the lake what no row of today needs. Iceberg keeps every earlier state of a table, and with it what was deleted."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestration.engines.spark.locations import local_path
+from orchestration.engines.spark.session import CATALOG
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
+
+
+def forget_history(spark: SparkSession, table: str) -> None:
+    """Delete a table's earlier states, and files below its folder that belong to no state, such as those of a killed task.
+
+    The caller holds the writer's lock: there is no writer whose files belong to a table only later.
+    """
+    frame: Any = spark.table(table)
+    # The manifest of a commit lists what the commit removed, with the smallest and largest values in it. The next commit drops that list.
+    spark.createDataFrame([], frame.schema).writeTo(table).append()
+    after_all = datetime.now(UTC) + timedelta(days=1)
+    spark.sql(
+        f"call {CATALOG}.system.expire_snapshots("
+        f"table => '{table}', older_than => timestamp '{after_all:%Y-%m-%d %H:%M:%S}', retain_last => 1)"
+    )
+    kept = {local_path(row["file_path"]) for row in spark.sql(f"select file_path from {table}.all_files").collect()}
+    for path in (_folder_of(spark, table) / "data").rglob("*"):
+        if path.is_file() and str(_file_of_checksum(path)) not in kept:
+            path.unlink()
+
+
+def drop_schema(spark: SparkSession, lake: Path, schema: str) -> None:
+    """Delete every table and view of a schema, with their files and with what killed tasks left in its folder."""
+    for row in spark.sql(f"show views in {schema}").collect():
+        spark.sql(f"drop view {schema}.{row['viewName']}")
+    for row in spark.sql(f"show tables in {schema}").collect():
+        spark.sql(f"drop table {schema}.{row['tableName']} purge")
+    shutil.rmtree(lake / f"{schema}.db", ignore_errors=True)
+
+
+def _folder_of(spark: SparkSession, table: str) -> Path:
+    rows = spark.sql(f"describe table extended {table}").collect()
+    return Path(next(local_path(row["data_type"]) for row in rows if row["col_name"] == "Location"))
+
+
+def _file_of_checksum(path: Path) -> Path:
+    # Hadoop writes `.name.crc` beside each file.
+    return path.with_name(path.name[1:-4]) if path.name.startswith(".") and path.suffix == ".crc" else path

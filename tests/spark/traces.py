@@ -1,0 +1,41 @@
+"""Find a person in files, also in what they hold compressed."""
+
+import zlib
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from orchestration.maintenance.erasure import files_that_hold
+
+
+def files_with(folder: Path, identifiers: list[str], scratch: Path) -> list[Path]:
+    """Return the files below a folder that hold an identifier: as they are, in a cell of Parquet, or in a block of Avro (a manifest)."""
+    found = set(files_that_hold(folder, identifiers))
+    scratch.mkdir()
+    readable = {}
+    for number, path in enumerate(sorted(path for path in folder.rglob("*") if path.is_file())):
+        if path.suffix in {".parquet", ".avro"}:
+            copy = scratch / f"{number:06}"
+            copy.write_bytes(_cells(path) if path.suffix == ".parquet" else _blocks(path))
+            readable[copy] = path
+    return sorted(found | {readable[copy] for copy in files_that_hold(scratch, identifiers)})
+
+
+def _cells(path: Path) -> bytes:
+    rows = pq.ParquetFile(path).read().to_pylist()
+    return "\n".join(str(value) for row in rows for value in row.values() if value is not None).encode()
+
+
+def _blocks(path: Path) -> bytes:
+    """Return the content of an Avro file: blocks of a count, a size and deflated bytes, each followed by the marker that ends the header."""
+    content = path.read_bytes()
+    inflated = []
+    for block in content.split(content[-16:])[1:-1]:
+        at = 0
+        for _ in range(2):
+            # A number's last byte has no upper bit.
+            while block[at] & 0x80:
+                at += 1
+            at += 1
+        inflated.append(zlib.decompress(block[at:], -zlib.MAX_WBITS))
+    return b"".join(inflated)
