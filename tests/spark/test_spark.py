@@ -106,7 +106,7 @@ def test_an_export_on_demand_needs_no_cluster(on_spark: Warehouse, on_duckdb: Wa
 
 
 def _person_with_most_records(warehouse: Warehouse) -> list[str]:
-    """Return the identifiers of one person, a number first, who is in the send log, the webhooks and Botmaker's sessions."""
+    """Return the identifiers, a number first, of the person with most sessions of Botmaker, and among those with most sends."""
     with duckdb.connect(str(warehouse.data / "warehouse.duckdb"), read_only=True) as connection:
         found = connection.execute(
             """
@@ -119,9 +119,10 @@ def _person_with_most_records(warehouse: Warehouse) -> list[str]:
             select identifiers
             from people
             where regexp_full_match(identifiers[1], '[0-9]{12,}')
-                and exists (from raw.botmaker_sessions as s where list_contains(identifiers, s.contact_id))
-                and exists (from raw.webhook_messages as m where list_contains(identifiers, m.sender_id))
-            order by (select count(*) from raw.sends as s where list_contains(identifiers, s.contact_id)) desc, person_id
+            order by
+                (select count(*) from raw.botmaker_sessions where list_contains(identifiers, coalesce(contact_id, user_id))) desc,
+                (select count(*) from raw.sends where list_contains(identifiers, contact_id)) desc,
+                person_id
             limit 1
             """
         ).fetchone()

@@ -27,7 +27,7 @@ def _cells(path: Path) -> bytes:
 
 
 def _blocks(path: Path) -> bytes:
-    """Return the content of an Avro file: blocks of a count, a size and deflated bytes, each followed by the marker that ends the header."""
+    """Return the content of an Avro file: blocks of a count, a size and deflated bytes, each with the marker that ends the header."""
     content = path.read_bytes()
     inflated = []
     for block in content.split(content[-16:])[1:-1]:
