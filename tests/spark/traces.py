@@ -29,6 +29,9 @@ def _cells(path: Path) -> bytes:
 def _blocks(path: Path) -> bytes:
     """Return the content of an Avro file: blocks of a count, a size and deflated bytes, each with the marker that ends the header."""
     content = path.read_bytes()
+    if not content:
+        # Of a task that was killed.
+        return b""
     inflated = []
     for block in content.split(content[-16:])[1:-1]:
         at = 0

@@ -27,8 +27,14 @@ def forget_history(spark: SparkSession, table: str) -> None:
         f"call {CATALOG}.system.expire_snapshots("
         f"table => '{table}', older_than => timestamp '{after_all:%Y-%m-%d %H:%M:%S}', retain_last => 1)"
     )
-    kept = {local_path(row["file_path"]) for row in spark.sql(f"select file_path from {table}.all_files").collect()}
-    for path in (_folder_of(spark, table) / "data").rglob("*"):
+    kept = {
+        local_path(row[0])
+        for files in (f"file_path from {table}.all_files", f"path from {table}.all_manifests", f"manifest_list from {table}.snapshots")
+        for row in spark.sql(f"select {files}").collect()
+    }
+    folder = _folder_of(spark, table)
+    # Metadata proper (JSON) has counts and no values.
+    for path in (*(folder / "data").rglob("*"), *(folder / "metadata").glob("*.avro*")):
         if path.is_file() and str(_file_of_checksum(path)) not in kept:
             path.unlink()
 
