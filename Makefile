@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 # Trust what the machine trusts, such as the certificate of a company proxy.
 export UV_SYSTEM_CERTS := true
-# A worker for each core; tests of one xdist_group share what is expensive, so they stay together.
+# How many workers `auto` is says tests/conftest.py; tests of one xdist_group share what is expensive, so they stay together.
 IN_PARALLEL := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help

@@ -256,7 +256,7 @@ def _filled(command: str) -> str:
 
 
 # Whole runs of the job, which other tests have too.
-_DEAR = r"=\S+ make run$|orchestration erase \S+$"
+_DEAR = r"=\S+ make run$|=/\S+ conversation-starts$|orchestration erase \S+(?: --revoke)?$"
 
 
 def _to_run() -> list[Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -62,10 +63,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(settings_of(tmp_path))
-    made.run({FIRST: [start(1, FIRST), start(2, FIRST)], SECOND: [start(3, SECOND)]})
-    return made
+def site(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: Path) -> Site:
+    days = {FIRST: [start(1, FIRST), start(2, FIRST)], SECOND: [start(3, SECOND)]}
+    folder = made_once("exported_site", lambda folder: Site(settings_of(folder)).run(days))
+    shutil.copytree(folder, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Site(settings_of(tmp_path))
 
 
 def test_a_tsv_has_the_27_columns_of_the_contract(site: Site) -> None:

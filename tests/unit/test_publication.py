@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -68,10 +69,10 @@ def names_in(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(settings_of(tmp_path))
-    made.build_and_publish(BUILDS)
-    return made
+def site(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: Path) -> Site:
+    folder = made_once("published_site", lambda folder: Site(settings_of(folder)).build_and_publish(BUILDS))
+    shutil.copytree(folder, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Site(settings_of(tmp_path))
 
 
 def test_the_marts_are_published_with_the_columns_of_the_contract(site: Site) -> None:
