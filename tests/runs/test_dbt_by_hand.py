@@ -137,7 +137,7 @@ def test_a_retry_is_refused_because_more_may_have_landed_since(landed: Pipeline)
         assert not dbt_by_hand(landed, "build", *NO_UNIT_TESTS).success
     before = state(landed)
     # As in a process of its own: dbt remembers the selection of a command, and a retry has none.
-    set_selected_resources([])
+    set_selected_resources(set())
     assert "`dbt retry` does not look at what has landed" in str(dbt_by_hand(landed, "retry").refusal)
     assert state(landed) == before
 
