@@ -85,7 +85,7 @@ def column(table: Table, header: str) -> int:
     return table[0].index(header)
 
 
-def test_the_layout_is_the_original_s(sample: Pipeline) -> None:
+def test_the_layout_is_that_of_the_original(sample: Pipeline) -> None:
     path, rows = export_selection(sample.settings, ExportSelection(layout="botmaker", **PERIOD))
     assert re.fullmatch(r"sessionStartingCauses-\d{4}\.\d{2}\.\d{2}-\d{2}\.\d{2}\.tsv", path.name)
     named_at = datetime.strptime(path.name, "sessionStartingCauses-%Y.%m.%d-%H.%M.tsv").replace(tzinfo=ZoneInfo("America/Sao_Paulo"))
