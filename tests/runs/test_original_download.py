@@ -168,6 +168,11 @@ def _plain_spreadsheet_time(time: str) -> str:
     return f"{int(time[8:10])}/{int(time[5:7])}/{time[:4]} {int(time[11:13])}:{time[14:16]}" if time else ""
 
 
+def _twelve_hour_time(time: str) -> str:
+    hour = int(time[11:13] or 0)
+    return f"{time[8:10]}/{time[5:7]}/{time[:4]} {hour % 12 or 12:02}{time[13:]} {'a' if hour < 12 else 'p'}.\u00a0m." if time else ""
+
+
 HARMLESS = {
     "CRLF": lambda table: [row.append("") for row in table],
     "second header": lambda table: table.insert(1, list(table[0])),
@@ -190,6 +195,7 @@ HARMLESS = {
     "D/M/YYYY without seconds": lambda table: (
         _every(table, range(13, 17), _plain_spreadsheet_time) or _every(table, range(2, 3), _plain_spreadsheet_time)
     ),
+    "a. m. and p. m.": lambda table: _every(table, range(13, 17), _twelve_hour_time) or _every(table, range(2, 3), _twelve_hour_time),
     "ISO with an offset": lambda table: _every(table, range(13, 17), lambda time: time and time.replace(" ", "T") + "-03:00"),
     "milliseconds": lambda table: _every(table, range(13, 17), lambda time: time and time + ".123"),
     "a plus before the number": lambda table: _every(table, range(1, 2), lambda cell: f"+{cell}" if cell.isdigit() else cell),
