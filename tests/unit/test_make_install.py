@@ -35,7 +35,7 @@ def test_on_a_terminal_points_show_that_an_installation_works(folder: Path) -> N
     shown = os.read(terminal, 4096).decode()
     os.close(end)
     os.close(terminal)
-    assert shown.startswith("Installing into .venv …..")
+    assert shown.startswith("Installing into .venv ….")
     assert (folder / ".venv" / ".synced").exists()
 
 
