@@ -192,8 +192,11 @@ def test_variables_that_the_environment_sets_for_the_job_hold_by_hand(landed: Pi
 )
 def test_by_hand_the_warehouse_is_in_the_data_folder_of_the_job(given: dict[str, str], path: str) -> None:
     profile = yaml.safe_load((DBT_PROJECT_DIR / "profiles.yml").read_text(encoding="utf-8"))
-    template = Template(profile["conversation_starts"]["outputs"]["duckdb"]["path"])
-    assert template.render(env_var=given.get) == path
+    paths = {name: Template(output["path"]) for name, output in profile["conversation_starts"]["outputs"].items() if "path" in output}
+    assert paths["duckdb"].render(env_var=given.get) == path
+    if "STARTS_WAREHOUSE" not in given:
+        published = path.replace("warehouse.duckdb", "published/conversation_starts.duckdb")
+        assert paths["published"].render(env_var=given.get) == published
 
 
 @pytest.mark.parametrize(
