@@ -17,6 +17,8 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.selected_resources import set_selected_resources
 from jinja2 import Template
 
@@ -226,14 +228,27 @@ def held_open(path: Path) -> Iterator[None]:
 
 
 def test_while_the_job_holds_the_warehouse_dbt_waits_a_minute_and_says_so(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr("dbt.adapters.duckdb.environments.time", SimpleNamespace(sleep=waits.append))
+    waited = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+
+    monkeypatch.setattr("orchestration.transform.dbt_plugin.time", SimpleNamespace(sleep=sleep, monotonic=lambda: waited))
     with held_open(landed.settings.warehouse_path):
         run = dbt_by_hand(landed, "build")
     assert not run.success
-    assert "Could not set lock on file" in run.message
-    assert "Traceback" not in run.message
-    assert 0 < sum(waits) < 90
+    assert (
+        "Another program holds the warehouse, such as a run of the job: try again when it is over (IO Error: Could not set" in run.message
+    )
+    assert len(run.message.strip().splitlines()) <= 2, run.message
+    assert 60 <= waited < 90
+
+
+def test_without_a_data_folder_dbt_says_so_at_once(tmp_path: Path) -> None:
+    plugin = BasePlugin.create("orchestration.transform.dbt_plugin")
+    with pytest.raises(RuntimeError, match="Nothing has landed yet, there is no folder .*nowhere: run the job conversation_starts first"):
+        plugin.update_connection_config(DuckDBCredentials(path=str(tmp_path / "nowhere" / "warehouse.duckdb"), schema="marts"), {})
 
 
 def test_the_guards_know_the_version_of_the_raw_tables() -> None:
