@@ -247,8 +247,15 @@ def test_while_the_job_holds_the_warehouse_dbt_waits_a_minute_and_says_so(landed
 
 def test_without_a_data_folder_dbt_says_so_at_once(tmp_path: Path) -> None:
     plugin = BasePlugin.create("orchestration.transform.dbt_plugin")
-    with pytest.raises(RuntimeError, match="Nothing has landed yet, there is no folder .*nowhere: run the job conversation_starts first"):
+    with pytest.raises(RuntimeError, match=r"Nothing has landed yet, there is no folder .*nowhere: run the job conversation_starts first"):
         plugin.update_connection_config(DuckDBCredentials(path=str(tmp_path / "nowhere" / "warehouse.duckdb"), schema="marts"), {})
+
+
+def test_a_file_that_is_no_warehouse_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.duckdb").write_text("no database, but as long as the header of one" * 1000)
+    plugin = BasePlugin.create("orchestration.transform.dbt_plugin")
+    with pytest.raises(RuntimeError, match=r"The warehouse cannot be opened: .*not a valid DuckDB database file"):
+        plugin.update_connection_config(DuckDBCredentials(path=str(tmp_path / "warehouse.duckdb"), schema="marts"), {})
 
 
 def test_the_guards_know_the_version_of_the_raw_tables() -> None:
