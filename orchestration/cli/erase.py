@@ -11,6 +11,7 @@ from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, check_identifier, erase_person, files_that_hold, plan_erasure, revoke_erasure
 from orchestration.maintenance.replay import forget_files_with_erasures
+from orchestration.run_report import counted
 from orchestration.settings import Engine, Settings
 from orchestration.transform.builds import next_is_increment, start_build
 from orchestration.warehouse import open_warehouse, writer_lock_where_landed
@@ -73,7 +74,10 @@ def _bring_people_up_to_date(settings: Settings) -> None:
 
 def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
     rows = ", ".join(f"{rows:,} of {table}" for table, rows in erasure.rows.items() if rows)
-    print(f"  {verb:<10} {len(erasure.identifiers)} identifiers of one person: " + (rows or "no rows; nothing of the person has landed"))
+    print(
+        f"  {verb:<10} {counted(len(erasure.identifiers), 'identifier')} of one person: "
+        + (rows or "no rows; nothing of the person has landed")
+    )
     if erasure.landing_files:
         print(f"  not ours   the landing zone holds the person, too, in: {', '.join(erasure.landing_files)}")
 

@@ -85,7 +85,7 @@ def test_a_second_run_at_the_same_time_changes_nothing(landed: Callable[..., Pip
     assert published_bytes(run) == before
 
 
-def test_a_surprise_shows_its_traceback_once(
+def test_an_unexpected_error_shows_its_traceback_once(
     pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = pipeline()

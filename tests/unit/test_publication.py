@@ -354,7 +354,7 @@ def test_a_version_is_kept_for_its_readers_for_one_publication(site: Site) -> No
 
 
 @pytest.mark.parametrize("why", ["masked", "another key", "erased"])
-def test_nothing_is_kept_that_must_not_be_read_any_more(tmp_path: Path, why: str) -> None:
+def test_files_that_must_not_be_read_any_more_are_deleted(tmp_path: Path, why: str) -> None:
     contacts = {"contacts": Contacts.MASKED, "mask_key": "k"} if why == "another key" else {}
     made = Site(settings_of(tmp_path, **contacts))
     made.build_and_publish(BUILDS)
