@@ -296,6 +296,16 @@ def test_files_that_cannot_be_read_are_set_aside_and_land_when_they_can(open_lan
     assert landing.ledger == dict.fromkeys(names, ("landed", None))
 
 
+def test_a_file_that_cannot_be_read_for_another_reason_says_that_one(landing: Landing) -> None:
+    path = landing.folder / "sends" / "a.jsonl"
+    path.symlink_to("/nowhere")
+    landing.land()
+    path.unlink()
+    os.mkfifo(path)
+    landing.land()
+    assert landing.ledger == {"sends/a.jsonl": ("set_aside", "a named pipe, not a file")}
+
+
 def test_a_file_that_is_gone_when_it_is_to_be_read_is_set_aside(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     landing.write("sends/a.jsonl", sends(0, 1))
     gone = landing.write("sends/b.jsonl", sends(10, 2))

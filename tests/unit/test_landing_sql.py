@@ -844,6 +844,14 @@ def test_a_page_with_a_stray_comma_is_one_rejected_record(landing: Landing) -> N
     assert (landing.report.records, landing.rows("botmaker_sessions", "1")) == (1, [])
 
 
+def test_an_empty_text_of_a_send_is_null(landing: Landing) -> None:
+    optional = ("template_name", "template_language", "notification_name", "line_number", "customer_id", "agent_groups", "chat_link")
+    of_error = {"code": "", "title": "", "details": ""}
+    assert landing.land(SENDS, SEND | dict.fromkeys(optional, "") | {"error": of_error}) == []
+    nulls = ("error_code", "error_title", "error_details")
+    assert landing.rows("sends", *optional, *nulls, "has_error") == [(*[None] * 10, False)]
+
+
 # The ledger, and people who were erased
 
 
