@@ -821,6 +821,16 @@ def test_a_template_that_an_agent_sent_keeps_its_sender(landing: Landing) -> Non
     assert landing.rows("botmaker_session_messages", "message_id", "sender", "template_name") == [("m", "agent", "promo")]
 
 
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-10-03T01:00:00", "2026-02-30T00:00:00Z"])
+def test_a_time_that_no_reader_could_write_is_rejected_wherever_a_session_has_it(landing: Landing, at: str) -> None:
+    event = odd_records.session()["events"][0] | {"creationTime": at}
+    said = {"id": "m", "creationTime": at, "from": "user"}
+    assert landing.land(BOTMAKER_SESSIONS, odd_records.session(events=[event], messages=[said])) == [
+        (1, "; ".join(f"{kind}[].creationTime: missing or not ISO 8601 with an offset" for kind in ("events", "messages")))
+    ]
+    assert (landing.rows("botmaker_session_events", "1"), landing.rows("botmaker_session_messages", "1")) == ([], [])
+
+
 def test_good_events_and_messages_land_beside_bad_ones(landing: Landing) -> None:
     session = odd_records.session()
     session |= {"events": [*session["events"], {"name": ""}], "messages": [{"id": "x"}, *session["messages"]]}
