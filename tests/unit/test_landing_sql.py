@@ -842,6 +842,12 @@ def test_good_events_and_messages_land_beside_bad_ones(landing: Landing) -> None
     assert len(landing.rows("botmaker_session_messages", "1")) == 1
 
 
+def test_items_of_long_pages_in_one_file_are_counted_one_by_one(landing: Landing) -> None:
+    pages = [{"items": [odd_records.result(sessionId=f"S{page}-{number}") for number in range(300)]} for page in range(2)]
+    assert landing.land(BOTMAKER_SENT_RESULTS, *pages) == []
+    assert (landing.report.records, len(landing.rows("botmaker_sent_results", "1"))) == (600, 600)
+
+
 def test_a_page_with_half_an_emoji_lands(landing: Landing) -> None:
     page = {"items": [odd_records.session(), odd_records.session(id="CHAT2_2026-10-03T01:00:00Z", startingCause="\ud83d")]}
     assert landing.land(BOTMAKER_SESSIONS, json.dumps(page).encode()) == []
