@@ -7,6 +7,7 @@ from typing import Any
 from orchestration.cli.run import run_command
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.listing import shown_name
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, check_identifier, erase_person, files_that_hold, plan_erasure, revoke_erasure
@@ -79,7 +80,7 @@ def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
         + (rows or "no rows; nothing of the person has landed")
     )
     if erasure.landing_files:
-        print(f"  not ours   the landing zone holds the person, too, in: {', '.join(erasure.landing_files)}")
+        print(f"  not ours   the landing zone holds the person, too, in: {', '.join(map(shown_name, erasure.landing_files))}")
 
 
 def _revoke(settings: Settings, chosen: Namespace) -> int:

@@ -247,6 +247,14 @@ def cut_short(path: Path) -> None:
         file.truncate(path.stat().st_size - 3)
 
 
+def test_a_day_that_the_manifest_has_lost_is_in_it_again(site: Site) -> None:
+    lost = site.manifest()
+    lost["files"] = [entry for entry in lost["files"] if entry["file"] != NAMES[SECOND]]
+    (site.folder / "manifest.json").write_text(json.dumps(lost))
+    assert site.run({}).written == []
+    site.assert_manifest_is_true()
+
+
 def test_a_file_cut_short_is_written_again_by_the_next_run(site: Site) -> None:
     tsvs = site.tsvs()
     for damage in (cut_short, Path.unlink):

@@ -17,6 +17,7 @@ import pytest
 
 from orchestration.errors import StartsError
 from orchestration.publication import parquet, versions
+from orchestration.publication import publish as publish_module
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.publish import Publication, publish
 from orchestration.publication.published import open_published
@@ -277,6 +278,20 @@ def test_what_a_bi_tool_wrote_is_in_no_later_publication(site: Site, how: str, n
     assert list(site.settings.published_dir.rglob("*.wal")) == []
 
 
+def test_what_a_bi_tool_writes_while_the_file_is_copied_is_not_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many rows as before, so that counts do not show it."""
+    original = publish_module.copy_file
+
+    def copy_file(source: Path, target: Path) -> None:
+        write_as_a_bi_tool(site, "close", "update fct_session_starts set template_name = 'wrong'")
+        original(source, target)
+
+    monkeypatch.setattr(publish_module, "copy_file", copy_file)
+    publication = site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
+    assert publication.damaged == ["conversation_starts.duckdb"]
+    site.assert_is_published()
+
+
 def cut_short(path: Path) -> None:
     path.chmod(0o600)
     with path.open("r+b") as file:
@@ -326,6 +341,11 @@ def test_a_thorough_check_finds_what_size_and_time_do_not_show(site: Site, name:
     assert site.publish(site.warehouse.build({}), thorough=True).damaged == [name]
     site.assert_is_published()
     assert not site.publish(site.warehouse.build({}), thorough=True).changed
+
+
+def test_a_thorough_check_takes_days_that_changed_for_no_damage(site: Site) -> None:
+    publication = site.publish(site.warehouse.build({NOVEMBER: [start(5, NOVEMBER)]}), thorough=True)
+    assert (publication.days_replaced, publication.damaged) == ([NOVEMBER], [])
 
 
 def test_a_thorough_check_of_masked_files_finds_nothing_wrong(tmp_path: Path) -> None:
