@@ -8,8 +8,14 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 # Trust what the machine trusts, such as the certificate of a company proxy.
 export UV_SYSTEM_CERTS := true
-# A worker for each core; tests of one xdist_group share what is expensive, so they stay together.
+# How many workers `auto` is says tests/conftest.py; tests of one xdist_group share what is expensive, so they stay together.
 IN_PARALLEL := -n auto --dist loadgroup
+
+# It takes from ten seconds to minutes; on a terminal a point a second shows that it works.
+define INSTALL
+test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; } \
+    && $(UV) sync --locked --quiet --inexact --compile-bytecode --python .venv/bin/python $(UV_SYNC_FLAGS)
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-fast superset-test spark-test spark-cluster spark-cluster-stop dev lint docs site lineage bench sample-logs sample-botmaker clean
@@ -18,9 +24,8 @@ help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .venv/.synced: pyproject.toml uv.lock
-	@echo "Installing into .venv …"
-	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; }
-	@$(UV) sync --locked --quiet --inexact --compile-bytecode --python .venv/bin/python $(UV_SYNC_FLAGS)
+	@printf "Installing into .venv …"; [ ! -t 1 ] || while sleep 1 && kill -0 $$$$ 2>/dev/null; do printf .; done & \
+	points=$$!; $(INSTALL); code=$$?; kill $$points 2>/dev/null; wait $$points 2>/dev/null; echo; exit $$code
 	@touch $@
 
 run: .venv/.synced ## Land, build, check, publish and export once

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -80,6 +81,12 @@ _MEMORY = _Kind(
     "Memory ran out. Close other programs, or use a machine with more memory, and run again.",
 )
 
+_SOMETHING_ELSE = _Kind(
+    frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG}),
+    re.compile(r"Not a directory|Is a directory|Too many levels of symbolic links|File name too long"),
+    "Something else is in the place of {place}, or its name cannot be used. Remove or rename it and run again.",
+)
+
 # The texts are those of the C library, which DuckDB appends to its own, and of SQLite, which Dagster keeps its runs in.
 # The order matters: a temporary file that does not fit on the disk is an error of memory to DuckDB.
 _KINDS = (
@@ -123,11 +130,7 @@ _KINDS = (
         "The disk of Dagster's home (DAGSTER_HOME, by default the folder .dagster in the data folder) is full, or fails. Free some "
         "space, or check it (`dmesg` shows its errors), and run again.",
     ),
-    _Kind(
-        frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG}),
-        re.compile(r"Not a directory|Is a directory|Too many levels of symbolic links|File name too long"),
-        "Something else is in the place of {place}, or its name cannot be used. Remove or rename it and run again.",
-    ),
+    _SOMETHING_ELSE,
     _Kind(
         frozenset(),
         re.compile(r"database disk image is malformed|file is not a database"),
@@ -147,7 +150,8 @@ def in_words(error: BaseException) -> StartsError | None:
         if isinstance(link, OSError):
             for kind in _KINDS:
                 if link.errno in kind.errnos:
-                    return kind.error(link.filename)
+                    # Of a rename, what is in the way has the second name.
+                    return kind.error((kind is _SOMETHING_ELSE and link.filename2) or link.filename)
         elif isinstance(link, MemoryError):
             return _MEMORY.error(None)
         elif (text := text_of_machine_error(link)) is not None:
@@ -156,6 +160,11 @@ def in_words(error: BaseException) -> StartsError | None:
                     named = QUOTED_FILE.search(text)
                     return kind.error(named and named[1])
     return None
+
+
+def something_else_in_place_of(path: Path) -> StartsError:
+    """Return what to do about a folder, a pipe or a link in the place of a file."""
+    return _SOMETHING_ELSE.error(str(path))
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Files that are replaced as a whole or not at all, their permissions, and their names in SQL."""
 
+import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,6 +76,25 @@ def _copy_some(source: int, target: int, start: int, size: int) -> int:
         with suppress(OSError):
             return os.copy_file_range(source, target, size, offset_src=start)
     return os.write(target, os.pread(source, min(size, _COPY_BYTES), start))
+
+
+def read_start(path: Path, size: int = -1) -> bytes:
+    """Return the first bytes of a regular file, or all of them.
+
+    Raises `OSError` where something else is in its place: a named pipe would keep the run, and its lock, waiting for ever.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FileExistsError(errno.EEXIST, "Not a regular file", str(path))
+        return file.read(size)
+
+
+def remove(path: Path) -> None:
+    """Remove what is at a path, whatever it is, if there is something; of a link, not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

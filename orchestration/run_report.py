@@ -60,7 +60,7 @@ class ThisRun:
         if self.report_days_changed == 0:
             return "no report day changed"
         days = "all report days" if self.report_days_changed is None else counted(self.report_days_changed, "report day")
-        starts = counted(self.rows_written.get(_FACT, 0), "session start")
+        starts = counted(self.rows_written.get(_FACT, 0), "start")
         return f"{days} with {starts} of all origins, {self.rows_more.get(_FACT, 0):,} more than before"
 
     @property
@@ -75,10 +75,13 @@ class ThisRun:
 
 @dataclass(frozen=True)
 class Report:
-    """The rows with `is_in_report`: session_starts = not_sent + pending + sent + started_by_a_person; the last three are of those sent."""
+    """The rows with `is_in_report`, by the names of the metrics; the last three are of those sent.
 
-    session_starts: int
-    users: int
+    session_starts_and_attempts = not_sent + pending + sent + started_by_a_person.
+    """
+
+    session_starts_and_attempts: int
+    distinct_users: int
     not_sent: int
     pending: int
     sent: int
@@ -89,7 +92,8 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         yield (
-            f"report     {counted(self.session_starts, 'start')} by {counted(self.users, 'user')}: {self.not_sent:,} not sent, "
+            f"report     {counted(self.session_starts_and_attempts, 'start')} by {counted(self.distinct_users, 'user')}: "
+            f"{self.not_sent:,} not sent, "
             f"{self.pending:,} pending, {self.sent:,} sent, {self.started_by_a_person:,} started by a person"
         )
         yield f"report     of those sent: {self.delivered:,} delivered, {self.read:,} read, {self.replied:,} replied"
@@ -150,26 +154,30 @@ def in_all(settings: Settings) -> InAll:
             order by feed
             """
         ).fetchall()
-        report = warehouse.execute(
-            """
-            select
-                count(*), count(distinct person_id),
-                count(*) filter (is_not_sent), count(*) filter (last_status = 'pending'), count(*) filter (is_sent),
-                count(*) filter (message_id is null),
-                count(*) filter (is_delivered), count(*) filter (is_read), count(*) filter (is_replied)
-            from marts.fct_session_starts where is_in_report
-            """
-        ).fetchone()
-        assert report is not None
         return InAll(
             landed={feed: Landed(*counts) for feed, *counts in landed},
             not_read=[passed.name for passed in ledger.all_passed_over(warehouse)],
-            report=Report(*report),
+            report=report_of(warehouse),
             silent=[str(silence) for silence in silences(warehouse, datetime.now(UTC).replace(tzinfo=None))],
             published=list(_places(settings)),
             daily_tsvs=len(list(settings.exports_dir.glob("*.tsv"))),
             exports=str(settings.exports_dir),
         )
+
+
+def report_of(warehouse: Any) -> Report:
+    """Count the report in an open warehouse."""
+    row = warehouse.execute(
+        """
+        select
+            count(*), count(distinct person_id),
+            count(*) filter (is_not_sent), count(*) filter (last_status = 'pending'), count(*) filter (is_sent),
+            count(*) filter (message_id is null),
+            count(*) filter (is_delivered), count(*) filter (is_read), count(*) filter (is_replied)
+        from marts.fct_session_starts where is_in_report
+        """
+    ).fetchone()
+    return Report(*row)
 
 
 def _places(settings: Settings) -> Iterator[str]:

@@ -10,8 +10,18 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
-from orchestration.errors import QUOTED_FILE, LockedError, StartsError, chain_of, in_words, operator_errors, text_of_machine_error
+from orchestration.errors import (
+    QUOTED_FILE,
+    LockedError,
+    StartsError,
+    chain_of,
+    in_words,
+    operator_errors,
+    something_else_in_place_of,
+    text_of_machine_error,
+)
 from orchestration.file_rights import restrict_existing_files
+from orchestration.files import read_start
 from orchestration.installation import command
 from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema, raw_schema_version
 from orchestration.settings import Settings
@@ -182,6 +192,7 @@ def remove_warehouse(settings: Settings) -> None:
 
 def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
     path = settings.warehouse_path
+    _check_place(path)
     if not path.exists():
         _create(path)
     elif not _is_duckdb_file(path):
@@ -207,6 +218,17 @@ def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
             time.sleep(0.25)
 
 
+def _check_place(path: Path) -> None:
+    """Raise `StartsError` where a link leads nowhere, or where DuckDB would wait for a named pipe."""
+    if path.is_symlink() and not path.exists():
+        # A new warehouse in its place would hold only what still lies in the landing zone.
+        raise StartsError(
+            f"{path} is a link to {path.readlink()}, which is not there. Mount its disk, or remove the link to start with a new warehouse."
+        )
+    if _log_of(path).exists() and not _log_of(path).is_file():
+        raise something_else_in_place_of(_log_of(path))
+
+
 def _create(path: Path) -> None:
     """Create an empty database in one step: a kill or a full disk must not leave half a file that no later run can open."""
     draft = path.with_name(f".{path.name}.new")
@@ -218,8 +240,7 @@ def _create(path: Path) -> None:
 
 
 def _is_duckdb_file(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(_MAGIC_OFFSET + len(_MAGIC))[_MAGIC_OFFSET:] == _MAGIC
+    return read_start(path, _MAGIC_OFFSET + len(_MAGIC))[_MAGIC_OFFSET:] == _MAGIC
 
 
 def _log_of(path: Path) -> Path:

@@ -161,6 +161,11 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
         s3fs.S3FileSystem.clear_instance_cache()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are cores: tests wait for the disk and for processes an eighth of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fail-on-skip", action="store_true", help="let the session fail where a test was skipped")
 

@@ -100,22 +100,24 @@ class Warehouse:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        if settings.warehouse_path.exists():
+            return
         settings.data.mkdir(parents=True, exist_ok=True)
         columns = ", ".join(f"{name} {kind}" for name, kind in FACT_COLUMNS.items())
         with open_warehouse(settings) as connection:
             for schema in ("raw", "intermediate", "marts"):
                 connection.execute(f"create schema if not exists {schema}")
-            connection.execute(f"create table if not exists marts.fct_notifications ({columns}, is_session_start boolean)")
+            connection.execute(f"create table marts.fct_notifications ({columns}, is_session_start boolean)")
             connection.execute(
-                "create or replace view marts.fct_session_starts as "
+                "create view marts.fct_session_starts as "
                 "select * exclude (is_session_start) from marts.fct_notifications where is_session_start"
             )
             connection.execute("comment on column marts.fct_notifications.person_id is 'Who it is, in the spelling of the report.'")
             for mart, query in {**_DAILY, "fct_billed_messages": _BILLED}.items():
-                connection.execute(f"create table if not exists marts.{mart} as {query} limit 0")
+                connection.execute(f"create table marts.{mart} as {query} limit 0")
             connection.execute(RAW_SCHEMA_SQL)
             connection.execute("create schema if not exists intermediate")
-            connection.execute("create table if not exists intermediate.int_newest_events (feed varchar, newest_event_at timestamp)")
+            connection.execute("create table intermediate.int_newest_events (feed varchar, newest_event_at timestamp)")
 
     def build(self, replaced: Mapping[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
         """Replace the starts of report days and all that follows from them; return the finished build."""

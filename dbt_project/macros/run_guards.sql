@@ -15,11 +15,15 @@
    at any time. #}
 
 {% macro guard_run() -%}
+    {%- if is_by_hand() -%}
+        {{ refuse_retry() }}
+    {%- endif -%}
     {%- if is_by_hand() and (selected_to_write() or is_testing()) -%}
         {#- First of all: an engine on which only the job writes refuses here, whatever has landed. -#}
         {%- set definition = definition_of_this_run() if selected_to_write() -%}
         {{ refuse_raw_tables_of_another_version() }}
-        {%- if selected_to_write() and has_landing_tables() -%}
+        {{ refuse_nodes_upon_missing_tables() }}
+        {%- if selected_to_write() -%}
             {{ refuse_unsafe_run(definition) }}
             {%- set of_attempt = '' if makes_tables_again() else definition -%}
             {%- if latest_definition() != of_attempt -%}
@@ -49,6 +53,7 @@
     {%- endif -%}
     {%- if marts_to_write() -%}
         {{ refuse_marts_of_another_definition(definition) }}
+        {{ refuse_variables_of_another_environment() }}
         {{ refuse_part_of_the_facts() }}
     {%- endif -%}
 {%- endmacro %}
@@ -134,9 +139,8 @@
 
 {% macro refuse_raw_tables_of_another_version() -%}
     {%- if not has_landing_tables() -%}
-        {%- if selected_to_write(['model']) or is_testing() -%}
-            {{ exceptions.raise_compiler_error('Nothing has landed in this warehouse yet: run the job conversation_starts first (make run).') }}
-        {%- endif -%}
+        {#- Look-ups too: there is no record yet of the version that writes them, which may be another than that of the first build. -#}
+        {{ exceptions.raise_compiler_error('Nothing has landed in this warehouse yet: run the job conversation_starts first (make run).') }}
     {%- else -%}
         {%- set state = source('state', 'builds') -%}
         {%- set found = run_query('select coalesce(max(version), 0) from ' ~ state.incorporate(path={'identifier': 'schema_version'}).render()) -%}
@@ -146,6 +150,44 @@
             {{ exceptions.raise_compiler_error('A newer version of this project landed what is in this warehouse: bring this installation up to date first.') }}
         {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+{# `dbt retry` runs what the last command did not finish, upon tables that may be older than what has landed since or of other models,
+   and dbt says of it neither that it is one nor what it selects. Hooks run for no other command without a selection. #}
+{% macro refuse_retry() -%}
+    {%- set words = (flags.INVOCATION_COMMAND or '').split() -%}
+    {%- if flags.WHICH in ('run', 'build', 'seed') and (not selected_resources or words[:2] == ['dbt', 'retry']) -%}
+        {{ exceptions.raise_compiler_error('`dbt retry` does not look at what has landed or changed since the last command: run that command again, which does only what is new.') }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# Before the first build, and when a test is of a model that was never built. #}
+{% macro refuse_nodes_upon_missing_tables() -%}
+    {%- set parents = [] -%}
+    {%- for unique_id in selected_of_the_project(('model', 'test', 'unit_test')) -%}
+        {%- for parent in parents_of(unique_id) if parent in graph.nodes and parent not in selected_to_write() and parent not in parents -%}
+            {%- do parents.append(parent) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- set missing = [] -%}
+    {%- for parent in parents -%}
+        {%- set node = graph.nodes[parent] -%}
+        {%- if adapter.get_relation(node.database, node.schema, node.alias) is none -%}
+            {%- do missing.append(node) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {{ exceptions.raise_compiler_error(
+            'What was selected needs ' ~ names_of_nodes(missing)[:3] | join(', ')
+            ~ (' and ' ~ (missing | length - 3) ~ ' more' if missing | length > 3 else '') ~ ', not built yet: run `dbt build` without a selection.'
+        ) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# A unit test, which the graph leaves out, takes the types of its columns from its model and the parents of that; its id names the model. #}
+{% macro parents_of(unique_id) -%}
+    {%- set model = 'model.conversation_starts.' ~ unique_id.split('.')[2] -%}
+    {{ return(graph.nodes[unique_id].depends_on.nodes if unique_id in graph.nodes else [model] + graph.nodes[model].depends_on.nodes) }}
 {%- endmacro %}
 
 {# `--empty` leaves views that read no rows, also for the runs after it. #}
@@ -173,6 +215,20 @@
             ~ ' run the job conversation_starts (make run), or `dbt build --full-refresh` without a selection.'
         ) }}
     {%- endif -%}
+{%- endmacro %}
+
+{# dbt by hand takes its variables from the project or the command line; the job takes these from the environment. #}
+{% macro refuse_variables_of_another_environment() -%}
+    {%- for name in ('report_timezone', 'billing_timezone', 'billing_currency') if name not in (invocation_args_dict.vars or {}) -%}
+        {%- set setting = 'STARTS_' ~ name | upper -%}
+        {%- set value = env_var(setting, '') -%}
+        {%- if value | trim and value != var(name) -%}
+            {{ exceptions.raise_compiler_error(
+                setting ~ ' is ' ~ value ~ ' for the job, and here ' ~ name ~ ' is ' ~ (var(name) or 'empty')
+                ~ ": add --vars '{" ~ name ~ ': ' ~ value ~ "}'."
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
 {%- endmacro %}
 
 {# These tables are made of what earlier models of the same run say of the people to recompute, and the daily marts follow them. #}

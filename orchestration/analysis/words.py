@@ -17,7 +17,10 @@ class Table:
 
 
 def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Callable[[str], str] = str) -> tuple[Table, Table]:
-    """Return the funnels and the differences to the baseline; `shown` is what may be shown of a name."""
+    """Return the funnels and the differences to the baseline; `shown` is what may be shown of a name.
+
+    Where there is nothing to compare with, the title of the differences says so, and there are none.
+    """
     funnels = Table(
         f"Sends; of the mature ones (older than {question.window}, up to the newest event) the shares, with 95 % intervals",
         (question.by, "sends", "not sent", "sent", "mature", "delivered", "read", f"replied in {question.window}"),
@@ -49,18 +52,22 @@ def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Ca
             for one in comparison.comparisons
         ],
     )
+    if not comparison.comparisons:
+        return funnels, Table(f"Nothing to compare: {baseline} is the only {question.by} with a send that is old enough", (), [])
     return funnels, differences
 
 
 def as_text(table: Table) -> Iterator[str]:
     widths = [max(map(len, cells)) for cells in zip(table.header, *table.rows, strict=True)]
     yield table.title
-    for row in (table.header, *table.rows):
+    for row in (table.header, *table.rows) if table.header else ():
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def as_markdown(table: Table) -> Iterator[str]:
     yield f"{_escaped(table.title)}\n"
+    if not table.header:
+        return
     yield f"| {' | '.join(table.header)} |"
     yield "|" + "---|" * len(table.header)
     for row in table.rows:

@@ -8,10 +8,12 @@ from orchestration.cli.run import run_command
 from orchestration.engines.engine import Engine, engine_of
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.listing import shown_name
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, check_identifier, files_that_hold, revoke_erasure
 from orchestration.maintenance.replay import forget_files_with_erasures
+from orchestration.run_report import counted
 from orchestration.settings import Settings
 from orchestration.transform.builds import next_is_increment, start_build
 
@@ -70,9 +72,12 @@ def _bring_people_up_to_date(settings: Settings, engine: Engine) -> None:
 
 def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
     rows = ", ".join(f"{rows:,} of {table}" for table, rows in erasure.rows.items() if rows)
-    print(f"  {verb:<10} {len(erasure.identifiers)} identifiers of one person: " + (rows or "no rows; nothing of the person has landed"))
+    print(
+        f"  {verb:<10} {counted(len(erasure.identifiers), 'identifier')} of one person: "
+        + (rows or "no rows; nothing of the person has landed")
+    )
     if erasure.landing_files:
-        print(f"  not ours   the landing zone holds the person, too, in: {', '.join(erasure.landing_files)}")
+        print(f"  not ours   the landing zone holds the person, too, in: {', '.join(map(shown_name, erasure.landing_files))}")
 
 
 def _revoke(settings: Settings, engine: Engine, chosen: Namespace) -> int:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from orchestration.cli import compare, compare_templates, dg, docs, erase, export, fetch, maintain, metrics, rejected
 from orchestration.cli.run import JOB, add_options, run_command
-from orchestration.errors import StartsError, exit_code_at_start, operator_errors
+from orchestration.errors import ExitCode, StartsError, exit_code_at_start, operator_errors
 from orchestration.file_rights import restrict_new_files
 from orchestration.installation import COMMAND, command, version
 from orchestration.settings import SettingsError, warnings_of_unknown_names
@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartsError as error:
         print(f"{chosen.name} could not start: {error}", file=sys.stderr)
         return exit_code_at_start(error)
+    except KeyboardInterrupt:
+        print(f"\n{chosen.name} was interrupted. Run it again: it goes on from what was committed.", file=sys.stderr)
+        return ExitCode.INTERRUPTED
 
 
 def _parser() -> ArgumentParser:

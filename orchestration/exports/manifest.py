@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from orchestration.files import put_in_place, restrict_file, sync_folder
+from orchestration.files import put_in_place, read_start, restrict_file, sync_folder
 from orchestration.publication.source import Source
 from orchestration.settings import Settings
 
@@ -78,7 +78,7 @@ class _Journal(_Model):
 def read_manifest(settings: Settings) -> Manifest | None:
     """Return the manifest, or None where there is none that this version of the project has written."""
     try:
-        return Manifest.model_validate_json(_manifest_path(settings).read_bytes())
+        return Manifest.model_validate_json(read_start(_manifest_path(settings)))
     except (OSError, ValidationError):
         return None
 
@@ -100,7 +100,7 @@ def recover_exports(settings: Settings) -> None:
     if not settings.exports_dir.is_dir():
         return
     try:
-        _carry_out(settings, _Journal.model_validate_json(_journal_path(settings).read_bytes()))
+        _carry_out(settings, _Journal.model_validate_json(read_start(_journal_path(settings))))
     except FileNotFoundError:
         pass
     except ValidationError:
@@ -108,7 +108,9 @@ def recover_exports(settings: Settings) -> None:
     for draft in settings.exports_dir.glob(".*.draft"):
         draft.unlink()
     for path in settings.exports_dir.glob("*.tsv"):
-        restrict_file(path, settings, read_only=True)
+        # A link is not ours, and what it leads to may be somebody's file.
+        if path.is_file() and not path.is_symlink():
+            restrict_file(path, settings, read_only=True)
 
 
 def remove_unlisted(settings: Settings, manifest: Manifest) -> list[str]:

@@ -17,12 +17,14 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.errors import LandingError
-from orchestration.files import put_in_place
+from orchestration.files import put_in_place, read_start
 from orchestration.identifiers import create_identifier_macros, phone_punctuation
 from orchestration.keyed_hash import create_keyed_hash_macro, keyed_hash
 from orchestration.landing.feeds import Feed
 
 _KEY_BYTES = 32
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 # A message id is not an identifier of a person, and must never be taken for one.
 _MESSAGE = "message:"
@@ -55,7 +57,9 @@ class ErasedPeople:
         """Read the file of a data folder; without one, no one was erased. Raises `StartsError` for a file that is not ours."""
         path = data / "erased_people.json"
         try:
-            return cls.from_json(path, json.loads(path.read_text(encoding="utf-8")))
+            people = cls.from_json(path, json.loads(read_start(path).decode()))
+            people._check()
+            return people
         except FileNotFoundError:
             return cls(path, secrets.token_bytes(_KEY_BYTES))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -68,6 +72,12 @@ class ErasedPeople:
     def from_json(cls, path: Path, stored: Mapping[str, Any]) -> Self:
         people = [ErasedPerson(p["erased_at"], set(p["identifiers"]), set(p["messages"])) for p in stored["people"]]
         return cls(path, bytes.fromhex(stored["key"]), people)
+
+    def _check(self) -> None:
+        """Raise `ValueError` for a key or hashes that are not as we write them: erased people would come back without a word."""
+        hashes = set().union(*(person.identifiers | person.messages for person in self.people))
+        if len(self.key) != _KEY_BYTES or not all(isinstance(hash_, str) and _HASH.fullmatch(hash_) for hash_ in hashes):
+            raise ValueError("not the key or the hashes that were written")
 
     def as_json(self) -> dict[str, Any]:
         """Return what the file holds."""

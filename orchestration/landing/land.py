@@ -16,7 +16,7 @@ from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople, withhold_erased_people
 from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
 from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
-from orchestration.landing.listing import LandingFile, PassedOver
+from orchestration.landing.listing import LandingFile, PassedOver, shown_name
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.streams import ChangedFileError, DamagedFileError, HashedFile, UnreadableFileError
 from orchestration.landing.zone import LandingZone, LocalCopy
@@ -35,7 +35,7 @@ class LandingReport:
     """What one look at a feed found. Counts of files, and of records in the files that are new.
 
     `files_reread` of the files that landed replace what an older reader had made of them. Files that were set aside or
-    changed while they were read have names with a reason. `is_missing`: the feed's folder is not there, but was.
+    changed while they were read have names, as they can be printed, with a reason. `is_missing`: the feed's folder is not there, but was.
     """
 
     feed: str
@@ -162,7 +162,7 @@ class Lander:
 
     def _set_aside(self, file: LandingFile, reason: str) -> None:
         self.unread[file.name] = reason
-        self._report.files_set_aside.append(f"{file.name}: {reason}")
+        self._report.files_set_aside.append(f"{shown_name(file.name)}: {reason}")
 
     def land_files(self, zone: LandingZone, files: list[LandingFile]) -> None:
         self._files_to_read = len(files)
@@ -212,7 +212,7 @@ class Lander:
     def _leave(self, file: LandingFile, error: ChangedFileError | UnreadableFileError) -> None:
         """Leave a file to a later run."""
         if isinstance(error, ChangedFileError):
-            self._report.files_changed.append(f"{file.name}: {error}")
+            self._report.files_changed.append(f"{shown_name(file.name)}: {error}")
         else:
             self._set_aside(file, str(error))
 
@@ -282,7 +282,7 @@ class Lander:
         self._report.files_known += sum(len(attempts[index].names()) for index in again)
         self._report.files_landed += len(to_land)
         self._report.files_reread += replaced
-        self._report.files_set_aside += [f"{attempt.copy.file.name}: {attempt.error}" for attempt in damaged]
+        self._report.files_set_aside += [f"{shown_name(attempt.copy.file.name)}: {attempt.error}" for attempt in damaged]
         self._report.records += counts.records
         self._report.landed += counts.records - counts.rejected - counts.erased
         self._report.rejected += counts.rejected

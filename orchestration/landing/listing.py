@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from orchestration.errors import LandingError
+from orchestration.texts import is_utf8
 
 DATA_EXTENSIONS = (".jsonl", ".ndjson", ".json")
 PACKED_EXTENSIONS = ("", ".gz", ".zst")
@@ -167,7 +168,7 @@ class _Walk:
             self._refuse(entry, name, f"{kind}, not a file")
         elif not is_data_file(entry.name, self._feed):
             self.listing.passed_over.append(passed_over_file(shown_name(name), self._feed))
-        elif not _is_utf8(name):
+        elif not is_utf8(name):
             self._refuse(entry, name, "its name is not UTF-8: rename it")
         else:
             version = f"{state.st_size}/{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_ino}/{device}"
@@ -182,11 +183,6 @@ class _Walk:
 
     def _pass_over(self, name: str, reason: str) -> None:
         self.listing.passed_over.append(PassedOver(shown_name(name), reason))
-
-
-def _is_utf8(name: str) -> bool:
-    # Python writes bytes that are none as lone surrogates.
-    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _cannot_be_listed(name: str, reason: str | None) -> LandingError:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
 from orchestration.landing.streams import DamagedFileError, HashedFile, chunks
+from orchestration.texts import is_utf8
 
 _TIDY_COLUMNS = ("effective_from", "currency", "market", "category", "rate")
 # How Meta writes currencies beside ISO codes. A lone `$` may be any of twenty.
@@ -108,6 +109,9 @@ def card_lines(text: str, file_name: str) -> list[CardLine]:
     """Return the lines of prices of a card. Raises `DamagedFileError` where there is no header or no effective day."""
     lines = text.split("\n")
     preamble, header, first = _header(lines)
+    if not all(map(is_utf8, header)):
+        # Categories have their names from it.
+        raise DamagedFileError(f"its header, which ends on line {first}, is not UTF-8: save it as UTF-8")
     names = [_header_name(cell) for cell in header]
     # A tidy card has the days in its lines.
     is_tidy = set(_TIDY_COLUMNS) <= set(names)
@@ -161,7 +165,7 @@ def category_of(text: str) -> str:
 
 def _cells(line: str) -> tuple[list[str], str | None]:
     """Return a line's cells without the spaces around them, or what is wrong with it."""
-    if any("\ud800" <= character <= "\udfff" for character in line):
+    if not is_utf8(line):
         return [], "not UTF-8"
     try:
         return [cell.strip() for row in csv.reader([line], strict=True) for cell in row], None

@@ -9,6 +9,7 @@ import duckdb
 from orchestration.errors import BlockedError
 from orchestration.files import quoted, whole_file
 from orchestration.installation import command
+from orchestration.landing.listing import shown_name
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Rejections:
         return self.share > limit
 
     def explain(self, limit: float) -> str:
-        worst = "; ".join(f"{name}: {count} ({reason})" for name, count, reason in self.worst_files)
+        worst = "; ".join(f"{shown_name(name)}: {count} ({reason})" for name, count, reason in self.worst_files)
         return (
             f"{self.rejected} of {self.records} new records were rejected ({self.share:.1%}, the limit is {limit:.1%}), "
             f"so nothing is published. Most of them: {worst}. List them with `{command()} rejected`, correct or remove the "

@@ -60,13 +60,16 @@ class HashedFile:
         os.close(self._descriptor)
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end."""
+        """Return the next bytes, at most `size`; none at the end. Raises `ChangedFileError` where the file has grown."""
         if not stat.S_ISREG(self._state.st_mode):
             raise UnreadableFileError("it is not a regular file")
         with _errors_in_words():
             piece = os.read(self._descriptor, size)
         self._hash.update(piece)
         self.bytes += len(piece)
+        if self.bytes > self._state.st_size:
+            # One that grows as fast as it is read has no end.
+            raise ChangedFileError("it was changed while it was read")
         return piece
 
     def sha256(self) -> str:

@@ -6,6 +6,7 @@ import duckdb
 
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.listing import shown_name
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import DamagedWarehouseError, open_warehouse, remove_warehouse, writer_lock
@@ -30,8 +31,9 @@ def refuse_to_lose_files(connection: duckdb.DuckDBPyConnection, zone: LandingZon
     """Raise `StartsError` where files have landed that lie in the zone under no name."""
     gone = _files_only_in_warehouse(connection, zone)
     if gone:
+        names = ", ".join(map(shown_name, gone[:5]))
         raise StartsError(
-            f"{len(gone):,} landed files are no longer in the landing zone, so their records would be lost: {', '.join(gone[:5])}"
+            f"{len(gone):,} landed files are no longer in the landing zone, so their records would be lost: {names}"
             f"{', …' if len(gone) > 5 else ''}. The warehouse is not damaged where it was read: `rebuild` alone builds the marts "
             f"again without reading files. To do without these files, delete {warehouse} yourself and run the job."
         )

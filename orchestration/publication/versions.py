@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from orchestration.files import copy_file, make_folder, put_in_place, restrict_file, sync_file, sync_folder
+from orchestration.files import copy_file, make_folder, put_in_place, read_start, remove, restrict_file, sync_file, sync_folder
 from orchestration.publication.source import Source
 from orchestration.settings import Settings
 
@@ -130,7 +130,7 @@ def recover_publication(settings: Settings) -> None:
 
     The caller holds the writer's lock. Costs a few system calls where there is nothing to do.
     """
-    if not settings.published_dir.exists():
+    if not settings.published_dir.is_dir():
         return
     _remove_side_files(settings)
     version = current_version(settings)
@@ -214,7 +214,7 @@ def _point(link: Path, target: str) -> bool:
 
 def _pointed_at(pointer: Path) -> str | None:
     try:
-        number = str(pointer.readlink()) if pointer.is_symlink() else pointer.read_text(encoding="utf-8")
+        number = str(pointer.readlink()) if pointer.is_symlink() else read_start(pointer).decode()
     except (OSError, UnicodeDecodeError):
         return None
     return number if _is_number(number) else None
@@ -230,7 +230,7 @@ def _remove_others(settings: Settings, current: int, record: VersionRecord | Non
     kept = {_CURRENT, str(current), str(_previous(settings, current, record))}
     for path in (settings.published_dir / _VERSIONS).glob("*"):
         if path.name not in kept:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            remove(path)
     for path in _records(settings).glob("*"):
         if path != _record_path(settings, current):
             path.unlink()
@@ -242,8 +242,7 @@ def _remove_side_files(settings: Settings) -> None:
     version = current_version(settings)
     paths = [settings.published_dir / name for name in names] + ([version.folder / names[0]] if version else [])
     for path in paths:
-        if path.is_file():
-            path.unlink()
+        remove(path)
 
 
 def _is_as_written(path: Path, file: WrittenFile) -> bool:
@@ -272,7 +271,7 @@ def _record_path(settings: Settings, number: int) -> Path:
 
 def _read_record(settings: Settings, number: int) -> VersionRecord | None:
     try:
-        return VersionRecord.model_validate_json(_record_path(settings, number).read_bytes())
+        return VersionRecord.model_validate_json(read_start(_record_path(settings, number)))
     except (OSError, ValidationError):
         return None
 

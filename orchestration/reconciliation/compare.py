@@ -103,6 +103,11 @@ create or replace temp macro one_separator(text) as regexp_replace(
     regexp_replace(replace(text, ',', ' '), '^(\d{1,4})[/.-](\d{1,2})[/.-](\d{1,4})[T ]+', '\1-\2-\3 '), ' +', ' ', 'g'
 );
 create or replace temp macro read_time(text) as case
+    -- Spreadsheets in Mexico write `08:12:02 a. m.`.
+    when regexp_matches(text, '(?i) ?[ap][.]? ?m[.]?$') then try_strptime(
+        regexp_replace(text, '(?i) ?([ap])[.]? ?m[.]?$', ' \1M'),
+        ['%d-%m-%Y %I:%M:%S %p', '%d-%m-%Y %I:%M %p', '%Y-%m-%d %I:%M:%S %p', '%Y-%m-%d %I:%M %p']
+    )
     when regexp_matches(text, '(?i)\d:\d{2}.*(Z|[+-]\d{2}:?\d{2})$') then timezone($report_timezone, try_cast(text as timestamptz))
     when regexp_matches(text, '^\d{4}-') then try_strptime(text, ['%Y-%m-%d %H:%M:%S', '%Y-%m-%d %H:%M', '%Y-%m-%d %H:%M:%S.%f'])
     when regexp_matches(text, '^\d{1,2}-\d{1,2}-\d{4}')
@@ -226,7 +231,10 @@ def _period(connection: duckdb.DuckDBPyConnection, filters: ReportFilters) -> tu
     first = date.fromisoformat(filters.period_from) if filters.period_from else row[0]
     last = date.fromisoformat(filters.period_to) if filters.period_to else row[1]
     if first is None or last is None:
-        raise UnreadableDownloadError("The file has no row with a time that can be read. Say which period it is of: --from, --to.")
+        raise UnreadableDownloadError(
+            "The file has no row with a time that can be read, such as 2026-10-05 08:12:02 or, with the day first, 05/10/2026 08:12. "
+            "Where that is right, say which period it is of: --from, --to."
+        )
     if first > last:
         raise StartsError(f"The period ends ({last}) before it starts ({first}).")
     return first, last

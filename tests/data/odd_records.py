@@ -273,6 +273,10 @@ def _odd_json() -> Iterator[OddRecord]:
         for number, (what, note) in enumerate(notes):
             text = json.dumps(record).replace("wamid.odd0", f"wamid.note{number}")
             yield OddRecord(feed, what, f'{text[:-1]}, "note": {note}}}'.encode(), lands=True)
+        # The first of a key counts.
+        first, second = json.dumps(record)[1:-1], json.dumps(dict.fromkeys(record))[1:-1]
+        yield OddRecord(feed, "every key again, as null", f"{{{first}, {second}}}".encode(), lands=True)
+        yield OddRecord(feed, "every key as null before", f"{{{second}, {first}}}".encode(), lands=False)
 
 
 def _unreadable() -> Iterator[OddRecord]:

@@ -51,6 +51,15 @@ def test_unit_tests_of_the_models_pass(settings: Settings, manifest: dict[str, A
     assert {result["unique_id"] for result in results if result["unique_id"].startswith("unit_test")} == set(manifest["unit_tests"])
 
 
+def test_unit_tests_need_no_table_of_the_model_itself(manifest: dict[str, Any]) -> None:
+    """`dbt build` runs them before the first build of the model, and takes the types of rows from the table but where they are SQL."""
+    of_itself = {
+        test["name"]: given["format"] for test in manifest["unit_tests"].values() for given in test["given"] if given["input"] == "this"
+    }
+    assert of_itself
+    assert set(of_itself.values()) == {"sql"}, of_itself
+
+
 def _is_dbt_at_work() -> bool:
     return any(thread.name == DBT_THREAD for thread in threading.enumerate())
 

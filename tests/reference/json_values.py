@@ -41,9 +41,16 @@ def parse_value(text: bytes) -> Any:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole, object_pairs_hook=_first_of_each_key)
     except RecursionError:
         return _parse_deep(text)
+
+
+def _first_of_each_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found.setdefault(key, value)
+    return found
 
 
 def _refuse(constant: str) -> Any:
@@ -75,7 +82,7 @@ def _parse_deep(text: str) -> Any:
         if expects in ("value", "value or end") and token not in ("]", "}", ",", ":"):
             value = {"[": [], "{": {}}[token] if token in "[{" else _parse(token)
             if isinstance(open_values[-1], dict):
-                open_values[-1][keys[-1]] = value
+                open_values[-1].setdefault(keys[-1], value)
             else:
                 open_values[-1].append(value)
             expects = "next"

@@ -112,6 +112,7 @@ def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline]
         assert comparable(at_once.rows(mart)) == comparable(one_by_one.rows(mart)), mart
 
 
+@pytest.mark.thorough
 def test_a_send_that_comes_after_the_answer_that_quotes_it_takes_the_answer_back(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     send = b'{"message_id": "%s", "sent_at": 1791000000, "channel_id": "c", "contact_id": "%s", "template_name": "t"}'

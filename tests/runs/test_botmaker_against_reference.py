@@ -93,6 +93,7 @@ def test_a_damaged_page_is_set_aside_until_it_comes_whole(warm: Callable[..., Pi
     assert_equals_the_reference(run)
 
 
+@pytest.mark.thorough
 def test_the_bundled_pages_equal_the_reference(tmp_path: Path) -> None:
     run = Pipeline(PROJECT_ROOT / "seeds" / "sample_botmaker", tmp_path, {})
     assert run.run().success

@@ -110,6 +110,7 @@ def test_a_run_that_a_check_stops_fails_with_the_sentence_of_the_check(warm: Cal
     assert [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY] == []
 
 
+@pytest.mark.thorough
 def test_a_build_that_a_check_stops_fails_with_the_sentence_of_the_check(warm: Callable[..., Pipeline], instance: DagsterInstance) -> None:
     made = warm()
     _put(made, "1.jsonl", *_sends(1))

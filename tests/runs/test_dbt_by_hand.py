@@ -16,9 +16,14 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.selected_resources import set_selected_resources
+from jinja2 import Template
 
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
-from orchestration.landing.migrations import RAW_SCHEMA_VERSION
+from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
 from orchestration.transform.builds import invalidate_builds
 from tests.by_hand import (
@@ -129,12 +134,71 @@ def test_tables_made_again_in_part_are_not_built_upon_until_all_are(landed: Pipe
     assert_marts_equal_the_reference(landed)
 
 
+def test_a_retry_is_refused_because_more_may_have_landed_since(landed: Pipeline) -> None:
+    with dbt_cut_short(1):
+        assert not dbt_by_hand(landed, "build", *NO_UNIT_TESTS).success
+    before = state(landed)
+    # As in a process of its own: dbt remembers the selection of a command, and a retry has none.
+    set_selected_resources(set())
+    assert "`dbt retry` does not look at what has landed" in str(dbt_by_hand(landed, "retry").refusal)
+    assert state(landed) == before
+
+
 @pytest.mark.thorough
 def test_where_nothing_has_landed_dbt_is_refused_and_harms_nothing(fresh: Pipeline) -> None:
-    for arguments in (("build",), ("run", "--full-refresh"), ("run", "--empty"), ("test",), ("run", "-s", "stg_send_log__sends")):
+    for arguments in (
+        ("build",),
+        ("seed",),
+        ("run", "--full-refresh"),
+        ("run", "--empty"),
+        ("test",),
+        ("run", "-s", "stg_send_log__sends"),
+    ):
         assert NOTHING_LANDED in str(dbt_by_hand(fresh, *arguments).refusal), arguments
-    for arguments in (("seed",), ("compile", "-s", "fct_notifications")):
-        assert dbt_by_hand(fresh, *arguments).success, arguments
+    assert dbt_by_hand(fresh, "compile", "-s", "fct_notifications").success
+
+
+def test_before_the_first_build_what_needs_its_tables_is_refused(fresh: Pipeline) -> None:
+    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
+        prepare_raw_schema(warehouse)
+    for arguments, sentence in (
+        (("test",), "What was selected needs calling_codes, channels, failure_reasons and "),
+        (("test", "-s", "test_type:unit"), " more, not built yet: run `dbt build` without a selection."),
+        (("run", "-s", "int_sessions_started"), "What was selected needs int_activities_sessionized, not built yet"),
+    ):
+        assert sentence in str(dbt_by_hand(fresh, *arguments).refusal), arguments
+    assert dbt_by_hand(fresh, "seed", "-s", "channels").success
+    assert dbt_by_hand(fresh, "test", "-s", "unique_channels_channel_id").success
+
+
+def test_variables_that_the_environment_sets_for_the_job_hold_by_hand(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
+        # Of a build by hand alone no variables are known.
+        warehouse.execute("delete from state.builds")
+    monkeypatch.setenv("STARTS_REPORT_TIMEZONE", "UTC")
+    refusal = dbt_by_hand(landed, "build").refusal
+    assert refusal == (
+        "STARTS_REPORT_TIMEZONE is UTC for the job, and here report_timezone is America/Sao_Paulo: add --vars '{report_timezone: UTC}'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({}, "../data/warehouse.duckdb"),
+        ({"STARTS_DATA": ""}, "../data/warehouse.duckdb"),
+        ({"STARTS_DATA": "elsewhere"}, "../elsewhere/warehouse.duckdb"),
+        ({"STARTS_DATA": "/srv/starts"}, "/srv/starts/warehouse.duckdb"),
+        ({"STARTS_DATA": "/srv/starts", "STARTS_WAREHOUSE": "/srv/other.duckdb"}, "/srv/other.duckdb"),
+    ],
+)
+def test_by_hand_the_warehouse_is_in_the_data_folder_of_the_job(given: dict[str, str], path: str) -> None:
+    profile = yaml.safe_load((DBT_PROJECT_DIR / "profiles.yml").read_text(encoding="utf-8"))
+    paths = {name: Template(output["path"]) for name, output in profile["conversation_starts"]["outputs"].items() if "path" in output}
+    assert paths["duckdb"].render(env_var=given.get) == path
+    if "STARTS_WAREHOUSE" not in given:
+        published = path.replace("warehouse.duckdb", "published/conversation_starts.duckdb")
+        assert paths["published"].render(env_var=given.get) == published
 
 
 @pytest.mark.parametrize(
@@ -164,14 +228,34 @@ def held_open(path: Path) -> Iterator[None]:
 
 
 def test_while_the_job_holds_the_warehouse_dbt_waits_a_minute_and_says_so(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr("dbt.adapters.duckdb.environments.time", SimpleNamespace(sleep=waits.append))
+    waited = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+
+    monkeypatch.setattr("orchestration.transform.dbt_plugin.time", SimpleNamespace(sleep=sleep, monotonic=lambda: waited))
     with held_open(landed.settings.warehouse_path):
         run = dbt_by_hand(landed, "build")
     assert not run.success
-    assert "Could not set lock on file" in run.message
-    assert "Traceback" not in run.message
-    assert 0 < sum(waits) < 90
+    assert (
+        "Another program holds the warehouse, such as a run of the job: try again when it is over (IO Error: Could not set" in run.message
+    )
+    assert len(run.message.strip().splitlines()) <= 2, run.message
+    assert 60 <= waited < 90
+
+
+def test_without_a_data_folder_dbt_says_so_at_once(tmp_path: Path) -> None:
+    plugin = BasePlugin.create("orchestration.transform.dbt_plugin")
+    with pytest.raises(RuntimeError, match=r"Nothing has landed yet, there is no folder .*nowhere: run the job conversation_starts first"):
+        plugin.update_connection_config(DuckDBCredentials(path=str(tmp_path / "nowhere" / "warehouse.duckdb"), schema="marts"), {})
+
+
+def test_a_file_that_is_no_warehouse_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "warehouse.duckdb").write_text("no database, but as long as the header of one" * 1000)
+    plugin = BasePlugin.create("orchestration.transform.dbt_plugin")
+    with pytest.raises(RuntimeError, match=r"The warehouse cannot be opened: .*not a valid DuckDB database file"):
+        plugin.update_connection_config(DuckDBCredentials(path=str(tmp_path / "warehouse.duckdb"), schema="marts"), {})
 
 
 def test_the_guards_know_the_version_of_the_raw_tables() -> None:

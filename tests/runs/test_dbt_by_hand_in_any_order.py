@@ -198,14 +198,13 @@ class AnyOrder(RuleBasedStateMachine):
         if run.success:
             self.assert_marts_are_right_for_before_or_now()
         else:
-            # On tables that were never built it may fail.
-            assert run.refusal is not None or not self.is_complete, run
+            assert run.refusal is not None, run
 
     @rule()
     def seed_and_test(self) -> None:
-        assert self.dbt("seed").success
+        assert self.dbt("seed").success or self.landed is None
         test = self.dbt("test", "-s", "unique_fct_session_starts_session_start_id")
-        assert test.success or not self.is_complete or self.reasons, test
+        assert test.success or test.refusal is not None or self.reasons, test
 
     @rule()
     def empty(self) -> None:

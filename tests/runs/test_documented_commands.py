@@ -187,9 +187,9 @@ TABLE: dict[str, Run | CoveredBy | NotRun] = {
     r"\.venv/bin/python -c .*": Run(_in_a_shell, r"│ replied +│ +588 │"),
     # What changes the warehouse.
     r"\.venv/bin/python -m orchestration erase \S+ --dry-run": Run(
-        _on_the_small_report, r"^  to erase   1 identifiers of one person: 1 of sends"
+        _on_the_small_report, r"^  to erase   1 identifier of one person: 1 of sends"
     ),
-    r"\.venv/bin/python -m orchestration erase \d+": Run(_on_the_small_report, r"^  erased     1 identifiers of one person"),
+    r"\.venv/bin/python -m orchestration erase \d+": Run(_on_the_small_report, r"^  erased     1 identifier of one person"),
     r"\.venv/bin/python -m orchestration erase \S+ --revoke": Run(_on_the_small_report, r"^Let back in\. The next run reads 1 files again"),
     r"\.venv/bin/python -m orchestration replay": CoveredBy(
         ("runs/test_operation.py::test_replaying_reads_files_again_and_counts_nothing_twice",)
@@ -256,7 +256,7 @@ def _filled(command: str) -> str:
 
 
 # Whole runs of the job, which other tests have too.
-_DEAR = r"=\S+ make run$|orchestration erase \S+$"
+_DEAR = r"=\S+ make run$|=/\S+ conversation-starts$|orchestration erase \S+(?: --revoke)?$"
 
 
 def _to_run() -> list[Any]:

@@ -49,7 +49,7 @@ def fill(disk: Path, *, but_bytes: int) -> Path:
 # In the lock of the run, in landing, in the models, in publication.
 @pytest.mark.thorough
 @pytest.mark.parametrize("but_bytes", [4096, 100_000, 1_500_000, 2_500_000])
-def test_a_full_disk_is_said_once_and_the_next_run_goes_on(small_disk: Path, published: Path, but_bytes: int) -> None:
+def test_a_full_disk_is_reported_once_and_the_next_run_goes_on(small_disk: Path, published: Path, but_bytes: int) -> None:
     for name in ("landing", "data"):
         shutil.copytree(published / name, small_disk / name, symlinks=True)
     run = Pipeline(small_disk / "landing", small_disk / "data", {})

@@ -24,7 +24,7 @@ def new(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:
     return Pipeline(folder / "landing", folder / "data", {})
 
 
-@pytest.mark.parametrize("name", ["first_commit.sql", *thorough("contract_version_1.sql")])
+@pytest.mark.parametrize("name", thorough("first_commit.sql", "contract_version_1.sql"))
 def test_an_old_data_folder_gives_what_a_new_one_gives(pipeline: Callable[..., Pipeline], new: Pipeline, name: str) -> None:
     old = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     shutil.copytree(OLD_WAREHOUSES / "landing", old.landing, dirs_exist_ok=True)

@@ -225,7 +225,7 @@ def test_there_may_be_nothing_to_replay(warm: Callable[..., Pipeline]) -> None:
 
 
 @pytest.mark.thorough
-def test_exports_and_rejected_texts_are_kept_for_so_many_days(warm: Callable[..., Pipeline]) -> None:
+def test_exports_and_rejected_texts_are_deleted_after_the_retention_period(warm: Callable[..., Pipeline]) -> None:
     made = warm(STARTS_MAX_REJECTED_SHARE="1")
     today = datetime.now(ZoneInfo("America/Sao_Paulo"))
     for number, age in enumerate((0, 9, 10, 11)):

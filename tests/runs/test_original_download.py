@@ -85,7 +85,7 @@ def column(table: Table, header: str) -> int:
     return table[0].index(header)
 
 
-def test_the_layout_is_the_original_s(sample: Pipeline) -> None:
+def test_the_layout_is_that_of_the_original(sample: Pipeline) -> None:
     path, rows = export_selection(sample.settings, ExportSelection(layout="botmaker", **PERIOD))
     assert re.fullmatch(r"sessionStartingCauses-\d{4}\.\d{2}\.\d{2}-\d{2}\.\d{2}\.tsv", path.name)
     named_at = datetime.strptime(path.name, "sessionStartingCauses-%Y.%m.%d-%H.%M.tsv").replace(tzinfo=ZoneInfo("America/Sao_Paulo"))
@@ -168,6 +168,11 @@ def _plain_spreadsheet_time(time: str) -> str:
     return f"{int(time[8:10])}/{int(time[5:7])}/{time[:4]} {int(time[11:13])}:{time[14:16]}" if time else ""
 
 
+def _twelve_hour_time(time: str) -> str:
+    hour = int(time[11:13] or 0)
+    return f"{time[8:10]}/{time[5:7]}/{time[:4]} {hour % 12 or 12:02}{time[13:]} {'a' if hour < 12 else 'p'}.\u00a0m." if time else ""
+
+
 HARMLESS = {
     "CRLF": lambda table: [row.append("") for row in table],
     "second header": lambda table: table.insert(1, list(table[0])),
@@ -190,6 +195,7 @@ HARMLESS = {
     "D/M/YYYY without seconds": lambda table: (
         _every(table, range(13, 17), _plain_spreadsheet_time) or _every(table, range(2, 3), _plain_spreadsheet_time)
     ),
+    "a. m. and p. m.": lambda table: _every(table, range(13, 17), _twelve_hour_time) or _every(table, range(2, 3), _twelve_hour_time),
     "ISO with an offset": lambda table: _every(table, range(13, 17), lambda time: time and time.replace(" ", "T") + "-03:00"),
     "milliseconds": lambda table: _every(table, range(13, 17), lambda time: time and time + ".123"),
     "a plus before the number": lambda table: _every(table, range(1, 2), lambda cell: f"+{cell}" if cell.isdigit() else cell),

@@ -309,7 +309,7 @@ def test_a_view_on_a_table_that_must_go_is_named(server: Server, database: str, 
     assert len(rows(server, database, "fct_session_starts")) == len(query(states[0].published_database, "select * from fct_session_starts"))
 
 
-def test_two_publications_at_once_do_not_meet(server: Server, database: str, states: list[Settings]) -> None:
+def test_two_publications_at_once_do_not_collide(server: Server, database: str, states: list[Settings]) -> None:
     from adbc_driver_postgresql import dbapi
 
     target = PostgresSettings(server.url(database))

@@ -224,7 +224,7 @@ def test_a_failed_run_posts_to_the_chat_why(
     assert "records were rejected" in message["text"]
 
 
-def test_a_chat_that_is_away_breaks_nothing_and_its_address_stays_secret(
+def test_a_chat_that_cannot_be_reached_stops_nothing_and_its_address_stays_secret(
     pipeline: Pipeline,
     instance: DagsterInstance,
     chat: tuple[str, type[_Chat]],
@@ -290,7 +290,9 @@ def test_what_could_not_start_or_be_fetched_is_posted_too(
     assert "s3cret" not in said.out + said.err
 
 
-def test_a_surprise_is_posted_by_its_type(pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_posted_by_its_type(
+    pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     address, handler = chat
     monkeypatch.setenv("STARTS_ALERT_URL", address)
 

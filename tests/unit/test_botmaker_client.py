@@ -736,7 +736,7 @@ def test_results_that_were_left_unfinished_are_fetched_once_and_not_again_with_w
     assert asked == ["n1", "n2", "n2", "n3"]
 
 
-def test_results_reach_three_months_back_and_it_is_said(botmaker: Botmaker) -> None:
+def test_results_reach_three_months_back_and_a_message_says_so(botmaker: Botmaker) -> None:
     botmaker.fetch("sent_results", requested("2026-01-01", None, sweep=False, zone=ZONE, now=NOW))
     (request,) = botmaker.server.requests
     assert request.query == {"from": "2026-08-11T12:30:15Z", "to": "2026-11-07T12:30:15Z"}
@@ -745,7 +745,7 @@ def test_results_reach_three_months_back_and_it_is_said(botmaker: Botmaker) -> N
     assert len(botmaker.server.requests) == 1
 
 
-def test_a_notification_that_is_gone_or_strangely_named_does_not_keep_the_others_away(botmaker: Botmaker) -> None:
+def test_a_notification_that_is_gone_or_strangely_named_does_not_block_the_others(botmaker: Botmaker) -> None:
     botmaker.server.page_size = 10
     for name in ("gone", "../../../escape", "fine"):
         botmaker.server.add_notification(name, "2026-11-06T10:00:00Z", "2026-11-06T11:00:00Z", {"customerId": name})

@@ -59,7 +59,7 @@ def test_pages_land_however_they_are_packed(
     assert land(connection, tmp_path)["botmaker/sessions"].records == 0
 
 
-def test_what_people_wrote_and_tokens_stay_in_the_files(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_what_people_wrote_and_tokens_are_not_landed(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     put_all(tmp_path)
     put(tmp_path, "channels/2.json", compact({"items": [{"platform": "telegram", "token": "secret", "inner": {"accessToken": "secret"}}]}))
     land(connection, tmp_path)

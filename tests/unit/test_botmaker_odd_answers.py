@@ -493,7 +493,7 @@ def test_pages_of_earlier_runs_count_towards_the_bound(botmaker: Botmaker) -> No
 
 
 @pytest.mark.parametrize("identifier", [".", "..", "...", "x" * 201, "x" * 100_000, "half \ud83d", "a\nb", 7, None, {}, ""])
-def test_an_odd_identifier_keeps_no_other_notification_away(botmaker: Botmaker, identifier: Any) -> None:
+def test_an_odd_identifier_blocks_no_other_notification(botmaker: Botmaker, identifier: Any) -> None:
     botmaker.server.page_size = 10
     for name in ("n1", "n2"):
         botmaker.server.add_notification(name, "2026-11-06T10:00:00Z", "2026-11-06T11:00:00Z", {"customerId": name})
@@ -505,14 +505,14 @@ def test_an_odd_identifier_keeps_no_other_notification_away(botmaker: Botmaker, 
     assert any("no usable notificationInstanceId" in line for line in botmaker.said)
 
 
-def test_an_identifier_with_odd_characters_is_said_by_its_folder(botmaker: Botmaker) -> None:
+def test_an_identifier_with_odd_characters_is_named_by_its_folder(botmaker: Botmaker) -> None:
     botmaker.server.add_notification("évènement 1", "2026-11-06T10:00:00Z", None, {"customerId": "c"})
     botmaker.fetch("sent_results")
     assert any(folder_name("évènement 1") in line for line in botmaker.said)
     assert len(botmaker.pages("sent_results")) == 1
 
 
-def test_results_that_botmaker_cannot_serve_keep_the_others_not_away(botmaker: Botmaker) -> None:
+def test_results_that_botmaker_cannot_serve_do_not_block_the_others(botmaker: Botmaker) -> None:
     botmaker.server.page_size = 10
     for name in ("n1", "n2", "n3"):
         botmaker.server.add_notification(name, "2026-11-06T10:00:00Z", "2026-11-06T11:00:00Z", {"customerId": name})

@@ -94,7 +94,7 @@ def test_an_operators_own_home_is_used_and_left_as_it_is(settings: Settings, tmp
 
 
 @pytest.mark.parametrize("home", ["relative", "/nowhere/to/be/found"])
-def test_a_home_that_cannot_be_is_named(
+def test_a_home_that_cannot_be_made_is_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: str
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", home)

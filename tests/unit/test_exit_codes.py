@@ -1,11 +1,14 @@
 """Exit codes, by which a script knows what to do: the table of docs/operations.md. Those of whole runs: runs/test_failure.py."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from filelock import FileLock
 
+from orchestration.__main__ import start
 from orchestration.cli.main import main
 from orchestration.errors import ExitCode
 from orchestration.settings import PROJECT_ROOT, Settings
@@ -53,6 +56,27 @@ def test_a_wrong_setting_could_not_start(
     name = "botmaker fetch" if command[:1] == ["botmaker"] else "conversation_starts" if command in ([], ["run"]) else command[0]
     assert capsys.readouterr().err.startswith(f"{name} could not start: STARTS_LANGUAGE is 'xx'")
     assert not data.exists()
+
+
+@pytest.mark.parametrize("command", [[], ["export"], ["compare", "nowhere.tsv"], ["rejected"], ["erase", "5511987650001"], ["rebuild"]])
+def test_ctrl_c_ends_every_command_in_words(
+    data: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Settings, "from_environment", interrupt)
+    assert main(command) == ExitCode.INTERRUPTED
+    assert f"{command[0] if command else 'conversation_starts'} was interrupted." in capsys.readouterr().err
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "orchestration.cli.main", Loading("orchestration.cli.main"))
+    assert start() == ExitCode.INTERRUPTED
 
 
 def test_argparse_has_the_code_of_what_could_not_start() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -62,10 +63,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(settings_of(tmp_path))
-    made.run({FIRST: [start(1, FIRST), start(2, FIRST)], SECOND: [start(3, SECOND)]})
-    return made
+def site(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: Path) -> Site:
+    days = {FIRST: [start(1, FIRST), start(2, FIRST)], SECOND: [start(3, SECOND)]}
+    folder = made_once("exported_site", lambda folder: Site(settings_of(folder)).run(days))
+    shutil.copytree(folder, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Site(settings_of(tmp_path))
 
 
 def test_a_tsv_has_the_27_columns_of_the_contract(site: Site) -> None:
@@ -243,6 +245,14 @@ def cut_short(path: Path) -> None:
     path.chmod(0o600)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 3)
+
+
+def test_a_day_that_the_manifest_has_lost_is_in_it_again(site: Site) -> None:
+    lost = site.manifest()
+    lost["files"] = [entry for entry in lost["files"] if entry["file"] != NAMES[SECOND]]
+    (site.folder / "manifest.json").write_text(json.dumps(lost))
+    assert site.run({}).written == []
+    site.assert_manifest_is_true()
 
 
 def test_a_file_cut_short_is_written_again_by_the_next_run(site: Site) -> None:

@@ -44,14 +44,14 @@ def test_new_files_are_private_unless_a_group_shares_them(
 
 
 @pytest.mark.parametrize("command", [[], ["rebuild"], ["compare", "nowhere.tsv"]])
-def test_every_command_begins_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+def test_every_command_restricts_new_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("STARTS_LANDING", str(tmp_path / "nowhere"))
     assert main(command) == 2
     assert os.umask(0o022) == 0o077
 
 
-def test_what_dagster_loads_begins_with_it(tmp_path: Path) -> None:
+def test_loading_the_definitions_restricts_new_files(tmp_path: Path) -> None:
     """The daemon and the web interface do not come through the command line."""
     source = (Path(__file__).parents[2] / "orchestration" / "definitions.py").read_text(encoding="utf-8")
     assert "\nrestrict_new_files()\n" in source

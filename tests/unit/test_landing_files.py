@@ -26,6 +26,7 @@ from orchestration.landing import land, ledger, streams
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
+from orchestration.landing.listing import LandingFile
 from orchestration.landing.rejections import Rejections, new_rejections, unbalanced_files
 from orchestration.landing.streams import HashedFile, UnreadableFileError
 from orchestration.landing.zone import LandingZone
@@ -251,6 +252,29 @@ def test_a_folder_of_a_store_that_cannot_be_listed_is_an_error(monkeypatch: pyte
         store.rm([f"/zone/{name}" for name in names])
 
 
+def test_an_object_that_changes_while_it_is_fetched_is_left_to_the_next_run(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe({"/zone/sends/a.jsonl": sends(0, 1), "/zone/sends/b.jsonl": sends(10, 1)})
+    original = MemoryFileSystem.get_file
+
+    def get_file(filesystem: MemoryFileSystem, path: str, *arguments: Any, **options: object) -> None:
+        original(filesystem, path, *arguments, **options)
+        if path.endswith("a.jsonl"):
+            store.pipe(path, sends(0, 2))
+
+    try:
+        zone = LandingZone("memory://zone", FEED_NAMES)
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryFileSystem, "get_file", get_file)
+            report = land_feed(landing.connection, zone, SENDS)
+        assert report.files_changed == ["sends/a.jsonl: it was changed while it was read"]
+        assert landing.sends == ["wamid.10"]
+        land_feed(landing.connection, zone, SENDS)
+        assert landing.sends == ["wamid.0", "wamid.1", "wamid.10"]
+    finally:
+        store.rm(["/zone/sends/a.jsonl", "/zone/sends/b.jsonl"])
+
+
 # Files that cannot be read
 
 
@@ -296,6 +320,16 @@ def test_files_that_cannot_be_read_are_set_aside_and_land_when_they_can(open_lan
     assert landing.ledger == dict.fromkeys(names, ("landed", None))
 
 
+def test_a_file_that_cannot_be_read_for_another_reason_says_that_one(landing: Landing) -> None:
+    path = landing.folder / "sends" / "a.jsonl"
+    path.symlink_to("/nowhere")
+    landing.land()
+    path.unlink()
+    os.mkfifo(path)
+    landing.land()
+    assert landing.ledger == {"sends/a.jsonl": ("set_aside", "a named pipe, not a file")}
+
+
 def test_a_file_that_is_gone_when_it_is_to_be_read_is_set_aside(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     landing.write("sends/a.jsonl", sends(0, 1))
     gone = landing.write("sends/b.jsonl", sends(10, 2))
@@ -331,6 +365,22 @@ def test_files_that_are_set_aside_take_no_load_of_their_own(landing: Landing) ->
     landing.write("sends/b.jsonl", sends(5, 1))
     landing.land()
     assert landing.query("select _load_id from raw.sends where message_id = 'wamid.5'") == [(2,)]
+
+
+def test_an_id_of_a_load_that_a_build_has_seen_is_not_given_again(landing: Landing) -> None:
+    """Also where the ledger has lost the rows of that load: rows under its id would be hidden from every later build."""
+    landing.write("sends/a.jsonl", sends(0, 1))
+    landing.land()
+    landing.finish_build()
+    landing.query("delete from raw.landed_files; delete from raw.landing_listing")
+    landing.write("sends/b.jsonl", sends(5, 1))
+    landing.land()
+    assert landing.query("select _load_id from raw.sends where message_id = 'wamid.5'") == [(2,)]
+
+
+def test_batches_hold_so_many_files_and_bytes() -> None:
+    files = [LandingFile(f"{number}", "", size, "") for number, size in enumerate([30 << 20, 30 << 20, 30 << 20, 99 << 20, 1, *[0] * 1500])]
+    assert [len(batch) for batch in land._batches(files)] == [2, 1, 1, 1000, 501]
 
 
 @pytest.mark.parametrize(

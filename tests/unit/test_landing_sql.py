@@ -821,6 +821,16 @@ def test_a_template_that_an_agent_sent_keeps_its_sender(landing: Landing) -> Non
     assert landing.rows("botmaker_session_messages", "message_id", "sender", "template_name") == [("m", "agent", "promo")]
 
 
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-10-03T01:00:00", "2026-02-30T00:00:00Z"])
+def test_a_time_that_no_reader_could_write_is_rejected_wherever_a_session_has_it(landing: Landing, at: str) -> None:
+    event = odd_records.session()["events"][0] | {"creationTime": at}
+    said = {"id": "m", "creationTime": at, "from": "user"}
+    assert landing.land(BOTMAKER_SESSIONS, odd_records.session(events=[event], messages=[said])) == [
+        (1, "; ".join(f"{kind}[].creationTime: missing or not ISO 8601 with an offset" for kind in ("events", "messages")))
+    ]
+    assert (landing.rows("botmaker_session_events", "1"), landing.rows("botmaker_session_messages", "1")) == ([], [])
+
+
 def test_good_events_and_messages_land_beside_bad_ones(landing: Landing) -> None:
     session = odd_records.session()
     session |= {"events": [*session["events"], {"name": ""}], "messages": [{"id": "x"}, *session["messages"]]}
@@ -830,6 +840,12 @@ def test_good_events_and_messages_land_beside_bad_ones(landing: Landing) -> None
     assert len(landing.rows("botmaker_sessions", "1")) == 1
     assert len(landing.rows("botmaker_session_events", "1")) == 1
     assert len(landing.rows("botmaker_session_messages", "1")) == 1
+
+
+def test_items_of_long_pages_in_one_file_are_counted_one_by_one(landing: Landing) -> None:
+    pages = [{"items": [odd_records.result(sessionId=f"S{page}-{number}") for number in range(300)]} for page in range(2)]
+    assert landing.land(BOTMAKER_SENT_RESULTS, *pages) == []
+    assert (landing.report.records, len(landing.rows("botmaker_sent_results", "1"))) == (600, 600)
 
 
 def test_a_page_with_half_an_emoji_lands(landing: Landing) -> None:
@@ -842,6 +858,14 @@ def test_a_page_with_a_stray_comma_is_one_rejected_record(landing: Landing) -> N
     page = json.dumps({"items": [odd_records.session()] * 3})[:-2] + ",]}"
     assert landing.land(BOTMAKER_SESSIONS, page.encode()) == [(1, f"not JSON: {COMMA}")]
     assert (landing.report.records, landing.rows("botmaker_sessions", "1")) == (1, [])
+
+
+def test_an_empty_text_of_a_send_is_null(landing: Landing) -> None:
+    optional = ("template_name", "template_language", "notification_name", "line_number", "customer_id", "agent_groups", "chat_link")
+    of_error = {"code": "", "title": "", "details": ""}
+    assert landing.land(SENDS, SEND | dict.fromkeys(optional, "") | {"error": of_error}) == []
+    nulls = ("error_code", "error_title", "error_details")
+    assert landing.rows("sends", *optional, *nulls, "has_error") == [(*[None] * 10, False)]
 
 
 # The ledger, and people who were erased

@@ -30,6 +30,7 @@ def test_an_amount_that_is_none_or_too_small_is_refused(memory: str) -> None:
         Settings(memory=memory)
 
 
+@pytest.mark.thorough
 def test_what_does_not_fit_into_memory_is_written_below_the_data_folder(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path / "data", memory="256MB")
     settings.data.mkdir()

@@ -1,6 +1,7 @@
-"""One name, one number: the dashboard's metrics and MetricFlow's agree wherever they have a name in common."""
+"""One name, one number: the dashboard's metrics, MetricFlow's and a run's summary agree wherever they have a name in common."""
 
 from collections import defaultdict
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import duckdb
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from bi.superset.import_dashboard import BUNDLE
+from orchestration.run_report import report_of
 from orchestration.settings import Settings
 from orchestration.transform.parsed import parsed_project
 from tests.metrics import FACTS, metric_value
@@ -89,6 +91,10 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> list[Definition]:
                 assert row is not None
                 name = metric["metric_name"].removeprefix(SUM_OF_COLUMN)
                 found.append(Definition(dataset["table_name"], name, metric["verbose_name"], row[0]))
+        connection.execute("create schema marts; create view marts.fct_session_starts as from main.fct_session_starts")
+        summary = asdict(report_of(connection))
+        assert set(summary) - set(metrics) == {"pending", "started_by_a_person"}
+        found += [Definition("summary", name, metrics[name]["label"], summary[name]) for name in set(summary) & set(metrics)]
     return found
 
 

@@ -42,7 +42,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
         (tmp_path / "published" / "parquet").mkdir()
 
 
-def test_memory_that_runs_out_is_said_and_a_disk_without_room_for_temporary_files_is_a_full_disk(tmp_path: Path) -> None:
+def test_memory_that_runs_out_is_reported_and_a_disk_without_room_for_temporary_files_is_a_full_disk(tmp_path: Path) -> None:
     many = "select count(*) from (select distinct md5(range::varchar) from range(3000000))"
     settings = Settings(landing=str(tmp_path), data=tmp_path)
     with pytest.raises(StartsError, match="Memory ran out"), open_warehouse(settings) as connection:
@@ -119,7 +119,7 @@ def test_a_missing_right_is_named(tmp_path: Path) -> None:
         ('IO Error: Could not read from file "/data/x": Input/output error', "fails to read or write"),
     ],
 )  # fmt: skip
-def test_dbt_and_duckdb_are_understood_by_their_words(text: str, words: str) -> None:
+def test_messages_of_dbt_and_duckdb_are_recognised(text: str, words: str) -> None:
     assert words in sentence(RuntimeError(text))
 
 
@@ -184,7 +184,7 @@ def test_a_block_that_fails_is_rolled_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("rebuild",), ("rebuild", "--from-landing"), ("replay",), ("erase", "5511987650001")])
-def test_every_command_says_it_in_words(
+def test_every_command_explains_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(tmp_path))

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from orchestration.errors import StartsError
 from orchestration.publication import parquet, versions
+from orchestration.publication import publish as publish_module
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.publish import Publication, publish
 from orchestration.publication.published import open_published
@@ -68,10 +70,10 @@ def names_in(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(settings_of(tmp_path))
-    made.build_and_publish(BUILDS)
-    return made
+def site(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: Path) -> Site:
+    folder = made_once("published_site", lambda folder: Site(settings_of(folder)).build_and_publish(BUILDS))
+    shutil.copytree(folder, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Site(settings_of(tmp_path))
 
 
 def test_the_marts_are_published_with_the_columns_of_the_contract(site: Site) -> None:
@@ -276,6 +278,20 @@ def test_what_a_bi_tool_wrote_is_in_no_later_publication(site: Site, how: str, n
     assert list(site.settings.published_dir.rglob("*.wal")) == []
 
 
+def test_what_a_bi_tool_writes_while_the_file_is_copied_is_not_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many rows as before, so that counts do not show it."""
+    original = publish_module.copy_file
+
+    def copy_file(source: Path, target: Path) -> None:
+        write_as_a_bi_tool(site, "close", "update fct_session_starts set template_name = 'wrong'")
+        original(source, target)
+
+    monkeypatch.setattr(publish_module, "copy_file", copy_file)
+    publication = site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
+    assert publication.damaged == ["conversation_starts.duckdb"]
+    site.assert_is_published()
+
+
 def cut_short(path: Path) -> None:
     path.chmod(0o600)
     with path.open("r+b") as file:
@@ -327,6 +343,11 @@ def test_a_thorough_check_finds_what_size_and_time_do_not_show(site: Site, name:
     assert not site.publish(site.warehouse.build({}), thorough=True).changed
 
 
+def test_a_thorough_check_takes_days_that_changed_for_no_damage(site: Site) -> None:
+    publication = site.publish(site.warehouse.build({NOVEMBER: [start(5, NOVEMBER)]}), thorough=True)
+    assert (publication.days_replaced, publication.damaged) == ([NOVEMBER], [])
+
+
 def test_a_thorough_check_of_masked_files_finds_nothing_wrong(tmp_path: Path) -> None:
     made = Site(settings_of(tmp_path, contacts=Contacts.MASKED, mask_key="k"))
     made.build_and_publish(BUILDS)
@@ -353,7 +374,7 @@ def test_a_version_is_kept_for_its_readers_for_one_publication(site: Site) -> No
 
 
 @pytest.mark.parametrize("why", ["masked", "another key", "erased"])
-def test_nothing_is_kept_that_must_not_be_read_any_more(tmp_path: Path, why: str) -> None:
+def test_files_that_must_not_be_read_any_more_are_deleted(tmp_path: Path, why: str) -> None:
     contacts = {"contacts": Contacts.MASKED, "mask_key": "k"} if why == "another key" else {}
     made = Site(settings_of(tmp_path, **contacts))
     made.build_and_publish(BUILDS)

@@ -24,8 +24,9 @@ from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.builds import MARTS
 from tests.marts import Warehouse, settings_of
 from tests.publishing import expected, rows_of, run, states
+from tests.tiers import thorough
 
-KILLS = int(os.environ.get("STARTS_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("STARTS_TEST_KILLS", "9"))
 
 
 class NotYetError(Exception):
@@ -129,14 +130,15 @@ def publishing(settings: Settings) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, *thorough(KILLS)])
+def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path, kills: int) -> None:
     settings = settings_of(tmp_path)
     warehouse = Warehouse(settings)
     next(states(warehouse))
     run(settings)
     rnd = random.Random(20261101)
     with readers(settings) as threads:
-        for _ in range(KILLS):
+        for _ in range(kills):
             process = publishing(settings)
             assert process.stdout is not None
             first = process.stdout.readline()

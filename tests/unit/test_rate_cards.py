@@ -1,6 +1,7 @@
 """Rate cards, tidy and as Meta publishes them: what lands, what is rejected, what is set aside (contract, section 5)."""
 
 import gzip
+import random
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -133,6 +134,8 @@ def test_the_good_rates_of_a_line_land_beside_a_bad_one(landing: Landing) -> Non
         ("Market,Currency,Marketing\nBrazil,USD,0.06\n", "no effective day"),
         ("effective someday\nMarket,Currency,Marketing\nBrazil,USD,0.06\n", "no effective day"),
         (TIDY.encode("utf-16"), "UTF-16"),
+        ("effective someday\nMarket,Currency,Authentificación\nBrazil,USD,0.06\n".encode("latin-1"), "ends on line 2, is not UTF-8"),
+        (b"\xff" + TIDY.encode().replace(b"rate", b"rate,\xff"), "ends on line 1, is not UTF-8"),
     ],
 )
 def test_what_is_no_rate_card_is_set_aside_and_lands_under_a_name_that_says_the_day(
@@ -143,6 +146,41 @@ def test_what_is_no_rate_card_is_set_aside_and_lands_under_a_name_that_says_the_
     assert reason in report.files_set_aside[0]
     landing.land("card-2026-04-01.csv", content)
     assert [day for day, *_ in landing.rates()] == ([date(2026, 4, 1)] if reason == "no effective day" else [])
+
+
+_PIECES = (
+    b"\0",
+    b"\r",
+    b'"',
+    b'""',
+    b",,,,",
+    b"\n\n",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"9" * 400,
+    b"1e400",
+    b"NaN",
+    b"-5",
+    b"2026-02-30",
+    b";",
+    b"x",
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.sampled(4)
+def test_no_damage_to_a_card_keeps_others_from_landing(landing: Landing, seed: int) -> None:
+    rnd = random.Random(seed)
+    for number in range(12):
+        card = bytearray(rnd.choice([TIDY + "2026-01-01,USD,BR,marketing,0.06\n2026-01-01,USD,BR,utility,n/a\n", OF_META]).encode())
+        for _ in range(rnd.randint(1, 4)):
+            place = rnd.randrange(len(card))
+            card[place : place + rnd.choice([0, 0, 1, 5, 30])] = rnd.choice(_PIECES)
+        (landing.folder / "rates").mkdir(exist_ok=True)
+        (landing.folder / "rates" / f"{number}{rnd.choice(['', ' 2026-03-01'])}.csv").write_bytes(card)
+    landing.land("good.csv", TIDY + "2026-02-02,USD,XX,marketing,1\n")
+    assert (date(2026, 2, 2), "USD", "XX", "marketing", Decimal(1), 2) in landing.rates()
+    assert landing.land_again().files_landed == 0
 
 
 def test_a_changed_card_lands_beside_the_old_one(landing: Landing) -> None:

@@ -68,7 +68,7 @@ def status_of(row: dict[str, Any]) -> tuple[Any, ...]:
     return (row["last_status"], row["sent_at"], row["delivered_at"], row["read_at"], row["replied_at"])
 
 
-def test_a_template_that_was_answered(compute: Compute) -> None:
+def test_a_template_that_was_replied_to(compute: Compute) -> None:
     item = session(events=[event("sent", 0.1), event("delivered", 1)], messages=[message("in1", 5), message("in2", 6)])
     expected = compute(item)
     (row,) = expected.session_starts
@@ -86,7 +86,7 @@ def test_a_template_that_was_answered(compute: Compute) -> None:
     assert (1, 1, 0, "landed") in expected.ledger.values()
 
 
-def test_the_next_notification_takes_the_answers_after_it(compute: Compute) -> None:
+def test_the_next_notification_takes_the_replies_after_it(compute: Compute) -> None:
     events = [event("sent", 0), event("sent", 10, "m2"), event("sent", 10, "m3"), event("sent", 20, "m4", whatsappTemplate=None)]
     expected = compute(session(events=events, messages=[message("a", 10), message("b", 15), message("c", 20)]))
     replied = {row["message_id"]: row["replied_at"] for row in expected.notifications}

@@ -39,7 +39,7 @@ def test_marts_are_published_in_the_lake_and_exported_to_the_data_folder() -> No
         (SPARK | {"STARTS_SPARK_CONF": "/nowhere/spark-defaults.conf"}, "cannot be read"),
     ],
 )
-def test_a_wrong_setting_is_said_in_words_without_its_value(environment: dict[str, str], words: str) -> None:
+def test_a_wrong_setting_is_explained_without_its_value(environment: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=words) as raised:
         Settings.from_environment(environment)
     assert "hunter2" not in str(raised.value)

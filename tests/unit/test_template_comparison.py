@@ -179,6 +179,15 @@ def test_words_are_aligned_and_markdown_is_escaped() -> None:
     assert all(line.count(" | ") == len(funnels.header) - 1 for line in list(as_markdown(funnels))[3:])
 
 
+def test_one_template_alone_is_compared_with_nothing() -> None:
+    alone = answer(["*base*"])
+    funnels, differences = tables(alone, TemplateQuestion(by="notification"))
+    assert len(funnels.rows) == 1
+    assert list(as_text(differences)) == ["Nothing to compare: *base* is the only notification with a send that is old enough"]
+    assert list(as_markdown(differences)) == ["Nothing to compare: \\*base\\* is the only notification with a send that is old enough\n"]
+    ElementTree.fromstring(draw(alone, "read"))
+
+
 def test_the_command_prints_and_draws(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

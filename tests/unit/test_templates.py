@@ -14,7 +14,8 @@ if find_spec("statsmodels") is None:
     pytest.skip("need statsmodels (.venv/bin/uv sync --inexact --extra stats)", allow_module_level=True)
 from statsmodels.stats.contingency_tables import StratifiedTable
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportions_ztest
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import proportion_effectsize, proportions_ztest
 
 DRAWS = 2_000
 
@@ -170,6 +171,24 @@ def test_strata_of_one_template_say_nothing() -> None:
     assert math.isnan(comparison.stratified_difference)
     assert comparison.verdict is Verdict.NOTHING_SHARED
     assert comparison.missing is None
+
+
+@pytest.mark.parametrize(("base", "other", "tests"), [(0.2, 0.26, 1), (0.01, 0.013, 8), (0.5, 0.9, 3)])
+def test_the_number_of_people_is_that_of_statsmodels(base: float, other: float, tests: int) -> None:
+    effect = abs(float(proportion_effectsize(other, base)))
+    needed = float(np.asarray(NormalIndPower().solve_power(effect, alpha=0.05 / tests, power=0.8)))
+    assert people_needed(base, other, tests) == math.ceil(needed)
+
+
+def test_every_pair_of_small_counts_has_an_answer() -> None:
+    """Of a few people of each, none or all may have replied, in one stratum or in two."""
+    shares = [(n, x) for n in (1, 2, 3, 7) for x in sorted({0, 1, n - 1, n}) if x <= n]
+    for n0, x0 in shares:
+        for n1, x1 in shares:
+            for strata in ({"w": (n1, x1)}, {"w": (n1, x1), "v": (n0, x1 % (n0 + 1))}):
+                (comparison, _) = compared({"base": {"w": (n0, x0)}, "other": strata, "third": {"w": (1, 1)}}).comparisons
+                assert not comparison.verdict.is_found
+                assert comparison.missing is None or all(0 <= people < 10_000 for people in comparison.missing)
 
 
 def test_missing_people_are_counted_for_each_side() -> None:

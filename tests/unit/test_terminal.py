@@ -98,7 +98,7 @@ def test_on_a_terminal_the_step_under_way_is_drawn_again_and_again(on_a_terminal
     assert _without_seconds(re.sub(r"\033\[\d*m", "", left)) == LINES
 
 
-def test_no_color_has_none(on_a_terminal: Callable[..., str]) -> None:
+def test_no_color_means_no_colours(on_a_terminal: Callable[..., str]) -> None:
     shown = on_a_terminal(NO_COLOR="1")
     assert "3 of 1,200 models" in shown
     assert re.findall(r"\033\[[^2]", shown) == []

@@ -1,3 +1,5 @@
+{{ config(materialized='view') }}
+
 {% set built_through = built_through_load_id() %}
 
 -- Some of these are read only where there is a build to go on from; the linter takes a field of a price for a column of a table.
@@ -165,16 +167,26 @@ lengths_of_prefixes as (
 
 ),
 
+-- Distinct, so that what follows joins on a column: on an expression over both sides DuckDB compares every pair.
+prefixes_of_numbers as (
+
+    select distinct
+        first_digits.first_digits,
+        substr(first_digits.first_digits, 1, lengths_of_prefixes.prefix_length) as prefix
+    from first_digits
+    cross join lengths_of_prefixes
+
+),
+
 countries_of_numbers as (
 
     select
-        first_digits.first_digits,
+        prefixes_of_numbers.first_digits,
         max_by(calling_codes.country, length(calling_codes.prefix)) as country
-    from first_digits
-    cross join lengths_of_prefixes
+    from prefixes_of_numbers
     inner join calling_codes
-        on substr(first_digits.first_digits, 1, lengths_of_prefixes.prefix_length) = calling_codes.prefix
-    group by first_digits.first_digits
+        on prefixes_of_numbers.prefix = calling_codes.prefix
+    group by prefixes_of_numbers.first_digits
 
 ),
 
