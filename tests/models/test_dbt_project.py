@@ -158,6 +158,30 @@ def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(se
     assert everything - _selected(settings, is_increment=True) == left_out
 
 
+def _macros_below(manifest: dict[str, Any], node: dict[str, Any]) -> set[str]:
+    """Return the macros that a model calls, and those that they call."""
+    found: set[str] = set()
+    left = list(node["depends_on"]["macros"])
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += manifest["macros"][name]["depends_on"]["macros"]
+    return found
+
+
+def test_a_view_knows_no_run(manifest: dict[str, Any]) -> None:
+    """An increment leaves views as they were: one that knew what its run has to do would do the work of the run that made it."""
+    of_a_run = {
+        f"macro.conversation_starts.{name}" for name in ("built_through_load_id", "loads_not_merged", "rates_changed", "days_to_replace")
+    }
+    assert of_a_run <= set(manifest["macros"])
+    knowing = {model["name"] for model in _models(manifest) if _macros_below(manifest, model) & of_a_run}
+    assert {"int_messages_to_bill", "int_sends_with_status"} <= knowing
+    views = {model["name"] for model in _models(manifest) if model["config"]["materialized"] == "view"}
+    assert not views & knowing
+
+
 def test_every_column_of_every_model_is_described(settings: Settings, manifest: dict[str, Any]) -> None:
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         built = connection.execute("select schema_name, table_name, column_name from duckdb_columns() where not internal").fetchall()

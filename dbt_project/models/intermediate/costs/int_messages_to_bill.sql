@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 {% set built_through = built_through_load_id() %}
 
 -- Some of these are read only where there is a build to go on from; the linter takes a field of a price for a column of a table.
