@@ -134,6 +134,7 @@ def test_tables_made_again_in_part_are_not_built_upon_until_all_are(landed: Pipe
     assert_marts_equal_the_reference(landed)
 
 
+@pytest.mark.thorough
 def test_a_retry_is_refused_because_more_may_have_landed_since(landed: Pipeline) -> None:
     with dbt_cut_short(1):
         assert not dbt_by_hand(landed, "build", *NO_UNIT_TESTS).success

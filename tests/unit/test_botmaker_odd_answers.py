@@ -595,6 +595,7 @@ def damaged(noise: random.Random, answer: bytes) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.usefixtures("short_time")
 def test_no_response_whatever_it_is_stops_a_fetch_for_good(botmaker: Botmaker, seed: int) -> None:

@@ -139,6 +139,7 @@ def test_every_feed_is_stored_without_the_token(botmaker: Botmaker, feed: str) -
     assert not holds("\n".join(botmaker.said))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_no_message_holds_the_token(botmaker: Botmaker, name: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)

@@ -253,6 +253,7 @@ def write_as_a_bi_tool(site: Site, how: str, statement: str = "delete from fct_s
     return process
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("how", ["die", "close", "stay"])
 @pytest.mark.parametrize("news", [True, False])
 def test_what_a_bi_tool_wrote_is_in_no_later_publication(site: Site, how: str, news: bool) -> None:
@@ -305,6 +306,7 @@ def overwrite(path: Path) -> None:
         file.write(b"x" * 200)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("damage", [cut_short, overwrite, Path.unlink])
 @pytest.mark.parametrize("name", ["conversation_starts.duckdb", "parquet/fct_notifications/2026-10.parquet"])
 def test_a_damaged_file_is_written_again_by_the_next_run(site: Site, damage: Callable[[Path], None], name: str) -> None:
