@@ -25,7 +25,7 @@ help: ## Say what can be made
 
 .venv/.synced: pyproject.toml uv.lock
 	@printf "Installing into .venv …"; [ ! -t 1 ] || while sleep 1 && kill -0 $$$$ 2>/dev/null; do printf .; done & \
-	points=$$!; $(INSTALL); code=$$?; kill $$points 2>/dev/null; wait $$points 2>/dev/null; echo; exit $$code
+	points=$$!; $(INSTALL); code=$$?; kill -KILL $$points 2>/dev/null; wait $$points 2>/dev/null; echo; exit $$code
 	@touch $@
 
 run: .venv/.synced ## Land, build, check, publish and export once

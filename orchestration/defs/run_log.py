@@ -61,6 +61,8 @@ class RunLog(logging.Handler):
             materialization = event.step_materialization_data.materialization
             metadata = {name: value.value for name, value in materialization.metadata.items()}
             self._done += self._take_over(materialization.asset_key, metadata)
+        if _is_interrupt(_error_of(event)):
+            self._interrupt()
         if event.step_key not in _STEPS:
             return
         match event.event_type:
@@ -69,12 +71,8 @@ class RunLog(logging.Handler):
                 self._steps.start(_STEPS[event.step_key])
             case DagsterEventType.STEP_SUCCESS:
                 self._steps.finish("; ".join(self._done) or _WITHOUT_NEWS.get(event.step_key, ""))
-            case DagsterEventType.STEP_FAILURE if _is_interrupt(event.step_failure_data.error):
-                self._interrupt()
             case DagsterEventType.STEP_FAILURE:
                 self._steps.finish("failed", failed=True)
-            case DagsterEventType.STEP_UP_FOR_RETRY if _is_interrupt(event.step_retry_data.error):
-                self._interrupt()
             case DagsterEventType.STEP_UP_FOR_RETRY:
                 self._steps.finish("failed, will be tried again", failed=True)
 
@@ -103,6 +101,16 @@ class RunLog(logging.Handler):
                 run.tsvs_written, run.tsvs_removed = metadata["files_written"], metadata["files_removed"]
                 return [run.exported]
         return []
+
+
+def _error_of(event: DagsterEvent) -> SerializableErrorInfo | None:
+    """Return what ended a step, of whatever name, or will have it tried again."""
+    match event.event_type:
+        case DagsterEventType.STEP_FAILURE:
+            return event.step_failure_data.error
+        case DagsterEventType.STEP_UP_FOR_RETRY:
+            return event.step_retry_data.error
+    return None
 
 
 def _is_interrupt(error: SerializableErrorInfo | None) -> bool:

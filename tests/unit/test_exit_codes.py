@@ -2,14 +2,19 @@
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from dagster import DagsterExecutionInterruptedError, job, op
 from filelock import FileLock
 
 from orchestration.__main__ import start
 from orchestration.cli.main import main
+from orchestration.cli.run import _console
+from orchestration.cli.terminal import Terminal
+from orchestration.defs.run_log import RunLog
 from orchestration.errors import ExitCode
 from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.warehouse import open_warehouse
@@ -83,3 +88,20 @@ def test_argparse_has_the_code_of_what_could_not_start() -> None:
     with pytest.raises(SystemExit) as end:
         main(["export", "--nonsense"])
     assert end.value.code == ExitCode.COULD_NOT_START
+
+
+@pytest.mark.parametrize("name", ["land_sends", "raw__landed_files"])
+def test_a_request_to_end_in_a_step_of_any_name_is_an_interruption(name: str) -> None:
+    @op(name=name)
+    def ended() -> None:
+        raise DagsterExecutionInterruptedError
+
+    log = RunLog(Terminal(quiet=True))
+
+    @job(logger_defs={"console": _console(log, verbose=False)})
+    def run() -> None:
+        ended()
+
+    with suppress(KeyboardInterrupt):
+        run.execute_in_process(raise_on_error=False, run_config={"loggers": {"console": {}}})
+    assert log.is_interrupted
