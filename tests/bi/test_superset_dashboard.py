@@ -392,6 +392,7 @@ def test_charts_ask_for_the_numbers_of_the_marts(published: Path, chart: str, fi
     assert comparable(shown) == comparable(expected)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("filtered_by", FILTERS)
 def test_a_metric_is_the_number_of_the_semantic_models_under_every_filter(
     published: Path, manifest: dict[str, Any], filtered_by: str

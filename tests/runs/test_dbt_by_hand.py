@@ -78,6 +78,7 @@ def state(run: Pipeline) -> dict[str, Any]:
     return {table: query(run.settings.warehouse_path, f"from {table} order by all", read_only=False) for table in tables}
 
 
+@pytest.mark.thorough
 def test_runs_that_would_leave_wrong_marts_are_refused_with_one_sentence(landed: Pipeline) -> None:
     before = state(landed)
     for arguments, sentence in (
@@ -107,6 +108,7 @@ def test_the_definition_is_that_of_the_job_from_any_folder(
     assert state(landed)["state.builds"] == before
 
 
+@pytest.mark.thorough
 def test_what_another_version_of_the_project_has_written_is_not_built_upon(landed: Pipeline, tmp_path: Path) -> None:
     project = tmp_path / "edited" / "dbt_project"
     copy_of_the_project(project)
