@@ -162,6 +162,11 @@ def in_words(error: BaseException) -> StartsError | None:
     return None
 
 
+def is_lock_of_another(error: BaseException) -> bool:
+    """Say whether DuckDB could not open a file because another program holds it."""
+    return "Could not set lock on file" in str(error)
+
+
 def something_else_in_place_of(path: Path) -> StartsError:
     """Return what to do about a folder, a pipe or a link in the place of a file."""
     return _SOMETHING_ELSE.error(str(path))

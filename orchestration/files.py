@@ -23,6 +23,15 @@ def put_in_place(draft: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def replace_private_file(path: Path, text: str) -> None:
+    """Replace a file as a whole; only its owner may read it."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(text, encoding="utf-8")
+    put_in_place(draft, path)
+
+
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """Yield a draft beside a file that a user named: it becomes the file after the `with` block, or nothing stays of it."""

@@ -5,6 +5,8 @@ from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
+
 from orchestration.engines.engine import engine_of
 from orchestration.landing import ledger
 from orchestration.settings import PostgresSettings, Settings, publishes_to_postgres
@@ -165,7 +167,7 @@ def in_all(settings: Settings) -> InAll:
         )
 
 
-def report_of(warehouse: Any) -> Report:
+def report_of(warehouse: duckdb.DuckDBPyConnection) -> Report:
     """Count the report in an open warehouse."""
     row = warehouse.execute(
         """
@@ -177,6 +179,7 @@ def report_of(warehouse: Any) -> Report:
         from marts.fct_session_starts where is_in_report
         """
     ).fetchone()
+    assert row is not None
     return Report(*row)
 
 

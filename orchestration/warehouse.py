@@ -16,6 +16,7 @@ from orchestration.errors import (
     StartsError,
     chain_of,
     in_words,
+    is_lock_of_another,
     operator_errors,
     something_else_in_place_of,
     text_of_machine_error,
@@ -30,7 +31,6 @@ from orchestration.settings import Settings
 _WAIT_FOR_FILE_SECONDS = 20.0
 
 # DuckDB 1.5's words. A damaged file is reported as one of these when it is opened, or when the damaged block is read.
-_LOCKED = re.compile(r"Could not set lock on file")
 _DAMAGED = re.compile(
     r"Corrupt (?:database|WAL) file|not a valid DuckDB database file|Failure while replaying WAL|Could not read enough bytes from file"
     r"|older development version of DuckDB|created with DuckDB version|database has been invalidated because of a previous fatal error"
@@ -138,7 +138,7 @@ def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             connection = duckdb.connect(str(settings.warehouse_path), read_only=True)
         except duckdb.IOException as error:
-            if not _LOCKED.search(str(error)):
+            if not is_lock_of_another(error):
                 raise
             raise LockedError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
         try:
@@ -208,7 +208,7 @@ def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
                     f"The warehouse {path} was written by a newer version of DuckDB than {duckdb.__version__}, which runs here. "
                     "Bring this installation up to date, or set STARTS_DATA to another folder."
                 ) from error
-            if not _LOCKED.search(str(error)):
+            if not is_lock_of_another(error):
                 raise
             if time.monotonic() > give_up_at:
                 raise LockedError(

@@ -34,6 +34,8 @@ def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Ca
         ],
     )
     base, baseline = comparison.baseline_rate, printable(shown(comparison.baseline))
+    if not comparison.comparisons:
+        return funnels, Table(f"Nothing to compare: {baseline} is the only {question.by} with a send that is old enough", (), [])
     differences = Table(
         f"Difference of {outcome_in_words(question)} to {baseline}, {rate_in_words(base)} of {base.of:,} people; by each person's first "
         "mature send, in points",
@@ -52,8 +54,6 @@ def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Ca
             for one in comparison.comparisons
         ],
     )
-    if not comparison.comparisons:
-        return funnels, Table(f"Nothing to compare: {baseline} is the only {question.by} with a send that is old enough", (), [])
     return funnels, differences
 
 

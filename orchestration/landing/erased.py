@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.errors import LandingError
-from orchestration.files import put_in_place, read_start
+from orchestration.files import read_start, replace_private_file
 from orchestration.identifiers import create_identifier_macros, phone_punctuation
 from orchestration.keyed_hash import create_keyed_hash_macro, keyed_hash
 from orchestration.landing.feeds import Feed
@@ -99,11 +99,7 @@ class ErasedPeople:
 
     def save(self) -> None:
         """Replace the file as a whole; only its owner may read it."""
-        draft = self.path.with_name(f".{self.path.name}.draft")
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(self.as_json(), indent=1), encoding="utf-8")
-        put_in_place(draft, self.path)
+        replace_private_file(self.path, json.dumps(self.as_json(), indent=1))
 
     def find(self, identifier: str) -> ErasedPerson | None:
         """Return the erased person of an identifier, given as it is compared."""

@@ -12,7 +12,8 @@ import duckdb
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-_LOCKED = "Could not set lock on file"
+from orchestration.errors import is_lock_of_another
+
 # A reader closes the file in seconds; a run of the job holds it for longer.
 _SECONDS_TO_WAIT = 60.0
 _SECONDS_BETWEEN_TRIES = 2.0
@@ -50,7 +51,7 @@ class Plugin(BasePlugin):
             try:
                 return duckdb.connect(path, read_only=False, config=config)
             except duckdb.IOException as error:
-                if _LOCKED not in str(error):
+                if not is_lock_of_another(error):
                     raise RuntimeError(f"The warehouse cannot be opened: {error}") from error
                 if time.monotonic() >= until:
                     said = str(error).partition(" See also")[0].rstrip(".")

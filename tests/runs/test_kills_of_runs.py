@@ -4,7 +4,6 @@ Each round puts more files into the landing zone, ends a run somewhere, and lets
 disturbs makes the state that this one has to reach, so whatever a reader sees must be one of the states known by then.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -13,10 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 
 import duckdb
 import pytest
@@ -27,6 +25,7 @@ from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.settings import PROJECT_ROOT, Settings
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline
+from tests.readers import NotYetError, read_listed, readers
 
 # More of them, and others: STARTS_TEST_RUN_KILLS=40 STARTS_TEST_RUN_SEED=7.
 KILLS = int(os.environ.get("STARTS_TEST_RUN_KILLS", "3"))
@@ -37,10 +36,6 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signa
 ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}
 
 State = tuple[str, ...]
-
-
-class NotYetError(Exception):
-    """What a reader opened was replaced meanwhile, as the manifest or the file system says: it has to begin again."""
 
 
 def content_of(connection: duckdb.DuckDBPyConnection, relations: dict[str, str]) -> State:
@@ -75,54 +70,11 @@ def read_parquet(settings: Settings) -> State:
 
 def read_tsvs(settings: Settings) -> State:
     """Read the daily files that the manifest says belong together."""
-    manifest = json.loads((settings.exports_dir / "manifest.json").read_bytes())
-    found = []
-    for entry in manifest["files"]:
-        path = settings.exports_dir / entry["file"]
-        content = path.read_bytes() if path.exists() else b""
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise NotYetError
-        found.append(f"{entry['file']}: {entry['sha256']}")
-    return tuple(found)
+    manifest, _ = read_listed(settings)
+    return tuple(f"{entry['file']}: {entry['sha256']}" for entry in manifest["files"])
 
 
 READS: dict[str, Callable[[Settings], State]] = {"database": read_database, "parquet": read_parquet, "tsvs": read_tsvs}
-
-
-class Reader(Thread):
-    """Reads one thing again and again until it is stopped; keeps the states that it sees, one after the other, and what went wrong."""
-
-    def __init__(self, read: Callable[[Settings], State], settings: Settings, stop: Event) -> None:
-        super().__init__()
-        self.read, self.settings, self.stop = read, settings, stop
-        self.seen: list[State] = []
-        self.errors: list[str] = []
-
-    def run(self) -> None:
-        while not self.stop.wait(0.02):
-            try:
-                state = self.read(self.settings)
-            except NotYetError:
-                continue
-            except Exception as error:
-                self.errors.append(repr(error))
-                continue
-            if [state] != self.seen[-1:]:
-                self.seen.append(state)
-
-
-@contextmanager
-def readers(settings: Settings) -> Iterator[dict[str, Reader]]:
-    stop = Event()
-    threads = {name: Reader(read, settings, stop) for name, read in READS.items()}
-    for thread in threads.values():
-        thread.start()
-    try:
-        yield threads
-    finally:
-        stop.set()
-        for thread in threads.values():
-            thread.join()
 
 
 def started(run: Pipeline) -> subprocess.Popen[str]:
@@ -199,7 +151,7 @@ def test_no_run_that_is_ended_shows_a_mix_or_loses_a_record(landed: tuple[Pipeli
     undisturbed = Pipeline(run.landing, tmp_path / "undisturbed" / "data", ENVIRONMENT)
     rnd = random.Random(SEED)
     states = [state_of(run)]
-    with readers(run.settings) as threads:
+    with readers({name: partial(read, run.settings) for name, read in READS.items()}) as threads:
         for number in range(2, KILLS + 2):
             add_files(run.landing, number)
             assert undisturbed.run().success

@@ -1,16 +1,13 @@
 """Kills at any moment, with readers all the while: each of them sees one whole state, and the next start leaves one."""
 
-import hashlib
-import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from threading import Event, Thread
 
 import duckdb
 import pandas as pd
@@ -24,13 +21,10 @@ from orchestration.settings import PROJECT_ROOT, Settings
 from orchestration.transform.builds import MARTS
 from tests.marts import Warehouse, settings_of
 from tests.publishing import expected, rows_of, run, states
+from tests.readers import NotYetError, read_listed, readers
 from tests.tiers import thorough
 
 KILLS = int(os.environ.get("STARTS_TEST_KILLS", "9"))
-
-
-class NotYetError(Exception):
-    """What a reader opened was replaced meanwhile, as the manifest or the file system says: it has to begin again."""
 
 
 def read_database(path: Path) -> int:
@@ -71,58 +65,24 @@ def read_version(settings: Settings) -> int:
 
 def read_tsvs(settings: Settings) -> int:
     """Read the daily files that the manifest says belong together."""
-    manifest = json.loads((settings.exports_dir / "manifest.json").read_bytes())
-    names = {}
-    for entry in manifest["files"]:
-        path = settings.exports_dir / entry["file"]
-        content = path.read_bytes() if path.exists() else b""
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise NotYetError
-        names[entry["report_date"]] = set(pd.read_csv(path, sep="\t", usecols=["template_or_notification_name"]).iloc[:, 0])
-        if path.read_bytes() != content:
-            raise NotYetError
+    manifest, contents = read_listed(settings)
+    names = {
+        entry["report_date"]: set(
+            pd.read_csv(BytesIO(contents[entry["file"]]), sep="\t", usecols=["template_or_notification_name"]).iloc[:, 0]
+        )
+        for entry in manifest["files"]
+    }
     state = manifest["publication"]["build_id"]
     assert names == {day.isoformat(): {name} for day, name in expected(state).items()}
     return state
 
 
-class Reader(Thread):
-    """Reads one thing again and again until it is stopped."""
-
-    def __init__(self, read: Callable[[], int], stop: Event) -> None:
-        super().__init__()
-        self.read, self.stop = read, stop
-        self.seen: list[int] = []
-        self.again = 0
-        self.errors: list[str] = []
-
-    def run(self) -> None:
-        while not self.stop.is_set():
-            try:
-                self.seen.append(self.read())
-            except NotYetError:
-                self.again += 1
-            except Exception as error:
-                self.errors.append(repr(error))
-            time.sleep(0.005)
-
-
-@contextmanager
-def readers(settings: Settings) -> Iterator[list[Reader]]:
-    stop = Event()
-    threads = [
-        Reader(lambda: read_database(settings.published_database), stop),
-        Reader(lambda: read_version(settings), stop),
-        Reader(lambda: read_tsvs(settings), stop),
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield threads
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+def reads_of(settings: Settings) -> dict[str, Callable[[], int]]:
+    return {
+        "database": lambda: read_database(settings.published_database),
+        "version": lambda: read_version(settings),
+        "tsvs": lambda: read_tsvs(settings),
+    }
 
 
 def publishing(settings: Settings) -> subprocess.Popen[str]:
@@ -137,7 +97,7 @@ def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path, kills: int) -> None:
     next(states(warehouse))
     run(settings)
     rnd = random.Random(20261101)
-    with readers(settings) as threads:
+    with readers(reads_of(settings)) as threads:
         for _ in range(kills):
             process = publishing(settings)
             assert process.stdout is not None
@@ -152,7 +112,7 @@ def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path, kills: int) -> None:
             recover_exports(settings)
             assert read_version(settings) == read_database(settings.published_database)
             read_tsvs(settings)
-    for thread in threads:
+    for thread in threads.values():
         assert thread.errors == []
         assert thread.seen == sorted(thread.seen), "a reader went back to an earlier state"
         assert len(set(thread.seen)) > 1

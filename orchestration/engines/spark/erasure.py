@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,9 +21,9 @@ import pyarrow as pa
 
 from orchestration.engines.spark.executors import open_scratch
 from orchestration.engines.spark.history import drop_schema, forget_history
-from orchestration.engines.spark.tables import ControlTables
+from orchestration.engines.spark.tables import ControlTables, in_threads
 from orchestration.exports.on_demand import remove_all_on_demand
-from orchestration.files import put_in_place
+from orchestration.files import replace_private_file
 from orchestration.identifiers import comparable_identifier
 from orchestration.maintenance.erasure import Erasure, erased_records_by_file, remember
 from orchestration.maintenance.person_rows import IDS_OF_PERSON, ROWS_OF_PERSON, TEXTS, create_person, without_texts
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 _QUARANTINE = "rejected_records"
 _TABLES = sorted({*ROWS_OF_PERSON, *TEXTS})
-_TABLES_AT_ONCE = 4
 _LINE = {table: "_file_name as file_name, _load_id as load_id, _line_number as line_number" for table in _TABLES} | {
     _QUARANTINE: "file_name, cast(null as bigint) as load_id, line_number"
 }
@@ -64,13 +62,13 @@ def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, given:
         {"identifier": identifier},
     ).collect()
     identifiers = sorted({identifier, *(row["identifier"] for row in people)})
-    ids = sorted({id_ for of_table in _in_threads(partial(_ids, spark, identifiers), list(IDS_OF_PERSON)) for id_ in of_table})
-    found = dict(zip(_TABLES, _in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
-    rows = {table: [line for *line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
+    ids = sorted({id_ for of_table in in_threads(partial(_ids, spark, identifiers), list(IDS_OF_PERSON)) for id_ in of_table})
+    found = dict(zip(_TABLES, in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
+    rows = {table: [(name, load_id, line) for name, load_id, line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
     names = {name for lines in rows.values() for name, *_ in lines} | {name for name, *_ in found[_QUARANTINE]}
     erasure = Erasure(identifiers, {table: len(lines) for table, lines in rows.items()}, sorted(names))
     tables = [table for table, lines in found.items() if lines]
-    ledger = _ledger(control, [tuple(line) for lines in rows.values() for line in lines])
+    ledger = _ledger(control, [line for lines in rows.values() for line in lines])
     return erasure, _Work(identifiers, ids, tables, ledger)
 
 
@@ -81,7 +79,7 @@ def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settin
     """
     erasure, work = plan_on_lake(spark, tables.connection, given)
     remember(settings, work.identifiers, work.ids)
-    _write(settings, work)
+    replace_private_file(_path(settings), json.dumps(asdict(work)))
     finish_erasure(spark, tables, settings, lake)
     return erasure
 
@@ -101,10 +99,10 @@ def finish_erasure(spark: SparkSession, tables: ControlTables, settings: Setting
             {"name": name, "load_id": load_id, "landed": landed, "erased": erased},
         )
     tables.write()
-    _in_threads(partial(_rewrite, spark, work), work.tables)
+    in_threads(partial(_rewrite, spark, work), work.tables)
     for schema in ("marts", "intermediate", "staging"):
         drop_schema(spark, lake, schema)
-    _in_threads(lambda table: forget_history(spark, f"raw.{table}"), _TABLES)
+    in_threads(lambda table: forget_history(spark, f"raw.{table}"), _TABLES)
     for left in (lake / ".landing", lake / ".drafts"):
         shutil.rmtree(left, ignore_errors=True)
     remove_all_on_demand(settings)
@@ -114,20 +112,6 @@ def finish_erasure(spark: SparkSession, tables: ControlTables, settings: Setting
 
 def _path(settings: Settings) -> Path:
     return settings.data / "erasure_under_way.json"
-
-
-def _write(settings: Settings, work: _Work) -> None:
-    path = _path(settings)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(asdict(work)), encoding="utf-8")
-    put_in_place(draft, path)
-
-
-def _in_threads(function: Any, tables: list[str]) -> list[Any]:
-    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
-        return list(pool.map(function, tables))
 
 
 def _ids(spark: SparkSession, identifiers: list[str], table: str) -> list[str]:

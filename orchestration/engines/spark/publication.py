@@ -6,19 +6,19 @@ read what is published as on one machine, without Spark. `parquet/publish_info.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
 
 from orchestration.engines.spark.executors import open_scratch
+from orchestration.engines.spark.tables import in_threads
 from orchestration.errors import StartsError
 from orchestration.files import make_folder, quoted, restrict_file, sync_file
 from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart, month_of
@@ -44,11 +44,6 @@ from orchestration.transform.parsed import parsed_project
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession  # pyright: ignore[reportMissingImports]
 
-_T = TypeVar("_T")
-
-# Marts that are written at once: most are small, and each is a job of its own.
-_MARTS_AT_ONCE = 4
-
 
 def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild) -> Publication:
     """Bring the published files up to a finished build; leave every byte alone if nothing changed. Raises `StartsError`."""
@@ -60,9 +55,9 @@ def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, s
         return work.unchanged()
     folder = new_version(settings)
     make_folder(folder / PARQUET, settings)
-    rows_by_day = dict(_in_threads(lambda mart: (mart.name, _rows_by_day(spark, mart)), PUBLISHED_MARTS))
+    rows_by_day = dict(in_threads(lambda mart: (mart.name, _rows_by_day(spark, mart)), PUBLISHED_MARTS))
     masks = masks_in_force(settings)
-    written = _in_threads(
+    written = in_threads(
         lambda mart: _write_mart(spark, settings, folder, mart, rows_by_day[mart.name], work, masks.get(mart.name, {})), PUBLISHED_MARTS
     )
     files = [file for of_mart in written for file in of_mart]
@@ -78,11 +73,6 @@ def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, s
         sync_file(path)
         files.append(written_file(folder, path))
     return finish_version(control, settings, folder, work, source, shown, rows_by_day, files)
-
-
-def _in_threads(function: Callable[[PublishedMart], _T], items: Iterable[PublishedMart]) -> list[_T]:
-    with ThreadPoolExecutor(_MARTS_AT_ONCE) as pool:
-        return list(pool.map(function, items))
 
 
 def _rows_by_day(spark: SparkSession, mart: PublishedMart) -> RowsByDay:

@@ -7,11 +7,11 @@ through the driver.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import duckdb
 
@@ -34,6 +34,9 @@ _WRITTEN = (
 _READ = ("state.changed_days", "state.watermarks")
 
 _TABLES_AT_ONCE = 4
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _SPARK_TYPES = {"VARCHAR": "string", "INTEGER": "int"}
 
@@ -151,6 +154,12 @@ def data_files(spark: SparkSession, table: str) -> list[str]:
     return [local_path(row["file_path"]) for row in rows]
 
 
+def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """Do something for each of some tables, a few at a time: most are small, and each is a job of its own."""
+    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+        return list(pool.map(function, items))
+
+
 def literal(texts: Iterable[str]) -> str:
     return f"[{', '.join(map(quoted, texts))}]"
 
@@ -181,8 +190,7 @@ def _create_tables(spark: SparkSession, connection: duckdb.DuckDBPyConnection) -
         if table not in known
     ]
     # The catalog takes a second for each.
-    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
-        list(pool.map(spark.sql, statements))
+    in_threads(spark.sql, statements)
 
 
 def _in_spark(column: str) -> str:
