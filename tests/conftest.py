@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from fsspec import AbstractFileSystem
-from moto.server import ThreadedMotoServer
 
 from orchestration.settings import PROJECT_ROOT, SAMPLE_LOGS
 from tests.pipeline import Pipeline
@@ -140,7 +139,9 @@ def sample(made_by_make_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
     """An object store without buckets; the environment says how to reach it."""
+    # Here, because each worker imports this module: moto takes half a second.
     import s3fs
+    from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(port=0)
     server.start()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import yaml
 
 from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.yaml_files import read_yaml
 
 MARTS = (
     *("fct_session_starts", "fct_notifications"),
@@ -179,4 +179,4 @@ def definition_sha256(settings: Settings) -> str:
 
 
 def _variables(project: Path) -> dict[str, Any]:
-    return yaml.safe_load(project.read_text(encoding="utf-8"))["vars"]
+    return read_yaml(project)["vars"]

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from functools import cache
 
 import duckdb
-import yaml
 
 from orchestration.settings import DBT_PROJECT_DIR
+from orchestration.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Silence:
 @cache
 def max_silence_hours() -> dict[str, int]:
     """Return the dbt variable of that name: hours by feed."""
-    return yaml.safe_load((DBT_PROJECT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]["max_silence_hours"]
+    return read_yaml(DBT_PROJECT_DIR / "dbt_project.yml")["vars"]["max_silence_hours"]
 
 
 def silences(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[Silence]:

@@ -16,6 +16,7 @@ from filelock import FileLock
 from orchestration.cli.main import main
 from orchestration.settings import PROJECT_ROOT
 from orchestration.warehouse import open_warehouse
+from tests.comparison import assert_equals_the_reference
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable, query
 from tests.tiers import thorough
@@ -224,25 +225,11 @@ def test_a_failed_check_blocks_publication(landed: Callable[..., Pipeline]) -> N
     assert published_bytes(run) == before
 
 
-def halves(run: Pipeline, *numbers: int) -> None:
-    """Put the first half of the hostile logs there, the second, or both."""
+def add_half(run: Pipeline, number: int) -> None:
+    """Put the first or the second half of the hostile logs there."""
     sends, webhooks = hostile_records(7)
-    for number in numbers:
-        write_files(run.landing, "sends", f"{number}.jsonl", sends[number - 1 :: 2])
-        write_files(run.landing, "webhooks", f"{number}.jsonl", webhooks[number - 1 :: 2])
-
-
-@pytest.fixture(scope="module")
-def at_once(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:
-    """Both halves in one run that nothing disturbed."""
-
-    def build(folder: Path) -> None:
-        run = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
-        halves(run, 1, 2)
-        assert run.run().success
-
-    folder = made_once("both_halves", build)
-    return Pipeline(folder / "landing", folder / "data", {})
+    write_files(run.landing, "sends", f"{number}.jsonl", sends[number - 1 :: 2])
+    write_files(run.landing, "webhooks", f"{number}.jsonl", webhooks[number - 1 :: 2])
 
 
 @pytest.fixture
@@ -251,30 +238,27 @@ def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipelin
 
     def build(folder: Path) -> None:
         run = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
-        halves(run, 1)
+        add_half(run, 1)
         assert run.run().success
 
     made = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     shutil.copytree(made_once("first_half", build), made.data.parent, symlinks=True, dirs_exist_ok=True)
-    halves(made, 2)
+    add_half(made, 2)
     return made
 
 
 @pytest.mark.parametrize("moment", ["models", *thorough("published_marts - Published", "sends:", "land_webhooks - webhooks:")])
-def test_a_killed_run_is_repaired_by_the_next(half_way: Pipeline, at_once: Pipeline, moment: str) -> None:
+def test_a_killed_run_is_repaired_by_the_next(half_way: Pipeline, moment: str) -> None:
     assert end_at(half_way, moment, signal.SIGKILL) == -signal.SIGKILL
     assert half_way.run().success
-    for mart in ("fct_session_starts", "fct_notifications", "status_session_starts"):
-        assert comparable(half_way.rows(mart)) == comparable(at_once.rows(mart))
-    assert half_way.tsv_bytes() == at_once.tsv_bytes()
+    assert_equals_the_reference(half_way)
 
 
 @pytest.mark.thorough
-def test_an_interrupted_run_stops_and_the_next_does_its_work(half_way: Pipeline, at_once: Pipeline) -> None:
+def test_an_interrupted_run_stops_and_the_next_does_its_work(half_way: Pipeline) -> None:
     assert end_at(half_way, "models", signal.SIGINT) == 130
     assert half_way.run().success
-    assert comparable(half_way.rows("fct_session_starts")) == comparable(at_once.rows("fct_session_starts"))
-    assert half_way.tsv_bytes() == at_once.tsv_bytes()
+    assert_equals_the_reference(half_way)
 
 
 def end_at(pipeline: Pipeline, moment: str, with_signal: signal.Signals) -> int:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from orchestration.settings import DBT_PROJECT_DIR
+from orchestration.yaml_files import read_yaml
 
 # DuckDB's own types, functions and literals; `string` is a name that both have.
 OF_DUCKDB_ALONE = re.compile(
@@ -25,7 +25,7 @@ OF_DUCKDB_ALONE = re.compile(
 
 
 def _unit_tests() -> list[tuple[str, dict[str, Any]]]:
-    documents = [(path, yaml.safe_load(path.read_text(encoding="utf-8"))) for path in sorted((DBT_PROJECT_DIR / "models").rglob("*.yml"))]
+    documents = [(path, read_yaml(path)) for path in sorted((DBT_PROJECT_DIR / "models").rglob("*.yml"))]
     return [(path.stem, test) for path, document in documents for test in document.get("unit_tests", [])]
 
 

@@ -10,12 +10,10 @@ import pytest
 from orchestration.analysis.differences import compare_groups, holm, mantel_haenszel
 from orchestration.analysis.templates import Cell, FunnelCounts, TemplateComparison, Verdict, compare_templates, people_needed
 
-if find_spec("statsmodels") is None:
-    pytest.skip("need statsmodels (.venv/bin/uv sync --inexact --extra stats)", allow_module_level=True)
-from statsmodels.stats.contingency_tables import StratifiedTable
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import NormalIndPower
-from statsmodels.stats.proportion import proportion_effectsize, proportions_ztest
+# Imported where it is used, because each worker imports this module: it takes half a second.
+needs_statsmodels = pytest.mark.skipif(
+    find_spec("statsmodels") is None, reason="need statsmodels (.venv/bin/uv sync --inexact --extra stats)"
+)
 
 DRAWS = 2_000
 
@@ -67,8 +65,13 @@ def random_counts(seed: int, groups: int, strata: int) -> tuple[np.ndarray, np.n
 
 
 # Few: `multipletests` collects garbage at every call, a second of it in a whole session.
+@needs_statsmodels
 @pytest.mark.parametrize("seed", range(4))
 def test_tests_are_those_of_statsmodels(seed: int) -> None:
+    from statsmodels.stats.contingency_tables import StratifiedTable
+    from statsmodels.stats.multitest import multipletests
+    from statsmodels.stats.proportion import proportions_ztest
+
     people, successes = random_counts(seed, 4, 6)
     found = compare_groups(people, successes, 1)
     crude, stratified = [], []
@@ -87,7 +90,10 @@ def test_tests_are_those_of_statsmodels(seed: int) -> None:
     assert (found.crude_p[1], found.stratified_p[1], found.verdicts[1]) == (1, 1, 0)
 
 
+@needs_statsmodels
 def test_holm_counts_what_is_tested() -> None:
+    from statsmodels.stats.multitest import multipletests
+
     random = np.random.default_rng(7)
     p = random.uniform(0, 0.2, (6, 6))
     is_tested = random.uniform(size=(6, 6)) < 0.7
@@ -173,8 +179,12 @@ def test_strata_of_one_template_say_nothing() -> None:
     assert comparison.missing is None
 
 
+@needs_statsmodels
 @pytest.mark.parametrize(("base", "other", "tests"), [(0.2, 0.26, 1), (0.01, 0.013, 8), (0.5, 0.9, 3)])
 def test_the_number_of_people_is_that_of_statsmodels(base: float, other: float, tests: int) -> None:
+    from statsmodels.stats.power import NormalIndPower
+    from statsmodels.stats.proportion import proportion_effectsize
+
     effect = abs(float(proportion_effectsize(other, base)))
     needed = float(np.asarray(NormalIndPower().solve_power(effect, alpha=0.05 / tests, power=0.8)))
     assert people_needed(base, other, tests) == math.ceil(needed)

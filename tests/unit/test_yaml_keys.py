@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from dbt.jsonschemas.jsonschemas import project_schema, resources_schema
 from jsonschema import Draft7Validator
 
 from orchestration.settings import DBT_PROJECT_DIR
+from orchestration.yaml_files import read_yaml
 
 # Metrics are written as dbt 1.11 reads them; the schemas know the syntax of 1.12 alone.
 RESOURCE_FILES = sorted(
@@ -19,7 +19,7 @@ RESOURCE_FILES = sorted(
 
 
 def _complaints(path: Path, schema: dict[str, Any]) -> list[str]:
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document = read_yaml(path)
     errors = Draft7Validator(schema).iter_errors(document)
     return [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in errors]
 

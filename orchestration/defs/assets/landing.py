@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import duckdb
-import yaml
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -29,6 +28,7 @@ from orchestration.landing.land import LandingReport
 from orchestration.landing.rejections import new_rejections, unbalanced_files
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import DBT_PROJECT_DIR
+from orchestration.yaml_files import read_yaml
 
 GROUP = "landing"
 LEDGER_KEY = AssetKey(["raw", "landed_files"])
@@ -39,7 +39,7 @@ _MOST_FILES_NAMED = 50
 
 def _descriptions() -> dict[str, str]:
     """Return the description of each raw table, which dbt's sources give."""
-    sources = yaml.safe_load((DBT_PROJECT_DIR / "models" / "staging" / "__sources.yml").read_text(encoding="utf-8"))["sources"]
+    sources = read_yaml(DBT_PROJECT_DIR / "models" / "staging" / "__sources.yml")["sources"]
     return {table["name"]: table["description"] for source in sources if source["name"] == "raw" for table in source["tables"]}
 
 
