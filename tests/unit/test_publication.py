@@ -107,6 +107,23 @@ def test_a_mart_of_which_a_changed_day_is_the_same_keeps_its_file(site: Site) ->
     assert site.months() == before
 
 
+def test_of_a_changed_day_only_the_rows_that_changed_are_written(site: Site) -> None:
+    """What is written comes after what stays where it is."""
+
+    def in_order() -> list[str]:
+        rows = query(site.settings.published_database, "select session_start_id from fct_notifications order by rowid")
+        return [row["session_start_id"] for row in rows]
+
+    read, same, new = start(2, OCTOBER, last_status="read", is_read=True), start(3, OCTOBER), start(5, OCTOBER)
+    site.build_and_publish({**BUILDS, OCTOBER: [read, same, new]})
+    site.assert_is_published()
+    assert (set(in_order()[:3]), set(in_order()[3:])) == ({"m-1", "m-3", "m-4"}, {"m-2", "m-5"})
+    order = in_order()
+    site.build_and_publish({**BUILDS, OCTOBER: [same, new]})
+    site.assert_is_published()
+    assert in_order() == [each for each in order if each != "m-2"]
+
+
 def test_a_month_without_rows_loses_its_file(site: Site) -> None:
     site.build_and_publish({OCTOBER: []})
     site.assert_is_published()
