@@ -173,10 +173,14 @@ def _console(log: logging.Handler, *, verbose: bool) -> "LoggerDefinition":
     from dagster import InitLoggerContext, LoggerDefinition, colored_console_logger
 
     def made(context: InitLoggerContext) -> logging.Logger:
-        console = colored_console_logger.logger_fn(context) if verbose else logging.Logger("conversation_starts", logging.DEBUG)
-        for handler in console.handlers:
-            handler.addFilter(lambda record: record.levelno < logging.ERROR)
-        console.addHandler(log)
-        return console
+        # Most events are of this level, a step that will be tried again among them.
+        logger = logging.Logger("conversation_starts", logging.DEBUG)
+        logger.addHandler(log)
+        if verbose:
+            console = colored_console_logger.logger_fn(context)
+            for handler in console.handlers:
+                handler.addFilter(lambda record: console.level <= record.levelno < logging.ERROR)
+                logger.addHandler(handler)
+        return logger
 
     return LoggerDefinition(made, config_schema=colored_console_logger.config_schema)

@@ -280,11 +280,6 @@ def end_at(pipeline: Pipeline, moment: str, with_signal: signal.Signals) -> int:
     while moment == "models" and process.poll() is None and len(list(dbt.rglob("run/**/*.sql"))) < 12:
         time.sleep(0.02)
     process.send_signal(with_signal)
-    while True:
-        try:
-            # It writes on, and must not wait for somebody to read it.
-            process.communicate(timeout=3)
-            return process.returncode
-        except subprocess.TimeoutExpired:
-            # On a busy machine a first Ctrl-C got lost in two of six runs, so it is pressed again, as people do.
-            process.send_signal(with_signal)
+    # It writes on, and must not wait for somebody to read it.
+    process.communicate(timeout=120)
+    return process.returncode

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from dagster import DagsterExecutionInterruptedError, job, op
+from dagster import DagsterExecutionInterruptedError, OpDefinition, RetryPolicy, job, op
 from filelock import FileLock
 
 from orchestration.__main__ import start
@@ -90,18 +90,40 @@ def test_argparse_has_the_code_of_what_could_not_start() -> None:
     assert end.value.code == ExitCode.COULD_NOT_START
 
 
+@pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize("name", ["land_sends", "raw__landed_files"])
-def test_a_request_to_end_in_a_step_of_any_name_is_an_interruption(name: str) -> None:
+def test_a_request_to_end_in_a_step_of_any_name_is_an_interruption(name: str, verbose: bool) -> None:
     @op(name=name)
     def ended() -> None:
         raise DagsterExecutionInterruptedError
 
+    assert _run_with(ended, verbose=verbose).is_interrupted
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_step_that_was_asked_to_end_is_not_tried_again(verbose: bool) -> None:
+    tries = []
+
+    @op(retry_policy=RetryPolicy(max_retries=2))
+    def ended() -> None:
+        tries.append(1)
+        try:
+            raise DagsterExecutionInterruptedError
+        except DagsterExecutionInterruptedError as error:
+            raise RuntimeError("what was at work has stopped") from error
+
+    assert _run_with(ended, verbose=verbose).is_interrupted
+    assert len(tries) == 1
+
+
+def _run_with(step: OpDefinition, *, verbose: bool) -> RunLog:
+    """Run a job of one step, and return what was made of its log."""
     log = RunLog(Terminal(quiet=True))
 
-    @job(logger_defs={"console": _console(log, verbose=False)})
+    @job(logger_defs={"console": _console(log, verbose=verbose)})
     def run() -> None:
-        ended()
+        step()
 
     with suppress(KeyboardInterrupt):
         run.execute_in_process(raise_on_error=False, run_config={"loggers": {"console": {}}})
-    assert log.is_interrupted
+    return log
