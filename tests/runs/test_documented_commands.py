@@ -234,6 +234,7 @@ TABLE: dict[str, Run | CoveredBy | NotRun] = {
     r"make (test|test-fast|test-all|spark-test|lint|bench|dev|superset-test)\b.*": Run(
         _without_doing_it("--dry-run SUPERSET_PYTHON=python"), r"\.venv/bin/"
     ),
+    r"\.venv/bin/python -m tests\.benchmarks\.\w+ .*": Run(_without_doing_it("--help"), "usage: "),
     r"\.venv/bin/python -m pytest .*": Run(_a_choice_of_tests, r"^test_\w+$"),
     # A Superset, a server.
     r"(\.venv/bin/python|python3) bi/superset/import_dashboard.py.*": Run(_without_doing_it("--help"), "usage: "),
