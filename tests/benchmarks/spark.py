@@ -69,7 +69,9 @@ def written_since(began: datetime) -> list[Written]:
     from orchestration.engines.spark.session import spark_session
     from orchestration.settings import Settings
 
-    spark = spark_session(Settings.from_environment().spark)
+    settings = Settings.from_environment().spark
+    assert settings is not None
+    spark = spark_session(settings)
     found = []
     for schema in SCHEMAS:
         for row in spark.sql(f"show tables in {schema}").collect():
