@@ -23,7 +23,7 @@ from dotenv.parser import Binding, parse_stream
 
 from orchestration.errors import StartsError
 from orchestration.installation import BASE_FOLDER, PROJECT_ROOT
-from orchestration.memory import available_bytes, bytes_of
+from orchestration.memory import available_bytes, bytes_of, default_bytes
 
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 SAMPLE_LOGS = PROJECT_ROOT / "seeds" / "sample_logs"
@@ -153,7 +153,7 @@ class Settings:
     max_record_bytes: int = 16 * 1024 * 1024
     retention_days: int | None = None
     keep_runs_days: int = 30
-    memory: str = "60%"
+    memory: str | None = None
     files_mode: FileMode = FileMode.PRIVATE
     owner: str = "team:conversation-starts"
     reread: bool = False
@@ -173,7 +173,7 @@ class Settings:
                 f"STARTS_MAX_RECORD_BYTES is {self.max_record_bytes}: write a number of bytes from 1024 to {_MOST_RECORD_BYTES}, "
                 "such as 16777216."
             )
-        if (bytes_of(self.memory, available_bytes()) or 0) < _LEAST_MEMORY_BYTES:
+        if self.memory is not None and (bytes_of(self.memory, available_bytes()) or 0) < _LEAST_MEMORY_BYTES:
             raise SettingsError(
                 f"STARTS_MEMORY is {self.memory!r}: write how much memory DuckDB may take, such as 4GB or 60%, and no less than 256MB."
             )
@@ -226,6 +226,8 @@ class Settings:
 
     @property
     def memory_bytes(self) -> int:
+        if self.memory is None:
+            return default_bytes(available_bytes())
         amount = bytes_of(self.memory, available_bytes())
         assert amount is not None
         return amount
@@ -271,7 +273,7 @@ class Settings:
             max_record_bytes=_whole_number("STARTS_MAX_RECORD_BYTES", env.get("STARTS_MAX_RECORD_BYTES", "16777216"), "bytes", 16777216),
             retention_days=_days("STARTS_RETENTION_DAYS", env.get("STARTS_RETENTION_DAYS")),
             keep_runs_days=_whole_number("STARTS_KEEP_RUNS_DAYS", env.get("STARTS_KEEP_RUNS_DAYS", "30"), "days", 30),
-            memory=env.get("STARTS_MEMORY", "60%"),
+            memory=env.get("STARTS_MEMORY"),
             files_mode=_files_mode(env),
             owner=env.get("STARTS_OWNER", cls.owner),
             reread=_yes_or_no("STARTS_REREAD", env.get("STARTS_REREAD", "no")),

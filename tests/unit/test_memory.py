@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.memory import available_bytes, bytes_of
+from orchestration.memory import available_bytes, bytes_of, default_bytes
 from orchestration.settings import Settings, SettingsError
 from orchestration.warehouse import open_warehouse
 
@@ -15,6 +15,11 @@ from orchestration.warehouse import open_warehouse
 )
 def test_an_amount_is_a_size_or_a_share(amount: str, expected: int | None) -> None:
     assert bytes_of(amount, available=1000) == expected
+
+
+@pytest.mark.parametrize(("available", "expected"), [(2, 1.2), (8, 4), (24, 4), (64, 9.6)])
+def test_by_default_most_of_a_small_machine_is_taken_and_little_of_a_large_one(available: int, expected: float) -> None:
+    assert default_bytes(available * 10**9) == expected * 10**9
 
 
 @pytest.mark.parametrize(("limit", "is_less"), [("1000000\n", True), ("max\n", False), (f"{2**62}\n", False)])
