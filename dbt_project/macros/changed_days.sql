@@ -47,6 +47,6 @@
 {# The model has followed every change that was logged before it. #}
 {% macro move_watermark() -%}
     {%- if execute -%}
-    {{ adapter.dispatch('move_watermark', 'conversation_starts')() }}
+    {{ adapter.dispatch('move_watermark', 'conversation_starts')(this.identifier) }}
     {%- endif -%}
 {%- endmacro %}

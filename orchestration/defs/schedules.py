@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from dagster import DefaultScheduleStatus, RunConfig, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, schedule
 
 from orchestration.defs.assets.botmaker import BotmakerFetchConfig
+from orchestration.defs.assets.dbt import ModelsConfig
 from orchestration.defs.assets.outputs import CheckConfig
 from orchestration.defs.jobs import botmaker_backfill, botmaker_starts, conversation_starts, export_days
 from orchestration.settings import Settings
@@ -28,8 +29,14 @@ nightly_check = ScheduleDefinition(
     cron_schedule="45 3 * * *",
     execution_timezone=_TIME_ZONE,
     default_status=DefaultScheduleStatus.RUNNING,
-    run_config=RunConfig(ops={"published_marts": CheckConfig(thorough=True), "session_starts_tsv": CheckConfig(thorough=True)}),
-    description="The hourly run with every published row and exported byte checked, not sizes and times alone. On from the start.",
+    run_config=RunConfig(
+        ops={
+            "build_models": ModelsConfig(thorough=True),
+            "published_marts": CheckConfig(thorough=True),
+            "session_starts_tsv": CheckConfig(thorough=True),
+        }
+    ),
+    description="The hourly run with every row, published row and exported byte checked, not what is new alone. On from the start.",
 )
 
 

@@ -20,15 +20,21 @@ DBT_THREAD = "dbt"
 _SECONDS_BETWEEN_WAKINGS = 0.1
 
 
-def build_arguments(settings: Settings, build: Build) -> list[str]:
-    """Return dbt's command line for a build of the job; `dbt_project/selectors.yml` says what each of the two builds.
+def build_arguments(settings: Settings, build: Build, *, with_all_checks: bool = False) -> list[str]:
+    """Return dbt's command line for a build of the job; `dbt_project/selectors.yml` says what each of them does.
 
     What is not an increment is made from the raw tables: dbt by hand, or an attempt that failed, may have left tables of another
-    version behind.
+    version behind. The checks of an increment look at what is new, unless `with_all_checks`.
     """
-    selection = ["--selector", "increment"] if build.is_increment else ["--selector", "production", "--full-refresh"]
+    increment = "increment_with_all_checks" if with_all_checks else "increment"
+    selection = ["--selector", increment] if build.is_increment else ["--selector", "production", "--full-refresh"]
     # No file of results: they are reported as dbt runs.
     return ["build", *selection, "--no-write-json", *common_arguments(settings)]
+
+
+def check_arguments(settings: Settings) -> list[str]:
+    """Return dbt's command line for every check of the data, on all rows."""
+    return ["test", "--selector", "production", "--no-write-json", *common_arguments(settings)]
 
 
 def build_people(settings: Settings, *, full_refresh: bool) -> None:

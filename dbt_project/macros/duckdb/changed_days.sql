@@ -10,8 +10,8 @@
     drop table days_to_log;
 {%- endmacro %}
 
-{% macro duckdb__move_watermark() -%}
-    delete from {{ source('state', 'watermarks').render() }} where consumer = '{{ this.identifier }}';
+{% macro duckdb__move_watermark(consumer) -%}
+    delete from {{ source('state', 'watermarks').render() }} where consumer = '{{ consumer }}';
     insert into {{ source('state', 'watermarks').render() }} (consumer, change_number)
-    select '{{ this.identifier }}', {{ newest_change_number() }};
+    select '{{ consumer }}', {{ newest_change_number() }};
 {%- endmacro %}

@@ -8,7 +8,7 @@
     from ({{ days }}) as days
 {%- endmacro %}
 
-{% macro spark__move_watermark() -%}
+{% macro spark__move_watermark(consumer) -%}
     insert into {{ source('state', 'watermarks').render() }} (consumer, change_number)
-    select '{{ this.identifier }}', {{ newest_change_number() }}
+    select '{{ consumer }}', {{ newest_change_number() }}
 {%- endmacro %}

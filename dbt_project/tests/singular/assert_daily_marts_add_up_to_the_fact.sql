@@ -2,6 +2,7 @@
 -- status buckets and hours sum to the sends, the funnel's first stage to what went out, the totals to their rows.
 -- A row is a day on which a daily mart says something else than `fct_session_starts`.
 {{ config(meta={'dagster': {'ref': {'name': 'session_starts_daily'}}}) }}
+{% set is_of_day = is_of_day_to_check('session_start_date') if checks_news_alone() else 'true' %}
 
 with fact as (
 
@@ -14,7 +15,7 @@ with fact as (
         count(case when is_replied then 1 end) as replied,
         count(case when first_reply_at <= sent_at + interval '72' hour then 1 end) as replied_within_72h
     from {{ ref('fct_session_starts') }}
-    where is_in_report
+    where is_in_report and {{ is_of_day }}
     group by session_start_date
 
 ),
@@ -23,6 +24,7 @@ daily as (
 
     select session_start_date, sum(session_starts) as session_starts, sum(notifications) as notifications, sum(replied) as replied
     from {{ ref('session_starts_daily') }}
+    where {{ is_of_day }}
     group by session_start_date
 
 ),
@@ -31,6 +33,7 @@ by_status as (
 
     select session_start_date, sum(notifications) as notifications
     from {{ ref('status_session_starts') }}
+    where {{ is_of_day }}
     group by session_start_date
 
 ),
@@ -42,6 +45,7 @@ funnel as (
         sum(case when stage = 'sent' then notifications end) as sent,
         sum(case when stage = 'replied' then notifications end) as replied
     from {{ ref('funnel_session_starts') }}
+    where {{ is_of_day }}
     group by session_start_date
 
 ),
@@ -56,6 +60,7 @@ by_hour as (
         sum(replied) as replied,
         sum(replied_within_72h) as replied_within_72h
     from {{ ref('sends_by_hour') }}
+    where {{ is_of_day }}
     group by session_start_date
 
 )

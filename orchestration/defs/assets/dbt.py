@@ -4,9 +4,10 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, Output
+from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, Config, MaterializeResult, Output
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+from pydantic import Field
 
 from orchestration.defs.assets.checks import FAILED_ROWS, explain_failure
 from orchestration.defs.assets.freshness import FRESH
@@ -22,7 +23,7 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import FinishedBuild, build_that_still_holds, finish_build, start_build
 from orchestration.transform.invocation import DbtError
 from orchestration.transform.parsed import parsed_project
-from orchestration.transform.runner import RESULTS, build_arguments, stream_dbt
+from orchestration.transform.runner import RESULTS, build_arguments, check_arguments, stream_dbt
 from orchestration.warehouse import error_in_words
 
 
@@ -53,25 +54,49 @@ TRANSLATOR = ReportTranslator()
 MANIFEST = parsed_project(Settings.from_environment()).json
 
 
+class ModelsConfig(Config):
+    """How much the checks look at."""
+
+    thorough: bool = Field(default=False, description="Check all rows, also where nothing has landed; else those of what is new.")
+
+
 @dbt_assets(manifest=MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
-def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[Any]:
+def models(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource) -> Iterator[Any]:
     """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
+    settings = warehouse.settings
     with warehouse.open() as connection:
         # Landing does so, too, but where the models are materialised alone, nothing may have landed, or with another version.
         prepare_raw_schema(connection)
-        still_holds = build_that_still_holds(connection, warehouse.settings)
-        if still_holds is not None:
-            context.log.info("Nothing has landed since the last build: the marts and their checks are what they were.")
-            yield from _as_before(context, still_holds)
-            return
-        # The ledger's check says the same, but does not run where the models are materialised alone.
-        refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
-        build = start_build(connection, warehouse.settings)
+        still_holds = build_that_still_holds(connection, settings)
+        if still_holds is None:
+            # The ledger's check says the same, but does not run where the models are materialised alone.
+            refuse_too_many_rejections(connection, settings.max_rejected_share)
+            build = start_build(connection, settings)
+    if still_holds is not None:
+        context.log.info("Nothing has landed since the last build: the marts are what they were.")
+        yield from _marts_as_before(context, still_holds)
+        if config.thorough:
+            yield from _run(context, settings, check_arguments(settings))
+        else:
+            context.instance.add_run_tags(context.run_id, WITHOUT_NEWS)
+            description = f"Nothing has landed since build {still_holds.build_id}, in which it passed."
+            yield from _passed_before(context.selected_asset_check_keys, description)
+        return
     if not build.is_increment:
         context.log.info("There is no finished build of these models, checks, look-ups and variables: building all from the raw tables.")
+    yield from _run(context, settings, build_arguments(settings, build, with_all_checks=config.thorough))
+    if build.is_increment:
+        yield from _lookups_as_before(context)
+    with warehouse.open() as connection:
+        warehouse.engine.follow_build(connection)
+        finish_build(connection, build)
+
+
+def _run(context: AssetExecutionContext, settings: Settings, arguments: list[str]) -> Iterator[Any]:
+    """Run a dbt command and pass on what it made and checked. Raises a failure of the step where something failed."""
     explained: dict[str, str] = {}
     try:
-        for event in _with_progress(stream_dbt(warehouse.settings, build_arguments(warehouse.settings, build))):
+        for event in _with_progress(stream_dbt(settings, arguments)):
             message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
             for result in message.to_default_asset_events(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
                 if isinstance(result, AssetCheckResult):
@@ -80,18 +105,13 @@ def models(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iter
                 elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                     yield result
     except DbtError as error:
-        in_words = error_in_words(warehouse.settings, error)
+        in_words = error_in_words(settings, error)
         if in_words is not None:
             raise failure(str(in_words), in_words.exit_code) from None
         sentences = _in_sentences(error, explained)
         only_checks = set(sentences) <= set(explained.values())
         description = "\n".join(["The models or their checks failed, so nothing is published:", *sentences])
         raise failure(description, ExitCode.BLOCKED if only_checks else None) from None
-    if build.is_increment:
-        yield from _lookups_as_before(context)
-    with warehouse.open() as connection:
-        warehouse.engine.follow_build(connection)
-        finish_build(connection, build)
 
 
 def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any]]:
@@ -131,16 +151,14 @@ def _lookups_as_before(context: AssetExecutionContext) -> Iterator[AssetCheckRes
     yield from _passed_before(of_lookups, "The look-up is what it was in the last rebuild, in which it passed.")
 
 
-def _as_before(context: AssetExecutionContext, build: FinishedBuild) -> Iterator[MaterializeResult | AssetCheckResult]:
-    """Say of every mart and check that it is as in a build before: dbt takes seconds to find that out.
+def _marts_as_before(context: AssetExecutionContext, build: FinishedBuild) -> Iterator[MaterializeResult]:
+    """Say of every mart that it is as in a build before: dbt takes seconds to find that out.
 
     Publication waits for the marts alone, so of no other model is anything said: each event costs 20 ms and 8 kB.
     """
-    context.instance.add_run_tags(context.run_id, WITHOUT_NEWS)
     for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
         if key in context.selected_asset_keys and key.path[0] == "marts":
             yield MaterializeResult(asset_key=key, metadata={"unchanged_since_build": build.build_id})
-    yield from _passed_before(context.selected_asset_check_keys, f"Nothing has landed since build {build.build_id}, in which it passed.")
 
 
 def _passed_before(checks: Iterable[AssetCheckKey], description: str) -> Iterator[AssetCheckResult]:
