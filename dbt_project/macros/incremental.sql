@@ -20,7 +20,7 @@
     union all
     select {{ columns | join(', ') }}, copies, last_load_id
     from {{ this }}
-    where {{ key }} in (select new_keys.{{ key }} from {{ new_rows }} as new_keys)
+    where {{ holds_for_few(this, key ~ ' in (select new_keys.' ~ key ~ ' from ' ~ new_rows ~ ' as new_keys)') }}
     {% endif %}
 {%- endmacro %}
 

@@ -76,7 +76,7 @@ known_and_new as (
         {%- endfor %}
         last_load_id, message_id
     from {{ this }}
-    where message_key in (select merged_statuses.message_key from merged_statuses)
+    where {{ holds_for_few(this, 'message_key in (select merged_statuses.message_key from merged_statuses)') }}
 
 ),
 

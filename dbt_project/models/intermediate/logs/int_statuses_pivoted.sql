@@ -40,7 +40,7 @@ pivoted_statuses as (
     select
         message_key, sent_status_at, delivered_at, read_status_at, played_status_at, failed_at, copies, last_load_id
     from {{ this }}
-    where message_key in (select new_statuses.message_key from new_statuses)
+    where {{ holds_for_few(this, 'message_key in (select new_statuses.message_key from new_statuses)') }}
     {% endif %}
 
 ),
@@ -74,7 +74,7 @@ failures as (
     union all
     select message_key, failed_at, failure_code, failure_title, failure_message, failure_details
     from {{ this }}
-    where failed_at is not null and message_key in (select new_statuses.message_key from new_statuses)
+    where {{ holds_for_few(this, 'failed_at is not null and message_key in (select new_statuses.message_key from new_statuses)') }}
     {% endif %}
 
 ),
