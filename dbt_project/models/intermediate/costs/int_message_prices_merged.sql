@@ -30,12 +30,18 @@ new_statuses as (
 
 ),
 
+sends_with_statuses as (
+
+    select message_key from sends where message_key in (select new_statuses.message_key from new_statuses)
+
+),
+
 -- Most messages are sends of the log, which has their ids: to keep them here too would take as much room as all the rest.
 messages_of_no_send as (
 
     select message_key, min(message_id) as message_id
     from new_statuses
-    where not exists (select 1 from sends where sends.message_key = new_statuses.message_key)
+    where not exists (select 1 from sends_with_statuses where sends_with_statuses.message_key = new_statuses.message_key)
     group by message_key
 
 ),

@@ -2,21 +2,10 @@
 
 -- Some of these are read only where there is a build to go on from; the linter takes a field of a price for a column of a table.
 -- noqa: disable=ST03,RF01
-with message_prices as (
-
-    select * from {{ ref('int_message_prices_merged') }}
-
-),
-
-sends_with_status as (
+-- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
+with sends_with_status as (
 
     select * from {{ ref('int_sends_with_status') }}
-
-),
-
-sends as (
-
-    select * from {{ ref('int_sends_deduplicated') }}
 
 ),
 
@@ -80,7 +69,7 @@ messages_touched as (
     select message_key from sends_with_status
     union
     select message_key
-    from message_prices
+    from {{ ref('int_message_prices_merged') }}
     where
         message_id is not null
         and (
@@ -100,10 +89,25 @@ messages_touched as (
 
 messages as (
 
-    select * from message_prices
+    select *
+    from {{ ref('int_message_prices_merged') }}
     {%- if built_through > 0 %}
-    where message_key in (select messages_touched.message_key from messages_touched)
+    where {{ holds_for_few(
+        ref('int_message_prices_merged'), 'message_key in (select messages_touched.message_key from messages_touched)'
+    ) }}
     {%- endif %}
+
+),
+
+names_of_sends as (
+
+    select message_key, template_name, notification_name
+    from {{ ref('int_sends_deduplicated') }}
+    where
+        is_kept
+        {%- if built_through > 0 %}
+        and message_key in (select sends_with_status.message_key from sends_with_status)
+        {%- endif %}
 
 ),
 
@@ -201,8 +205,8 @@ final as (
         messages_with_number.price.category as pricing_category,
         messages_with_number.price.type as pricing_type,
         coalesce(messages_with_number.delivered_at, messages_with_number.read_at) is not null as is_delivered,
-        sends.template_name,
-        sends.notification_name,
+        names_of_sends.template_name,
+        names_of_sends.notification_name,
         case
             when activities.is_session_start or activities.is_attempted_start then messages_with_number.known_message_id
         end as session_start_id
@@ -211,9 +215,8 @@ final as (
         on substr(messages_with_number.number, 1, 7) = countries_of_numbers.first_digits
     left join lines_named
         on messages_with_number.channel_id = lines_named.channel_id
-    left join sends
-        on messages_with_number.message_key = sends.message_key
-        and sends.is_kept
+    left join names_of_sends
+        on messages_with_number.message_key = names_of_sends.message_key
     left join activities
         on messages_with_number.message_key = activities.message_key
         and activities.is_send

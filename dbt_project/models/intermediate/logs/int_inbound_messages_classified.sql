@@ -1,5 +1,6 @@
 -- Some of these are read only where there is a build to go on from.
 -- noqa: disable=ST03
+-- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
 with inbound_messages as (
 
     select * from {{ ref('int_inbound_messages_deduplicated') }}
@@ -9,12 +10,6 @@ with inbound_messages as (
 inbound_message_types as (
 
     select * from {{ ref('inbound_message_types') }}
-
-),
-
-sends as (
-
-    select * from {{ ref('int_sends_deduplicated') }}
 
 ),
 
@@ -30,15 +25,9 @@ lines_identified as (
 
 ),
 
-kept_sends as (
-
-    select message_key, contact_identifier from sends where is_kept
-
-),
-
 sends_to_recompute as (
 
-    select message_key from kept_sends where {{ is_to_recompute() }}
+    select message_key from {{ ref('int_sends_deduplicated') }} where is_kept and {{ is_to_recompute() }}
 
 ),
 
@@ -61,11 +50,19 @@ messages_to_classify as (
 ),
 
 -- An inbound message with the id of a send is an echo of that send (contract, section 4.1).
+echoes as (
+
+    select message_key
+    from {{ ref('int_sends_deduplicated') }}
+    where is_kept and message_key in (select messages_to_classify.message_key from messages_to_classify)
+
+),
+
 messages_of_people as (
 
     select messages_to_classify.*
     from messages_to_classify
-    where not exists (select 1 from kept_sends where kept_sends.message_key = messages_to_classify.message_key)
+    where not exists (select 1 from echoes where echoes.message_key = messages_to_classify.message_key)
 
 ),
 
@@ -73,7 +70,11 @@ known_quotes as (
 
     select messages_of_people.message_key
     from messages_of_people
-    where exists (select 1 from kept_sends where kept_sends.message_key = messages_of_people.quoted_message_key)
+    where exists (
+        select 1
+        from {{ ref('int_sends_deduplicated') }} as sends
+        where sends.is_kept and sends.message_key = messages_of_people.quoted_message_key
+    )
 
 ),
 

@@ -6,27 +6,10 @@
 
 -- Some of these are read only where there is a build to go on from.
 -- noqa: disable=ST03
-with sends as (
+-- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
+with new_sends as (
 
-    select * from {{ ref('int_sends_deduplicated') }}
-
-),
-
-recipients as (
-
-    select * from {{ ref('int_message_recipients') }}
-
-),
-
-inbound_messages as (
-
-    select * from {{ ref('int_inbound_messages_deduplicated') }}
-
-),
-
-new_sends as (
-
-    select message_key from sends where {{ loads_not_built('last_load_id') }}
+    select message_key from {{ ref('int_sends_deduplicated') }} where {{ loads_not_built('last_load_id') }}
 
 ),
 
@@ -34,38 +17,56 @@ keys_with_news as (
 
     select message_key from new_sends
     union
-    select message_key from recipients where {{ loads_not_built('first_load_id') }}
+    select message_key from {{ ref('int_message_recipients') }} where {{ loads_not_built('first_load_id') }}
     union
-    select quoted_message_key as message_key from inbound_messages where {{ loads_not_built('last_load_id') }}
+    select quoted_message_key as message_key from {{ ref('int_inbound_messages_deduplicated') }} where {{ loads_not_built('last_load_id') }}
     union
     -- What turns out to be a copy of a send quotes nothing any more.
-    select quoted_message_key as message_key from inbound_messages where message_key in (select new_sends.message_key from new_sends)
+    select quoted_message_key as message_key
+    from {{ ref('int_inbound_messages_deduplicated') }}
+    where message_key in (select new_sends.message_key from new_sends)
 
 ),
 
 sends_with_news as (
 
     select message_key, contact_identifier
-    from sends
-    where is_kept {{ 'and message_key in (select keys_with_news.message_key from keys_with_news)' if built_through_load_id() > 0 }}
+    from {{ ref('int_sends_deduplicated') }}
+    where
+        is_kept
+        {%- if built_through_load_id() > 0 %}
+        and {{ holds_for_few(
+            ref('int_sends_deduplicated'), 'message_key in (select keys_with_news.message_key from keys_with_news)'
+        ) }}
+        {%- endif %}
 
 ),
 
 people_quoting as (
 
     select quoted_message_key as message_key, contact_identifier as identifier
-    from inbound_messages
+    from {{ ref('int_inbound_messages_deduplicated') }} as inbound_messages
     where
         is_kept
         and not is_in_group
         and quoted_message_key in (select sends_with_news.message_key from sends_with_news)
-        and not exists (select 1 from sends where sends.message_key = inbound_messages.message_key)
+        and not exists (
+            select 1
+            from {{ ref('int_sends_deduplicated') }} as sends
+            where sends.message_key = inbound_messages.message_key
+        )
 
 ),
 
 people_reached as (
 
-    select message_key, identifier from recipients
+    select message_key, identifier
+    from {{ ref('int_message_recipients') }}
+    {%- if built_through_load_id() > 0 %}
+    where {{ holds_for_few(
+        ref('int_message_recipients'), 'message_key in (select sends_with_news.message_key from sends_with_news)'
+    ) }}
+    {%- endif %}
     union all
     select message_key, identifier from people_quoting
 

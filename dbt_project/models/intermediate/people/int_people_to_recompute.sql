@@ -2,19 +2,8 @@
 
 -- Some of these are read only where there is a build to go on from.
 -- noqa: disable=ST03
-with sends as (
-
-    select * from {{ ref('int_sends_deduplicated') }}
-
-),
-
-inbound_messages as (
-
-    select * from {{ ref('int_inbound_messages_deduplicated') }}
-
-),
-
-statuses as (
+-- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
+with statuses as (
 
     select * from {{ ref('int_message_prices_merged') }}
 
@@ -47,7 +36,7 @@ botmaker_sent_results as (
 new_sends as (
 
     select message_key, contact_identifier
-    from sends
+    from {{ ref('int_sends_deduplicated') }}
     where last_load_id > {{ built_through }}
 
 ),
@@ -55,7 +44,7 @@ new_sends as (
 new_messages as (
 
     select message_key, quoted_message_key, contact_identifier
-    from inbound_messages
+    from {{ ref('int_inbound_messages_deduplicated') }}
     where last_load_id > {{ built_through }}
 
 ),
@@ -89,35 +78,36 @@ lines_changed as (
 sends_touched as (
 
     select contact_identifier
-    from sends
-    where
-        message_key in (select sends_with_news.message_key from sends_with_news)
-        or exists (
-            select 1
-            from lines_changed
-            where
-                lines_changed.given_channel_id = coalesce(sends.given_channel_id, '')
-                and lines_changed.given_line_number = coalesce(sends.given_line_number, '')
-        )
+    from {{ ref('int_sends_deduplicated') }}
+    where {{ holds_for_few(
+        ref('int_sends_deduplicated'), 'message_key in (select sends_with_news.message_key from sends_with_news)'
+    ) }}
+    union all
+    select sends.contact_identifier
+    from {{ ref('int_sends_deduplicated') }} as sends
+    inner join lines_changed
+        on coalesce(sends.given_channel_id, '') = lines_changed.given_channel_id
+        and coalesce(sends.given_line_number, '') = lines_changed.given_line_number
 
 ),
 
 messages_touched as (
 
+    -- A send that was not known when it was quoted now takes the answer from another one.
     select contact_identifier
-    from inbound_messages
-    where
-        -- A send that was not known when it was quoted now takes the answer from another one.
-        quoted_message_key in (select new_sends.message_key from new_sends)
-        -- A message that turns out to be a copy of a send is not a message of a person any more.
-        or message_key in (select new_sends.message_key from new_sends)
-        or exists (
-            select 1
-            from lines_changed
-            where
-                lines_changed.given_channel_id = coalesce(inbound_messages.given_channel_id, '')
-                and lines_changed.given_line_number = coalesce(inbound_messages.given_line_number, '')
-        )
+    from {{ ref('int_inbound_messages_deduplicated') }}
+    where quoted_message_key in (select new_sends.message_key from new_sends)
+    union all
+    -- A message that turns out to be a copy of a send is not a message of a person any more.
+    select contact_identifier
+    from {{ ref('int_inbound_messages_deduplicated') }}
+    where message_key in (select new_sends.message_key from new_sends)
+    union all
+    select inbound_messages.contact_identifier
+    from {{ ref('int_inbound_messages_deduplicated') }} as inbound_messages
+    inner join lines_changed
+        on coalesce(inbound_messages.given_channel_id, '') = lines_changed.given_channel_id
+        and coalesce(inbound_messages.given_line_number, '') = lines_changed.given_line_number
 
 ),
 
