@@ -1,16 +1,17 @@
-"""Parquet files put together from row groups of others, without decoding a value.
+"""Parquet files put together from row groups and columns of others, without decoding a value.
 
-A row group's bytes mean the same wherever they stand in a file: only the footer says where they are. So a month's file of
-which a day changed is copied but for that day's row groups, and a footer is written with the new places. The footer
+The bytes of a column of a row group mean the same wherever they stand in a file: only the footer says where they are. So a month's file
+of which a day changed is copied but for that day's columns that changed, and a footer is written with the new places. The footer
 is a struct of Apache Thrift's compact protocol (https://github.com/apache/parquet-format: parquet.thrift); it is decoded into
 plain values, so that what this module does not know stays as it was.
 """
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _ST
 _FILE_SCHEMA, _FILE_ROWS, _FILE_ROW_GROUPS = 2, 3, 4
 _GROUP_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_ORDINAL = 1, 3, 5, 7
 _CHUNK_OFFSET, _CHUNK_META, _CHUNK_INDEXES = 2, 3, (4, 5, 6, 7)
-_META_PATH, _META_SIZE, _META_OFFSETS, _META_STATISTICS, _META_BLOOM_FILTER = 3, 7, (9, 10, 11), 12, (14, 15)
+_META_TYPE, _META_PATH, _META_CODEC, _META_UNCOMPRESSED, _META_SIZE = 1, 3, 4, 6, 7
+_META_OFFSETS, _META_STATISTICS, _META_BLOOM_FILTER = (9, 10, 11), 12, (14, 15)
+# A row group's sizes are the sums of these of its columns.
+_GROUP_SIZES = {2: _META_UNCOMPRESSED, 6: _META_SIZE}
 _STATISTICS_MAX, _STATISTICS_MIN = 5, 6
 
 # A struct is its fields by number, each with its type; a list is the type of its items and the items.
@@ -74,28 +78,64 @@ def read_parquet_file(path: Path) -> ParquetFile:
         raise UnknownParquetError(f"{path} has a footer that cannot be decoded") from error
 
 
-def write_parquet_file(target: Path, parts: Sequence[tuple[ParquetFile, Sequence[int]]]) -> int:
-    """Write the given row groups of each file, in this order, as one file; return its rows. Raises `UnknownParquetError`."""
-    footer = dict(parts[0][0].footer)
+@dataclass(frozen=True)
+class Part:
+    """Row groups of a file, of which the columns of another file take the place: it has only these columns and the same row groups."""
+
+    file: ParquetFile
+    row_groups: Sequence[int]
+    replaced: ParquetFile | None = None
+
+    def chunks_of_groups(self) -> Iterator[tuple[Struct, list[tuple[ParquetFile, Struct]]]]:
+        """Yield each row group with its columns, each with the file where its bytes are."""
+        for position, number in enumerate(self.row_groups):
+            group = self.file.row_groups[number]
+            yield group, [(self.file, chunk) for chunk in _chunks(group)] if self.replaced is None else self._replaced(group, position)
+
+    def _replaced(self, group: Struct, position: int) -> list[tuple[ParquetFile, Struct]]:
+        assert self.replaced is not None
+        if len(self.replaced.row_groups) != len(self.row_groups) or self.replaced.rows_of(position) != group[_GROUP_ROWS][1]:
+            raise UnknownParquetError(f"{self.replaced.path} has other row groups")
+        new = {_kind(chunk): chunk for chunk in _chunks(self.replaced.row_groups[position])}
+        chunks = [(self.file, chunk) if _kind(chunk) not in new else (self.replaced, new.pop(_kind(chunk))) for chunk in _chunks(group)]
+        if new:
+            raise UnknownParquetError(f"{self.replaced.path} has other columns")
+        return chunks
+
+
+def write_parquet_file(target: Path, parts: Sequence[Part]) -> int:
+    """Write the row groups of all parts, in this order, as one file; return its rows. Raises `UnknownParquetError`."""
+    footer = dict(parts[0].file.footer)
     groups = []
     with target.open("wb") as written:
         written.write(_MAGIC)
         written.flush()
-        for source, numbers in parts:
-            if source.footer[_FILE_SCHEMA] != footer[_FILE_SCHEMA]:
-                raise UnknownParquetError(f"{source.path} has other columns")
-            with source.path.open("rb") as read:
-                for number in numbers:
-                    start, size = _place(source.row_groups[number])
-                    moved = os.lseek(written.fileno(), 0, os.SEEK_CUR) - start
-                    copy_range(read.fileno(), written.fileno(), start, size)
-                    groups.append(_moved(source.row_groups[number], moved, len(groups)))
+        for part in parts:
+            if part.file.footer[_FILE_SCHEMA] != footer[_FILE_SCHEMA]:
+                raise UnknownParquetError(f"{part.file.path} has other columns")
+            with part.file.path.open("rb") as file, (part.replaced or part.file).path.open("rb") as other:
+                for group, chunks in part.chunks_of_groups():
+                    place = os.lseek(written.fileno(), 0, os.SEEK_CUR)
+                    moved = []
+                    for is_of_file, neighbours in groupby(chunks, key=lambda each: each[0] is part.file):
+                        run = [chunk for _, chunk in neighbours]
+                        start, size = _place(run)
+                        by = os.lseek(written.fileno(), 0, os.SEEK_CUR) - start
+                        copy_range((file if is_of_file else other).fileno(), written.fileno(), start, size)
+                        moved += [_moved_chunk(chunk, by) for chunk in run]
+                    groups.append(_moved(group, moved, place, len(groups)))
         rows = sum(group[_GROUP_ROWS][1] for group in groups)
         footer[_FILE_ROWS] = (_I64, rows)
         footer[_FILE_ROW_GROUPS] = (_LIST, (_STRUCT, groups))
         encoded = _encoded_struct(footer)
         os.write(written.fileno(), encoded + struct.pack("<I", len(encoded)) + _MAGIC)
     return rows
+
+
+def _kind(chunk: Struct) -> tuple[Any, Any, Any]:
+    """Return a column's path, type and codec: what has to be the same in two files."""
+    meta = chunk[_CHUNK_META][1]
+    return tuple(meta[_META_PATH][1][1]), meta[_META_TYPE][1], meta[_META_CODEC][1]
 
 
 def _chunks(group: Struct) -> list[Struct]:
@@ -113,9 +153,9 @@ def _one_day(group: Struct, date_column: str) -> date | None:
     return None
 
 
-def _place(group: Struct) -> tuple[int, int]:
-    """Return where a row group's columns begin in the file, and their bytes: they stand one after the other."""
-    metas = [chunk[_CHUNK_META][1] for chunk in _chunks(group)]
+def _place(chunks: Sequence[Struct]) -> tuple[int, int]:
+    """Return where some columns begin in their file, and their bytes: they stand one after the other."""
+    metas = [chunk[_CHUNK_META][1] for chunk in chunks]
     starts = [min(meta[field][1] for field in _META_OFFSETS if field in meta) for meta in metas]
     ends = [start + meta[_META_SIZE][1] for start, meta in zip(starts, metas, strict=True)]
     if starts[1:] != ends[:-1]:
@@ -123,12 +163,15 @@ def _place(group: Struct) -> tuple[int, int]:
     return starts[0], ends[-1] - starts[0]
 
 
-def _moved(group: Struct, by: int, ordinal: int) -> Struct:
-    """Return a row group's description for a place `by` bytes further on. Indexes and filters outside of it stay behind."""
+def _moved(group: Struct, chunks: list[Struct], place: int, ordinal: int) -> Struct:
+    """Return a row group's description for columns at another place. Indexes and filters outside of it stay behind."""
     moved = dict(group)
-    moved[_GROUP_COLUMNS] = (_LIST, (_STRUCT, [_moved_chunk(chunk, by) for chunk in _chunks(group)]))
+    moved[_GROUP_COLUMNS] = (_LIST, (_STRUCT, chunks))
+    for field, of_column in _GROUP_SIZES.items():
+        if field in group:
+            moved[field] = (_I64, sum(chunk[_CHUNK_META][1][of_column][1] for chunk in chunks))
     if _GROUP_OFFSET in group:
-        moved[_GROUP_OFFSET] = (_I64, group[_GROUP_OFFSET][1] + by)
+        moved[_GROUP_OFFSET] = (_I64, place)
     if _GROUP_ORDINAL in group:
         moved[_GROUP_ORDINAL] = (_I16, ordinal)
     return moved

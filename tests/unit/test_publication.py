@@ -8,8 +8,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -171,18 +172,35 @@ class TestLargeMonths:
         assert days == [{day} for day in self.DAYS]
 
     def test_only_changed_days_are_written(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-        written: list[list[date]] = []
-        write_rows = parquet._write_rows
-
-        def record(connection: Any, mart: Any, path: Path, days: list[date], rows: int) -> None:
-            written.append(days)
-            write_rows(connection, mart, path, days, rows)
-
-        monkeypatch.setattr(parquet, "_write_rows", record)
+        written = self.recorded(monkeypatch)
         site.build_and_publish({self.DAYS[2]: [start(1000 + n, self.DAYS[2]) for n in range(3)]})
         site.assert_is_published()
         # The three facts and the funnel are large here; the other marts have a row per day.
-        assert sorted(days for days in written if len(days) == 1) == [[self.DAYS[2]]] * 4
+        assert sorted(days for _, days, _ in written if len(days) == 1) == [[self.DAYS[2]]] * 4
+
+    def test_of_a_day_without_other_rows_only_the_columns_that_changed_are_written(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        written = self.recorded(monkeypatch)
+        rows = [start(day.day * 100 + n, day, session_id=None) for day in self.DAYS[2:4] for n in range(7)]
+        read = {"is_read": True, "last_status": "read", "read_at": datetime(2026, 10, 9, 12)}
+        site.build_and_publish({self.DAYS[2]: [*rows[:5], rows[5] | read, rows[6]], self.DAYS[3]: rows[7:]})
+        site.assert_is_published()
+        facts = {"fct_session_starts", "fct_notifications"}
+        assert [each for each in written if each[0] in facts] == [(fact, [self.DAYS[2]], set(read)) for fact in sorted(facts, reverse=True)]
+
+    @staticmethod
+    def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[date], frozenset[str] | None]]:
+        """Return a list that gets what is written to Parquet: the mart, days and columns, None for all."""
+        written: list[tuple[str, list[date], frozenset[str] | None]] = []
+        write_rows = parquet._write_rows
+
+        def record(connection: Any, mart: Any, path: Path, days: list[date], columns: frozenset[str] | None, rows: int) -> None:
+            written.append((mart.name, days, columns))
+            write_rows(connection, mart, path, days, columns, rows)
+
+        monkeypatch.setattr(parquet, "_write_rows", record)
+        return written
 
     def test_messages_without_a_day_of_the_bill_have_a_file_of_their_own(self, site: Site) -> None:
         failed = {"is_delivered": False, "is_sent": False, "is_not_sent": True, "last_status": "not_sent"}
@@ -199,6 +217,34 @@ class TestLargeMonths:
         ]
         for replaced in days:
             site.build_and_publish(replaced)
+        self.assert_bytes_follow_from_rows(site, tmp_path)
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_the_bytes_follow_from_the_rows_alone_whatever_changed_of_them(self, site: Site, tmp_path: Path, seed: int) -> None:
+        """Each publication changes values of some columns on some days; now and then rows come, go or change their place."""
+        drawn = Random(seed)
+        rows = {day: [start(day.day * 100 + n, day, session_id=None) for n in range(7 + 9 * (day.day % 2))] for day in self.DAYS}
+        site.build_and_publish(rows)
+        for _ in range(4):
+            for day in drawn.sample(self.DAYS, 3):
+                for row in drawn.sample(rows[day], drawn.randint(0, 2)):
+                    row |= drawn.choice(
+                        [
+                            {"is_read": not row["is_read"]},
+                            {"agent_groups": drawn.choice([None, "ü" * drawn.randint(1, 40)]), "chat_link": f"https://{drawn.random()}"},
+                            {"replied_at": drawn.choice([None, datetime(2026, 10, 9, 12, drawn.randint(0, 59))])},
+                            {"sent_at": row["sent_at"] + timedelta(seconds=drawn.randint(-9000, 9000))},
+                        ]
+                    )
+                if drawn.random() < 0.3:
+                    rows[day].pop()
+                if drawn.random() < 0.3:
+                    rows[day].append(start(day.day * 100 + drawn.randint(50, 99), day, session_id=None))
+            site.build_and_publish(rows)
+        self.assert_bytes_follow_from_rows(site, tmp_path)
+
+    @staticmethod
+    def assert_bytes_follow_from_rows(site: Site, tmp_path: Path) -> None:
         site.assert_is_published()
         rows = query(
             site.settings.warehouse_path, "select * exclude (is_session_start) from marts.fct_notifications order by hash(message_id)"
@@ -434,6 +480,7 @@ def test_published_files_are_read_only_and_private_to_the_user_or_the_group(site
 PUBLISH_TWICE = """
 import sys
 from pathlib import Path
+from random import Random
 from tests.unit.test_publication import BUILDS, NOVEMBER, Site, cut_short, settings_of, start
 site = Site(settings_of(Path(sys.argv[1])))
 site.build_and_publish(BUILDS)
