@@ -154,7 +154,8 @@ class Warehouse:
         )
         for day in days:
             connection.execute(
-                "insert into state.changed_days values ('fct_notifications', $day, $id)", {"day": day, "id": build.change_number}
+                "insert into state.changed_days select unnest(['fct_notifications', 'fct_billed_messages']), $day, $id",
+                {"day": day, "id": build.change_number},
             )
         return build
 

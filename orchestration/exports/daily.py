@@ -27,6 +27,7 @@ from orchestration.progress import report_progress
 from orchestration.publication.published import check_contacts, open_published
 from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, published_source
 from orchestration.settings import Contacts, Settings
+from orchestration.transform.builds import STARTS
 
 
 @dataclass
@@ -166,7 +167,7 @@ def _changed_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mani
     """Return the report days that changed since the last export, or None where it cannot be built upon."""
     if manifest is None or manifest.settings != _settings_of(settings):
         return None
-    return days_behind(warehouse, manifest.publication, source, of_bill=False)
+    return days_behind(warehouse, manifest.publication, source, STARTS)
 
 
 def _is_as_written(settings: Settings, entry: ExportedFile, thorough: bool) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
-from orchestration.transform.builds import MARTS, UNDATED
+from orchestration.transform.builds import BILL, MARTS, STARTS, UNDATED
 
 # All other marts are kept by `session_start_date`.
 _DATE_COLUMNS = {"fct_billed_messages": "billed_date"}
@@ -19,7 +19,8 @@ _ORDERS = {
 
 @dataclass(frozen=True)
 class PublishedMart:
-    """A mart: `date_column` is the day by which its rows are replaced; `order` makes an order of a day's rows without ties.
+    """A mart: `date_column` is the day by which its rows are replaced; `order` makes an order of a day's rows without ties; `facts` are
+    those in whose log its changed days stand.
 
     Rows without a day (messages that were not delivered, on no bill) are kept under `UNDATED`.
     """
@@ -27,6 +28,7 @@ class PublishedMart:
     name: str
     date_column: str
     order: tuple[str, ...]
+    facts: tuple[str, ...]
 
     @property
     def day(self) -> str:
@@ -54,7 +56,10 @@ class PublishedMart:
         return f"{self.date_column} between date '{first.isoformat()}' and date '{last.isoformat()}'"
 
 
-PUBLISHED_MARTS = tuple(PublishedMart(name, _DATE_COLUMNS.get(name, "session_start_date"), _ORDERS.get(name, ("all",))) for name in MARTS)
+PUBLISHED_MARTS = tuple(
+    PublishedMart(name, _DATE_COLUMNS.get(name, "session_start_date"), _ORDERS.get(name, ("all",)), BILL if name in BILL else STARTS)
+    for name in MARTS
+)
 
 
 def month_of(day: date) -> str:

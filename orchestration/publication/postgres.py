@@ -23,6 +23,7 @@ from orchestration.publication.publish import Publication
 from orchestration.publication.published import check_contacts, open_published
 from orchestration.publication.source import Source, days_behind
 from orchestration.settings import PostgresSettings, Settings
+from orchestration.transform.builds import BILL, STARTS
 
 TABLES = (*(mart.name for mart in PUBLISHED_MARTS), "publish_info")
 
@@ -141,7 +142,8 @@ class _Copy:
         before = self._info(present)
         if not before:
             return None
-        return days_behind(self._warehouse, Source.model_validate(before), Source.model_validate(self._published_info()))
+        now = Source.model_validate(self._published_info())
+        return days_behind(self._warehouse, Source.model_validate(before), now, (*STARTS, *BILL))
 
     def _info(self, present: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
         if present.get("publish_info") != self._columns["publish_info"]:

@@ -36,7 +36,7 @@ from orchestration.publication.versions import (
 )
 from orchestration.settings import Settings
 from orchestration.transactions import transaction
-from orchestration.transform.builds import FinishedBuild
+from orchestration.transform.builds import BILL, STARTS, FinishedBuild
 
 
 @dataclass
@@ -58,13 +58,13 @@ class Publication:
 
 @dataclass(frozen=True)
 class Work:
-    """What a publication has to do: replace `days` in a copy of `base`, or write everything where there is no base.
+    """What a publication has to do: replace the days of each mart in a copy of `base`, or write everything where there is no base.
 
     `is_held`: another program has the base open for writing, so readers need a copy even if nothing changed.
     """
 
     base: Version | None
-    days: list[date]
+    days_by_mart: dict[str, list[date]]
     kept: dict[str, KeptFile]
     damaged: list[str]
     is_held: bool = False
@@ -72,6 +72,11 @@ class Work:
     @property
     def before(self) -> VersionRecord | None:
         return self.base.record if self.base is not None else None
+
+    @property
+    def days(self) -> list[date]:
+        """Return the days of all marts, oldest first."""
+        return sorted({day for days in self.days_by_mart.values() for day in days})
 
     @property
     def is_changed(self) -> bool:
@@ -110,7 +115,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
 
 
 def _everything(damaged: list[str]) -> Work:
-    return Work(None, [], {}, damaged)
+    return Work(None, {}, {}, damaged)
 
 
 def work_of(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Version | None, source: Source, thorough: bool) -> Work:
@@ -118,12 +123,14 @@ def work_of(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: V
     if version is None or version.record is None:
         return _everything([])
     intact = version.intact_files()
-    days = days_behind(warehouse, version.record.source, source)
-    if days is None or DATABASE not in intact:
-        return _everything([DATABASE] if days is not None else [])
+    of_report, of_bill = (days_behind(warehouse, version.record.source, source, facts) for facts in (STARTS, BILL))
+    if of_report is None or of_bill is None:
+        return _everything([])
+    if DATABASE not in intact:
+        return _everything([DATABASE])
     if thorough:
         try:
-            found = days_that_differ(warehouse, settings, version, days)
+            found = days_that_differ(warehouse, settings, version, {*of_report, *of_bill})
         except duckdb.Error:
             return _everything([DATABASE])
         if found:
@@ -132,6 +139,7 @@ def work_of(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: V
             del intact[name]
     kept = {name: KeptFile(version.folder / name, file.rows) for name, file in intact.items() if name != DATABASE}
     damaged = [file.name for file in version.record.files if file.name not in intact]
+    days = {mart.name: of_bill if mart.facts == BILL else of_report for mart in PUBLISHED_MARTS}
     return Work(version, days, kept, damaged, is_held_for_writing(version))
 
 
@@ -186,7 +194,8 @@ def finish_version(
         rows=rows,
         rows_more={mart: count - rows_before.get(mart, 0) for mart, count in rows.items()},
         rows_written={
-            mart: sum(count for day, count in days.items() if work.base is None or day in work.days) for mart, days in rows_by_day.items()
+            mart: sum(count for day, count in days.items() if work.base is None or day in work.days_by_mart[mart])
+            for mart, days in rows_by_day.items()
         },
         days_replaced=work.days if before is not None else None,
         damaged=work.damaged,
@@ -220,8 +229,8 @@ def _write_marts(warehouse: duckdb.DuckDBPyConnection, settings: Settings, work:
         for mart in PUBLISHED_MARTS:
             if work.base is None:
                 _write_mart(warehouse, settings, mart, masks)
-            else:
-                changed[mart.name] = _replace_rows(warehouse, settings, mart, masks, work.days)
+            elif work.days_by_mart[mart.name]:
+                changed[mart.name] = _replace_rows(warehouse, settings, mart, masks, work.days_by_mart[mart.name])
     finally:
         warehouse.execute("reset preserve_insertion_order")
     return changed
@@ -269,25 +278,26 @@ def write_comments(warehouse: duckdb.DuckDBPyConnection, comments: Iterable[tupl
 def _replace_rows(
     warehouse: duckdb.DuckDBPyConnection, settings: Settings, mart: PublishedMart, masks: Masks, days: list[date]
 ) -> ChangedDays:
-    """Replace the rows of some days that changed: to compare 160,000 rows takes a third of the time of writing them all."""
+    """Replace the rows of some days that changed.
+
+    By fingerprints, in 1.4 CPU seconds for 620,000 rows of a fact of which 400 differ and 16,000 are new; to write them all takes three times
+    as long.
+    """
     on_these_days, columns, table = mart.is_on(days), _columns(warehouse, mart), f"draft.main.{mart.name}"
-    rows = published_rows(columns, f"marts.{mart.name}", settings, masks.get(mart.name, {}), on_these_days)
     # Two hashes of 64 bits, as the models compare rows (`row_fingerprint` of the dbt project).
     fingerprint = "struct_pack(first := hash({0}), second := hash('second', {0})) as fingerprint".format(", ".join(columns))
-    warehouse.execute(f"create or replace temp table rows_now as select *, {fingerprint} from ({rows})")
-    warehouse.execute(
-        f"create or replace temp table rows_before as select rowid as place, {fingerprint} from {table} where {on_these_days}"
-    )
-    warehouse.execute("create or replace temp table rows_that_came as select * from rows_now anti join rows_before using (fingerprint)")
-    warehouse.execute(
-        f"create or replace temp table rows_that_went as select *, rowid as place from {table} "
-        "where rowid in (select place from rows_before anti join rows_now using (fingerprint))"
-    )
+    now = f"({published_rows(columns, f'marts.{mart.name}', settings, masks.get(mart.name, {}), on_these_days)})"
+    before = f"(select *, rowid as place from {table} where {on_these_days})"
+    for name, rows, others in (("came", now, before), ("went", before, now)):
+        warehouse.execute(
+            f"create or replace temp table rows_that_{name} as select * exclude (fingerprint) from (select *, {fingerprint} from {rows}) "
+            f"where fingerprint not in (select {fingerprint} from {others})"
+        )
     changed = _changed_days(warehouse, mart, columns)
     warehouse.execute(f"delete from {table} where rowid in (select place from rows_that_went)")
-    warehouse.execute(f"insert into {table} by name select * exclude (fingerprint) from rows_that_came")
-    for name in ("rows_now", "rows_before", "rows_that_came", "rows_that_went"):
-        warehouse.execute(f"drop table {name}")
+    warehouse.execute(f"insert into {table} by name select * from rows_that_came")
+    warehouse.execute("drop table rows_that_came")
+    warehouse.execute("drop table rows_that_went")
     return changed
 
 

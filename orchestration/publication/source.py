@@ -4,6 +4,7 @@ Everything that is made from the marts keeps such a record with it. This module 
 and exports that reads the record of builds.
 """
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 
 import duckdb
@@ -54,10 +55,8 @@ def published_source(published: duckdb.DuckDBPyConnection) -> Source:
     return Source.model_validate(dict(zip(Source.model_fields, row, strict=True)))
 
 
-def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Source, *, of_bill: bool = True) -> list[date] | None:
-    """Return the days that changed between two sources, oldest first; None where `now` does not continue `before`.
-
-    With `of_bill` the days of WhatsApp's bill are among them.
+def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Source, facts: Collection[str]) -> list[date] | None:
+    """Return the days on which some facts changed between two sources, oldest first; None where `now` does not continue `before`.
 
     That is so after a change of models or settings, for a warehouse that was made again, and for a state that is
     newer than `now`.
@@ -67,7 +66,7 @@ def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Sourc
         return None
     if not is_of_this_warehouse(warehouse, before) or not is_of_this_warehouse(warehouse, now):
         return None
-    return days_changed_since(warehouse, before.change_number, of_bill=of_bill)
+    return days_changed_since(warehouse, before.change_number, facts)
 
 
 def is_of_this_warehouse(warehouse: duckdb.DuckDBPyConnection, source: Source) -> bool:

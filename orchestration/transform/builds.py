@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ MARTS = (
     *("funnel_session_starts", "status_session_starts", "session_starts_daily", "sends_by_hour"),
     "fct_billed_messages",
 )
+# The facts in whose log of changed days the days of the report stand, and those of WhatsApp's bill (`facts` in the macros of dbt).
+STARTS = ("fct_notifications", "int_starts_without_notification_unioned")
+BILL = ("fct_billed_messages",)
 # The day under which rows are kept that have none: no time of a record falls on it (`billed_day` in the macros of dbt).
 UNDATED = date.min
 
@@ -151,15 +155,15 @@ def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: d
     return row == (1,)
 
 
-def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int, *, of_bill: bool = True) -> list[date]:
-    """Return the days on which a fact changed after the change of that number, oldest first.
+def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int, facts: Collection[str]) -> list[date]:
+    """Return the days on which one of some facts changed after the change of that number, oldest first.
 
-    With `of_bill` the days of WhatsApp's bill are among them, and `UNDATED` where messages without one changed.
+    Those of `BILL` are the days of WhatsApp's bill, and `UNDATED` where messages without one changed.
     """
     rows = connection.execute(
         "select distinct session_start_date from state.changed_days "
-        "where change_number > $change_number and ($of_bill or fact <> 'fct_billed_messages') order by session_start_date",
-        {"change_number": change_number, "of_bill": of_bill},
+        "where change_number > $change_number and fact in (select unnest($facts)) order by session_start_date",
+        {"change_number": change_number, "facts": list(facts)},
     ).fetchall()
     return [day for (day,) in rows]
 

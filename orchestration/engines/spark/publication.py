@@ -101,7 +101,7 @@ def _write_mart(
 ) -> list[WrittenFile]:
     """Write the months of a mart that changed, and link the others; return all its files."""
     make_folder(folder / PARQUET / mart.name, settings)
-    changed_months = {month_of(day) for day in work.days}
+    changed_months = {month_of(day) for day in work.days_by_mart.get(mart.name, [])}
     files: list[WrittenFile] = []
     pieces: list[_Piece] = []
     for month, days in by_month(rows_by_day).items():
