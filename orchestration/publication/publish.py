@@ -280,8 +280,7 @@ def _replace_rows(
 ) -> ChangedDays:
     """Replace the rows of some days that changed.
 
-    By fingerprints, in 1.4 CPU seconds for 620,000 rows of a fact of which 400 differ and 16,000 are new; to write them all takes three times
-    as long.
+    By fingerprints, in 1.4 CPU seconds for 620,000 rows of a fact of which 400 differ and 16,000 are new: a third of what writing takes.
     """
     on_these_days, columns, table = mart.is_on(days), _columns(warehouse, mart), f"draft.main.{mart.name}"
     # Two hashes of 64 bits, as the models compare rows (`row_fingerprint` of the dbt project).
