@@ -63,6 +63,22 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# What happened to a person at a time changes nothing that is older than an answer may be: sessions follow from what came before, and an
+   answer belongs to a notification of the last days or to the one it quotes, which is news itself. A day more costs little. #}
+{% macro first_time_that_news_change(news_at) -%}
+    {{ news_at }} - interval '{{ var('reply_horizon_days') + 1 }}' day
+{%- endmacro %}
+
+{# Before all records: all of a person may change. #}
+{% macro beginning_of_time() -%}
+    timestamp '0001-01-01 00:00:00'
+{%- endmacro %}
+
+{# Whether news can change a row of the person to recompute that was sent at a time. #}
+{% macro is_after_news(sent_at, news_from) -%}
+    coalesce({{ sent_at }} >= {{ news_from }}, true)
+{%- endmacro %}
+
 {# The order in which a fact is written whole, so that a scan of some days skips the row groups of all others: publication and
    exports read day by day, and without it each of them reads the fact once for every day (1M sends: 54 CPU seconds instead of 20).
    What increments add is of few days. #}

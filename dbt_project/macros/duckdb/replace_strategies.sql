@@ -4,6 +4,23 @@
     {{ replace_changed_rows(arg_dict, 'session_start_date', is_of_people_to_recompute()) }}
 {%- endmacro %}
 
+{# Rows of most days are left alone by the earliest time that matters, as a literal, by which DuckDB skips them. #}
+{% macro duckdb__replace_news_of_people_sql(arg_dict) -%}
+    {%- set people = ref('int_people_to_recompute') -%}
+    {%- set earliest = run_query('select min(news_from) from ' ~ people).columns[0].values()[0] -%}
+    {%- set is_replaced -%}
+        rowid in (
+            select fact.rowid
+            from {{ arg_dict['target_relation'] }} as fact
+            inner join {{ people }} as people_to_recompute
+                on fact.person_id = people_to_recompute.identifier
+                and {{ is_after_news('fact.sent_at', 'people_to_recompute.news_from') }}
+            where {{ is_after_news('fact.sent_at', "timestamp '" ~ earliest ~ "'") if earliest else 'true' }}
+        )
+    {%- endset -%}
+    {{ replace_changed_rows(arg_dict, 'session_start_date', is_replaced) }}
+{%- endmacro %}
+
 {% macro duckdb__replace_messages_sql(arg_dict) -%}
     {{ replace_changed_rows(arg_dict, billed_day(), is_of_recomputed_messages(arg_dict)) }}
 {%- endmacro %}

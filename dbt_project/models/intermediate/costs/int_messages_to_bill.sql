@@ -63,10 +63,10 @@ lines_by_number as (
 ),
 
 {% if built_through > 0 %}
--- Those of sends whose people are recomputed, and of messages that no send log has: with news of their own, their people or line.
+-- Those of sends that news can change, and of messages that no send log has: with news of their own, their people or line.
 messages_touched as (
 
-    select message_key from sends_with_status
+    select message_key from sends_with_status where has_news
     union
     select message_key
     from {{ ref('int_message_prices_merged') }}
@@ -106,7 +106,7 @@ names_of_sends as (
     where
         is_kept
         {%- if built_through > 0 %}
-        and message_key in (select sends_with_status.message_key from sends_with_status)
+        and message_key in (select messages_touched.message_key from messages_touched)
         {%- endif %}
 
 ),

@@ -22,6 +22,12 @@ people as (
 
 ),
 
+people_to_recompute as (
+
+    select * from {{ ref('int_people_to_recompute') }}
+
+),
+
 lines_identified as (
 
     select * from {{ ref('int_lines_identified') }}
@@ -61,13 +67,16 @@ joined_sends as (
         statuses.failed_at,
         statuses.failure_code as failed_code,
         coalesce(statuses.failure_details, statuses.failure_message, statuses.failure_title) as failed_detail,
-        quoted_sends.message_key is not null as is_quoted
+        quoted_sends.message_key is not null as is_quoted,
+        {{ is_after_news('sends_to_recompute.sent_at', 'people_to_recompute.news_from') if built_through_load_id() > 0 else 'true' }} as has_news
     from sends_to_recompute
     inner join lines_identified
         on coalesce(sends_to_recompute.given_channel_id, '') = lines_identified.given_channel_id
         and coalesce(sends_to_recompute.given_line_number, '') = lines_identified.given_line_number
     left join people
         on sends_to_recompute.contact_identifier = people.identifier
+    left join people_to_recompute
+        on sends_to_recompute.contact_identifier = people_to_recompute.identifier
     left join statuses
         on sends_to_recompute.message_key = statuses.message_key
     left join quoted_sends
@@ -104,6 +113,7 @@ final as (
         failed_at,
         is_notification,
         is_not_sent,
+        has_news,
         case when is_not_sent and was_refused_first then error_code when is_not_sent then failed_code end as failure_code,
         case when is_not_sent and was_refused_first then error_detail when is_not_sent then failed_detail end as failure_detail
     from classified_sends

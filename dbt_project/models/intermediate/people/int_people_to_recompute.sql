@@ -35,7 +35,7 @@ botmaker_sent_results as (
 
 new_sends as (
 
-    select message_key, contact_identifier
+    select message_key, contact_identifier, sent_at
     from {{ ref('int_sends_deduplicated') }}
     where last_load_id > {{ built_through }}
 
@@ -43,7 +43,7 @@ new_sends as (
 
 new_messages as (
 
-    select message_key, quoted_message_key, contact_identifier
+    select message_key, quoted_message_key, contact_identifier, happened_at, copies > 1 or not is_kept as is_of_copies
     from {{ ref('int_inbound_messages_deduplicated') }}
     where last_load_id > {{ built_through }}
 
@@ -67,6 +67,43 @@ sends_with_news as (
 
 ),
 
+sends_touched as (
+
+    select contact_identifier, sent_at
+    from {{ ref('int_sends_deduplicated') }}
+    where {{ holds_for_few(
+        ref('int_sends_deduplicated'), 'message_key in (select sends_with_news.message_key from sends_with_news)'
+    ) }}
+
+),
+
+-- A send that was not known when it was quoted now takes the answer from another one.
+quoting_messages as (
+
+    select contact_identifier, happened_at
+    from {{ ref('int_inbound_messages_deduplicated') }}
+    where quoted_message_key in (select new_sends.message_key from new_sends)
+
+),
+
+-- A message that turns out to be a copy of a send is not a message of a person any more.
+echoes as (
+
+    select contact_identifier
+    from {{ ref('int_inbound_messages_deduplicated') }}
+    where message_key in (select new_sends.message_key from new_sends)
+
+),
+
+-- Another copy of a message may count now: what the one before quoted loses its answer.
+copies as (
+
+    select contact_identifier
+    from new_messages
+    where message_key in (select of_copies.message_key from new_messages as of_copies where of_copies.is_of_copies)
+
+),
+
 lines_changed as (
 
     select given_channel_id, given_line_number
@@ -75,14 +112,8 @@ lines_changed as (
 
 ),
 
-sends_touched as (
+sends_of_lines as (
 
-    select contact_identifier
-    from {{ ref('int_sends_deduplicated') }}
-    where {{ holds_for_few(
-        ref('int_sends_deduplicated'), 'message_key in (select sends_with_news.message_key from sends_with_news)'
-    ) }}
-    union all
     select sends.contact_identifier
     from {{ ref('int_sends_deduplicated') }} as sends
     inner join lines_changed
@@ -91,18 +122,8 @@ sends_touched as (
 
 ),
 
-messages_touched as (
+messages_of_lines as (
 
-    -- A send that was not known when it was quoted now takes the answer from another one.
-    select contact_identifier
-    from {{ ref('int_inbound_messages_deduplicated') }}
-    where quoted_message_key in (select new_sends.message_key from new_sends)
-    union all
-    -- A message that turns out to be a copy of a send is not a message of a person any more.
-    select contact_identifier
-    from {{ ref('int_inbound_messages_deduplicated') }}
-    where message_key in (select new_sends.message_key from new_sends)
-    union all
     select inbound_messages.contact_identifier
     from {{ ref('int_inbound_messages_deduplicated') }} as inbound_messages
     inner join lines_changed
@@ -137,45 +158,107 @@ people_regrouped as (
 ),
 {% endif %}
 
-identifiers_touched as (
+news as (
 
-    select contact_identifier from new_sends
-    union
-    select contact_identifier from new_messages
-    union
+    select contact_identifier, sent_at as news_at from new_sends
+    union all
+    select contact_identifier, happened_at as news_at from new_messages
+    {% if built_through > 0 %}
+    union all
+    select contact_identifier, sent_at as news_at from sends_touched
+    union all
+    select contact_identifier, happened_at as news_at from quoting_messages
+    {% endif %}
+
+),
+
+news_of_any_time as (
+
     select contact_identifier from new_botmaker_sessions
     {% if built_through > 0 %}
-    union
-    select contact_identifier from sends_touched
-    union
-    select contact_identifier from messages_touched
-    union
+    union all
+    select contact_identifier from echoes
+    union all
+    select contact_identifier from copies
+    union all
+    select contact_identifier from sends_of_lines
+    union all
+    select contact_identifier from messages_of_lines
+    union all
     select contact_identifier from botmaker_sessions_touched
-    union
+    union all
     select contact_identifier from people_regrouped
     {% endif %}
 
 ),
 
-people_touched as (
+identifiers_touched as (
 
-    select distinct coalesce(people.person_id, identifiers_touched.contact_identifier) as person_id
+    select contact_identifier, {{ first_time_that_news_change('min(news_at)') }} as news_from
+    from news
+    group by contact_identifier
+    union all
+    select distinct contact_identifier, {{ beginning_of_time() }} as news_from
+    from news_of_any_time
+
+),
+
+identifiers_of_people as (
+
+    select
+        identifiers_touched.contact_identifier as identifier,
+        coalesce(people.person_id, identifiers_touched.contact_identifier) as person_id,
+        identifiers_touched.news_from
     from identifiers_touched
     left join people
         on identifiers_touched.contact_identifier = people.identifier
 
 ),
 
-final as (
+-- Botmaker's sessions of a person are made again as a whole.
+people_of_botmaker as (
 
-    select contact_identifier as identifier from identifiers_touched
+    select distinct identifiers_of_people.person_id
+    from identifiers_of_people
+    left join people
+        on identifiers_of_people.person_id = people.person_id
+    where coalesce(people.identifier, identifiers_of_people.identifier) in (select botmaker_sessions.contact_identifier from botmaker_sessions)
+
+),
+
+people_touched as (
+
+    select
+        person_id,
+        case
+            when person_id in (select people_of_botmaker.person_id from people_of_botmaker) then {{ beginning_of_time() }}
+            else min(news_from)
+        end as news_from
+    from identifiers_of_people
+    group by person_id
+
+),
+
+all_identifiers as (
+
+    select identifier, person_id from identifiers_of_people
     union
-    select person_id as identifier from people_touched
+    select person_id as identifier, person_id from people_touched
     union
-    select people.identifier
+    select people.identifier, people.person_id
     from people
     inner join people_touched
         on people.person_id = people_touched.person_id
+
+),
+
+final as (
+
+    select all_identifiers.identifier, min(people_touched.news_from) as news_from
+    from all_identifiers
+    inner join people_touched
+        on all_identifiers.person_id = people_touched.person_id
+    group by all_identifiers.identifier
 
 )
 
