@@ -95,11 +95,12 @@ class _Hostile:
     rnd: random.Random
     people: list[Person]
     copies_differ: bool
+    moments: int
     plans: list[tuple[str, Person, Line, int]] = field(default_factory=list)
 
     def moment(self) -> int:
         """Return a time; they meet at whole multiples of six hours, so that 24 h, 7 days and ties are common."""
-        return START + self.rnd.randrange(0, 60) * 6 * HOUR + self.rnd.choice([0, 0, 0, 0, 1, -1])
+        return START + self.rnd.randrange(0, self.moments) * 6 * HOUR + self.rnd.choice([0, 0, 0, 0, 1, -1])
 
     def person(self) -> Person:
         return self.rnd.choice(self.people)
@@ -114,17 +115,18 @@ class _Hostile:
 
 
 def hostile_records(
-    seed: int, sends: int = 120, more_contacts: int = 0, *, crowds: bool = False, copies_differ: bool = True
+    seed: int, sends: int = 120, more_contacts: int = 0, *, crowds: bool = False, copies_differ: bool = True, moments: int = 60
 ) -> tuple[list[bytes], list[bytes]]:
     """Return lines of a send log and of webhooks: few people, few moments, many ties and repetitions.
 
     With `more_contacts` most people appear once or twice, so that a batch leaves most threads alone
     and what it changes in them it changes from afar: by a quote, a status, a line's number, an identifier.
     With `crowds` one component has exactly as many identifiers as a person may have, and one has more.
+    `moments` lie six hours apart: the first and the last of 60 are two weeks from each other.
     Without `copies_differ` the copies of a record say the same, so that no tie between them is settled by an identifier.
     """
     rnd = random.Random(seed)
-    zone = _Hostile(rnd, [*PEOPLE, *(_one_of_many(number) for number in range(more_contacts))], copies_differ)
+    zone = _Hostile(rnd, [*PEOPLE, *(_one_of_many(number) for number in range(more_contacts))], copies_differ, moments)
     for number in range(sends):
         person = zone.person()
         zone.plans.append((f"wamid.{number:03d}", person, zone.line_of(person), zone.moment()))

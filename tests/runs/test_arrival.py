@@ -1,6 +1,7 @@
 """The order, batching and repetition of files change nothing (contract, section 4, last sentence)."""
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,6 +81,35 @@ def test_batches_in_any_order_are_right_and_end_like_one_load(
         assert comparable(in_batches.rows(mart)) == comparable(at_once.rows(mart)), mart
         assert comparable(in_batches.rows(f"marts.{mart}", published=False)) == comparable(at_once.rows(mart)), mart
     assert in_batches.tsv_bytes() == at_once.tsv_bytes()
+
+
+_TIME = re.compile(rb"17[89]\d{7}")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("seed", "more_contacts"), [(11, 0), (12, 30), (13, 30), (14, 120)])
+def test_what_comes_in_its_time_and_what_comes_weeks_later_are_right(
+    pipeline: Callable[..., Pipeline], seed: int, more_contacts: int
+) -> None:
+    """Three months of records arrive in the order of their times, every fourth up to five weeks late, in eight batches.
+
+    A run makes again of a person only what the news can change, which is little where most news are of the last days.
+    """
+    rnd = random.Random(seed)
+    sends, webhooks = hostile_records(seed, 150, more_contacts, moments=360)
+    run = pipeline("in_time", STARTS_MAX_REJECTED_SHARE="1")
+
+    def arrival(line: bytes) -> float:
+        times = [int(time) for time in _TIME.findall(line)]
+        return max(times, default=1_791_000_000) + (rnd.uniform(0, 35 * 86_400) if rnd.random() < 0.25 else 0)
+
+    arrivals = sorted([(arrival(line), "sends", line) for line in sends] + [(arrival(line), "webhooks", line) for line in webhooks])
+    size = -(-len(arrivals) // 8)
+    for number, start in enumerate(range(0, len(arrivals), size)):
+        batch = arrivals[start : start + size]
+        write(run, str(number), {feed: [line for _, of_feed, line in batch if of_feed == feed] for feed in ("sends", "webhooks")}, rnd)
+        assert run.run().success
+        assert_equals_the_reference(run)
 
 
 @pytest.mark.thorough
