@@ -41,7 +41,7 @@ from orchestration.defs.schedules import daily_export, nightly_check
 from orchestration.defs.sensors import new_files, notify_on_run_failure
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import BOTMAKER_FEEDS, SENDS
-from orchestration.warehouse import writer_lock
+from orchestration.warehouse import open_warehouse, writer_lock
 from tests.pipeline import Pipeline
 
 SEND = {"message_id": "wamid.1", "sent_at": "2026-10-01T12:00:00Z", "channel_id": "1", "contact_id": "5511900000001", "template_name": "t"}
@@ -89,6 +89,44 @@ def test_the_nightly_check_reads_every_row_and_byte_of_what_was_written(pipeline
         (request,) = nightly_check.evaluate_tick(build_schedule_context()).run_requests or []
         assert job.execute_in_process(instance=instance, run_config=request.run_config).success
     assert tsv.read_bytes() == whole
+
+
+@pytest.mark.thorough
+def test_checks_look_at_what_is_new_and_at_night_at_all_rows(pipeline: Pipeline) -> None:
+    """A row of an old day whose flags contradict one another, as nothing but another program can make it."""
+
+    def land(number: int, day: int) -> None:
+        send = {**SEND, "message_id": f"wamid.{number}", "sent_at": f"2026-10-{day:02d}T12:00:00Z", "contact_id": f"55119{number:08d}"}
+        (pipeline.landing / "sends" / f"{number}.jsonl").write_text(json.dumps(send) + "\n")
+
+    land(2, 20)
+    assert pipeline.run().success
+    with open_warehouse(pipeline.settings) as connection:
+        connection.execute("update marts.fct_notifications set last_status = 'replied' where message_id = 'wamid.1'")
+    published = pipeline.rows("fct_notifications")
+    with patch.dict(os.environ, pipeline.variables), DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("conversation_starts")
+        (nightly,) = nightly_check.evaluate_tick(build_schedule_context()).run_requests or []
+
+        def failed_checks(**arguments: Any) -> set[str]:
+            run = job.execute_in_process(instance=instance, raise_on_error=False, **arguments)
+            failed = {check.check_name for check in run.get_asset_check_evaluations() if not check.passed}
+            assert run.success == (not failed)
+            return failed
+
+        # Nothing has landed, and what has landed is of another day.
+        assert failed_checks() == set()
+        land(3, 20)
+        assert failed_checks() == set()
+        assert len(pipeline.rows("fct_notifications")) == len(published) + 1
+        # The view with the session starts has the row, too, but waits for the fact's checks where a build makes it.
+        assert "flags_cumulative_fct_notifications_" in failed_checks(run_config=nightly.run_config)
+        land(4, 20)
+        assert failed_checks(run_config=nightly.run_config) == {"flags_cumulative_fct_notifications_"}
+        # Its day has news.
+        land(5, 1)
+        assert failed_checks() == {"flags_cumulative_fct_notifications_"}
+    assert len(pipeline.rows("fct_notifications")) == len(published) + 1
 
 
 def test_fetching_from_botmaker_keeps_no_run_from_writing(pipeline: Pipeline) -> None:
