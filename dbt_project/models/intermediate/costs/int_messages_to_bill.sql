@@ -91,11 +91,12 @@ messages as (
 
     select *
     from {{ ref('int_message_prices_merged') }}
-    {%- if built_through > 0 %}
-    where {{ holds_for_few(
-        ref('int_message_prices_merged'), 'message_key in (select messages_touched.message_key from messages_touched)'
-    ) }}
-    {%- endif %}
+    {% if built_through > 0 %}
+    where
+        {{ holds_for_few(
+            ref('int_message_prices_merged'), 'message_key in (select messages_touched.message_key from messages_touched)'
+        ) }}
+    {% endif %}
 
 ),
 
@@ -103,11 +104,7 @@ names_of_sends as (
 
     select message_key, template_name, notification_name
     from {{ ref('int_sends_deduplicated') }}
-    where
-        is_kept
-        {%- if built_through > 0 %}
-        and message_key in (select messages_touched.message_key from messages_touched)
-        {%- endif %}
+    where is_kept {{ 'and message_key in (select messages_touched.message_key from messages_touched)' if built_through > 0 }}
 
 ),
 

@@ -1,3 +1,7 @@
+{% set is_upon_a_build = built_through_load_id() > 0 %}
+
+-- One is read only where there is a build to go on from.
+-- noqa: disable=ST03
 with sends as (
 
     select * from {{ ref('int_sends_deduplicated') }}
@@ -68,15 +72,17 @@ joined_sends as (
         statuses.failure_code as failed_code,
         coalesce(statuses.failure_details, statuses.failure_message, statuses.failure_title) as failed_detail,
         quoted_sends.message_key is not null as is_quoted,
-        {{ is_after_news('sends_to_recompute.sent_at', 'people_to_recompute.news_from') if built_through_load_id() > 0 else 'true' }} as has_news
+        {{ is_after_news('sends_to_recompute.sent_at', 'people_to_recompute.news_from') if is_upon_a_build else 'true' }} as has_news
     from sends_to_recompute
     inner join lines_identified
         on coalesce(sends_to_recompute.given_channel_id, '') = lines_identified.given_channel_id
         and coalesce(sends_to_recompute.given_line_number, '') = lines_identified.given_line_number
     left join people
         on sends_to_recompute.contact_identifier = people.identifier
+    {% if is_upon_a_build %}
     left join people_to_recompute
         on sends_to_recompute.contact_identifier = people_to_recompute.identifier
+    {% endif %}
     left join statuses
         on sends_to_recompute.message_key = statuses.message_key
     left join quoted_sends

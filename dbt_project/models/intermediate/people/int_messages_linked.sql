@@ -32,13 +32,11 @@ sends_with_news as (
 
     select message_key, contact_identifier
     from {{ ref('int_sends_deduplicated') }}
-    where
-        is_kept
-        {%- if built_through_load_id() > 0 %}
-        and {{ holds_for_few(
+    where is_kept {{
+        'and ' ~ holds_for_few(
             ref('int_sends_deduplicated'), 'message_key in (select keys_with_news.message_key from keys_with_news)'
-        ) }}
-        {%- endif %}
+        ) if built_through_load_id() > 0
+    }}
 
 ),
 
@@ -62,11 +60,12 @@ people_reached as (
 
     select message_key, identifier
     from {{ ref('int_message_recipients') }}
-    {%- if built_through_load_id() > 0 %}
-    where {{ holds_for_few(
-        ref('int_message_recipients'), 'message_key in (select sends_with_news.message_key from sends_with_news)'
-    ) }}
-    {%- endif %}
+    {% if built_through_load_id() > 0 %}
+    where
+        {{ holds_for_few(
+            ref('int_message_recipients'), 'message_key in (select sends_with_news.message_key from sends_with_news)'
+        ) }}
+    {% endif %}
     union all
     select message_key, identifier from people_quoting
 

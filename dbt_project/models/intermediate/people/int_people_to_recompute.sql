@@ -222,7 +222,10 @@ people_of_botmaker as (
     from identifiers_of_people
     left join people
         on identifiers_of_people.person_id = people.person_id
-    where coalesce(people.identifier, identifiers_of_people.identifier) in (select botmaker_sessions.contact_identifier from botmaker_sessions)
+    where
+        coalesce(people.identifier, identifiers_of_people.identifier) in (
+            select botmaker_sessions.contact_identifier from botmaker_sessions
+        )
 
 ),
 
