@@ -232,13 +232,14 @@ people_of_botmaker as (
 people_touched as (
 
     select
-        person_id,
-        case
-            when person_id in (select people_of_botmaker.person_id from people_of_botmaker) then {{ beginning_of_time() }}
-            else min(news_from)
-        end as news_from
+        identifiers_of_people.person_id,
+        min(
+            case when people_of_botmaker.person_id is not null then {{ beginning_of_time() }} else identifiers_of_people.news_from end
+        ) as news_from
     from identifiers_of_people
-    group by person_id
+    left join people_of_botmaker
+        on identifiers_of_people.person_id = people_of_botmaker.person_id
+    group by identifiers_of_people.person_id
 
 ),
 
