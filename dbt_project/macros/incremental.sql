@@ -64,14 +64,15 @@
 {%- endmacro %}
 
 {# What happened to a person at a time changes nothing that is older than an answer may be: sessions follow from what came before, and an
-   answer belongs to a notification of the last days or to the one it quotes, which is news itself. A day more costs little. #}
+   answer belongs to a notification of the last days or to the one it quotes, which is news itself. A day more costs little. Null stands
+   for all time, also where the result would lie before the year 1, which Python's times do not reach. #}
 {% macro first_time_that_news_change(news_at) -%}
-    {{ news_at }} - interval '{{ var('reply_horizon_days') + 1 }}' day
+    case when {{ news_at }} > timestamp '0002-01-01 00:00:00' then {{ news_at }} - interval '{{ var('reply_horizon_days') + 1 }}' day end
 {%- endmacro %}
 
-{# Before all records: all of a person may change. #}
-{% macro beginning_of_time() -%}
-    timestamp '0001-01-01 00:00:00'
+{# The earliest of some times from which on news change something; null, which is all time, where one of them is. #}
+{% macro earliest_of_news(news_from) -%}
+    case when count({{ news_from }}) = count(*) then min({{ news_from }}) end
 {%- endmacro %}
 
 {# Whether news can change a row of the person to recompute that was sent at a time. #}

@@ -7,7 +7,7 @@
 {# Rows of most days are left alone by the earliest time that matters, as a literal, by which DuckDB skips them. #}
 {% macro duckdb__replace_news_of_people_sql(arg_dict) -%}
     {%- set people = ref('int_people_to_recompute') -%}
-    {%- set earliest = run_query('select min(news_from) from ' ~ people).columns[0].values()[0] -%}
+    {%- set earliest = run_query('select ' ~ earliest_of_news('news_from') ~ ' from ' ~ people).columns[0].values()[0] -%}
     {%- set is_replaced -%}
         rowid in (
             select fact.rowid

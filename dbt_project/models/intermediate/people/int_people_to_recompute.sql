@@ -198,7 +198,7 @@ identifiers_touched as (
     from news
     group by contact_identifier
     union all
-    select distinct contact_identifier, {{ beginning_of_time() }} as news_from
+    select distinct contact_identifier, cast(null as {{ dbt.type_timestamp() }}) as news_from
     from news_of_any_time
 
 ),
@@ -233,9 +233,7 @@ people_touched as (
 
     select
         identifiers_of_people.person_id,
-        min(
-            case when people_of_botmaker.person_id is not null then {{ beginning_of_time() }} else identifiers_of_people.news_from end
-        ) as news_from
+        {{ earliest_of_news('case when people_of_botmaker.person_id is null then identifiers_of_people.news_from end') }} as news_from
     from identifiers_of_people
     left join people_of_botmaker
         on identifiers_of_people.person_id = people_of_botmaker.person_id
@@ -258,7 +256,7 @@ all_identifiers as (
 
 final as (
 
-    select all_identifiers.identifier, min(people_touched.news_from) as news_from
+    select all_identifiers.identifier, {{ earliest_of_news('people_touched.news_from') }} as news_from
     from all_identifiers
     inner join people_touched
         on all_identifiers.person_id = people_touched.person_id
