@@ -25,17 +25,22 @@
     {{ forget_what_was_read_often() }}
 {%- endmacro %}
 
+{# Up to which change a consumer has followed the log. #}
+{% macro change_followed(consumer) -%}
+    (
+        select coalesce(max(watermarks.change_number), 0)
+        from {{ source('state', 'watermarks') }} as watermarks
+        where watermarks.consumer = '{{ consumer }}'
+    )
+{%- endmacro %}
+
 {# The report days that changed after what a model has followed; a model without a watermark has followed nothing. #}
 {% macro days_to_replace(consumer) -%}
     select changed_days.session_start_date
     from {{ source('state', 'changed_days') }} as changed_days
     where
         changed_days.fact in ('{{ facts() | join("', '") }}')
-        and changed_days.change_number > (
-            select coalesce(max(watermarks.change_number), 0)
-            from {{ source('state', 'watermarks') }} as watermarks
-            where watermarks.consumer = '{{ consumer.identifier }}'
-        )
+        and changed_days.change_number > {{ change_followed(consumer.identifier) }}
 {%- endmacro %}
 
 {% macro and_day_changed() -%}
@@ -44,9 +49,9 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The model has followed every change that was logged before it. #}
-{% macro move_watermark() -%}
+{# The consumer, by default the model, has followed every change that was logged before it. #}
+{% macro move_watermark(consumer=none) -%}
     {%- if execute -%}
-    {{ adapter.dispatch('move_watermark', 'conversation_starts')(this.identifier) }}
+    {{ adapter.dispatch('move_watermark', 'conversation_starts')(consumer or this.identifier) }}
     {%- endif -%}
 {%- endmacro %}

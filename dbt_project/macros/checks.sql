@@ -34,7 +34,7 @@
 {% macro is_of_day_to_check(day) -%}
     {%- set days = run_query(
         'select distinct session_start_date from ' ~ source('state', 'changed_days').render() ~ ' where change_number > '
-        ~ change_checked() ~ ' order by session_start_date'
+        ~ change_followed('checks') ~ ' order by session_start_date'
     ).columns[0].values() -%}
     {%- if days -%}
     ({{ day }} in (date '{{ days | join("', date '") }}') or {{ day }} is null)
@@ -43,18 +43,13 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Up to which change the checks of a whole run have passed. #}
-{% macro change_checked() -%}
-    (select coalesce(max(change_number), 0) from {{ source('state', 'watermarks').render() }} where consumer = 'checks')
-{%- endmacro %}
-
 {# After the last node of a build of the job: where every check has passed, those after it need not look at these days again. #}
 {% macro move_watermark_of_checks(results) -%}
     {%- set is_of_the_job = invocation_args_dict.get('selector') in ('production', 'increment', 'increment_with_all_checks') -%}
     {%- if execute and flags.WHICH == 'build' and is_of_the_job -%}
         {%- if not results | rejectattr('status', 'in', ['success', 'pass', 'warn']) | list -%}
             {%- call statement('move_watermark_of_checks', auto_begin=true) -%}
-                {{ adapter.dispatch('move_watermark', 'conversation_starts')('checks') }}
+                {{ move_watermark('checks') }}
             {%- endcall -%}
             {%- do adapter.commit() -%}
         {%- endif -%}

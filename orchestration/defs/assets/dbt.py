@@ -20,7 +20,7 @@ from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.progress import report_progress
 from orchestration.settings import DBT_PROJECT_DIR, Settings
-from orchestration.transform.builds import FinishedBuild, build_that_still_holds, finish_build, start_build
+from orchestration.transform.builds import Build, FinishedBuild, build_that_still_holds, finish_build, start_build
 from orchestration.transform.invocation import DbtError
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import RESULTS, build_arguments, check_arguments, stream_dbt
@@ -63,26 +63,30 @@ class ModelsConfig(Config):
 @dbt_assets(manifest=MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
 def models(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource) -> Iterator[Any]:
     """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
+    build = _build_that_holds_or_begins(warehouse)
+    if isinstance(build, FinishedBuild):
+        context.log.info("Nothing has landed since the last build: the marts are what they were.")
+        yield from _as_before(context, config, warehouse, build)
+    else:
+        yield from _build(context, config, warehouse, build)
+
+
+def _build_that_holds_or_begins(warehouse: WarehouseResource) -> FinishedBuild | Build:
     with warehouse.open() as connection:
         # Landing does so, too, but where the models are materialised alone, nothing may have landed, or with another version.
         prepare_raw_schema(connection)
         still_holds = build_that_still_holds(connection, warehouse.settings)
-    if still_holds is None:
-        yield from _build(context, config, warehouse)
-    else:
-        context.log.info("Nothing has landed since the last build: the marts are what they were.")
-        yield from _as_before(context, config, warehouse, still_holds)
-
-
-def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource) -> Iterator[Any]:
-    settings = warehouse.settings
-    with warehouse.open() as connection:
+        if still_holds is not None:
+            return still_holds
         # The ledger's check says the same, but does not run where the models are materialised alone.
-        refuse_too_many_rejections(connection, settings.max_rejected_share)
-        build = start_build(connection, settings)
+        refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
+        return start_build(connection, warehouse.settings)
+
+
+def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: Build) -> Iterator[Any]:
     if not build.is_increment:
         context.log.info("There is no finished build of these models, checks, look-ups and variables: building all from the raw tables.")
-    yield from _run(context, settings, build_arguments(settings, build, with_all_checks=config.thorough))
+    yield from _run(context, warehouse.settings, build_arguments(warehouse.settings, build, with_all_checks=config.thorough))
     if build.is_increment:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:

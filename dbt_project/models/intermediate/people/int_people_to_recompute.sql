@@ -112,23 +112,16 @@ lines_changed as (
 
 ),
 
-sends_of_lines as (
+people_of_lines as (
 
-    select sends.contact_identifier
-    from {{ ref('int_sends_deduplicated') }} as sends
+    {% for records in ['int_sends_deduplicated', 'int_inbound_messages_deduplicated'] %}
+    select records.contact_identifier
+    from {{ ref(records) }} as records
     inner join lines_changed
-        on coalesce(sends.given_channel_id, '') = lines_changed.given_channel_id
-        and coalesce(sends.given_line_number, '') = lines_changed.given_line_number
-
-),
-
-messages_of_lines as (
-
-    select inbound_messages.contact_identifier
-    from {{ ref('int_inbound_messages_deduplicated') }} as inbound_messages
-    inner join lines_changed
-        on coalesce(inbound_messages.given_channel_id, '') = lines_changed.given_channel_id
-        and coalesce(inbound_messages.given_line_number, '') = lines_changed.given_line_number
+        on coalesce(records.given_channel_id, '') = lines_changed.given_channel_id
+        and coalesce(records.given_line_number, '') = lines_changed.given_line_number
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 ),
 
@@ -181,9 +174,7 @@ news_of_any_time as (
     union all
     select contact_identifier from copies
     union all
-    select contact_identifier from sends_of_lines
-    union all
-    select contact_identifier from messages_of_lines
+    select contact_identifier from people_of_lines
     union all
     select contact_identifier from botmaker_sessions_touched
     union all
