@@ -3,21 +3,31 @@
 import zlib
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.maintenance.erasure import files_that_hold
 
 
 def files_with(folder: Path, identifiers: list[str], scratch: Path) -> list[Path]:
-    """Return the files below a folder that hold an identifier: as they are, in a cell of Parquet, or in a block of Avro (a manifest)."""
+    """Return the files below a folder that hold an identifier: as they are, in a cell of Parquet, or in a block of Avro (a manifest).
+
+    A file that a killed task left without its end cannot be read: it is returned as well, unless it is empty.
+    """
     found = set(files_that_hold(folder, identifiers))
     scratch.mkdir()
     readable = {}
-    for number, path in enumerate(sorted(path for path in folder.rglob("*") if path.is_file())):
-        if path.suffix in {".parquet", ".avro"}:
-            copy = scratch / f"{number:06}"
-            copy.write_bytes(_cells(path) if path.suffix == ".parquet" else _blocks(path))
-            readable[copy] = path
+    for number, path in enumerate(sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)):
+        if path.suffix not in _READERS:
+            continue
+        try:
+            content = _READERS[path.suffix](path)
+        except (pa.ArrowInvalid, zlib.error, IndexError):
+            found.add(path)
+            continue
+        copy = scratch / f"{number:06}"
+        copy.write_bytes(content)
+        readable[copy] = path
     return sorted(found | {readable[copy] for copy in files_that_hold(scratch, identifiers)})
 
 
@@ -29,9 +39,6 @@ def _cells(path: Path) -> bytes:
 def _blocks(path: Path) -> bytes:
     """Return the content of an Avro file: blocks of a count, a size and deflated bytes, each with the marker that ends the header."""
     content = path.read_bytes()
-    if not content:
-        # Of a task that was killed.
-        return b""
     inflated = []
     for block in content.split(content[-16:])[1:-1]:
         at = 0
@@ -42,3 +49,6 @@ def _blocks(path: Path) -> bytes:
             at += 1
         inflated.append(zlib.decompress(block[at:], -zlib.MAX_WBITS))
     return b"".join(inflated)
+
+
+_READERS = {".parquet": _cells, ".avro": _blocks}
