@@ -52,7 +52,10 @@ _DAILY = {
 
 
 def start(number: int, day: date = date(2026, 10, 1), **fields: Any) -> dict[str, Any]:
-    """Return a row of `fct_session_starts`: a send of a report day that was delivered, with some fields of your own."""
+    """Return a row of `fct_session_starts`: a send of a report day that was delivered, with some fields of your own.
+
+    Without a `message_id` it is a start without a notification; `is_session_start=False` is a notification that starts nothing.
+    """
     sent_at = datetime(day.year, day.month, day.day, 15) + timedelta(seconds=number % 3600)
     contact = f"55119{number:08d}"
     row = {
@@ -92,6 +95,7 @@ _BILLED = """
     from marts.fct_notifications
 """
 
+_OTHER_STARTS = "intermediate.int_starts_without_notification_unioned"
 _UNDATED_MESSAGES = "select * from marts.fct_billed_messages where billed_date is null order by all"
 
 
@@ -108,9 +112,11 @@ class Warehouse:
             for schema in ("raw", "intermediate", "marts"):
                 connection.execute(f"create schema if not exists {schema}")
             connection.execute(f"create table marts.fct_notifications ({columns}, is_session_start boolean)")
+            connection.execute(f"create table {_OTHER_STARTS} ({columns})")
             connection.execute(
                 "create view marts.fct_session_starts as "
-                "select * exclude (is_session_start) from marts.fct_notifications where is_session_start"
+                "select * exclude (is_session_start) from marts.fct_notifications where is_session_start "
+                f"union all from {_OTHER_STARTS}"
             )
             connection.execute("comment on column marts.fct_notifications.person_id is 'Who it is, in the spelling of the report.'")
             for mart, query in {**_DAILY, "fct_billed_messages": _BILLED}.items():
@@ -124,11 +130,14 @@ class Warehouse:
         with open_warehouse(self.settings) as connection:
             connection.execute("begin")
             for day, rows in replaced.items():
-                connection.execute("delete from marts.fct_notifications where session_start_date = $day", {"day": day})
+                for fact in ("marts.fct_notifications", _OTHER_STARTS):
+                    connection.execute(f"delete from {fact} where session_start_date = $day", {"day": day})
                 for row in rows:
-                    names = ", ".join([*row, "is_session_start"])
-                    values = ", ".join(f"${name}" for name in row)
-                    connection.execute(f"insert into marts.fct_notifications ({names}) values ({values}, true)", row)
+                    is_notification = row["message_id"] is not None
+                    fact = "marts.fct_notifications" if is_notification else _OTHER_STARTS
+                    values = {"is_session_start": True, **row} if is_notification else row
+                    placeholders = ", ".join(f"${name}" for name in values)
+                    connection.execute(f"insert into {fact} ({', '.join(values)}) values ({placeholders})", values)
                 for mart, query in _DAILY.items():
                     connection.execute(f"delete from marts.{mart} where session_start_date = $day", {"day": day})
                     connection.execute(f"insert into marts.{mart} select * from ({query}) where session_start_date = $day", {"day": day})

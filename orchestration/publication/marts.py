@@ -1,4 +1,4 @@
-"""What is published of the warehouse: the marts, by which day their rows are kept, and in which order."""
+"""What is published of the warehouse: the marts, by which day their rows are kept, in which order, and in which tables of the file."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -60,6 +60,46 @@ PUBLISHED_MARTS = tuple(
     PublishedMart(name, _DATE_COLUMNS.get(name, "session_start_date"), _ORDERS.get(name, ("all",)), BILL if name in BILL else STARTS)
     for name in MARTS
 )
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table of the published file, named with its schema: its rows stand in `source`, with the day and the masks of `mart`.
+
+    `shown_by` are the marts that show its rows, each with the condition for those that it shows, as SQL.
+    """
+
+    name: str
+    source: str
+    mart: PublishedMart
+    shown_by: tuple[tuple[PublishedMart, str], ...]
+
+    @property
+    def schema(self) -> str:
+        return self.name.partition(".")[0]
+
+
+def _tables() -> tuple[PublishedTable, ...]:
+    marts = {mart.name: mart for mart in PUBLISHED_MARTS}
+    session_starts = marts.pop(SESSION_STARTS)
+    in_notifications = {"fct_notifications": ((session_starts, "is_session_start"),)}
+    return (
+        *(
+            PublishedTable(f"main.{name}", f"marts.{name}", mart, ((mart, "true"), *in_notifications.get(name, ())))
+            for name, mart in marts.items()
+        ),
+        PublishedTable(
+            "parts.starts_without_notification",
+            "intermediate.int_starts_without_notification_unioned",
+            session_starts,
+            ((session_starts, "true"),),
+        ),
+    )
+
+
+# The only mart that is a view, as in the warehouse: its rows stand in two tables, and written once more they were a third of the file.
+SESSION_STARTS = "fct_session_starts"
+PUBLISHED_TABLES = _tables()
 
 
 def month_of(day: date) -> str:

@@ -208,6 +208,8 @@ class _Copy:
             """
             select 'table', '', comment from duckdb_tables() where table_name = $table and comment is not null
             union all
+            select 'table', '', comment from duckdb_views() where view_name = $table and comment is not null
+            union all
             select 'column', column_name, comment from duckdb_columns() where table_name = $table and comment is not null
             """,
             {"table": table},

@@ -211,9 +211,16 @@ def test_parquet_and_database_hold_the_same_marts(sample: Pipeline) -> None:
             for row in pq.read_table(path).to_pylist()
         ]
         assert comparable(parquet) == comparable(sample.rows(mart))
-    tables = query(sample.settings.published_database, "select schema_name, table_name, comment from duckdb_tables()")
-    assert {(row["schema_name"], row["table_name"]) for row in tables} == {("main", name) for name in (*MARTS, "publish_info")}
-    assert all(row["comment"] for row in tables if row["table_name"] != "publish_info")
+    relations = query(
+        sample.settings.published_database,
+        """
+        select table_name, comment from duckdb_tables() where schema_name = 'main'
+        union all
+        select view_name, comment from duckdb_views() where schema_name = 'main' and not internal
+        """,
+    )
+    assert {row["table_name"] for row in relations} == {*MARTS, "publish_info"}
+    assert all(row["comment"] for row in relations if row["table_name"] != "publish_info")
 
 
 @pytest.mark.parametrize(

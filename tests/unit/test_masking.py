@@ -15,11 +15,13 @@ import pytest
 
 from orchestration.errors import StartsError
 from orchestration.exports.daily import export_days
+from orchestration.publication.marts import PUBLISHED_TABLES
 from orchestration.publication.masking import masking_fingerprint, may_hold_number, prepare_masking, published_rows
 from orchestration.publication.person_columns import Mask, masks_of_marts
 from orchestration.publication.publish import publish
 from orchestration.settings import Contacts, Settings
 from orchestration.transform.builds import MARTS
+from orchestration.transform.parsed import parsed_project
 from orchestration.warehouse import open_warehouse
 from tests.marts import Warehouse, settings_of, start
 from tests.pipeline import query
@@ -183,6 +185,13 @@ def manifest_of(**columns: tuple[str, str | None]) -> dict[str, Any]:
         for name, (data_type, person) in columns.items()
     }
     return {"nodes": {"model.p.x": {"resource_type": "model", "schema": "marts", "name": "x", "columns": described}}}
+
+
+def test_marts_that_show_one_table_mask_it_in_the_same_way() -> None:
+    masks = masks_of_marts(parsed_project(Settings()).json)
+    for table in PUBLISHED_TABLES:
+        for mart, _ in table.shown_by:
+            assert masks[mart.name].items() <= masks[table.mart.name].items(), f"{mart.name} shows {table.name}"
 
 
 def test_masks_come_from_the_meta_of_columns() -> None:
