@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from hypothesis.strategies import booleans, integers, sampled_from
@@ -285,6 +286,7 @@ class AnyOrder(RuleBasedStateMachine):
         return ("--full-refresh",) if full_refresh else ()
 
 
+@pytest.mark.thorough
 def test_marts_are_right_whatever_comes_in_between() -> None:
     run_state_machine_as_test(
         AnyOrder,

@@ -176,6 +176,7 @@ def test_only_changed_days_are_rewritten(server: Server, database: str, states: 
         assert len(after) > 5
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("why", ["another warehouse", "another definition", "an older publication", "a table with another shape"])
 def test_what_cannot_be_built_upon_is_replaced_whole(server: Server, database: str, states: list[Settings], why: str) -> None:
     target = PostgresSettings(server.url(database))
@@ -350,7 +351,6 @@ def test_the_password_appears_nowhere(
         assert path.is_dir() or PASSWORD.encode() not in path.read_bytes(), path
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_a_run_with_a_url_ends_in_postgres(server: Server, database: str, states: list[Settings]) -> None:
     command = [sys.executable, "-m", "orchestration"]

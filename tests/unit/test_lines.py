@@ -201,7 +201,7 @@ def damaged(rnd: random.Random, content: bytes) -> bytes:
     return content
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("limit", [20, 100, 10_000])
 @pytest.mark.parametrize("seed", range(300))
 def test_damaged_files_are_cut_by_the_rules_whatever_the_chunks(

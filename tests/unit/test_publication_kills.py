@@ -90,7 +90,7 @@ def publishing(settings: Settings) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("kills", [3, *thorough(KILLS)])
+@pytest.mark.parametrize("kills", [2, *thorough(KILLS)])
 def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path, kills: int) -> None:
     settings = settings_of(tmp_path)
     warehouse = Warehouse(settings)

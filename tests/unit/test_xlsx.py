@@ -107,6 +107,7 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
     assert export_selection(settings, ExportSelection(format="xlsx", file_name="just.xlsx"))[1] == 3
 
 
+@pytest.mark.thorough
 def test_memory_does_not_follow_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xlsx, "_ROWS_AT_ONCE", 50)
     peaks = []
