@@ -21,8 +21,26 @@
     {{ replace_changed_rows(arg_dict, 'session_start_date', is_replaced) }}
 {%- endmacro %}
 
+{# Messages of earlier days than those of the recomputed ones are left alone, by a literal, too (`earliest_billed_date`). #}
 {% macro duckdb__replace_messages_sql(arg_dict) -%}
-    {{ replace_changed_rows(arg_dict, billed_day(), is_of_recomputed_messages(arg_dict)) }}
+    {%- set earliest = run_query(
+        'select cast(min(day) as varchar) from (select min(earliest_billed_date) as day from ' ~ ref('int_messages_to_bill')
+        ~ ' union all select min(billed_date) as day from ' ~ arg_dict['temp_relation'] ~ ') as days'
+    ).columns[0].values()[0] -%}
+    {%- set is_replaced -%}
+        rowid in (
+            select fact.rowid
+            from {{ arg_dict['target_relation'] }} as fact
+            where fact.billed_date is null and {{ is_of_recomputed_messages(arg_dict) }}
+            {%- if earliest %}
+            union all
+            select fact.rowid
+            from {{ arg_dict['target_relation'] }} as fact
+            where fact.billed_date >= date '{{ earliest }}' and {{ is_of_recomputed_messages(arg_dict) }}
+            {%- endif %}
+        )
+    {%- endset -%}
+    {{ replace_changed_rows(arg_dict, billed_day(), is_replaced) }}
 {%- endmacro %}
 
 {# `is_replaced` says of a row of the target whether its new form, if it still has one, is among the recomputed rows. #}

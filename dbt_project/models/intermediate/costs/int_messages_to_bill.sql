@@ -198,6 +198,7 @@ final as (
         messages_with_number.person_id,
         coalesce(countries_of_numbers.country, messages_with_number.country_of_user_id) as market,
         {{ billing_date('coalesce(messages_with_number.delivered_at, messages_with_number.read_at)') }} as billed_date,
+        {{ billing_date(earliest('messages_with_number.delivered_at', 'messages_with_number.read_at')) }} as earliest_billed_date,
         messages_with_number.price.model as pricing_model,
         messages_with_number.price.category as pricing_category,
         messages_with_number.price.type as pricing_type,

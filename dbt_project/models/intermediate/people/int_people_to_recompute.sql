@@ -41,9 +41,11 @@ new_sends as (
 
 ),
 
+-- Where another copy counts now, both stand here, with what each of them quotes. The one that counted came no earlier than the earliest
+-- copy of the same contact and quote, which is the row that is left.
 new_messages as (
 
-    select message_key, quoted_message_key, contact_identifier, happened_at, copies > 1 or not is_kept as is_of_copies
+    select message_key, quoted_message_key, contact_identifier, happened_at
     from {{ ref('int_inbound_messages_deduplicated') }}
     where last_load_id > {{ built_through }}
 
@@ -92,15 +94,6 @@ echoes as (
     select contact_identifier
     from {{ ref('int_inbound_messages_deduplicated') }}
     where message_key in (select new_sends.message_key from new_sends)
-
-),
-
--- Another copy of a message may count now: what the one before quoted loses its answer.
-copies as (
-
-    select contact_identifier
-    from new_messages
-    where message_key in (select of_copies.message_key from new_messages as of_copies where of_copies.is_of_copies)
 
 ),
 
@@ -171,8 +164,6 @@ news_of_any_time as (
     {% if built_through > 0 %}
     union all
     select contact_identifier from echoes
-    union all
-    select contact_identifier from copies
     union all
     select contact_identifier from people_of_lines
     union all
