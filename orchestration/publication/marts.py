@@ -36,6 +36,14 @@ class PublishedMart:
         return f"coalesce({self.date_column}, date '{UNDATED}')" if self.name in _DATE_COLUMNS else self.date_column
 
     @property
+    def is_late(self) -> str:
+        """Whether a row comes after most of its day, as SQL: sent in a session that began two days before or more, or by the person.
+
+        By the order of a day such rows are its last, and days of the past get new ones every day: a mart that grows by its end.
+        """
+        return f"coalesce(sent_at >= {self.date_column} + interval 2 day, true)" if self.order[0] == "sent_at" else "false"
+
+    @property
     def order_by(self) -> str:
         """Return the order of a file's rows, as SQL."""
         return ", ".join(self.order if self.order == ("all",) else (self.date_column, *self.order))

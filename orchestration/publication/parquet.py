@@ -1,18 +1,20 @@
 """The published marts as Parquet: a file for each mart and month (contract, section 7).
 
 The bytes of a month follow from its rows alone, in whatever steps they came: rows have a total order, and a month of more than one
-row group has row groups of its own for each day. So what a run writes is the days that changed, and of a day of which no row came or
-went the columns that changed; everything else is copied as it is.
+row group has row groups of its own for each part of it: a day's rows, and its late rows (`PublishedMart.is_late`). So what a run writes
+is the parts that changed, and of a part of which no row came or went the columns that changed; everything else is copied as it is.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from filecmp import cmp
+from itertools import accumulate
 from pathlib import Path
 from threading import local
+from typing import NamedTuple, TypeVar
 
 import duckdb
 
@@ -28,8 +30,19 @@ _ROW_GROUP_ROWS = 122_880
 PARQUET_OPTIONS = f"format parquet, compression zstd, compression_level 1, row_group_size {_ROW_GROUP_ROWS}, write_bloom_filter false"
 
 RowsByDay = dict[date, int]
-# What changed of a mart, by day: the columns in which rows differ, or None where rows came or went.
-ChangedDays = Mapping[date, frozenset[str] | None]
+
+
+class DayPart(NamedTuple):
+    """A day of a mart but for its late rows, or those alone: what is written together."""
+
+    day: date
+    is_late: bool = False
+
+
+RowsByPart = dict[DayPart, int]
+_Key = TypeVar("_Key", date, DayPart)
+# What changed of a mart: the columns in which rows differ, or None where rows came or went.
+ChangedParts = Mapping[DayPart, frozenset[str] | None]
 
 
 @dataclass(frozen=True)
@@ -42,58 +55,62 @@ class KeptFile:
 
 @dataclass(frozen=True)
 class _Month:
-    """A month's file that has to be written: `reusable` holds the row groups of days without a change or with one of some columns."""
+    """A month's file that has to be written: `reusable` holds the row groups of parts without a change or with one of some columns."""
 
     mart: PublishedMart
     path: Path
-    rows_by_day: RowsByDay
+    rows_by_part: RowsByPart
     reusable: ParquetFile | None
-    reusable_days: dict[date, list[int]]
-    changed: ChangedDays
+    reusable_parts: dict[DayPart, list[int]]
+    changed: ChangedParts
 
     @property
     def rows(self) -> int:
-        return sum(self.rows_by_day.values())
+        return sum(self.rows_by_part.values())
 
     @property
-    def days_to_write(self) -> list[date]:
-        return [day for day in self.rows_by_day if day not in self.reusable_days or self.changed.get(day)]
+    def parts_to_write(self) -> list[DayPart]:
+        return [part for part in self.rows_by_part if part not in self.reusable_parts or self.changed.get(part)]
 
-    def columns_to_write(self, day: date) -> frozenset[str] | None:
-        return self.changed.get(day) if day in self.reusable_days else None
+    def columns_to_write(self, part: DayPart) -> frozenset[str] | None:
+        return self.changed.get(part) if part in self.reusable_parts else None
 
-    def draft_of(self, day: date) -> Path:
-        return self.path.with_name(f".{self.path.name}.{day.isoformat()}.draft")
+    def draft_of(self, part: DayPart) -> Path:
+        return self.path.with_name(f".{self.path.name}.{part.day.isoformat()}{'.late' * part.is_late}.draft")
+
+
+# What is written at once: the month, the file to write, the parts of days in it, and the columns if not all.
+_Piece = tuple[_Month, Path, list[DayPart], frozenset[str] | None]
 
 
 def write_parquet(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
     folder: Path,
-    rows_by_day: dict[str, RowsByDay],
-    changed: Mapping[str, ChangedDays],
+    rows_by_part: dict[str, RowsByPart],
+    changed: Mapping[str, ChangedParts],
     kept: Mapping[str, KeptFile],
     folder_before: Path | None,
 ) -> list[WrittenFile]:
     """Write the Parquet files of a version's folder from the tables `draft.main.<mart>`; return all of them.
 
-    `rows_by_day` are the rows of each table, and `changed` is what changed of it since the version before. `kept` are the files of
+    `rows_by_part` are the rows of each table, and `changed` is what changed of it since the version before. `kept` are the files of
     that version, by name: a month without a changed day is a link to its file. So is one that turns out to have the same bytes as in
     `folder_before`.
     """
     files, months = [], []
     for mart in PUBLISHED_MARTS:
-        changed_months = {month_of(day) for day in changed[mart.name]}
+        changed_months = {month_of(part.day) for part in changed[mart.name]}
         make_folder(folder / PARQUET / mart.name, settings)
-        for month, days in by_month(rows_by_day[mart.name]).items():
+        for month, parts in by_month(rows_by_part[mart.name], lambda part: part.day).items():
             name = f"{PARQUET}/{mart.name}/{month}.parquet"
             path, old = folder / name, kept.get(name)
-            if old is not None and month not in changed_months and old.rows == sum(days.values()):
+            if old is not None and month not in changed_months and old.rows == sum(parts.values()):
                 link_or_copy(old.path, path)
                 restrict_file(path, settings, read_only=True)
                 files.append(written_file(folder, path, old.rows))
             else:
-                months.append(_month(mart, path, days, old, changed[mart.name]))
+                months.append(_month(mart, path, parts, old, changed[mart.name]))
     make_folder(folder / PARQUET, settings)
     _write_drafts(connection, months)
     for month in months:
@@ -108,41 +125,54 @@ def write_parquet(
     return files
 
 
-def by_month(rows_by_day: RowsByDay) -> dict[str, RowsByDay]:
-    months: dict[str, RowsByDay] = defaultdict(dict)
-    for day in sorted(rows_by_day):
-        months[month_of(day)][day] = rows_by_day[day]
+def by_month(rows: Mapping[_Key, int], day_of: Callable[[_Key], date]) -> dict[str, dict[_Key, int]]:
+    """Part the rows of days, or of parts of days, by month, each month in order."""
+    months: dict[str, dict[_Key, int]] = defaultdict(dict)
+    for key in sorted(rows):
+        months[month_of(day_of(key))][key] = rows[key]
     return months
 
 
-def _month(mart: PublishedMart, path: Path, rows_by_day: RowsByDay, old: KeptFile | None, changed: ChangedDays) -> _Month:
+def _month(mart: PublishedMart, path: Path, rows_by_part: RowsByPart, old: KeptFile | None, changed: ChangedParts) -> _Month:
     """Find the row groups of a month's old file that can be used again."""
-    nothing = _Month(mart, path, rows_by_day, None, {}, {})
+    nothing = _Month(mart, path, rows_by_part, None, {}, {})
     if old is None or nothing.rows <= _ROW_GROUP_ROWS:
         return nothing
     try:
         file = read_parquet_file(old.path)
     except UnknownParquetError:
         return nothing
-    found: dict[date, list[int]] = defaultdict(list)
+    groups_by_day: dict[date, list[int]] = defaultdict(list)
     for number, day in enumerate(file.days_of_row_groups(mart.date_column) or []):
-        found[day].append(number)
-    usable = {
-        day: numbers
-        for day, numbers in found.items()
-        if changed.get(day, frozenset()) is not None and sum(file.rows_of(number) for number in numbers) == rows_by_day.get(day)
-    }
-    return _Month(mart, path, rows_by_day, file, usable, changed)
+        groups_by_day[day].append(number)
+    usable = {}
+    for part, rows in rows_by_part.items():
+        groups = groups_by_day[part.day]
+        # Late rows are the last of a day, and the others the first: where so many rows end a row group, these are their row groups.
+        found = _first_with_rows(file, groups[::-1] if part.is_late else groups, rows)
+        if found and changed.get(part, frozenset()) is not None:
+            usable[part] = sorted(found)
+    return _Month(mart, path, rows_by_part, file, usable, changed)
+
+
+def _first_with_rows(file: ParquetFile, row_groups: list[int], rows: int) -> list[int]:
+    """Return the first row groups that have so many rows together, or none where no number of them has."""
+    for count, rows_together in enumerate(accumulate(file.rows_of(number) for number in row_groups), start=1):
+        if rows_together == rows:
+            return row_groups[:count]
+    return []
 
 
 def _write_drafts(connection: duckdb.DuckDBPyConnection, months: Sequence[_Month]) -> None:
-    """Write every small month, and every day of a large one, as many at a time as DuckDB has threads: it writes a row group with one."""
-    pieces = []
+    """Write every small month, and every part of a large one, as many at a time as DuckDB has threads: it writes a row group with one."""
+    pieces: list[_Piece] = []
     for month in months:
         if month.rows <= _ROW_GROUP_ROWS:
-            pieces.append((month, month.path, list(month.rows_by_day), None))
+            pieces.append((month, month.path, list(month.rows_by_part), None))
         else:
-            pieces += [(month, month.draft_of(day), [day], month.columns_to_write(day)) for day in month.days_to_write]
+            pieces += [(month, month.draft_of(part), [part], month.columns_to_write(part)) for part in month.parts_to_write]
+    # The largest first, so that none of them is left for one thread at the end.
+    pieces.sort(key=_rows_of, reverse=True)
     threads = connection.execute("select current_setting('threads')::integer").fetchone()
     assert threads is not None
     own = local()
@@ -150,24 +180,35 @@ def _write_drafts(connection: duckdb.DuckDBPyConnection, months: Sequence[_Month
     def open_cursor() -> None:
         own.cursor = connection.cursor()
 
-    def write(piece: tuple[_Month, Path, list[date], frozenset[str] | None]) -> None:
-        month, path, days, columns = piece
-        _write_rows(own.cursor, month.mart, path, days, columns, sum(month.rows_by_day[day] for day in days))
+    def write(piece: _Piece) -> None:
+        month, path, parts, columns = piece
+        _write_rows(own.cursor, month.mart, path, parts, columns, _rows_of(piece))
 
     with ThreadPoolExecutor(threads[0], initializer=open_cursor) as pool:
         list(pool.map(write, pieces))
 
 
+def _rows_of(piece: _Piece) -> int:
+    month, _, parts, _ = piece
+    return sum(month.rows_by_part[part] for part in parts)
+
+
 def _write_rows(
-    connection: duckdb.DuckDBPyConnection, mart: PublishedMart, path: Path, days: list[date], columns: frozenset[str] | None, rows: int
+    connection: duckdb.DuckDBPyConnection,
+    mart: PublishedMart,
+    path: Path,
+    parts: list[DayPart],
+    columns: frozenset[str] | None,
+    rows: int,
 ) -> None:
     # `columns` keeps the table's order, in which all of them stand in a file.
     chosen = "*" if columns is None else f"columns(name -> name in ({', '.join(map(quoted, sorted(columns)))}))"
     # Literals, because DuckDB prunes row groups by them and not by bound values.
+    where = mart.is_between(parts[0].day, parts[-1].day)
+    if len(parts) == 1:
+        where += f" and {mart.is_late} = {parts[0].is_late}"
     row = connection.execute(
-        f"copy (select {chosen} from draft.main.{mart.name} "
-        f"where {mart.is_between(days[0], days[-1])} order by {mart.order_by}) "
-        f"to {quoted(path)} ({PARQUET_OPTIONS})"
+        f"copy (select {chosen} from draft.main.{mart.name} where {where} order by {mart.order_by}) to {quoted(path)} ({PARQUET_OPTIONS})"
     ).fetchone()
     if row != (rows,):
         raise RuntimeError(f"{path} would hold {row} rows, not {rows}")
@@ -178,13 +219,13 @@ def _put_together(connection: duckdb.DuckDBPyConnection, month: _Month) -> None:
     if month.rows <= _ROW_GROUP_ROWS:
         return
     try:
-        parts = [_part(month, day) for day in month.rows_by_day]
+        parts = [_part(month, part) for part in month.rows_by_part]
         rows = write_parquet_file(month.path, parts)
     except UnknownParquetError:
         if month.reusable is None:
             raise
         # Written by another version of DuckDB: nothing of the old file is used.
-        again = _Month(month.mart, month.path, month.rows_by_day, None, {}, {})
+        again = _Month(month.mart, month.path, month.rows_by_part, None, {}, {})
         _write_drafts(connection, [again])
         _put_together(connection, again)
         return
@@ -194,10 +235,10 @@ def _put_together(connection: duckdb.DuckDBPyConnection, month: _Month) -> None:
         draft.unlink()
 
 
-def _part(month: _Month, day: date) -> Part:
-    if day not in month.reusable_days:
-        file = read_parquet_file(month.draft_of(day))
+def _part(month: _Month, part: DayPart) -> Part:
+    if part not in month.reusable_parts:
+        file = read_parquet_file(month.draft_of(part))
         return Part(file, range(len(file.row_groups)))
     assert month.reusable is not None
-    replaced = read_parquet_file(month.draft_of(day)) if month.changed.get(day) else None
-    return Part(month.reusable, month.reusable_days[day], replaced)
+    replaced = read_parquet_file(month.draft_of(part)) if month.changed.get(part) else None
+    return Part(month.reusable, month.reusable_parts[part], replaced)

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +22,7 @@ from orchestration.files import quoted
 from orchestration.publication import parquet, versions
 from orchestration.publication import publish as publish_module
 from orchestration.publication.marts import PUBLISHED_MARTS
+from orchestration.publication.parquet import DayPart
 from orchestration.publication.publish import Publication, publish
 from orchestration.publication.published import open_published
 from orchestration.publication.versions import current_version, recover_publication
@@ -188,7 +189,20 @@ class TestLargeMonths:
         site.build_and_publish({self.DAYS[2]: [start(1000 + n, self.DAYS[2]) for n in range(3)]})
         site.assert_is_published()
         # The three facts and the funnel are large here; the other marts have a row per day.
-        assert sorted(days for _, days, _ in written if len(days) == 1) == [[self.DAYS[2]]] * 4
+        assert sorted(parts for _, parts, _ in written if len(parts) == 1) == [[DayPart(self.DAYS[2])]] * 4
+
+    def test_of_a_day_that_got_late_rows_only_those_are_written(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        written = self.recorded(monkeypatch)
+        day, on_its_day = self.DAYS[2], [start(self.DAYS[2].day * 100 + n, self.DAYS[2], session_id=None) for n in range(7)]
+        late = [start(1000 + n, day, session_id=None, sent_at=datetime(2026, 10, 5 + n, 12), is_session_start=False) for n in range(2)]
+        by_person = start(1010, day, session_id=None, sent_at=None, message_id=None)
+        for rows in ([late[0], by_person], [*late, by_person], [by_person | {"user_type": "returning"}]):
+            del written[:]
+            site.build_and_publish({day: [*on_its_day, *rows]})
+            site.assert_is_published()
+            facts = {"fct_session_starts", "fct_notifications"}
+            assert {part for mart, parts, _ in written if mart in facts for part in parts} == {DayPart(day, is_late=True)}
+        assert [columns for mart, _, columns in written if mart == "fct_session_starts"] == [{"user_type"}]
 
     def test_of_a_day_without_other_rows_only_the_columns_that_changed_are_written(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
@@ -199,17 +213,19 @@ class TestLargeMonths:
         site.build_and_publish({self.DAYS[2]: [*rows[:5], rows[5] | read, rows[6]], self.DAYS[3]: rows[7:]})
         site.assert_is_published()
         facts = {"fct_session_starts", "fct_notifications"}
-        assert [each for each in written if each[0] in facts] == [(fact, [self.DAYS[2]], set(read)) for fact in sorted(facts, reverse=True)]
+        assert sorted(each for each in written if each[0] in facts) == [
+            (fact, [DayPart(self.DAYS[2])], set(read)) for fact in sorted(facts)
+        ]
 
     @staticmethod
-    def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[date], frozenset[str] | None]]:
-        """Return a list that gets what is written to Parquet: the mart, days and columns, None for all."""
-        written: list[tuple[str, list[date], frozenset[str] | None]] = []
+    def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[DayPart], frozenset[str] | None]]:
+        """Return a list that gets what is written to Parquet: the mart, parts of days and columns, None for all."""
+        written: list[tuple[str, list[DayPart], frozenset[str] | None]] = []
         write_rows = parquet._write_rows
 
-        def record(connection: Any, mart: Any, path: Path, days: list[date], columns: frozenset[str] | None, rows: int) -> None:
-            written.append((mart.name, days, columns))
-            write_rows(connection, mart, path, days, columns, rows)
+        def record(connection: Any, mart: Any, path: Path, parts: list[DayPart], columns: frozenset[str] | None, rows: int) -> None:
+            written.append((mart.name, parts, columns))
+            write_rows(connection, mart, path, parts, columns, rows)
 
         monkeypatch.setattr(parquet, "_write_rows", record)
         return written
@@ -253,7 +269,7 @@ class TestLargeMonths:
                             {"is_read": not row["is_read"]},
                             {"agent_groups": drawn.choice([None, "ü" * drawn.randint(1, 40)]), "chat_link": f"https://{drawn.random()}"},
                             {"replied_at": drawn.choice([None, datetime(2026, 10, 9, 12, drawn.randint(0, 59))])},
-                            {"sent_at": row["sent_at"] + timedelta(seconds=drawn.randint(-9000, 9000))},
+                            {"sent_at": drawn.choice([None, datetime(2026, 10, drawn.randint(1, 9), 15, drawn.randint(0, 59))])},
                             {"is_session_start": not row["is_session_start"]} if row["message_id"] else {"user_type": "returning"},
                         ]
                     )

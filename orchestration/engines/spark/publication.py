@@ -104,7 +104,7 @@ def _write_mart(
     changed_months = {month_of(day) for day in work.days_by_mart.get(mart.name, [])}
     files: list[WrittenFile] = []
     pieces: list[_Piece] = []
-    for month, days in by_month(rows_by_day).items():
+    for month, days in by_month(rows_by_day, lambda day: day).items():
         name = f"{PARQUET}/{mart.name}/{month}.parquet"
         path, rows = folder / name, sum(days.values())
         old: KeptFile | None = work.kept.get(name)
