@@ -25,8 +25,9 @@ def default_bytes(available: int) -> int:
     """Return how much DuckDB may take where nothing is set: most of a small machine, and of a large one what makes a load faster.
 
     5M sends took 302 s with 14 GB and with 5 GB, 318 s with 3.5 GB: what does not fit is written to the disk (docs/performance.md).
+    A process takes two thirds more than DuckDB counts.
     """
-    return min(available * 60 // 100, max(4 * 10**9, available * 15 // 100))
+    return min(available * 60 // 100, max(7 * 10**9 // 2, available * 14 // 100))
 
 
 def available_bytes(cgroup_limits: tuple[Path, ...] = _CGROUP_LIMITS) -> int:

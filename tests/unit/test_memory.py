@@ -17,7 +17,7 @@ def test_an_amount_is_a_size_or_a_share(amount: str, expected: int | None) -> No
     assert bytes_of(amount, available=1000) == expected
 
 
-@pytest.mark.parametrize(("available", "expected"), [(2, 1.2), (8, 4), (24, 4), (64, 9.6)])
+@pytest.mark.parametrize(("available", "expected"), [(2, 1.2), (5, 3), (8, 3.5), (25, 3.5), (64, 8.96)])
 def test_by_default_most_of_a_small_machine_is_taken_and_little_of_a_large_one(available: int, expected: float) -> None:
     assert default_bytes(available * 10**9) == expected * 10**9
 
