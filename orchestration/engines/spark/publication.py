@@ -21,11 +21,12 @@ from orchestration.engines.spark.executors import open_scratch
 from orchestration.engines.spark.tables import in_threads
 from orchestration.errors import StartsError
 from orchestration.files import make_folder, quoted, restrict_file, sync_file
+from orchestration.publication.draft import attached, write_comments
 from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart, month_of
 from orchestration.publication.masking import prepare_masking, published_rows
 from orchestration.publication.parquet import PARQUET_OPTIONS, KeptFile, RowsByDay, by_month
 from orchestration.publication.person_columns import Mask, masks_in_force
-from orchestration.publication.publish import Publication, Work, attached, finish_version, work_of, write_comments, write_publish_info
+from orchestration.publication.publish import Publication, Work, finish_version, work_of, write_publish_info
 from orchestration.publication.source import source_of
 from orchestration.publication.versions import (
     DATABASE,
