@@ -37,9 +37,9 @@ class PublishedMart:
 
     @property
     def is_late(self) -> str:
-        """Whether a row comes after most of its day, as SQL: sent in a session that began two days before or more, or by the person.
+        """Return whether a row is late, as SQL: a send in a session that began two days before or more, or a session without a send.
 
-        By the order of a day such rows are its last, and days of the past get new ones every day: a mart that grows by its end.
+        Days of the past get such rows every day. In the order of a day they are the last ones.
         """
         return f"coalesce(sent_at >= {self.date_column} + interval 2 day, true)" if self.order[0] == "sent_at" else "false"
 
