@@ -40,13 +40,12 @@ def damage_inside(pipeline: Pipeline) -> None:
     path = pipeline.settings.published_database.resolve()
     before = path.stat()
     path.chmod(0o600)
-    ids = "select max(block_id) as block from pragma_storage_info('{}') where column_name = 'session_start_id'"
-    blocks = [query(path, ids.format(mart))[0]["block"] for mart in ("fct_session_starts", "fct_notifications")]
+    ids = "select max(block_id) as block from pragma_storage_info('fct_notifications') where column_name = 'session_start_id'"
+    block = query(path, ids)[0]["block"]
     with path.open("r+b") as file:
-        for block in blocks:
-            # Three headers of 4 KiB and then the blocks, each with a checksum that DuckDB compares when it reads it.
-            file.seek(3 * 4096 + block * 262_144 + 1000)
-            file.write(b"x" * 1000)
+        # Three headers of 4 KiB and then the blocks, each with a checksum that DuckDB compares when it reads it.
+        file.seek(3 * 4096 + block * 262_144 + 1000)
+        file.write(b"x" * 1000)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
