@@ -71,6 +71,7 @@ def test_an_asset_of_a_new_group_needs_a_stage() -> None:
         in_catalog(AssetSpec("a", group_name="new"))
 
 
+@pytest.mark.thorough
 def test_a_run_marks_the_days_with_a_file_and_its_checks_have_numbers(warm: Callable[..., Pipeline], instance: DagsterInstance) -> None:
     made = warm(STARTS_MAX_REJECTED_SHARE="0.5")
     _put(made, "1.jsonl", *_sends(1, 3), "not json")

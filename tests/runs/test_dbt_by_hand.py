@@ -96,6 +96,7 @@ def test_runs_that_would_leave_wrong_marts_are_refused_with_one_sentence(landed:
         assert state(landed) == before, arguments
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("folder", "options"), [(DBT_PROJECT_DIR, ()), (PROJECT_ROOT, ("--project-dir", "dbt_project", "--profiles-dir", "dbt_project"))]
 )

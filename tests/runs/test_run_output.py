@@ -60,6 +60,7 @@ def test_a_run_as_json_says_what_it_did_and_what_there_is(run: Pipeline) -> None
     assert "  report     4 starts by 4 users: 1 not sent, 3 pending, 0 sent, 0 started by a person" in nothing_new.stdout
 
 
+@pytest.mark.thorough
 def test_steps_are_lines_on_stderr_and_dagsters_log_is_for_the_verbose(run: Pipeline) -> None:
     shown = run.command()
     steps = [line.split()[0] for line in shown.stderr.splitlines()]

@@ -315,6 +315,7 @@ def test_the_bundled_logs_come_from_the_generator(tmp_path: Path) -> None:
     assert sum(len(content) for content in bundled.values()) < 3_000_000
 
 
+@pytest.mark.thorough
 def test_no_path_of_the_environment_is_needed_to_import_the_definitions(tmp_path: Path) -> None:
     import sys
 

@@ -68,6 +68,7 @@ sys.exit(main([]))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("limit", "value", "words"),
     [

@@ -30,6 +30,7 @@ def parses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return times
 
 
+@pytest.mark.thorough
 def test_dbt_runs_on_what_it_has_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsed, "_SHARED_FOLDER", tmp_path / "parsed")
     project = parsed_project(Settings(data=tmp_path / "data"))

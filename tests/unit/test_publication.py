@@ -476,7 +476,7 @@ def test_a_version_is_kept_for_its_readers_for_one_publication(site: Site) -> No
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("why", ["masked", "another key", "erased"])
+@pytest.mark.parametrize("why", ["erased", *thorough("masked", "another key")])
 def test_files_that_must_not_be_read_any_more_are_deleted(tmp_path: Path, why: str) -> None:
     contacts = {"contacts": Contacts.MASKED, "mask_key": "k"} if why == "another key" else {}
     made = Site(settings_of(tmp_path, **contacts))
@@ -535,6 +535,7 @@ except duckdb.IOException as error:
 """
 
 
+@pytest.mark.thorough
 def test_read_only_files_do_not_hinder_the_next_publication(tmp_path: Path) -> None:
     # Without root's right to write to any file.
     without_rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []

@@ -66,6 +66,7 @@ def random_counts(seed: int, groups: int, strata: int) -> tuple[np.ndarray, np.n
 
 # Few: `multipletests` collects garbage at every call, a second of it in a whole session.
 @needs_statsmodels
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(4))
 def test_tests_are_those_of_statsmodels(seed: int) -> None:
     from statsmodels.stats.contingency_tables import StratifiedTable
