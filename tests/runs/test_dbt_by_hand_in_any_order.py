@@ -38,7 +38,7 @@ PARTS = 4
 MODELS = (
     "int_sends_deduplicated",
     "int_inbound_messages_deduplicated",
-    "int_statuses_pivoted",
+    "int_statuses_merged",
     "int_message_recipients",
     "int_identifiers_linked",
     "int_messages_linked",

@@ -15,7 +15,7 @@ with bill as (
 
 known_messages as (
 
-    select count(*) as messages from {{ ref('int_message_prices_merged') }}
+    select count(*) as messages from {{ ref('int_statuses_merged') }}
 
 ),
 

@@ -1,6 +1,6 @@
 -- Contract, section 3, for the webhooks: statuses and messages kept, their duplicates, and the kinds that
 -- the report does not use add up to what was landed. A row means that something was lost on its way.
-{{ config(meta={'dagster': {'ref': {'name': 'int_statuses_pivoted'}}}) }}
+{{ config(meta={'dagster': {'ref': {'name': 'int_statuses_merged'}}}) }}
 
 with statuses_landed as (
 
@@ -23,7 +23,7 @@ statuses_accounted_for as (
         count(sent_status_at) + count(delivered_at) + count(read_status_at)
         + count(played_status_at) + count(failed_at) as kept,
         coalesce(sum(copies), 0) as landed
-    from {{ ref('int_statuses_pivoted') }}
+    from {{ ref('int_statuses_merged') }}
 
 ),
 

@@ -69,7 +69,7 @@ messages_touched as (
     select message_key from sends_with_status where has_news
     union
     select message_key
-    from {{ ref('int_message_prices_merged') }}
+    from {{ ref('int_statuses_merged') }}
     where
         message_id is not null
         and (
@@ -89,12 +89,12 @@ messages_touched as (
 
 messages as (
 
-    select *
-    from {{ ref('int_message_prices_merged') }}
+    select *, {{ earliest('read_status_at', 'played_status_at') }} as read_at
+    from {{ ref('int_statuses_merged') }}
     {% if built_through > 0 %}
     where
         {{ holds_for_few(
-            ref('int_message_prices_merged'), 'message_key in (select messages_touched.message_key from messages_touched)'
+            ref('int_statuses_merged'), 'message_key in (select messages_touched.message_key from messages_touched)'
         ) }}
     {% endif %}
 

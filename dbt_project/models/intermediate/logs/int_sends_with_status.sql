@@ -10,7 +10,7 @@ with sends as (
 
 statuses as (
 
-    select * from {{ ref('int_statuses_pivoted') }}
+    select * from {{ ref('int_statuses_merged') }}
 
 ),
 

@@ -5,7 +5,7 @@
 -- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
 with statuses as (
 
-    select * from {{ ref('int_message_prices_merged') }}
+    select * from {{ ref('int_statuses_merged') }}
 
 ),
 
