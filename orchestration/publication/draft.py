@@ -141,23 +141,25 @@ def _replace_rows(
 ) -> dict[str, ChangedParts]:
     """Replace the rows of some days that changed; return what that changes of each mart that shows the table.
 
-    By fingerprints, in 1.4 CPU seconds for 620,000 rows of a fact of which 400 differ and 16,000 are new: a third of what writing takes.
+    By fingerprints, of which each row has one made once: a third of what writing the days takes.
     """
     on_these_days, columns, drafted = table.mart.is_on(days), _columns(warehouse, table.source), f"draft.{table.name}"
     # Two hashes of 64 bits, as the models compare rows (`row_fingerprint` of the dbt project).
     fingerprint = "struct_pack(first := hash({0}), second := hash('second', {0})) as fingerprint".format(", ".join(columns))
-    now = f"({published_rows(columns, table.source, settings, masks.get(table.mart.name, {}), on_these_days)})"
-    before = f"(select *, rowid as place from {drafted} where {on_these_days})"
-    for name, rows, others in (("came", now, before), ("went", before, now)):
+    now = f"({published_rows(columns, table.source, settings, masks.get(table.mart.name, {}), on_these_days, with_place=True)})"
+    before = f"(select rowid as place, * from {drafted} where {on_these_days})"
+    for name, rows in (("now", now), ("before", before)):
+        warehouse.execute(f"create or replace temp table fingerprints_{name} as select place, {fingerprint} from {rows}")
+    for name, rows, these, others in (("came", now, "now", "before"), ("went", before, "before", "now")):
         warehouse.execute(
-            f"create or replace temp table rows_that_{name} as select * exclude (fingerprint) from (select *, {fingerprint} from {rows}) "
-            f"where fingerprint not in (select {fingerprint} from {others})"
+            f"create or replace temp table rows_that_{name} as from {rows} "
+            f"where place in (select place from fingerprints_{these} anti join fingerprints_{others} using (fingerprint))"
         )
     changed = {mart.name: _changed_parts(warehouse, mart, condition) for mart, condition in table.shown_by}
     warehouse.execute(f"delete from {drafted} where rowid in (select place from rows_that_went)")
-    warehouse.execute(f"insert into {drafted} by name select * from rows_that_came")
-    warehouse.execute("drop table rows_that_came")
-    warehouse.execute("drop table rows_that_went")
+    warehouse.execute(f"insert into {drafted} by name select * exclude (place) from rows_that_came")
+    for made in ("fingerprints_now", "fingerprints_before", "rows_that_came", "rows_that_went"):
+        warehouse.execute(f"drop table {made}")
     return changed
 
 

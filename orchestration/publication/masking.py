@@ -108,13 +108,17 @@ def prepare_masking(connection: duckdb.DuckDBPyConnection, settings: Settings) -
     connection.execute(_MACROS)
 
 
-def published_rows(columns: list[str], relation: str, settings: Settings, masks: Mapping[str, Mask], where: str = "true") -> str:
+def published_rows(
+    columns: list[str], relation: str, settings: Settings, masks: Mapping[str, Mask], where: str = "true", *, with_place: bool = False
+) -> str:
     """Return the query for a mart's rows as they may leave the warehouse; `masks` are those of its columns, if contacts are masked.
 
-    Raises `StartsError` for a column without a mask.
+    `with_place` adds the column `place`: the row's id in the relation, which is a table then. Raises `StartsError` for a column
+    without a mask.
     """
+    place = "rowid as place, " * with_place
     if settings.contacts is Contacts.PLAIN:
-        return f"select {', '.join(columns)} from {relation} where {where}"
+        return f"select {place}{', '.join(columns)} from {relation} where {where}"
     unknown = [column for column in columns if column not in masks]
     if unknown:
         raise StartsError(
@@ -123,8 +127,8 @@ def published_rows(columns: list[str], relation: str, settings: Settings, masks:
     # Most rows have one id three times and one identifier twice: its mask is computed once.
     first = {mask: next((column for column in columns if masks[column] is mask), None) for mask in (Mask.ID, Mask.IDENTIFIER)}
     firsts = ", ".join(f"masked_{mask}({column}) as first_{mask}" for mask, column in first.items() if column is not None)
-    source = f"(select *, {firsts} from {relation} where {where})" if firsts else f"{relation} where {where}"
-    return f"select {', '.join(_masked(column, masks[column], first) for column in columns)} from {source}"
+    masked = ["place"] * with_place + [_masked(column, masks[column], first) for column in columns]
+    return f"select {', '.join(masked)} from (select {place}*{', ' * bool(firsts)}{firsts} from {relation} where {where})"
 
 
 def _masked(column: str, mask: Mask, first: Mapping[Mask, str | None]) -> str:
