@@ -44,6 +44,11 @@ class ParsedProject:
         return self.folder / _MANIFEST_JSON
 
     @property
+    def is_shared(self) -> bool:
+        """Whether it lies in the clone, and not below a data folder."""
+        return self.folder.parent == _SHARED_FOLDER
+
+    @property
     def json(self) -> dict[str, Any]:
         return json.loads(self.json_path.read_text(encoding="utf-8"))
 

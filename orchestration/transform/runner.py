@@ -3,6 +3,7 @@
 import ctypes
 import sys
 from collections.abc import Generator
+from contextlib import nullcontext
 from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Condition, Thread
@@ -12,6 +13,7 @@ from typing import Any
 from orchestration.settings import Settings
 from orchestration.transform.builds import Build
 from orchestration.transform.invocation import DbtError, common_arguments, invoke
+from orchestration.transform.macro_templates import kept_templates
 from orchestration.transform.parsed import parsed_project
 
 STARTS = frozenset({"LogStartLine"})
@@ -60,12 +62,15 @@ def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, 
 
     Raises `DbtError` after the last one where something failed. Closed before, or interrupted, it returns when dbt has stopped.
     """
-    manifest = parsed_project(settings).manifest()
+    project = parsed_project(settings)
+    manifest = project.manifest()
     events: SimpleQueue[dict[str, Any] | BaseException | None] = SimpleQueue()
 
     def work() -> None:
         try:
-            invoke(settings, arguments, manifest, lambda event: _pass_on(event, events))
+            # A data folder may be one that others write to as well.
+            with kept_templates(project.folder) if project.is_shared else nullcontext():
+                invoke(settings, arguments, manifest, lambda event: _pass_on(event, events))
         except BaseException as error:
             events.put(error)
         else:
