@@ -482,6 +482,7 @@ def test_every_text_of_the_bundle_has_a_translation_and_no_other() -> None:
     assert all(row[language].strip() for row in rows for language in LANGUAGES)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("language", ["pt", "es"])
 def test_a_translated_bundle_is_the_same_in_other_words(language: str) -> None:
     english, other, texts = packed("en"), packed(language), translations(language)
@@ -508,6 +509,7 @@ def _codes(part: Any, key: str = "") -> Any:
     return re.sub(r"'[^']*'|>[^<]*<", "", part) if key == "expression" and isinstance(part, str) else part
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("language", ["pt", "es"])
 def test_translated_columns_can_be_computed_and_metrics_keep_their_expressions(published: Path, language: str) -> None:
     english, other, texts = packed("en"), packed(language), translations(language)

@@ -29,7 +29,8 @@ def test_botmaker_alone_equals_the_reference(pipeline: Callable[..., Pipeline], 
     assert_equals_the_reference(run)
 
 
-@pytest.mark.parametrize("seed", [4, *thorough(5)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", [4, 5])
 def test_both_sources_equal_the_reference(pipeline: Callable[..., Pipeline], seed: int) -> None:
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     sends, webhooks = hostile_records(seed)

@@ -109,6 +109,7 @@ def test_every_run_reports_every_check(pipeline: Callable[..., Pipeline], warm: 
     assert len(first) == len(set(first))
 
 
+@pytest.mark.thorough
 def test_one_model_can_be_materialised_and_the_build_is_whole(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     (run.landing / "sends").mkdir(parents=True)

@@ -28,6 +28,7 @@ from tests.data.hostile_logs import hostile_records, write_files
 from tests.documents import queries
 from tests.pipeline import Pipeline, comparable, query
 from tests.postgres import PASSWORD, Server, running_server, server_programs
+from tests.tiers import thorough
 
 PROGRAMS = server_programs()
 pytestmark = [
@@ -207,7 +208,7 @@ def test_a_failure_in_the_middle_leaves_the_old_state(server: Server, database: 
     assert is_state(server, database, states[1])
 
 
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("whole", [False, *thorough(True)])
 def test_a_reader_never_sees_a_mix(server: Server, database: str, states: list[Settings], whole: bool) -> None:
     from adbc_driver_postgresql import dbapi
 

@@ -120,6 +120,7 @@ def bomb_of_many_members() -> bytes:
     return gzip.compress(b" " * 16 * MIB) * 64
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("bomb", [bomb_of_one_member, bomb_of_many_members])
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
 def test_a_small_gzip_of_a_gibibyte_takes_little_memory(botmaker: Botmaker, bomb: Callable[[], bytes], status: str) -> None:

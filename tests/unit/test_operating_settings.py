@@ -26,6 +26,7 @@ def test_a_zone_that_python_or_duckdb_does_not_know_is_refused(name: str) -> Non
         Settings(report_timezone=name)
 
 
+@pytest.mark.thorough
 def test_every_zone_that_is_accepted_is_the_same_in_python_and_in_duckdb() -> None:
     # Up to 2024: DuckDB ships its own zones, and where a government changes its mind, one of the two is behind for some months.
     times = [datetime(2015, 1, 1) + timedelta(hours=233 * number) for number in range(330)]

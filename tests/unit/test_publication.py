@@ -155,7 +155,7 @@ def versions_of_files(folder: Path) -> dict[Path, tuple[int, int, int]]:
     return {path: (found.st_ino, found.st_size, found.st_mtime_ns) for path, found in stats.items()}
 
 
-@pytest.mark.parametrize("day", [date(1, 1, 3), date(999, 6, 1), date(9999, 12, 29)])
+@pytest.mark.parametrize("day", [date(999, 6, 1), *thorough(date(1, 1, 3), date(9999, 12, 29))])
 def test_a_month_of_any_year_has_a_name_of_one_form(site: Site, day: date) -> None:
     site.build_and_publish({day: [start(7, day)]})
     site.build_and_publish({day: [start(8, day)], OCTOBER: [start(2, OCTOBER)]})
@@ -237,6 +237,7 @@ class TestLargeMonths:
             site.assert_is_published()
         assert "undated.parquet" not in names_in(site.settings.published_dir / "parquet" / "fct_billed_messages")
 
+    @pytest.mark.thorough
     def test_the_bytes_follow_from_the_rows_alone(self, site: Site, tmp_path: Path) -> None:
         days = [
             {self.DAYS[0]: [start(1, self.DAYS[0])], self.DAYS[5]: []},
@@ -451,6 +452,7 @@ def test_a_thorough_check_takes_days_that_changed_for_no_damage(site: Site) -> N
     assert (publication.days_replaced, publication.damaged) == ([NOVEMBER], [])
 
 
+@pytest.mark.thorough
 def test_a_thorough_check_of_masked_files_finds_nothing_wrong(tmp_path: Path) -> None:
     made = Site(settings_of(tmp_path, contacts=Contacts.MASKED, mask_key="k"))
     made.build_and_publish(BUILDS)

@@ -88,6 +88,7 @@ def test_a_run_under_way_is_not_deleted_however_old(instance: DagsterInstance) -
     assert instance.get_run_by_id(under_way.run_id) is not None
 
 
+@pytest.mark.thorough
 def test_of_runs_without_news_only_the_newest_keeps_its_events(instance: DagsterInstance, tmp_path: Path) -> None:
     with_news = run(instance)
     quiet = [run(instance, tags=WITHOUT_NEWS) for _ in range(4)]
