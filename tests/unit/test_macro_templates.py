@@ -89,9 +89,13 @@ def test_what_cannot_be_used_is_made_again(tmp_path: Path, compiled: list[str], 
 
 
 def test_a_run_that_fails_keeps_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="stopped"), kept_templates(tmp_path):
-        template_cache.get_node_template(MACRO)
-        raise RuntimeError("stopped")
+    def failing() -> None:
+        with kept_templates(tmp_path):
+            template_cache.get_node_template(MACRO)
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        failing()
     assert list(tmp_path.iterdir()) == []
 
 
