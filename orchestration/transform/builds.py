@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ BILL = ("fct_billed_messages",)
 # The day under which rows are kept that have none: no time of a record falls on it (`billed_day` in the macros of dbt).
 UNDATED = date.min
 
+_INTERMEDIATE = "intermediate"
 # Tests as well: a check that is new has passed on nothing yet.
 _DEFINITION_FOLDERS = ("models", "macros", "tests", "seeds")
 _DEFINITION_EXTENSIONS = {".sql", ".yml", ".csv", ".md"}
@@ -112,6 +113,24 @@ def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
         "update state.builds set finished_at = $now, definition_sha256 = $definition where build_id = $build_id",
         {"now": datetime.now(UTC).replace(tzinfo=None), "definition": build.definition_sha256, "build_id": build.build_id},
     )
+
+
+def drop_tables_of_no_model(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) -> None:
+    """Drop from the schema `intermediate` what an older version of the project built and this one (dbt's manifest) does not.
+
+    Nothing would bring it up to what lands, and it would keep its room, and what it says of people, for ever.
+    """
+    known = [node["alias"] for node in manifest["nodes"].values() if node["schema"] == _INTERMEDIATE]
+    rows = connection.execute(
+        """
+        select case table_type when 'VIEW' then 'view' else 'table' end, '"' || replace(table_name, '"', '""') || '"'
+        from information_schema.tables
+        where table_catalog = current_database() and table_schema = $schema and not list_contains($known, table_name)
+        """,
+        {"schema": _INTERMEDIATE, "known": known},
+    ).fetchall()
+    for kind, name in rows:
+        connection.execute(f"drop {kind} {_INTERMEDIATE}.{name}")
 
 
 def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from dagster import AssetKey
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform import builds
-from orchestration.transform.builds import build_that_still_holds, finish_build, start_build
+from orchestration.transform.builds import build_that_still_holds, drop_tables_of_no_model, finish_build, start_build
 from tests.pipeline import Pipeline
 from tests.tiers import thorough
 
@@ -176,3 +176,29 @@ def joins_without_hash(warehouse: duckdb.DuckDBPyConnection, query: str) -> list
 
     search(json.loads(plan))
     return found
+
+
+def test_tables_and_views_of_no_model_are_dropped_and_no_others() -> None:
+    nodes = [{"schema": "intermediate", "alias": "of_a_model"}, {"schema": "marts", "alias": "mart"}]
+    with duckdb.connect() as connection:
+        for schema in ("intermediate", "marts", "raw"):
+            connection.execute(f"create schema {schema}")
+        for table in ("intermediate.of_a_model", "intermediate.mart", 'intermediate."odd "" name"', "marts.of_no_model", "raw.sends"):
+            connection.execute(f"create table {table} (n integer)")
+        connection.execute("create view intermediate.old_view as from raw.sends")
+        drop_tables_of_no_model(connection, {"nodes": {str(number): node for number, node in enumerate(nodes)}})
+        left = connection.execute("select table_schema || '.' || table_name from information_schema.tables order by all").fetchall()
+    assert left == [("intermediate.of_a_model",), ("marts.of_no_model",), ("raw.sends",)]
+
+
+@pytest.mark.thorough
+def test_a_build_from_the_raw_tables_leaves_no_table_of_an_older_version(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    assert run.run().success
+    with duckdb.connect(str(run.settings.warehouse_path)) as warehouse:
+        tables = warehouse.execute("select table_name from duckdb_tables() where schema_name = 'intermediate'").fetchall()
+        warehouse.execute("create table intermediate.int_of_an_older_version as select 1 as message_key")
+    run.environment["STARTS_REPORT_TIMEZONE"] = "Asia/Tokyo"
+    assert run.run().success
+    with duckdb.connect(str(run.settings.warehouse_path)) as warehouse:
+        assert warehouse.execute("select table_name from duckdb_tables() where schema_name = 'intermediate'").fetchall() == tables

@@ -20,7 +20,7 @@ from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.progress import report_progress
 from orchestration.settings import DBT_PROJECT_DIR, Settings
-from orchestration.transform.builds import Build, FinishedBuild, build_that_still_holds, finish_build, start_build
+from orchestration.transform.builds import Build, FinishedBuild, build_that_still_holds, drop_tables_of_no_model, finish_build, start_build
 from orchestration.transform.invocation import DbtError
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import RESULTS, build_arguments, check_arguments, stream_dbt
@@ -92,6 +92,8 @@ def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: Ware
     with warehouse.open() as connection:
         warehouse.engine.follow_build(connection)
         finish_build(connection, build)
+        if not build.is_increment:
+            drop_tables_of_no_model(connection, MANIFEST)
 
 
 def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: FinishedBuild) -> Iterator[Any]:
