@@ -141,7 +141,7 @@ def _replace_rows(
 ) -> dict[str, ChangedParts]:
     """Replace the rows of some days that changed; return what that changes of each mart that shows the table.
 
-    By fingerprints, of which each row has one made once: a third of what writing the days takes.
+    Rows are compared by fingerprints, one for each row: a third of what writing the days takes.
     """
     on_these_days, columns, drafted = table.mart.is_on(days), _columns(warehouse, table.source), f"draft.{table.name}"
     # Two hashes of 64 bits, as the models compare rows (`row_fingerprint` of the dbt project).
