@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.transform.dbt_import import import_dbt
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -43,6 +44,7 @@ def invoke(
     settings: Settings, arguments: list[str], manifest: "Manifest | None" = None, on_event: Callable[[Any], None] | None = None
 ) -> None:
     """Run a dbt command, on a manifest that is parsed already if one is given. Raises `DbtError`."""
+    import_dbt()
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration.installation import IS_CLONE
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import definition_sha256
+from orchestration.transform.dbt_import import import_dbt
 from orchestration.transform.invocation import common_arguments, invoke
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class ParsedProject:
 
     def manifest(self) -> "Manifest":
         """Return dbt's own manifest, a new one each time: a run writes into it."""
+        import_dbt()
         from dbt.contracts.graph.manifest import Manifest
         from dbt.parser.manifest import extended_mashumuro_decoder
 

@@ -5,8 +5,6 @@ from contextlib import closing
 from typing import Any
 
 from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, Config, MaterializeResult, Output
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
-from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from pydantic import Field
 
 from orchestration.defs.assets.checks import FAILED_ROWS, explain_failure
@@ -21,10 +19,15 @@ from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.progress import report_progress
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import Build, FinishedBuild, build_that_still_holds, drop_tables_of_no_model, finish_build, start_build
+from orchestration.transform.dbt_import import dbt_hidden
 from orchestration.transform.invocation import DbtError
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import RESULTS, build_arguments, check_arguments, stream_dbt
 from orchestration.warehouse import error_in_words
+
+with dbt_hidden():
+    from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
+    from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
 
 class ReportTranslator(DagsterDbtTranslator):

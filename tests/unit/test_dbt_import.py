@@ -1,0 +1,52 @@
+"""dbt is imported by what calls it: what Dagster knows of the project is the same before."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+# Its own process: in that of the tests, dbt has been imported by others.
+DEFINITIONS = """
+import json, logging, sys
+if {dbt_first}:
+    import dbt.version
+from orchestration.definitions import defs
+modules = [name for name in sys.modules if name.partition(".")[0] == "dbt"]
+graph = defs.resolve_asset_graph()
+assets = {{
+    node.key.to_user_string(): [node.group_name, node.description, sorted(map(str, node.parent_keys)), sorted(map(str, node.check_keys))]
+    for node in graph.asset_nodes
+}}
+from orchestration.transform.dbt_import import import_dbt
+before = [*logging.getLogger().handlers]
+import_dbt()
+print(json.dumps({{
+    "modules": modules,
+    "assets": assets,
+    "is_imported": "dbt.cli.main" in sys.modules,
+    "leaves_the_root_logger": logging.getLogger().handlers == before,
+}}))
+"""
+
+
+@pytest.mark.thorough
+def test_dagster_knows_the_same_of_the_project_without_dbt() -> None:
+    assert _definitions(dbt_first=True)["assets"] == _definitions(dbt_first=False)["assets"]
+
+
+def test_definitions_are_loaded_without_dbt_which_leaves_the_root_logger_alone() -> None:
+    found = _definitions(dbt_first=False)
+    assert found["modules"] == []
+    assert len(found["assets"]) > 30
+    assert found["is_imported"]
+    assert found["leaves_the_root_logger"]
+
+
+def _definitions(*, dbt_first: bool) -> dict[str, Any]:
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DEFINITIONS.format(dbt_first=dbt_first)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
