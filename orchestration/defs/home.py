@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 from dagster import DagsterError, DagsterInstance
@@ -66,12 +67,14 @@ def _event_connections_kept(instance: DagsterInstance) -> Iterator[None]:
             with storage._db_lock, engines[shard].begin() as connection:
                 yield connection
 
-        opened_by_dagster = storage._connect
+        opened_by_dagster, looked_up_by_dagster = storage._connect, storage.has_table
         storage._connect = connect
+        # Asked of every event of a check, by a connection of its own.
+        storage.has_table = cache(looked_up_by_dagster)
         try:
             yield
         finally:
-            storage._connect = opened_by_dagster
+            storage._connect, storage.has_table = opened_by_dagster, looked_up_by_dagster
 
 
 def prepare_home(settings: Settings) -> Path:

@@ -54,6 +54,7 @@ def test_a_failed_check_is_one_of_its_data_folder_alone(settings: Settings, tmp_
 
 
 def test_events_share_connections_and_others_read_them_at_once(settings: Settings) -> None:
+    check = AssetCheckEvaluation(AssetKey("a"), "is_right", passed=True, metadata={})
     connected: list[object] = []
 
     def count(*connection: object) -> None:
@@ -61,9 +62,11 @@ def test_events_share_connections_and_others_read_them_at_once(settings: Setting
 
     with open_instance(settings) as instance:
         instance.report_runless_asset_event(AssetMaterialization("a"))
+        instance.report_runless_asset_event(check)
         event.listen(Pool, "connect", count)
         for _ in range(20):
             instance.report_runless_asset_event(AssetMaterialization("a"))
+            instance.report_runless_asset_event(check)
         event.remove(Pool, "connect", count)
         with DagsterInstance.from_config(str(settings.dagster_home)) as other:
             assert len(other.fetch_materializations(AssetKey("a"), limit=100).records) == 21
