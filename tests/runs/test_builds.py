@@ -150,6 +150,7 @@ def test_a_new_check_is_no_check_that_passed(monkeypatch: pytest.MonkeyPatch, tm
     assert builds.definition_sha256(Settings()) != before
 
 
+@pytest.mark.thorough
 def test_no_query_compares_every_row_of_one_table_with_every_row_of_another(sample: Pipeline, warm: Callable[..., Pipeline]) -> None:
     increment = warm()
     (increment.landing / "sends").mkdir(parents=True)

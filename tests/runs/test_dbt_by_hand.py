@@ -162,6 +162,7 @@ def test_where_nothing_has_landed_dbt_is_refused_and_harms_nothing(fresh: Pipeli
     assert dbt_by_hand(fresh, "compile", "-s", "fct_notifications").success
 
 
+@pytest.mark.thorough
 def test_before_the_first_build_what_needs_its_tables_is_refused(fresh: Pipeline) -> None:
     with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
         prepare_raw_schema(warehouse)
@@ -175,6 +176,7 @@ def test_before_the_first_build_what_needs_its_tables_is_refused(fresh: Pipeline
     assert dbt_by_hand(fresh, "test", "-s", "unique_channels_channel_id").success
 
 
+@pytest.mark.thorough
 def test_variables_that_the_environment_sets_for_the_job_hold_by_hand(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
         # Of a build by hand alone no variables are known.
@@ -205,6 +207,7 @@ def test_by_hand_the_warehouse_is_in_the_data_folder_of_the_job(given: dict[str,
         assert paths["published"].render(env_var=given.get) == published
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [

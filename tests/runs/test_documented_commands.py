@@ -289,6 +289,7 @@ def test_the_tests_that_the_table_names_are_there() -> None:
         assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, test
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("command", "how"), _to_run())
 def test_a_command_of_the_documents_works(place: Place, command: str, how: Run) -> None:
     done = how.how(place, command)

@@ -72,6 +72,7 @@ def test_an_empty_landing_zone_publishes_empty_marts(empty_build: Path) -> None:
     assert run.tsv_bytes() == {}
 
 
+@pytest.mark.thorough
 def test_a_second_run_at_the_same_time_changes_nothing(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     before = published_bytes(run)
@@ -85,6 +86,7 @@ def test_a_second_run_at_the_same_time_changes_nothing(landed: Callable[..., Pip
     assert published_bytes(run) == before
 
 
+@pytest.mark.thorough
 def test_an_unexpected_error_shows_its_traceback_once(
     pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_warehouse_made_again_is_not_taken_for_the_old_one(landed: Callable[..
     assert next(iter(run.tsv_bytes().values())).count(b"\n") == 2
 
 
+@pytest.mark.thorough
 def test_too_many_rejected_records_block_publication_until_the_file_is_fixed(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     before = published_bytes(run)

@@ -188,6 +188,7 @@ def test_replaying_takes_in_what_a_newer_version_can_read(warm: Callable[..., Pi
     assert made.rows("raw.rejected_records", published=False) == []
 
 
+@pytest.mark.thorough
 def test_what_has_left_the_landing_zone_is_not_taken_back(run: Pipeline) -> None:
     before = rows_comparable(run.rows("raw.sends", published=False))
     for path in run.landing.glob("sends/*"):

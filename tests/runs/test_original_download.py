@@ -296,6 +296,7 @@ def test_a_session_start_that_cannot_be_read(compared: Callable[..., Comparison]
     assert causes(comparison) == {(Cause.UNREADABLE, None): 1, (Cause.MISSING_THERE, None): 1}
 
 
+@pytest.mark.thorough
 def test_a_period_of_its_own(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
     path = tmp_path / "week.tsv"
     path.write_bytes(exported)
@@ -369,6 +370,7 @@ def as_a_spreadsheet_keeps_it(position: int, cell: str) -> object:
     return datetime.fromisoformat(cell) if position in (2, 13, 14, 15, 16) else cell
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("separator", [";", ","])
 def test_a_csv_of_a_spreadsheet_is_equal(compared: Callable[..., Comparison], exported: bytes, separator: str) -> None:
     table = read(exported)
@@ -385,6 +387,7 @@ def test_a_csv_of_a_spreadsheet_is_equal(compared: Callable[..., Comparison], ex
     assert causes(comparison) == {(Cause.DIFFERS, "template_or_notification_name"): 19}
 
 
+@pytest.mark.thorough
 def test_a_workbook_is_equal(compared: Callable[..., Comparison], exported: bytes, sample: Pipeline, tmp_path: Path) -> None:
     comparison = compared(content=workbook_of(read(exported), as_a_spreadsheet_keeps_it))
     assert (comparison.differences, comparison.damage, comparison.encoding) == ([], [], "xlsx")
@@ -454,6 +457,7 @@ FILTERS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("filters", FILTERS)
 def test_filters_are_those_of_the_export(sample: Pipeline, exported: bytes, tmp_path: Path, filters: dict[str, Any]) -> None:
@@ -569,6 +573,7 @@ def test_masked_contacts_cannot_be_compared(warm: Callable[..., Pipeline], expor
         compare_download(run.settings, path)
 
 
+@pytest.mark.thorough
 def test_the_exit_code_of_the_command(
     sample: Pipeline, exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_full_publication_is_the_published_marts(server: Server, database: str
     assert keys == []
 
 
+@pytest.mark.thorough
 def test_a_second_publication_with_nothing_new_changes_nothing(server: Server, database: str, states: list[Settings]) -> None:
     target = PostgresSettings(server.url(database))
     published(states[0], target)
@@ -177,6 +178,7 @@ def test_only_changed_days_are_rewritten(server: Server, database: str, states: 
         assert len(after) > 5
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("why", ["another warehouse", "another definition", "an older publication", "a table with another shape"])
 def test_what_cannot_be_built_upon_is_replaced_whole(server: Server, database: str, states: list[Settings], why: str) -> None:
@@ -208,6 +210,7 @@ def test_a_failure_in_the_middle_leaves_the_old_state(server: Server, database: 
     assert is_state(server, database, states[1])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("whole", [False, *thorough(True)])
 def test_a_reader_never_sees_a_mix(server: Server, database: str, states: list[Settings], whole: bool) -> None:
     from adbc_driver_postgresql import dbapi
@@ -245,6 +248,7 @@ def test_a_reader_never_sees_a_mix(server: Server, database: str, states: list[S
     assert is_state(server, database, states[1])
 
 
+@pytest.mark.thorough
 def test_the_reader_reads_and_does_not_write(server: Server, database: str, states: list[Settings]) -> None:
     from adbc_driver_postgresql import dbapi
 
@@ -322,6 +326,7 @@ def test_two_publications_at_once_do_not_collide(server: Server, database: str, 
             published(states[0], target)
 
 
+@pytest.mark.thorough
 def test_the_password_appears_nowhere(
     server: Server, database: str, states: list[Settings], capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

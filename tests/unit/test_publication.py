@@ -155,6 +155,7 @@ def versions_of_files(folder: Path) -> dict[Path, tuple[int, int, int]]:
     return {path: (found.st_ino, found.st_size, found.st_mtime_ns) for path, found in stats.items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("day", [date(999, 6, 1), *thorough(date(1, 1, 3), date(9999, 12, 29))])
 def test_a_month_of_any_year_has_a_name_of_one_form(site: Site, day: date) -> None:
     site.build_and_publish({day: [start(7, day)]})
@@ -559,6 +560,7 @@ def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "hardlink_to", refused)
 
 
+@pytest.mark.thorough
 def test_without_links_files_are_copied_to_their_names(without_links: None, tmp_path: Path) -> None:
     made = Site(settings_of(tmp_path))
     made.build_and_publish(BUILDS)
@@ -574,6 +576,7 @@ def test_without_links_files_are_copied_to_their_names(without_links: None, tmp_
         made.assert_is_published()
 
 
+@pytest.mark.thorough
 def test_an_unreadable_record_is_no_base(site: Site) -> None:
     for content in (b"", b"{}", b"null", b"\xff", b'{"source": 1}'):
         (record,) = (site.settings.data / ".published").iterdir()
