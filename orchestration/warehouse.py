@@ -61,6 +61,7 @@ def writer_lock(settings: Settings) -> Iterator[None]:
             "or set STARTS_DATA to another folder. Nothing was changed."
         ) from None
     try:
+        remove_draft(settings)
         yield
     finally:
         lock.release()
@@ -104,7 +105,7 @@ def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     with warehouse_errors(settings):
         connection = _connect(settings)
         try:
-            _configure(connection, settings)
+            configure(connection, settings)
             if raw_schema_version(connection):
                 prepare_raw_schema(connection)
             yield connection
@@ -112,15 +113,23 @@ def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.close()
 
 
-def _configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Set what holds for all connections of this process to the file, dbt's too, for as long as one is open."""
+def configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Set what holds for all connections of this process to the file, dbt's too, for as long as one is open.
+
+    Only who holds the writer's lock may call it: two programs that write what does not fit to one folder disturb each other.
+    """
     connection.execute("set timezone = 'UTC'")
-    connection.execute(f"set memory_limit = '{settings.memory_bytes} B'")
+    limit_memory(connection, settings)
     # What does not fit is written to the data folder, which has to have room for the warehouse anyway: slower, but no failure.
     folder = str(settings.spill_dir)
     if connection.execute("select current_setting('temp_directory')").fetchone() != (folder,):
         # DuckDB refuses to set it again once it is in use.
         connection.execute("set temp_directory = $folder", {"folder": folder})
+
+
+def limit_memory(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Let DuckDB take what STARTS_MEMORY says; its own default is 80 % of the machine."""
+    connection.execute(f"set memory_limit = '{settings.memory_bytes} B'")
 
 
 @contextmanager
@@ -143,6 +152,7 @@ def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             raise LockedError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
         try:
             connection.execute("set timezone = 'UTC'")
+            limit_memory(connection, settings)
             version = raw_schema_version(connection)
             if version == 0:
                 raise _nothing_landed(settings)
@@ -187,6 +197,18 @@ def remove_warehouse(settings: Settings) -> None:
     """Delete the working file and what DuckDB keeps beside it; the caller holds the writer's lock."""
     # The log first: a log without its database is harmless, and one beside a new database would be replayed into that.
     for path in (_log_of(settings.warehouse_path), settings.warehouse_path):
+        path.unlink(missing_ok=True)
+
+
+def draft_of_warehouse(settings: Settings) -> Path:
+    """Return where a new warehouse is written that shall replace the old one."""
+    return settings.warehouse_path.with_name(".warehouse.duckdb.draft")
+
+
+def remove_draft(settings: Settings) -> None:
+    """Delete a new warehouse that did not get into its place: it takes the room of the old one once more."""
+    draft = draft_of_warehouse(settings)
+    for path in (draft, _log_of(draft)):
         path.unlink(missing_ok=True)
 
 

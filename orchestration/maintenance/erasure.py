@@ -23,6 +23,7 @@ from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.maintenance.person_rows import IDS_OF_PERSON, ROWS_OF_PERSON, create_person, spelling_of, without_texts
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
+from orchestration.warehouse import configure, draft_of_warehouse, remove_draft
 
 # Shorter input is probably a typo and would match other people's ids.
 _SHORTEST_IDENTIFIER = 5
@@ -52,6 +53,7 @@ def check_identifier(given: str) -> None:
 def plan_erasure(settings: Settings, given: str) -> Erasure:
     """Return what erasing a person would take. The table of people must be up to date; the caller holds the writer's lock."""
     with duckdb.connect() as connection:
+        configure(connection, settings)
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
         identifiers = _prepare(connection, comparable_identifier(given))
         return Erasure(identifiers, _count(connection), _landing_files(connection))
@@ -63,12 +65,24 @@ def erase_person(settings: Settings, given: str) -> Erasure:
     The table of people must be up to date, and the caller holds the writer's lock of a warehouse in which something has landed.
     The hashes are kept before anything goes, so that a crash at any point leaves a person who can be erased again.
     """
-    draft = settings.warehouse_path.with_name(".warehouse.duckdb.draft")
-    draft.unlink(missing_ok=True)
+    draft = draft_of_warehouse(settings)
+    try:
+        erasure = _write_without(settings, comparable_identifier(given), draft)
+        put_in_place(draft, settings.warehouse_path)
+    finally:
+        # A full disk, for one, leaves a part of it.
+        remove_draft(settings)
+    _remove_what_the_job_does_not_replace(settings)
+    return erasure
+
+
+def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
+    """Write the raw rows of everybody else to a draft of the warehouse, once the hashes of the person are kept."""
     with duckdb.connect() as connection:
+        configure(connection, settings)
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
         connection.execute(f"attach {quoted(draft)} as new")
-        identifiers = _prepare(connection, comparable_identifier(given))
+        identifiers = _prepare(connection, identifier)
         erasure = Erasure(identifiers, _count(connection), _landing_files(connection))
         remember(settings, identifiers, [id_ for (id_,) in connection.execute("from erased_ids").fetchall()])
         _copy_others(connection)
@@ -77,8 +91,6 @@ def erase_person(settings: Settings, given: str) -> Erasure:
         connection.execute("use memory")
         connection.execute("detach new")
         connection.execute("detach old")
-    put_in_place(draft, settings.warehouse_path)
-    _remove_what_the_job_does_not_replace(settings)
     return erasure
 
 

@@ -10,6 +10,7 @@ from orchestration.publication.masking import masking_fingerprint
 from orchestration.publication.source import published_source
 from orchestration.publication.versions import DATABASE, Version, current_version
 from orchestration.settings import Settings
+from orchestration.warehouse import limit_memory
 
 # How DuckDB begins to say that a file is not what it wrote.
 _SIGNS_OF_DAMAGE = ("corrupt", "not a valid duckdb database", "serialization error", "checksum")
@@ -25,6 +26,7 @@ def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         with _connection(settings) as published:
             published.execute("set timezone = 'UTC'")
+            limit_memory(published, settings)
             yield published
     except duckdb.Error as error:
         if not any(sign in str(error).lower() for sign in _SIGNS_OF_DAMAGE):

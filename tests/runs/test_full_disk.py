@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.maintenance.erasure import files_that_hold
 from tests.pipeline import Pipeline, comparable
 
 SEND = '{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%08d", "template_name": "t"}\n'
@@ -66,3 +67,31 @@ def test_a_full_disk_is_reported_once_and_the_next_run_goes_on(small_disk: Path,
     filler.unlink()
     assert run.command().returncode == 0
     assert len(run.rows("fct_session_starts")) == AFTER
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("but_bytes", [100_000, 1_500_000])
+def test_an_erasure_on_a_full_disk_leaves_everything_and_no_draft(small_disk: Path, published: Path, but_bytes: int) -> None:
+    for name in ("landing", "data"):
+        shutil.copytree(published / name, small_disk / name, symlinks=True)
+    run = Pipeline(small_disk / "landing", small_disk / "data", {})
+    person = "5511900000007"
+    marts, sends = (
+        comparable(run.rows(table, published=is_mart)) for table, is_mart in (("fct_session_starts", True), ("raw.sends", False))
+    )
+
+    filler = fill(small_disk, but_bytes=but_bytes)
+    failed = run.command("erase", person)
+    assert failed.returncode in (1, 2), failed.stderr
+    assert "No space is left on the disk of " in failed.stderr
+    assert (failed.stderr.count("No space"), failed.stderr.count("Traceback")) == (1, 0)
+    assert comparable(run.rows("fct_session_starts")) == marts
+    assert not list(run.data.glob(".warehouse.duckdb*"))
+
+    filler.unlink()
+    kept = comparable(run.rows("raw.sends", published=False))
+    assert kept == sends or len(kept) == BEFORE - 1
+    again = run.command("erase", person)
+    assert again.returncode == 0, again.stderr
+    assert len(run.rows("fct_session_starts")) == BEFORE - 1
+    assert files_that_hold(run.data, [person]) == []
