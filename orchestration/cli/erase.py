@@ -7,10 +7,8 @@ from typing import Any
 from orchestration.cli.run import run_command
 from orchestration.engines.engine import Engine, engine_of
 from orchestration.errors import StartsError
-from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.listing import shown_name
 from orchestration.landing.migrations import prepare_raw_schema
-from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, check_identifier, files_that_hold, revoke_erasure
 from orchestration.maintenance.replay import forget_files_with_erasures
 from orchestration.run_report import counted
@@ -81,10 +79,14 @@ def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
 
 
 def _revoke(settings: Settings, engine: Engine, chosen: Namespace) -> int:
-    if not revoke_erasure(settings, chosen.person):
+    def forget_files() -> list[str]:
+        # Closed before the hashes go: only then Spark has written it down.
+        with engine.open() as warehouse:
+            return forget_files_with_erasures(warehouse)
+
+    files = revoke_erasure(settings, chosen.person, forget_files)
+    if files is None:
         print("This person was not erased here.")
         return 0
-    with engine.open() as warehouse:
-        files = forget_files_with_erasures(warehouse, LandingZone(settings.landing, FEED_NAMES))
-    print(f"Let back in. The next run reads {len(files)} files again of which records were erased.")
+    print(f"Let back in. The next run reads {len(files)} files again of which records were erased, if they are in the landing zone.")
     return 0

@@ -117,13 +117,16 @@ def has_listed_files(connection: duckdb.DuckDBPyConnection, feed: Feed) -> bool:
 
 
 def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_version: int) -> int:
-    """Count the contents whose rows an older reader made and which do not lie in the landing zone, to be read again."""
+    """Count the contents whose rows an older reader made and which do not lie in the landing zone, to be read again.
+
+    Those that an operator had forgotten (version 0) are not of an older reader.
+    """
     row = connection.execute(
         """
         select count(*)
         from raw.landed_files as f
         anti join raw.landing_listing as l on f.feed = l.feed and f.content_sha256 = l.content_sha256
-        where f.status = 'landed' and f.reader_version < $reader_version
+        where f.status = 'landed' and f.reader_version > 0 and f.reader_version < $reader_version
         """,
         {"reader_version": reader_version},
     ).fetchone()

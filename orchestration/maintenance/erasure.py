@@ -8,6 +8,7 @@ person back.
 
 import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,18 +95,20 @@ def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
     return erasure
 
 
-def revoke_erasure(settings: Settings, given: str) -> bool:
-    """Let a person back in: forget the hashes, and have the files of which records were erased read again by the next run.
+def revoke_erasure(settings: Settings, given: str, forget_files: Callable[[], list[str]]) -> list[str] | None:
+    """Let a person back in: have the files of which records were erased read again by the next run, then forget the hashes.
 
-    Return whether the person had been erased. The caller holds the writer's lock.
+    Return what `forget_files` does, or None where the person had not been erased. The caller holds the writer's lock. The hashes go
+    last, so that a crash leaves a person who can be let back in again.
     """
     erased = ErasedPeople.load(settings.data)
     person = erased.find(comparable_identifier(given))
     if person is None:
-        return False
+        return None
+    files = forget_files()
     erased.people.remove(person)
     erased.save()
-    return True
+    return files
 
 
 def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
