@@ -37,7 +37,7 @@ def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection, zone: La
                 )
                 returning file_name
                 """,
-                {"feed": feed.name, "names": [file.name for file in files], "known": list(known)},
+                {"feed": feed.name, "names": [file.name for file in files if file.name not in known], "known": list(known)},
             ).fetchall()
             forgotten += [name for (name,) in rows]
     return sorted(forgotten)

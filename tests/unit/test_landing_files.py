@@ -774,6 +774,20 @@ def test_a_replay_reads_again_what_is_there_and_keeps_what_is_not(landing: Landi
     assert landing.sends == ["wamid.0", "wamid.2", "wamid.3", "wamid.4"]
 
 
+def test_a_replay_knows_a_touched_file_by_its_name_and_leaves_a_corrected_one(landing: Landing) -> None:
+    for name in ("touched", "corrected"):
+        landing.write(f"sends/{name}.jsonl", send(0) + f"{name} and no JSON\n".encode())
+    landing.land()
+    landing.write("sends/corrected.jsonl", send(0) + send(1))
+    landing.land()
+    landing.finish_build()
+    os.utime(landing.folder / "sends" / "touched.jsonl", (0, 0))
+    zone = LandingZone(str(landing.folder), FEED_NAMES)
+    assert forget_files_with_rejections(landing.connection, zone) == ["sends/touched.jsonl"]
+    assert landing.land().files_reread == 1
+    assert set(landing.sends) == {"wamid.0", "wamid.1"}
+
+
 # Memory
 
 
