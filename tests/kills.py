@@ -67,13 +67,18 @@ def state_of(run: Pipeline) -> dict[str, State]:
     return {name: read(run.settings) for name, read in READS.items()}
 
 
+def environment_of(run: Pipeline) -> dict[str, str]:
+    """Return the environment of an operator, with Dagster's home in the data folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER_HOME", "STARTS_TEST_"))}
+    return kept | run.variables
+
+
 def started(run: Pipeline, *arguments: str) -> subprocess.Popen[str]:
-    """Start a command, or the job, as an operator does, with Dagster's home in the data folder."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER_HOME", "STARTS_TEST_"))}
+    """Start a command, or the job, as an operator does."""
     return subprocess.Popen(
         [sys.executable, "-m", "orchestration", *arguments],
         cwd=PROJECT_ROOT,
-        env={**environment, **run.variables},
+        env=environment_of(run),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

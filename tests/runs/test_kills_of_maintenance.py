@@ -17,7 +17,7 @@ import pytest
 from orchestration.maintenance.erasure import files_that_hold
 from orchestration.settings import PROJECT_ROOT
 from tests.data.hostile_logs import hostile_records, write_files
-from tests.kills import left_over, read_database, state_of
+from tests.kills import environment_of, left_over, read_database, state_of
 from tests.pipeline import Pipeline, query
 
 # All of the changes: STARTS_TEST_MAINTENANCE_KILLS=99.
@@ -71,11 +71,10 @@ def person_of(published: Path) -> str:
 
 def killed_at(run: Pipeline, change: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command that is killed before a change; 0 is none."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER_HOME", "STARTS_TEST_"))}
     return subprocess.run(
         [sys.executable, "-m", "tests.killed_at", str(change), str(run.data), *arguments],
         cwd=PROJECT_ROOT,
-        env={**environment, **run.variables},
+        env=environment_of(run),
         capture_output=True,
         text=True,
         check=False,

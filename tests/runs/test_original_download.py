@@ -458,7 +458,6 @@ FILTERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.thorough
-@pytest.mark.sampled(3)
 @pytest.mark.parametrize("filters", FILTERS)
 def test_filters_are_those_of_the_export(sample: Pipeline, exported: bytes, tmp_path: Path, filters: dict[str, Any]) -> None:
     """A download of the filtered report and one of the whole report are both equal to what is published for the filters."""

@@ -28,7 +28,6 @@ from tests.data.hostile_logs import hostile_records, write_files
 from tests.documents import queries
 from tests.pipeline import Pipeline, comparable, query
 from tests.postgres import PASSWORD, Server, running_server, server_programs
-from tests.tiers import thorough
 
 PROGRAMS = server_programs()
 pytestmark = [
@@ -179,7 +178,6 @@ def test_only_changed_days_are_rewritten(server: Server, database: str, states: 
 
 
 @pytest.mark.thorough
-@pytest.mark.sampled(2)
 @pytest.mark.parametrize("why", ["another warehouse", "another definition", "an older publication", "a table with another shape"])
 def test_what_cannot_be_built_upon_is_replaced_whole(server: Server, database: str, states: list[Settings], why: str) -> None:
     target = PostgresSettings(server.url(database))
@@ -211,7 +209,7 @@ def test_a_failure_in_the_middle_leaves_the_old_state(server: Server, database: 
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("whole", [False, *thorough(True)])
+@pytest.mark.parametrize("whole", [False, True])
 def test_a_reader_never_sees_a_mix(server: Server, database: str, states: list[Settings], whole: bool) -> None:
     from adbc_driver_postgresql import dbapi
 

@@ -156,7 +156,7 @@ def versions_of_files(folder: Path) -> dict[Path, tuple[int, int, int]]:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("day", [date(999, 6, 1), *thorough(date(1, 1, 3), date(9999, 12, 29))])
+@pytest.mark.parametrize("day", [date(999, 6, 1), date(1, 1, 3), date(9999, 12, 29)])
 def test_a_month_of_any_year_has_a_name_of_one_form(site: Site, day: date) -> None:
     site.build_and_publish({day: [start(7, day)]})
     site.build_and_publish({day: [start(8, day)], OCTOBER: [start(2, OCTOBER)]})
