@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+import duckdb
+
 # What a control group allows its processes: version 2, then version 1. Without a limit they hold `max`, or more than any machine has.
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -41,3 +43,8 @@ def _limit(path: Path) -> int | None:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
+
+
+def limit_memory(connection: duckdb.DuckDBPyConnection, amount: int) -> None:
+    """Let DuckDB take that many bytes; its own default is 80 % of the machine."""
+    connection.execute(f"set memory_limit = '{amount} B'")

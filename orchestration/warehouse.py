@@ -25,6 +25,7 @@ from orchestration.file_rights import restrict_existing_files
 from orchestration.files import read_start
 from orchestration.installation import command
 from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema, raw_schema_version
+from orchestration.memory import limit_memory
 from orchestration.settings import Settings
 
 # A writer killed a moment ago may still be going down; DuckDB's own lock goes with its process.
@@ -119,17 +120,12 @@ def configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None
     Only who holds the writer's lock may call it: two programs that write what does not fit to one folder disturb each other.
     """
     connection.execute("set timezone = 'UTC'")
-    limit_memory(connection, settings)
+    limit_memory(connection, settings.memory_bytes)
     # What does not fit is written to the data folder, which has to have room for the warehouse anyway: slower, but no failure.
     folder = str(settings.spill_dir)
     if connection.execute("select current_setting('temp_directory')").fetchone() != (folder,):
         # DuckDB refuses to set it again once it is in use.
         connection.execute("set temp_directory = $folder", {"folder": folder})
-
-
-def limit_memory(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Let DuckDB take what STARTS_MEMORY says; its own default is 80 % of the machine."""
-    connection.execute(f"set memory_limit = '{settings.memory_bytes} B'")
 
 
 @contextmanager
@@ -152,7 +148,7 @@ def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             raise LockedError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
         try:
             connection.execute("set timezone = 'UTC'")
-            limit_memory(connection, settings)
+            limit_memory(connection, settings.memory_bytes)
             version = raw_schema_version(connection)
             if version == 0:
                 raise _nothing_landed(settings)

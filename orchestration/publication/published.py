@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import duckdb
 
 from orchestration.errors import StartsError
+from orchestration.memory import limit_memory
 from orchestration.publication.masking import masking_fingerprint
 from orchestration.publication.source import published_source
 from orchestration.publication.versions import DATABASE, Version, current_version
 from orchestration.settings import Settings
-from orchestration.warehouse import limit_memory
 
 # How DuckDB begins to say that a file is not what it wrote.
 _SIGNS_OF_DAMAGE = ("corrupt", "not a valid duckdb database", "serialization error", "checksum")
@@ -26,7 +26,7 @@ def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         with _connection(settings) as published:
             published.execute("set timezone = 'UTC'")
-            limit_memory(published, settings)
+            limit_memory(published, settings.memory_bytes)
             yield published
     except duckdb.Error as error:
         if not any(sign in str(error).lower() for sign in _SIGNS_OF_DAMAGE):
