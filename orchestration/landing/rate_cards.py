@@ -4,7 +4,7 @@ A tidy card has a price on each line, under the header `effective_from, currency
 few lines of text, then a market on each line and a category in each column. The text names the day from which the prices
 hold ("Cost per message in USD, effective July 1, 2025"); the name of the file may give it instead (`2025-07-01-usd.csv`).
 
-A record is a line of prices: text, header and blank lines are none. Cards are small, so one is read whole.
+A record is a line of prices: text above and below the table, header and blank lines are none. Cards are small, so one is read whole.
 """
 
 import csv
@@ -121,10 +121,15 @@ def card_lines(text: str, file_name: str) -> list[CardLine]:
         cells, problem = _cells(line)
         if problem is not None:
             found.append(CardLine(number, line, [], [problem]))
-        elif any(cells):
+        elif any(cells) and (is_tidy or not _is_text(cells)):
             rates, problems = (_tidy_rates if is_tidy else _rates_by_category)(names, cells, effective_from)
             found.append(CardLine(number, line, rates, problems))
     return found
+
+
+def _is_text(cells: list[str]) -> bool:
+    """Return whether a line of a card of Meta's has its first cell alone: a note below the table, or a market without a price."""
+    return bool(cells[0]) and not any(cells[1:])
 
 
 def _header(lines: list[str]) -> tuple[list[str], list[str], int]:

@@ -187,6 +187,8 @@ def hostile_rates(seed: int) -> tuple[list[bytes], list[bytes]]:
             for market in (b"Brazil", b"Mexico", b"Rest of Latin America", b"Other")
         ),
         b"North America,$US,0.0250,unknown,n/a,0.5,n/a",
+        b'"Note: taxes are not included, nor is tax of India",,,,,,',
+        b"Rates of other currencies: see the other cards",
     ]
     return tidy, of_meta
 
@@ -254,6 +256,8 @@ def _send(zone: _Hostile, plan: tuple[str, Person, Line, int]) -> Record:
 ERRORS: list[Record] = [
     {"code": 131026, "title": "Undeliverable", "details": "no\tWhatsApp"},
     {"code": "777"},
+    {"code": 131049.0},
+    {"code": " 131026.0", "title": "Undeliverable"},
     {"code": "", "title": "No code"},
     {"details": "Only details"},
     {
@@ -370,6 +374,7 @@ PRICINGS: list[Record] = [
 STATUS_ERRORS: list[list[Record]] = [
     [{"code": 131049, "title": "Held back", "message": "held", "error_data": {"details": "healthy ecosystem"}}],
     [{"code": 999999, "title": "New"}],
+    [{"code": 131049.0, "title": "Held back"}],
     [{"code": "", "title": "No code"}],
     [{"code": 130472, "title": "Experiment", "message": "+experiment", "error_data": "in a text"}],
     [],
@@ -456,7 +461,7 @@ def _echo(zone: _Hostile, number: int) -> Change:
         to = {"to_user_id": rnd.choice(person.user_ids)}
     if rnd.random() < 0.1:
         to["group_id"] = "HBgGROUP0001"
-    echo: Record = {"id": id_, "timestamp": str(at)}
+    echo: Record = {"id": id_, "timestamp": rnd.choice([str(at), at, float(at)])}
     content = {**to, "type": "text"}
     echo |= {"message": content} if rnd.random() < 0.4 else content
     echo |= {"from": rnd.choice(line.numbers)} if line.numbers else {}

@@ -35,18 +35,19 @@ class Cards:
             self.rates[known, _category(category), currency][date.fromisoformat(effective_from)].add(rate)
 
     def find(self, market: str | None, category: str | None, day: date) -> tuple[Decimal, str] | None:
-        """Return the rate and currency of a day: the country's own, else that of its group."""
+        """Return the rate and currency of a day: of the country's own and its group's the later one, of one day the country's."""
         currencies = {currency for _, _, currency in self.rates}
         groups = {row["country"]: row["market_group"] for row in seed("markets")}
         if len(currencies) != 1 or market not in groups or category is None:
             return None
         (currency,) = currencies
+        found = []
         for name in (market, groups[market]):
             days = self.rates.get((name, category, currency), {})
             begun = [first for first in days if first <= day]
             if begun:
-                return min(days[max(begun)]).quantize(_CENTS), currency
-        return None
+                found.append((max(begun), name == market, min(days[max(begun)]).quantize(_CENTS)))
+        return (max(found)[2], currency) if found else None
 
 
 # Cards
@@ -76,6 +77,10 @@ def _read_prices(content: Content, cards: Cards, header: list[str], preamble: st
         return
     for number, text in rows:
         cells = next(csv.reader([text]))
+        if day is not None and cells[0].strip() and not "".join(cells[1:]).strip():
+            # A note below the table.
+            content.size -= 1
+            continue
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
         prices = {row.get("category", ""): row.get("rate", "")} if day is None else {k: row.get(k, "") for k in header[2:] if k}
         first = day or row.get("effective_from", "")

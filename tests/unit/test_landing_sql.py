@@ -368,6 +368,7 @@ ECHO_COLUMNS = ("message_id", "message_type", "happened_at::varchar", "phone_num
         {"id": "e", "timestamp": "1", "type": "text", "from": "55", "to": NUMBER},
         {"id": "e", "timestamp": "1", "message": {"type": "text", "from": "55", "to": NUMBER}},
         {"id": "e", "timestamp": 1, "type": "text", "from": "55", "to_user_id": NUMBER},
+        {"id": "e", "timestamp": 1.0, "message": {"type": "text", "from": "55", "to": NUMBER}},
         {"id": "e", "timestamp": "1", "message": {"type": "text", "from": "55", "to": "", "to_user_id": NUMBER}},
         {"id": "e", "timestamp": "1", "type": "text", "from": "55", "to_parent_user_id": NUMBER},
     ],

@@ -126,6 +126,13 @@ def test_the_good_rates_of_a_line_land_beside_a_bad_one(landing: Landing) -> Non
     assert landing.rejected() == [("rates/2026-01-01.csv", 2, "utility: not a number with a decimal point", "Brazil,USD,0.06,six")]
 
 
+def test_notes_below_the_table_of_a_card_of_meta_are_no_records(landing: Landing) -> None:
+    table = "Market,Currency,Marketing\nBrazil,USD,0.06\n"
+    report = landing.land("2026-01-01.csv", f'{table},,\n"Taxes are not included, and fees",,\nSee our site\n,USD,\n')
+    assert (report.records, report.landed) == (2, 1)
+    assert landing.rejected() == [("rates/2026-01-01.csv", 6, "market: missing", ",USD,")]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -268,7 +275,7 @@ def test_rates(given: str, rate: str | None) -> None:
 
 def test_missing_cells_and_too_many() -> None:
     assert problems_of(TIDY + ",,,,1\n") == {2: ["effective_from: missing", "market: missing", "currency: missing", "category: missing"]}
-    assert problems_of("Market,Currency,Marketing\nBrazil,USD,1,2\nPeru\n") == {
+    assert problems_of("Market,Currency,Marketing\nBrazil,USD,1,2\nPeru,,1\n") == {
         2: ["more cells than the header"],
         3: ["currency: missing"],
     }

@@ -72,14 +72,17 @@ combinations_to_price as (
 
 ),
 
--- A rate for the country comes before one for its group.
+-- Of a rate for the country and one for its group the later one holds; of one day, the country's.
 combinations_with_rates as (
 
     select
         combinations_to_price.market,
         combinations_to_price.pricing_category,
         combinations_to_price.billed_date,
-        coalesce(rates_of_countries.rate, rates_of_groups.rate) as rate,
+        case
+            when rates_of_groups.effective_from > rates_of_countries.effective_from then rates_of_groups.rate
+            else coalesce(rates_of_countries.rate, rates_of_groups.rate)
+        end as rate,
         coalesce(rates_of_countries.currency, rates_of_groups.currency) as currency
     from combinations_to_price
     inner join markets

@@ -97,6 +97,11 @@ create or replace temp macro text_at(text, path) as (
     case when try(json_type(text, path)) in ('VARCHAR', 'UBIGINT') then nullif(json_extract_string(text, path), '') end
 );
 
+-- The same for a time, which may be any number.
+create or replace temp macro text_or_number_at(text, path) as (
+    case when try(json_type(text, path)) in ('VARCHAR', 'UBIGINT', 'DOUBLE') then nullif(json_extract_string(text, path), '') end
+);
+
 create or replace temp macro either_text_at(text, path, other_path) as coalesce(text_at(text, path), text_at(text, other_path));
 
 -- What a notice of a changed number or user id says (both `system` of a message, and an element of `user_id_update`).

@@ -316,7 +316,7 @@ with named as (
         display_phone_number,
         text_at(echo_text, '$.id') as message_id,
         either_text_at(echo_text, '$.type', '$.message.type') as message_type,
-        unix_time(either_text_at(echo_text, '$.timestamp', '$.message.timestamp')) as happened_at,
+        unix_time(coalesce(text_or_number_at(echo_text, '$.timestamp'), text_or_number_at(echo_text, '$.message.timestamp'))) as happened_at,
         either_text_at(echo_text, '$.from', '$.message.from') as sender_id,
         coalesce(
             either_text_at(echo_text, '$.to', '$.message.to'),
