@@ -11,6 +11,11 @@
     )
 {%- endmacro %}
 
+{# Contract, section 4.6: a session's other events, and those that name no message, say nothing about a notification. #}
+{% macro is_event_of_notification(name, message_id) -%}
+    substr({{ name }}, 1, 13) = 'notification-' and {{ message_id }} is not null
+{%- endmacro %}
+
 {% macro botmaker_chat_link(chat_id) -%}
     'https://go.botmaker.com/#/chats/' || {{ chat_id }}
 {%- endmacro %}

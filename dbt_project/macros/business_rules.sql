@@ -76,13 +76,22 @@
         case when {{ send }}.is_not_sent then coalesce({{ reasons }}.label_en, {{ unknown_reason }}.label_en) end as failure_reason
 {%- endmacro %}
 
-{# Contract, section 4.6: Botmaker gives WhatsApp's code as the last digits in parentheses, such as `(131049.0)`, or as the
-   whole text, such as `131049.0`. #}
+{# Contract, section 4.8: a code that a tool with tables has written as a fraction of zero, such as `131049.0`, is the whole number. #}
+{% macro failure_code_as_given(code) -%}
+    coalesce(nullif({{ whole_number_in(code) }}, ''), nullif({{ code }}, ''))
+{%- endmacro %}
+
+{# Contract, section 4.6: Botmaker gives WhatsApp's code as the last digits in parentheses, such as `(131049.0)` or `(#131049)`,
+   or as the whole text, such as `131049.0`. #}
 {% macro failure_code_in(text) -%}
     coalesce(
-            nullif({{ part_of_text(text, '(?s)^.*[(]([0-9]+)([.][0-9]+)?[)]', 1) }}, ''),
-            nullif({{ part_of_text(text, '^ *([0-9]+)([.][0-9]+)? *$', 1) }}, '')
+            nullif({{ part_of_text(text, '(?s)^.*[(] *#?([0-9]+)([.]0+)? *[)]', 1) }}, ''),
+            nullif({{ whole_number_in(text) }}, '')
         )
+{%- endmacro %}
+
+{% macro whole_number_in(text) -%}
+    {{ part_of_text(text, '^ *([0-9]+)([.]0+)? *$', 1) }}
 {%- endmacro %}
 
 {# The earlier of two times of which either may be unknown. #}

@@ -344,7 +344,7 @@ def _notifications(session: Session) -> list[dict[str, Any]]:
             our_messages[message["id"]].append(message)
     events: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in session.events:
-        if event["name"] in STATUS_OF and event["message_id"]:
+        if event["name"].startswith("notification-") and event["message_id"]:
             events[event["message_id"]].append(event)
     templates = {
         message_id: min((copy["at"], copy["template"]) for copy in copies if copy["template"])[1]
@@ -358,10 +358,10 @@ def _notifications(session: Session) -> list[dict[str, Any]]:
 def _notification(
     message_id: str, events: list[dict[str, Any]], copies: list[dict[str, Any]], template_of_message: str | None
 ) -> dict[str, Any]:
-    at = {kind: earliest(*(event["at"] for event in events if STATUS_OF[event["name"]] == kind)) for kind in STATUS_OF.values()}
+    at = {kind: earliest(*(event["at"] for event in events if STATUS_OF.get(event["name"]) == kind)) for kind in STATUS_OF.values()}
     named = [(event["at"], event["name"], event["template"]) for event in events if event["template"]]
     sent_at = at["sent"] or earliest(*(copy["at"] for copy in copies))
-    errors = [(event["at"], event["reason"]) for event in events if STATUS_OF[event["name"]] == "error"]
+    errors = [(event["at"], event["reason"]) for event in events if STATUS_OF.get(event["name"]) == "error"]
     return {
         "message_id": message_id,
         "template_name": min(named)[2] if named else template_of_message,
@@ -434,6 +434,6 @@ def _sending_columns(notification: dict[str, Any]) -> dict[str, Any]:
 
 def _code(reason: str | None) -> str | None:
     """Return the last digits in parentheses, or those of a reason that is nothing but a number."""
-    whole = re.fullmatch(r"\s*([0-9]+)(?:\.[0-9]+)?\s*", reason or "")
-    codes = [whole[1]] if whole else re.findall(r"\(([0-9]+)(?:\.[0-9]+)?\)", reason or "")
+    whole = re.fullmatch(r" *([0-9]+)(?:\.0+)? *", reason or "")
+    codes = [whole[1]] if whole else re.findall(r"\( *#?([0-9]+)(?:\.0+)? *\)", reason or "")
     return codes[-1] if codes else None

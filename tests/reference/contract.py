@@ -134,6 +134,13 @@ def text_of(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def code_of(value: Any) -> str | None:
+    """Return a failure code: a whole number also where it is written as a fraction of zero, or between spaces."""
+    text = text_of(value)
+    whole = re.fullmatch(r" *([0-9]+)(\.0+)? *", text or "")
+    return whole[1] if whole else text
+
+
 def day_of(at: datetime, zone: ZoneInfo) -> date:
     return at.replace(tzinfo=UTC).astimezone(zone).date()
 

@@ -15,6 +15,7 @@ from tests.reference.contract import (
     RejectedError,
     any_time,
     as_object,
+    code_of,
     day_of,
     digits_of,
     earliest,
@@ -116,7 +117,7 @@ def _error_of_send(error: dict[str, Any]) -> tuple[str | None, str | None, str |
     """Return code, title and details of our own error object, or of Meta's."""
     title = text_of(error.get("title")) or text_of(error.get("message"))
     details = text_of(error.get("details")) or text_of(as_object(error.get("error_data")).get("details"))
-    return text_of(error.get("code")), title, details
+    return code_of(error.get("code")), title, details
 
 
 class _Body:
@@ -198,7 +199,7 @@ class _Body:
         errors = _objects_in(item.get("errors"))
         error = errors[0] if errors else {}
         recipients = [_optional(item.get(name)) for name in ("recipient_id", "recipient_user_id", "recipient_parent_user_id")]
-        code, title, message = (_lenient(error.get(name)) for name in ("code", "title", "message"))
+        code, title, message = (code_of(_lenient(error.get("code"))), *(_lenient(error.get(name)) for name in ("title", "message")))
         details = _lenient(as_object(error.get("error_data")).get("details"))
         status = {
             "id": _required(item.get("id")),

@@ -195,6 +195,9 @@ def test_what_else_webhooks_hold(compute: Compute, records: tuple[dict[str, Any]
         ({"code": 131026, "message": "m", "error_data": {"details": "d"}}, "131026", "d"),
         ({"code": 131026, "message": "m", "error_data": "d"}, "131026", "m"),
         ({"code": 0}, "0", None),
+        ({"code": 131026.0}, "131026", None),
+        ({"code": " 131026.00 "}, "131026", None),
+        ({"code": "131026.5"}, "131026.5", None),
         ({"details": "d"}, None, "d"),
     ],
 )

@@ -39,7 +39,10 @@ AWKWARD_SESSION_IDS = (
     "CHAT_2_2026-10-04T16:00:00.000Z\n", "CHAT\u2028_2026-10-04T16:00:00Z", "CH\nAT_2026-10-04T16:00:00Z", "_2026-10-04T16:00:00Z",
     "CHAT_2026-02-30T16:00:00Z", "CHAT_2026-10-04T24:00:01Z", "CHAT_2026-10-04T16:00:00.1234567Z", "odd-27", "",
 )  # fmt: skip
-AWKWARD_FAILURES = ("Undeliverable (131026)", "(131049.0)", "131049.0", " 131049 ", "131049\n", "a (1)\n(2) b", "(x)", "(131026", "")
+AWKWARD_FAILURES = (
+    "Undeliverable (131026)", "(131049.0)", "131049.0", "131049.5", " 131049 ", "131049\n", "a (1)\n(2) b", "(#131030) Not allowed",
+    "( 131056 )", "(# 1)", "(x)", "(131026", "",
+)  # fmt: skip
 AWKWARD_CAUSES = ("Referral", "REFERRAL", "İSTANBUL", "ΟΔΟΣ", "Straße", "ORGANİC", "Ünknown")
 AWKWARD_TIMES = ("1970-01-01 00:00:00", "2026-10-04 02:59:59.999999", "2018-11-04 03:00:00", "1900-01-01 00:00:00", "2400-02-29 23:59:59")
 
@@ -141,6 +144,7 @@ def both(spark: Any, dbt: Dbt, dbt_on_duckdb: Dbt) -> Both:
         ("{{ market_key('given') }}", ("Central & Eastern Europe", "Côte d'Ivoire", "İstanbul", "")),
         ("{{ comparable_session_id('given') }}", AWKWARD_SESSION_IDS),
         ("{{ failure_code_in('given') }}", AWKWARD_FAILURES),
+        ("{{ failure_code_as_given('given') }}", AWKWARD_FAILURES),
         ("{{ lower_case('given') }}", AWKWARD_CAUSES),
         ("{{ time_in_zone('cast(given as timestamp)', 'America/Sao_Paulo') }}", AWKWARD_TIMES),
         ("{{ iso_weekday('cast(given as timestamp)') }}", AWKWARD_TIMES),

@@ -31,12 +31,7 @@ accounted_for as (
         (
             select count(*)
             from {{ source('raw', 'botmaker_session_events') }} as events
-            where
-                events.message_id is null
-                or events.name not in (
-                    'notification-sent', 'notification-delivered', 'notification-read',
-                    'notification-error', 'notification-status-error'
-                )
+            where not ({{ is_event_of_notification('events.name', 'events.message_id') }})
         ) as unused
     from {{ ref('int_botmaker_events_deduplicated') }}
     union all

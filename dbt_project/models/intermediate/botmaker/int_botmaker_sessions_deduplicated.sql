@@ -5,8 +5,8 @@
 ) }}
 
 {% set columns = [
-    'session_key', 'session_id', 'given_channel_id', 'contact_id', 'contact_identifier', 'user_id', 'parent_user_id', 'customer_id',
-    'starting_cause', 'elements', 'is_tester', 'session_started_at', 'customer_created_at',
+    'session_key', 'session_id', 'given_channel_id', 'given_contact_id', 'contact_id', 'contact_identifier', 'user_id', 'parent_user_id',
+    'customer_id', 'starting_cause', 'elements', 'is_tester', 'session_started_at', 'customer_created_at',
 ] %}
 
 with sessions as (
@@ -28,7 +28,7 @@ new_sessions as (
     grain=['session_key', 'contact_identifier'],
     order=[
         'elements desc', 'session_id', 'session_started_at', 'starting_cause nulls last', 'customer_id', 'given_channel_id',
-        'contact_id', 'user_id nulls last', 'parent_user_id nulls last', 'customer_created_at nulls last', 'is_tester',
+        'given_contact_id nulls last', 'user_id nulls last', 'parent_user_id nulls last', 'customer_created_at nulls last', 'is_tester',
     ]
 ) }}
 

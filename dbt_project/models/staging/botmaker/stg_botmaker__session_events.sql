@@ -43,10 +43,9 @@ renamed as (
 
 final as (
 
-    -- A session's other events, and those that name no message, say nothing about a notification.
     select *
     from renamed
-    where status is not null and message_id is not null
+    where {{ is_event_of_notification('event_name', 'message_id') }}
 
 )
 

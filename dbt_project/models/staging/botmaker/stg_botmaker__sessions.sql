@@ -21,6 +21,7 @@ renamed as (
         {{ key_hash([comparable_session_id('session_id')]) }} as session_key,
         session_id,
         channel_id as given_channel_id,
+        contact_id as given_contact_id,
         contact_id_shown as contact_id,
         {{ comparable_identifier('contact_id_shown') }} as contact_identifier,
         user_id,

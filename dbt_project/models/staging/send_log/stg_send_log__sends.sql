@@ -31,7 +31,7 @@ renamed as (
         notification_name,
         agent_groups,
         chat_link,
-        nullif(error_code, '') as error_code,
+        {{ failure_code_as_given('error_code') }} as error_code,
         nullif(error_title, '') as error_title,
         nullif(error_details, '') as error_details,
 

@@ -27,7 +27,7 @@ renamed as (
 
         -- strings
         status,
-        nullif(error_code, '') as error_code,
+        {{ failure_code_as_given('error_code') }} as error_code,
         nullif(error_title, '') as error_title,
         nullif(error_message, '') as error_message,
         nullif(error_details, '') as error_details,
