@@ -230,7 +230,15 @@ def test_who_a_session_is_of(compute: Compute, ids: dict[str, Any], contact_id: 
 
 @pytest.mark.parametrize(
     ("reason", "code"),
-    [("131049.0", "131049"), (" 131049 ", "131049"), ("x (1) y (2.0)", "2"), ("code 131049", None), ("131049.0.0", None), ("(#131030) no", "131030"), (None, None)],
+    [
+        ("131049.0", "131049"),
+        (" 131049 ", "131049"),
+        ("x (1) y (2.0)", "2"),
+        ("code 131049", None),
+        ("131049.0.0", None),
+        ("(#131030) no", "131030"),
+        (None, None),
+    ],
 )
 def test_codes(compute: Compute, reason: str | None, code: str | None) -> None:
     (row,) = compute(session(events=[event("error", 1, reason=reason)])).session_starts
