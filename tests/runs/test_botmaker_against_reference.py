@@ -20,7 +20,7 @@ def write_all(run: Pipeline, records: HostileRecords, rnd: random.Random) -> Non
     write_items(run.landing, "channels", "all", records.channels, rnd)
 
 
-@pytest.mark.parametrize("seed", [1, *thorough(2, 3)])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.thorough
 def test_botmaker_alone_equals_the_reference(pipeline: Callable[..., Pipeline], seed: int) -> None:
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
@@ -30,7 +30,7 @@ def test_botmaker_alone_equals_the_reference(pipeline: Callable[..., Pipeline], 
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [4])
 def test_both_sources_equal_the_reference(pipeline: Callable[..., Pipeline], seed: int) -> None:
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     sends, webhooks = hostile_records(seed)

@@ -20,7 +20,7 @@ from tests.pipeline import Pipeline
 from tests.readers import readers
 
 # More of them, and others: STARTS_TEST_RUN_KILLS=40 STARTS_TEST_RUN_SEED=7.
-KILLS = int(os.environ.get("STARTS_TEST_RUN_KILLS", "3"))
+KILLS = int(os.environ.get("STARTS_TEST_RUN_KILLS", "2"))
 SEED = int(os.environ.get("STARTS_TEST_RUN_SEED", "20261126"))
 
 ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}

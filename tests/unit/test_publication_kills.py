@@ -24,7 +24,7 @@ from tests.publishing import expected, rows_of, run, states
 from tests.readers import NotYetError, read_listed, readers
 from tests.tiers import thorough
 
-KILLS = int(os.environ.get("STARTS_TEST_KILLS", "9"))
+KILLS = int(os.environ.get("STARTS_TEST_KILLS", "5"))
 
 
 def read_database(path: Path) -> int:
