@@ -4,6 +4,7 @@ import csv
 import re
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
@@ -214,6 +215,24 @@ def test_which_inbound_messages_are_activity_and_which_are_answers() -> None:
     }
     for column in ("activity", "answer"):
         assert _accepted_values("inbound_message_types", column) == {"always", "never", "with_referral", "with_emoji"}
+
+
+@pytest.mark.parametrize(
+    ("activity", "answer", "is_accepted"),
+    [
+        ("always", "always", True),
+        ("always", "with_emoji", True),
+        ("with_referral", "never", True),
+        ("with_emoji", "with_emoji", True),
+        ("never", "always", False),
+        ("with_referral", "always", False),
+        ("with_referral", "with_emoji", False),
+    ],
+)
+def test_a_message_that_answers_without_being_activity_is_refused(activity: str, answer: str, is_accepted: bool) -> None:
+    (check,) = (test["accepted_values"]["arguments"] for test in SEEDS["inbound_message_types"]["data_tests"])
+    (found,) = duckdb.execute(f"select {check['column_name']} from (select ? as activity, ? as answer)", [activity, answer]).fetchall()
+    assert (found[0] in (None, *check["values"])) == is_accepted
 
 
 def test_starting_causes_mean_the_origins_of_the_contract() -> None:
