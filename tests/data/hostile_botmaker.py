@@ -30,16 +30,14 @@ CAUSES = [
 ]
 REASONS = [
     "ReceivedFailedStatus: This message was not delivered to maintain healthy ecosystem engagement. (131049.0)",
-    "Message undeliverable (131026)",
-    "(3) tries: experiment (130472.0), see (the manual)",
+    "(#131026) Message undeliverable",
+    "(3) tries: experiment ( 130472.0 ), see (the manual)",
     "=IF(1) no such code (999999)",
     "no code at all (none)",
     "()",
     "131049.0",
     " 131026 ",
     "code 131047",
-    "(#131030) Recipient phone number not in allowed list",
-    "refused ( 131056 )",
     None,
 ]
 NAMES = ["Black Friday", "Black Friday", "Aviso\tgeral", "=Aviso", None]
@@ -142,7 +140,7 @@ def _chat(rnd: random.Random, chat_id: str, at: float, contacts: list[str]) -> d
 def _events(rnd: random.Random, message_id: str, at: float) -> list[dict[str, Any]]:
     template = rnd.choice(["oferta", "=SUM(A1)", 'say "hi"', None])
     events = []
-    kinds = ["sent", "sent", "delivered", "read", "error", "status-error", "of-2030"]
+    kinds = ["sent", "of-2030", "delivered", "read", "error", "status-error"]
     for kind in rnd.sample(kinds, rnd.choice([0, 1, 1, 2, 2, 3, 4])):
         info: dict[str, Any] = {"messageId": message_id, "agentId": None}
         if rnd.random() < 0.8:

@@ -255,15 +255,13 @@ def _send(zone: _Hostile, plan: tuple[str, Person, Line, int]) -> Record:
 
 ERRORS: list[Record] = [
     {"code": 131026, "title": "Undeliverable", "details": "no\tWhatsApp"},
-    {"code": "777"},
-    {"code": 131049.0},
-    {"code": " 131026.0", "title": "Undeliverable"},
+    {"code": " 777.0"},
     {"code": "", "title": "No code"},
     {"details": "Only details"},
     {
         "message": "(#131049) Held back",
         "type": "OAuthException",
-        "code": 131049,
+        "code": 131049.0,
         "error_data": {"details": "healthy \ud83d"},
         "fbtrace_id": "X",
     },
@@ -373,8 +371,7 @@ PRICINGS: list[Record] = [
 ]
 STATUS_ERRORS: list[list[Record]] = [
     [{"code": 131049, "title": "Held back", "message": "held", "error_data": {"details": "healthy ecosystem"}}],
-    [{"code": 999999, "title": "New"}],
-    [{"code": 131049.0, "title": "Held back"}],
+    [{"code": 999999.0, "title": "New"}],
     [{"code": "", "title": "No code"}],
     [{"code": 130472, "title": "Experiment", "message": "+experiment", "error_data": "in a text"}],
     [],
@@ -461,7 +458,7 @@ def _echo(zone: _Hostile, number: int) -> Change:
         to = {"to_user_id": rnd.choice(person.user_ids)}
     if rnd.random() < 0.1:
         to["group_id"] = "HBgGROUP0001"
-    echo: Record = {"id": id_, "timestamp": rnd.choice([str(at), at, float(at)])}
+    echo: Record = {"id": id_, "timestamp": (str(at), at, float(at))[number % 3]}
     content = {**to, "type": "text"}
     echo |= {"message": content} if rnd.random() < 0.4 else content
     echo |= {"from": rnd.choice(line.numbers)} if line.numbers else {}
