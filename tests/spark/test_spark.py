@@ -108,7 +108,7 @@ def test_an_export_on_demand_needs_no_cluster(on_spark: Warehouse, on_duckdb: Wa
 def _person_with_most_records(warehouse: Warehouse) -> list[str]:
     """Return the identifiers, a number first, of the person with most sessions of Botmaker, and among those with most sends.
 
-    What is left of an id that stands in another person's, as `US.2` in `US.1|US.2`, could not be told from what should be gone.
+    An id that stands in another person's, as `US.2` in `US.1|US.2`, is rightly found after the erasure.
     """
     with duckdb.connect(str(warehouse.data / "warehouse.duckdb"), read_only=True) as connection:
         found = connection.execute(
