@@ -25,6 +25,7 @@ from tests.reference.contract import (
     nulls_last,
     seed,
     text_of,
+    whole_number_in,
 )
 from tests.reference.files import Content, Zone
 from tests.reference.json_values import parse_value
@@ -434,6 +435,5 @@ def _sending_columns(notification: dict[str, Any]) -> dict[str, Any]:
 
 def _code(reason: str | None) -> str | None:
     """Return the last digits in parentheses, or those of a reason that is nothing but a number."""
-    whole = re.fullmatch(r" *([0-9]+)(?:\.0+)? *", reason or "")
-    codes = [whole[1]] if whole else re.findall(r"\( *#?([0-9]+)(?:\.0+)? *\)", reason or "")
-    return codes[-1] if codes else None
+    codes = re.findall(r"\( *#?([0-9]+)(?:\.0+)? *\)", reason or "")
+    return whole_number_in(reason) or (codes[-1] if codes else None)

@@ -134,11 +134,16 @@ def text_of(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def whole_number_in(text: str | None) -> str | None:
+    """Return the digits of a text that is nothing but a whole number, also one with a fraction of zero, or between spaces."""
+    whole = re.fullmatch(r" *([0-9]+)(?:\.0+)? *", text or "")
+    return whole[1] if whole else None
+
+
 def code_of(value: Any) -> str | None:
-    """Return a failure code: a whole number also where it is written as a fraction of zero, or between spaces."""
+    """Return a failure code as a text, in one spelling where it is a whole number."""
     text = text_of(value)
-    whole = re.fullmatch(r" *([0-9]+)(\.0+)? *", text or "")
-    return whole[1] if whole else text
+    return whole_number_in(text) or text
 
 
 def day_of(at: datetime, zone: ZoneInfo) -> date:
