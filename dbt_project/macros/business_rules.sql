@@ -99,10 +99,10 @@
     least(coalesce({{ one }}, {{ other }}), coalesce({{ other }}, {{ one }}))
 {%- endmacro %}
 
-{# Contract, section 4.7. #}
-{% macro user_type(is_first_session, customer_created_at, session_started_at) -%}
+{# Contract, section 4.7. A thread in which no session has started yet has no first one. #}
+{% macro user_type(first_session_started_at, customer_created_at, session_started_at) -%}
     case
-        when not {{ is_first_session }} then 'returning'
+        when {{ first_session_started_at }} < {{ session_started_at }} then 'returning'
         when {{ customer_created_at }} < {{ session_started_at }} - interval '{{ var("new_user_tolerance_seconds") }}' second then 'returning'
         else 'new'
     end

@@ -12,6 +12,7 @@ from tests.reference.contract import Expected
 from tests.reference.files import Zone
 from tests.reference.marts import HOURLY_COUNTS, KEYS, TSV_FIELDS, by_hour, daily, funnel, statuses, tsv_rows
 from tests.reference.people import Lines, People
+from tests.reference.user_types import add_user_types
 
 __all__ = ["HOURLY_COUNTS", "KEYS", "TSV_FIELDS", "Expected", "by_hour", "compute", "daily", "funnel", "statuses", "tsv_rows"]
 
@@ -31,4 +32,5 @@ def compute(landing: Path, time_zone: str = "America/Sao_Paulo", *, include_test
     ids = {row["id"] for row in (*records.sends, *records.echoes, *records.messages)}
     sessions = {key: session for key, session in sessions.items() if session.chosen["id"] not in ids}
     botmaker.compute(sessions, lines, people, zone, expected, include_testers=include_testers)
+    add_user_types(expected)
     return expected

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from tests.reference.contract import (
     IN_REPORT,
-    NEW_USER_TOLERANCE,
     NO_SEND,
     Expected,
     RejectedError,
@@ -282,15 +281,9 @@ def compute(
 ) -> None:
     """Add the rows of the facts that the sessions make, once lines and people are known."""
     shown = [session for session in sessions.values() if include_testers or not session.chosen["is_tester"]]
-    first_at: dict[tuple[str, str], datetime] = {}
-    for session in shown:
-        user = _thread_of(session.chosen, lines, people)
-        first_at[user] = min(first_at.get(user, session.chosen["at"]), session.chosen["at"])
     for session in shown:
         chosen = session.chosen
-        line, person = _thread_of(chosen, lines, people)
-        created_at = chosen["customer_created_at"]
-        is_returning = chosen["at"] > first_at[line, person] or (created_at is not None and chosen["at"] - created_at > NEW_USER_TOLERANCE)
+        line, person = lines.of(chosen["channel_id"], None), people.person(_contact(chosen))
         origin = _origin(session, lines)
         base = {
             **lines.describe(line),
@@ -301,7 +294,7 @@ def compute(
             "session_started_at": chosen["at"],
             "session_start_date": day_of(chosen["at"], zone),
             "customer_id": chosen["chat_id"],
-            "user_type": "returning" if is_returning else "new",
+            "customer_created_at": chosen["customer_created_at"],
             "agent_groups": None,
             "chat_link": f"https://go.botmaker.com/#/chats/{chosen['chat_id']}",
             "source": "botmaker",
@@ -322,10 +315,6 @@ def compute(
 
 def _contact(chosen: dict[str, Any]) -> str:
     return chosen["contact_id"] or chosen["user_id"] or chosen["parent_user_id"] or chosen["chat_id"]
-
-
-def _thread_of(chosen: dict[str, Any], lines: Lines, people: People) -> tuple[str, str]:
-    return lines.of(chosen["channel_id"], None), people.person(_contact(chosen))
 
 
 def _origin(session: Session, lines: Lines) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NEW_USER_TOLERANCE = timedelta(seconds=60)
 IN_REPORT = {"mass_notification", "whatsapp_template", "referred_campaign", "referred_webchat"}
 NO_SEND: dict[str, Any] = {
     **dict.fromkeys(("message_id", "template_name", "template_language", "notification_name")),

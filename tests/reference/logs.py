@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from tests.reference.contract import (
     IN_REPORT,
-    NEW_USER_TOLERANCE,
     NO_SEND,
     Expected,
     RejectedError,
@@ -416,7 +415,6 @@ class _Session:
     id: str
     started_at: datetime
     starts_with_send: bool
-    is_first: bool
     record: Row
 
 
@@ -465,14 +463,13 @@ class _Thread:
             second = record["key"][0]
             if previous is None or second - previous > SESSION_TIMEOUT:
                 starts_with_send = record["key"][1] in (NOTIFICATION, SESSION_MESSAGE)
-                self.sessions.append(_Session(record["id"], record["at"], starts_with_send, not self.sessions, record))
+                self.sessions.append(_Session(record["id"], record["at"], starts_with_send, record))
             record["session"], previous = self.sessions[-1], second
         for send in self.sends:
             if send["not_sent"]:
                 before = [record for record in activities if record["key"][0] <= send["key"][0]]
                 is_open = bool(before) and send["key"][0] - before[-1]["key"][0] <= SESSION_TIMEOUT
                 send["session"] = before[-1]["session"] if is_open else None
-                send["is_first"] = not before
 
 
 def _counts(message: Row, what: str) -> bool:
@@ -486,19 +483,17 @@ def _counts(message: Row, what: str) -> bool:
 def _send_columns(send: Row, zone: ZoneInfo) -> Row:
     session = send["session"]
     started_at = session.started_at if session else send["at"]
-    is_first = session.is_first if session else send["is_first"]
     replied_at = earliest(*(at for at, _, is_in_window in send["replies"] if is_in_window))
     first_reply_at, evidence, _ = min(send["replies"], default=(None, None, None))
     is_read = bool(send["read_at"] or replied_at)
     is_delivered = bool(send["delivered_at"] or is_read)
-    is_returning = not is_first or (send["created"] is not None and started_at - send["created"] > NEW_USER_TOLERANCE)
     row = {
         "session_start_id": session.id if session else send["id"],
         "session_id": session.id if session else None,
         "session_started_at": started_at,
         "session_start_date": day_of(started_at, zone),
         "origin": "mass_notification" if send["notification_name"] else "whatsapp_template" if send["template_name"] else "other",
-        "user_type": "returning" if is_returning else "new",
+        "customer_created_at": send["created"],
         "message_id": send["id"],
         "sent_at": send["at"],
         **{name: send[name] for name in ("customer_id", "template_name", "template_language", "notification_name")},
@@ -533,5 +528,5 @@ def _inbound_columns(session: _Session, zone: ZoneInfo, lines: Lines) -> Row:
         "session_start_date": day_of(session.started_at, zone),
         "origin": origin,
         "is_in_report": origin in IN_REPORT,
-        "user_type": "new" if session.is_first else "returning",
+        "customer_created_at": None,
     }

@@ -94,9 +94,12 @@ def test_logs_and_botmaker_stand_side_by_side(warm: Callable[..., Pipeline]) -> 
     put_all(both.landing)
     assert both.run().success
 
+    # Botmaker knows the line's number, and the person since two hours before the send of the logs.
+    known_to_botmaker = {"line_number": "541155550000", "user_type": "returning"}
     for mart in ("fct_session_starts", "fct_notifications"):
-        of_logs = [row | {"line_number": "541155550000"} for row in logs.rows(mart)]
-        assert comparable(both.rows(mart)) == comparable(of_logs + botmaker.rows(mart)), mart
+        of_logs = logs.rows(mart)
+        assert {row["user_type"] for row in of_logs} == {"new"}
+        assert comparable(both.rows(mart)) == comparable([row | known_to_botmaker for row in of_logs] + botmaker.rows(mart)), mart
     assert {row["source"] for row in both.rows("fct_notifications")} == {"logs", "botmaker"}
 
 

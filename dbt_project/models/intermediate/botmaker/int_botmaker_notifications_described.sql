@@ -18,6 +18,12 @@ sessions_started as (
 
 ),
 
+threads_started as (
+
+    select * from {{ ref('int_threads_started') }}
+
+),
+
 lines_named as (
 
     select * from {{ ref('int_lines_named') }}
@@ -67,7 +73,7 @@ final as (
         sessions_started.contact_id,
         sessions_started.customer_id,
         {{ user_type(
-            'sessions_started.is_first_session', 'sessions_started.customer_created_at', 'sessions_started.session_started_at'
+            'threads_started.first_session_started_at', 'sessions_started.customer_created_at', 'sessions_started.session_started_at'
         ) }} as user_type,
         flagged_notifications.message_id,
         flagged_notifications.template_name,
@@ -96,6 +102,8 @@ final as (
     from flagged_notifications
     inner join sessions_started
         on flagged_notifications.session_key = sessions_started.session_key
+    inner join threads_started
+        on sessions_started.thread_key = threads_started.thread_key
     inner join lines_named
         on sessions_started.channel_id = lines_named.channel_id
     left join failure_reasons

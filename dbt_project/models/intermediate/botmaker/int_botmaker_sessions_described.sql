@@ -12,6 +12,12 @@ notifications as (
 
 ),
 
+threads_started as (
+
+    select * from {{ ref('int_threads_started') }}
+
+),
+
 lines_named as (
 
     select * from {{ ref('int_lines_named') }}
@@ -45,7 +51,7 @@ final as (
         sessions_without_notification.contact_id,
         sessions_without_notification.customer_id,
         {{ user_type(
-            'sessions_without_notification.is_first_session',
+            'threads_started.first_session_started_at',
             'sessions_without_notification.customer_created_at',
             'sessions_without_notification.session_started_at'
         ) }} as user_type,
@@ -53,6 +59,8 @@ final as (
     from sessions_without_notification
     inner join lines_named
         on sessions_without_notification.channel_id = lines_named.channel_id
+    inner join threads_started
+        on sessions_without_notification.thread_key = threads_started.thread_key
 
 )
 

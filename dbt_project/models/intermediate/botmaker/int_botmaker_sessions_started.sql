@@ -120,8 +120,7 @@ final as (
         session_started_at,
         customer_created_at,
         origin,
-        origin in {{ origins_of_pushes() }} as is_started_by_push,
-        session_started_at = min(session_started_at) over (partition by thread_key) as is_first_session
+        origin in {{ origins_of_pushes() }} as is_started_by_push
     from named_sessions
 
 )

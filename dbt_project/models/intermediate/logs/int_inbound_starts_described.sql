@@ -18,6 +18,12 @@ lines_named as (
 
 ),
 
+threads_started as (
+
+    select * from {{ ref('int_threads_started') }}
+
+),
+
 final as (
 
     select
@@ -33,12 +39,14 @@ final as (
         lines_named.line_number,
         inbound_messages.person_id,
         {{ contact_id_shown('inbound_messages.given_contact_id') }} as contact_id,
-        case when sessions_started.is_first_session then 'new' else 'returning' end as user_type
+        {{ user_type('threads_started.first_session_started_at', 'null', 'sessions_started.session_started_at') }} as user_type
     from sessions_started
     inner join inbound_messages
         on sessions_started.message_key = inbound_messages.message_key
     inner join lines_named
         on inbound_messages.channel_id = lines_named.channel_id
+    inner join threads_started
+        on sessions_started.thread_key = threads_started.thread_key
     where not sessions_started.is_started_by_send
 
 )

@@ -45,6 +45,12 @@ sessions_started as (
 
 ),
 
+threads_started as (
+
+    select * from {{ ref('int_threads_started') }}
+
+),
+
 lines_named as (
 
     select * from {{ ref('int_lines_named') }}
@@ -66,10 +72,7 @@ sends_in_sessions as (
         sends_replied.reply_evidence,
         sessions_started.session_id,
         coalesce(sessions_started.session_started_at, sends_with_status.sent_at) as session_started_at,
-        case
-            when activities_with_session.is_attempted_start then activities_with_session.session_number = 0
-            else activities_with_session.session_number = 1
-        end as is_first_session,
+        threads_started.first_session_started_at,
         activities_with_session.is_session_start or activities_with_session.is_attempted_start as is_session_start
     from sends_with_status
     inner join activities_with_session
@@ -79,6 +82,8 @@ sends_in_sessions as (
     left join sessions_started
         on activities_with_session.thread_key = sessions_started.thread_key
         and activities_with_session.number_of_its_session = sessions_started.session_number
+    left join threads_started
+        on activities_with_session.thread_key = threads_started.thread_key
 
 ),
 
@@ -99,7 +104,7 @@ flagged_sends as (
         sends_in_sessions.reply_evidence,
         sends_in_sessions.failed_at,
         sends_in_sessions.session_started_at,
-        sends_in_sessions.is_first_session,
+        sends_in_sessions.first_session_started_at,
         sends_in_sessions.is_notification,
         sends_in_sessions.is_session_start,
         sends_in_sessions.is_not_sent,
@@ -122,7 +127,7 @@ final as (
         lines_named.line_number,
         {{ contact_id_shown('sends.given_contact_id') }} as contact_id,
         sends.customer_id,
-        {{ user_type('flagged_sends.is_first_session', 'sends.customer_created_at', 'flagged_sends.session_started_at') }} as user_type,
+        {{ user_type('flagged_sends.first_session_started_at', 'sends.customer_created_at', 'flagged_sends.session_started_at') }} as user_type,
         sends.template_name,
         sends.template_language,
         sends.notification_name,

@@ -14,8 +14,7 @@ final as (
         thread_key,
         session_number,
         happened_at as session_started_at,
-        is_send as is_started_by_send,
-        session_number = 1 as is_first_session
+        is_send as is_started_by_send
     from activities
     where is_session_start
 
