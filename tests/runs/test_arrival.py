@@ -13,7 +13,6 @@ from tests.data.botmaker_items import tied_items
 from tests.data.hostile_botmaker import hostile_items, write_items
 from tests.data.hostile_logs import TIDY_HEADER, hostile_rates, hostile_records, write_files
 from tests.pipeline import Pipeline, comparable
-from tests.tiers import thorough
 
 FEEDS = ("sends", "webhooks", "sessions", "sent_results", "channels", "rates")
 Records = dict[str, list[Any]]
@@ -39,42 +38,47 @@ def write(run: Pipeline, name: str, records: Records, rnd: random.Random) -> Non
             write_items(run.landing, feed, name, items, rnd)
 
 
-@pytest.mark.parametrize(
-    ("seed", "more_contacts", "batches"),
-    [
-        # All feeds, with people whom a batch leaves alone, and then what comes late.
-        (6, 40, [FEEDS]),
-        *thorough(
-            # Most people once or twice, so that a batch leaves most of them alone.
-            (6, 300, [FEEDS, ("webhooks",), ("sent_results",), ("rates",), FEEDS]),
-            # Sent results and channels before the sessions that they are of, answers before the sends.
-            (5, 60, [("sent_results", "channels"), ("webhooks", "sessions", "channels"), FEEDS, ("sends", "sessions", "rates")]),
-        ),
-    ],
-)
-def test_batches_in_any_order_are_right_and_end_like_one_load(
-    pipeline: Callable[..., Pipeline], seed: int, more_contacts: int, batches: Sequence[Sequence[str]]
-) -> None:
-    """Each batch brings new records and some that came before; the last one brings all that is left."""
-    rnd = random.Random(seed)
-    records = all_records(seed, more_contacts)
-    at_once, in_batches = pipeline("at_once", STARTS_MAX_REJECTED_SHARE="1"), pipeline("in_batches", STARTS_MAX_REJECTED_SHARE="1")
-    write(at_once, "all", records, rnd)
-    assert at_once.run().success
-
+def load_in_batches(run: Pipeline, records: Records, batches: Sequence[Sequence[str]], rnd: random.Random) -> None:
+    """Run batch after batch, each right by itself: new records and some that came before; the last one brings all that is left."""
     for items in records.values():
         rnd.shuffle(items)
     left = {feed: list(items) for feed, items in records.items()}
     for number, feeds in enumerate(batches):
         share = {feed: len(left[feed]) // (1 + sum(feed in later for later in batches[number:])) for feed in feeds}
         new = {feed: [left[feed].pop() for _ in range(share[feed])] for feed in feeds}
-        write(in_batches, str(number), {feed: new[feed] + rnd.sample(records[feed], min(10, len(records[feed]))) for feed in feeds}, rnd)
-        assert in_batches.run().success
-        assert_equals_the_reference(in_batches)
-    write(in_batches, "late", left, rnd)
-    assert in_batches.run().success
+        write(run, str(number), {feed: new[feed] + rnd.sample(records[feed], min(10, len(records[feed]))) for feed in feeds}, rnd)
+        assert run.run().success
+        assert_equals_the_reference(run)
+    write(run, "late", left, rnd)
+    assert run.run().success
+    assert_equals_the_reference(run)
 
-    assert_equals_the_reference(in_batches)
+
+def test_all_feeds_and_then_what_comes_late_are_right(pipeline: Callable[..., Pipeline]) -> None:
+    # With people whom a batch leaves alone.
+    load_in_batches(pipeline(STARTS_MAX_REJECTED_SHARE="1"), all_records(6, more_contacts=40), [FEEDS], random.Random(6))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("seed", "more_contacts", "batches"),
+    [
+        # Most people once or twice, so that a batch leaves most of them alone.
+        (6, 300, [FEEDS, ("webhooks",), ("sent_results",), ("rates",), FEEDS]),
+        # Sent results and channels before the sessions that they are of, answers before the sends.
+        (5, 60, [("sent_results", "channels"), ("webhooks", "sessions", "channels"), FEEDS, ("sends", "sessions", "rates")]),
+    ],
+)
+def test_batches_in_any_order_are_right_and_end_like_one_load(
+    pipeline: Callable[..., Pipeline], seed: int, more_contacts: int, batches: Sequence[Sequence[str]]
+) -> None:
+    rnd = random.Random(seed)
+    records = all_records(seed, more_contacts)
+    at_once, in_batches = pipeline("at_once", STARTS_MAX_REJECTED_SHARE="1"), pipeline("in_batches", STARTS_MAX_REJECTED_SHARE="1")
+    write(at_once, "all", records, rnd)
+    assert at_once.run().success
+
+    load_in_batches(in_batches, records, batches, rnd)
     for mart in MARTS:
         assert comparable(in_batches.rows(mart)) == comparable(at_once.rows(mart)), mart
         assert comparable(in_batches.rows(f"marts.{mart}", published=False)) == comparable(at_once.rows(mart)), mart
