@@ -68,9 +68,9 @@ def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> Rec
                 content.reject(number)
             expected.other_kinds += [content.name] * body.other_kinds
         content.count(expected)
+    records.statuses = [status for status in records.statuses if not status["is_group"]]
     for record in (*records.sends, *records.statuses, *records.messages, *records.echoes):
         lines.see(record["channel"], record["number"])
-    records.statuses = [status for status in records.statuses if not status["is_group"]]
     return records
 
 
