@@ -11,7 +11,6 @@ from tests.comparison import assert_equals_the_reference
 from tests.data.hostile_botmaker import HostileRecords, Item, hostile_items, write_items, zstd
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline
-from tests.tiers import thorough
 
 
 def write_all(run: Pipeline, records: HostileRecords, rnd: random.Random) -> None:
@@ -42,12 +41,13 @@ def test_both_sources_equal_the_reference(pipeline: Callable[..., Pipeline], see
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("seed", "more_contacts"), [(7, 40), *thorough((6, 0))])
-def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline], seed: int, more_contacts: int) -> None:
+def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline]) -> None:
+    # With this seed both sources know some people, who are new in one of them alone.
+    seed = 6
     rnd = random.Random(seed)
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
-    records = hostile_items(seed, more_contacts=more_contacts)
-    sends, webhooks = hostile_records(seed, more_contacts=more_contacts)
+    records = hostile_items(seed)
+    sends, webhooks = hostile_records(seed)
     feeds: dict[str, list[Item]] = {"sessions": records.sessions, "sent_results": records.results, "channels": records.channels}
     for batch in range(4):
         # Each batch brings what is new and some of what came before; one brings sent results alone, one no logs.

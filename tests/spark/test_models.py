@@ -3,7 +3,9 @@
 `test_spark.py` compares whole runs; this is one session in this process, with all cores of this machine.
 """
 
+import os
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ pytestmark = [
 ]
 
 _WITH_COMPONENTS = ("int_lines_identified", "int_people_identified")
+# One takes Spark seven seconds, and DuckDB has all of them pass. All on Spark: STARTS_TEST_SPARK_UNIT_TESTS=99.
+_UNIT_TESTS_OF_A_MODEL = int(os.environ.get("STARTS_TEST_SPARK_UNIT_TESTS", "1"))
 
 Values = dict[str | None, str | None]
 Both = Callable[[str, Sequence[str | None]], tuple[Values, Values]]
@@ -211,14 +215,13 @@ def test_unit_tests_of_the_models_pass_on_spark(empty_tables: None, dbt: Dbt) ->
     outside a build nothing is kept for all that read it, and Spark plans such a model for minutes. `test_spark.py` compares what comes
     of them.
     """
-    without = ["tag:duckdb_fixture", *_WITH_COMPONENTS]
-    tested = {result.node.unique_id for result in dbt.run("test", "--select", "test_type:unit", "--exclude", *without)}
-    unit_tests = dbt.parsed.json["unit_tests"]
-    left_out = {
-        name for name, test in unit_tests.items() if "duckdb_fixture" in test["config"]["tags"] or test["model"] in _WITH_COMPONENTS
-    }
-    assert set(unit_tests) - tested == left_out
-    assert len(left_out) < 25
+    of_models: dict[str, list[str]] = defaultdict(list)
+    for test in dbt.parsed.json["unit_tests"].values():
+        if "duckdb_fixture" not in test["config"]["tags"] and test["model"] not in _WITH_COMPONENTS:
+            of_models[test["model"]].append(test["name"])
+    assert len(of_models) > 40
+    chosen = {name for names in of_models.values() for name in sorted(names)[:_UNIT_TESTS_OF_A_MODEL]}
+    assert {result.node.name for result in dbt.run("test", "--select", *sorted(chosen))} == chosen
 
 
 def test_by_hand_dbt_builds_nothing_on_spark(empty_tables: None, dbt: Dbt) -> None:
