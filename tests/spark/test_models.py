@@ -221,7 +221,8 @@ def test_unit_tests_of_the_models_pass_on_spark(empty_tables: None, dbt: Dbt) ->
             of_models[test["model"]].append(test["name"])
     assert len(of_models) > 40
     chosen = {name for names in of_models.values() for name in sorted(names)[:_UNIT_TESTS_OF_A_MODEL]}
-    assert {result.node.name for result in dbt.run("test", "--select", *sorted(chosen))} == chosen
+    # The hooks of a run have results as well.
+    assert chosen <= {result.node.name for result in dbt.run("test", "--select", *sorted(chosen))}
 
 
 def test_by_hand_dbt_builds_nothing_on_spark(empty_tables: None, dbt: Dbt) -> None:
