@@ -127,7 +127,9 @@ final as (
         lines_named.line_number,
         {{ contact_id_shown('sends.given_contact_id') }} as contact_id,
         sends.customer_id,
-        {{ user_type('flagged_sends.first_session_started_at', 'sends.customer_created_at', 'flagged_sends.session_started_at') }} as user_type,
+        {{ user_type(
+            'flagged_sends.first_session_started_at', 'sends.customer_created_at', 'flagged_sends.session_started_at'
+        ) }} as user_type,
         sends.template_name,
         sends.template_language,
         sends.notification_name,
