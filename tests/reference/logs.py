@@ -68,7 +68,6 @@ def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> Rec
                 content.reject(number)
             expected.other_kinds += [content.name] * body.other_kinds
         content.count(expected)
-    records.statuses = [status for status in records.statuses if not status["is_group"]]
     for record in (*records.sends, *records.statuses, *records.messages, *records.echoes):
         lines.see(record["channel"], record["number"])
     return records
@@ -190,11 +189,10 @@ class _Body:
             self._people.link(*_identifiers_in(update, ("wa_id", "user_id", "parent_user_id")))
 
     def _status(self, item: Row, line: Row, _: list[Row]) -> None:
-        if item.get("type") == "payment":
+        is_of_group = item.get("recipient_type") == "group" or bool(_lenient(item.get("recipient_participant_id")))
+        if item.get("type") == "payment" or is_of_group:
             self.other_kinds += 1
             return
-        is_group = item.get("recipient_type") == "group" or bool(_lenient(item.get("recipient_participant_id")))
-        self.other_kinds += is_group
         errors = _objects_in(item.get("errors"))
         error = errors[0] if errors else {}
         recipients = [_optional(item.get(name)) for name in ("recipient_id", "recipient_user_id", "recipient_parent_user_id")]
@@ -208,13 +206,11 @@ class _Body:
             "code": code,
             "detail": details or message or title,
             "price": _price_of(item),
-            "is_group": is_group,
             **line,
         }
         status["order"] = nulls_last(code, title, message, details)
         self._records.statuses.append(status)
-        if not is_group:
-            self._people.link(*recipients)
+        self._people.link(*recipients)
 
     def _message(self, item: Row, line: Row, contacts: list[Row]) -> None:
         senders = [_lenient(item.get(name)) for name in ("from", "from_user_id", "from_parent_user_id", "user_id", "parent_user_id")]

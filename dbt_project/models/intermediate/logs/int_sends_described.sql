@@ -31,7 +31,6 @@ activities_with_session as (
     select
         message_key,
         thread_key,
-        session_number,
         case when not is_attempted_start then session_number end as number_of_its_session,
         is_session_start,
         is_attempted_start
