@@ -17,7 +17,7 @@ from orchestration.transform.parsed import parsed_project
 from tests.pipeline import Pipeline
 
 ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}
-WEBHOOKS = ("statuses", "messages", "echoes", "identities", "other_kinds")
+WEBHOOKS = ("statuses", "messages", "echoes", "identities", "channels", "other_kinds")
 RAW_ASSETS = ("raw/sends", *(f"raw/webhook_{kind}" for kind in WEBHOOKS), "raw/rates", "raw/landed_files")
 NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 # Exports cannot write the years of these.

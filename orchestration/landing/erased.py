@@ -263,7 +263,7 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedP
 
 
 def _tables_with_texts(feed: Feed) -> list[str]:
-    return [table for table in feed.parsed_tables if table != "parsed_identities"]
+    return [table for table in feed.parsed_tables if table not in ("parsed_identities", "parsed_channels")]
 
 
 def _candidates() -> str:

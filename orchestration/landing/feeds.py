@@ -12,7 +12,7 @@ from orchestration.landing.rate_cards import read_rate_card
 # Written to the ledger with each file. Raise it when a change of the SQL of a feed, or of how files become lines, makes
 # another set of raw rows out of the same bytes (a column, a kind of record, a rejection less or more): the next run then
 # reads the files of the landing zone again. A change that only makes reading faster leaves it as it is.
-READER_VERSION = 2
+READER_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ WEBHOOKS = Feed(
     name="webhooks",
     parse_sql=_sql("parse_webhooks.sql"),
     land_sql=_sql("land_webhooks.sql"),
-    parsed_tables=("parsed_statuses", "parsed_messages", "parsed_echoes", "parsed_identities"),
-    tables=("webhook_statuses", "webhook_messages", "webhook_echoes", "webhook_identities", "webhook_other_kinds"),
+    parsed_tables=("parsed_statuses", "parsed_messages", "parsed_echoes", "parsed_identities", "parsed_channels"),
+    tables=("webhook_statuses", "webhook_messages", "webhook_echoes", "webhook_identities", "webhook_channels", "webhook_other_kinds"),
 )
 
 BOTMAKER_SESSIONS = Feed(

@@ -58,6 +58,8 @@ LINES = [
     Line(("lab-line-7|US.1",)),
     # Never named together with a channel id.
     Line(("+54 11 5000",), ("541150000",)),
+    # Named together by what is only counted, and by nothing else.
+    Line(("lab-line-8", "541160000")),
 ]
 PEOPLE = [
     Person(
@@ -136,7 +138,8 @@ def hostile_records(
     changes += [_message(zone, number) for number in range(sends // 2)]
     changes += [change for plan in rnd.sample(zone.plans, sends // 8) for change in _late_answers(zone, plan)]
     changes += [_echo(zone, number) for number in range(sends // 10)]
-    changes += [_notice(zone) for _ in range(sends // 20)] + [_other_kind(zone) for _ in range(sends // 10)]
+    changes += [_notice(zone) for _ in range(sends // 20)]
+    changes += [_other_kind(zone) for _ in range(sends // 10)] + [_only_word_about_a_line(rnd)]
     for number in range(len(STORIES)):
         more_sends, more_changes = _story(zone, number)
         send_lines += [_line(rnd, record) for record in more_sends]
@@ -504,6 +507,12 @@ def _other_kind(zone: _Hostile) -> Change:
             ("smb_message_echoes", {"metadata": LINES[0].metadata(rnd), "message_echoes": []}),
         ]
     )
+
+
+def _only_word_about_a_line(rnd: random.Random) -> Change:
+    metadata = {"phone_number_id": "lab-line-8", "display_phone_number": "+54 11 6000-0"}
+    of_payment = {"id": "wamid.elsewhere", "status": "captured", "type": "payment", "timestamp": str(START)}
+    return rnd.choice([("history", {"metadata": metadata}), ("messages", {"metadata": metadata, "statuses": [of_payment]})])
 
 
 # Stories of one person each, in which a single record decides

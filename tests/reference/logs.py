@@ -62,11 +62,13 @@ def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> Rec
                 content.reject(number)
         content.count(expected)
     for content in landing.contents("webhooks"):
-        for number, line in content.records:
+        for number, text in content.records:
             body = _Body(records, people)
-            if not body.read(line):
+            if not body.read(text):
                 content.reject(number)
             expected.other_kinds += [content.name] * body.other_kinds
+            for line in body.lines_of_other_kinds:
+                lines.see(line["channel"], line["number"])
         content.count(expected)
     for record in (*records.sends, *records.statuses, *records.messages, *records.echoes):
         lines.see(record["channel"], record["number"])
@@ -126,6 +128,7 @@ class _Body:
         self._people = people
         self._is_whole = True
         self.other_kinds = 0
+        self.lines_of_other_kinds: list[Row] = []
 
     def read(self, line: bytes) -> bool:
         """Return whether all of the body could be read."""
@@ -156,7 +159,7 @@ class _Body:
     def _change(self, change: dict[str, Any]) -> None:
         field_, value = change.get("field"), change.get("value")
         if field_ not in (None, "messages", "standby", "smb_message_echoes"):
-            self.other_kinds += 1
+            self._count_other_kind(_lenient_line_of(as_object(as_object(value).get("metadata"))))
             if field_ == "user_id_update" and isinstance(value, dict):
                 self._user_id_updates(value.get("user_id_update"))
             return
@@ -172,7 +175,8 @@ class _Body:
         metadata = as_object(value.get("metadata"))
         lists = {"standby": ("statuses", "messages", "message_echoes"), "smb_message_echoes": ("message_echoes",)}
         names = lists.get(str(field_), ("statuses", "messages"))
-        self.other_kinds += all(inner.get(name) in (None, []) for name in names)
+        if all(inner.get(name) in (None, []) for name in names):
+            self._count_other_kind(_lenient_line_of(metadata))
         contacts = [] if field_ == "smb_message_echoes" else _objects_in(inner.get("contacts"))
         for contact in contacts:
             self._people.link(*(_lenient(contact.get(name)) for name in ("wa_id", "user_id", "parent_user_id")))
@@ -184,14 +188,20 @@ class _Body:
                 except RejectedError:
                     self._is_whole = False
 
+    def _count_other_kind(self, line: Row) -> None:
+        self.other_kinds += 1
+        if line["channel"] and line["display"]:
+            self.lines_of_other_kinds.append(line)
+
     def _user_id_updates(self, updates: Any) -> None:
         for update in _objects_in(updates):
             self._people.link(*_identifiers_in(update, ("wa_id", "user_id", "parent_user_id")))
 
     def _status(self, item: Row, line: Row, _: list[Row]) -> None:
-        is_of_group = item.get("recipient_type") == "group" or bool(_lenient(item.get("recipient_participant_id")))
+        participants = [_lenient(item.get(name)) for name in ("recipient_participant_id", "recipient_participant_user_id")]
+        is_of_group = item.get("recipient_type") == "group" or any(participants)
         if item.get("type") == "payment" or is_of_group:
-            self.other_kinds += 1
+            self._count_other_kind(line)
             return
         errors = _objects_in(item.get("errors"))
         error = errors[0] if errors else {}
@@ -250,7 +260,7 @@ class _Body:
         forms = (item, as_object(item.get("message")))
         given = {name: next((value for form in forms if (value := _lenient(form.get(name)))), None) for name in _ECHO_FIELDS}
         if given["group_id"] or given["recipient_type"] == "group":
-            self.other_kinds += 1
+            self._count_other_kind(line)
             return
         line = line if line["channel"] or line["number"] else {**line, "number": digits_of(given["from"] or "")}
         contact = given["to"] or given["to_user_id"]
@@ -285,6 +295,10 @@ def _price_of(status: Row) -> tuple[str | None, str | None, str | None]:
 def _line_of(metadata: dict[str, Any]) -> Row:
     channel, display = _optional(metadata.get("phone_number_id")), _lenient(metadata.get("display_phone_number"))
     return {"channel": channel, "display": display, "number": digits_of(display or "")}
+
+
+def _lenient_line_of(metadata: dict[str, Any]) -> Row:
+    return _line_of({name: _lenient(value) for name, value in metadata.items()})
 
 
 def _objects_in(value: Any) -> list[dict[str, Any]]:

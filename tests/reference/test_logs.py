@@ -188,6 +188,23 @@ def test_what_else_webhooks_hold(compute: Compute, records: tuple[dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    "record",
+    [
+        change("messages", field="history"),
+        change("messages"),
+        change("messages", field="standby", standby={}),
+        status(type="payment"),
+        status(recipient_participant_user_id=USER),
+        echo(group_id="G"),
+    ],
+)
+def test_what_is_only_counted_names_its_line(compute: Compute, record: dict[str, Any]) -> None:
+    record["entry"][0]["changes"][0]["value"]["metadata"] = {"phone_number_id": "lab", "display_phone_number": "+54 11 6000-0"}
+    (row,) = compute(send(channel_id="541160000"), record).session_starts
+    assert (row["channel_id"], row["line_number"]) == ("lab", "541160000")
+
+
+@pytest.mark.parametrize(
     ("error", "code", "detail"),
     [
         ({"code": 1, "title": "t", "details": "d"}, "1", "d"),

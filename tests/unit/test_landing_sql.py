@@ -356,6 +356,50 @@ def test_contacts_alone_are_one_other_kind_and_link(landing: Landing) -> None:
     assert (landing.kinds(), len(landing.rows("webhook_identities", "1"))) == (["messages"], 2)
 
 
+# Lines
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        change("history", messages=[message()]),
+        change("history", history=[{"metadata": {"phase": 0}}]),
+        change(errors=[{"code": 130429}]),
+        change(None, statuses=[]),
+        change("user_id_update", user_id_update=[{"wa_id": NUMBER, "user_id": USER_ID}]),
+        change("standby", standby={}),
+        change("standby", metadata={}, standby={"metadata": LINE}),
+        change("smb_message_echoes", message_echoes=[echo(group_id="G")]),
+        change(statuses=[status(type="payment")]),
+        change(statuses=[status(recipient_type="group"), status(recipient_type="group")]),
+    ],
+)
+def test_what_is_only_counted_names_its_line_once_in_a_file(landing: Landing, given: Record) -> None:
+    assert landing.land(WEBHOOKS, body(change(statuses=[status()])), body(given), body(given)) == []
+    columns = ("phone_number_id", "display_phone_number", "_line_number")
+    assert landing.rows("webhook_channels", *columns) == [("108", "+55 11 4002-8922", 2)]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"phone_number_id": "108"},
+        {"phone_number_id": "", "display_phone_number": "551140028922"},
+        {"phone_number_id": ["108"], "display_phone_number": "551140028922"},
+    ],
+)
+def test_without_id_and_number_no_line_is_named(landing: Landing, metadata: Any) -> None:
+    assert landing.land(WEBHOOKS, body(change("history", metadata=metadata))) == []
+    assert (landing.kinds(), landing.rows("webhook_channels", "1")) == (["history"], [])
+
+
+def test_what_was_rejected_names_no_line(landing: Landing) -> None:
+    given = [body(change(statuses=[status(id=None)])), body(change("history"), {"field": "messages", "value": {"statuses": {}}})]
+    assert len(landing.land(WEBHOOKS, *given)) == 2
+    assert landing.rows("webhook_channels", "1") == []
+
+
 # Echoes
 
 ECHO_COLUMNS = ("message_id", "message_type", "happened_at::varchar", "phone_number_id", "sender_id", "recipient_id")

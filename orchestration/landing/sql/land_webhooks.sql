@@ -82,6 +82,17 @@ select
 from parsed_identities as i
 inner join batch_files as f using (file_index);
 
+insert into raw.webhook_channels by name
+select
+    c.phone_number_id,
+    c.display_phone_number,
+    f.file_name as _file_name,
+    c.line_number as _line_number,
+    $landed_at as _landed_at,
+    $load_id as _load_id
+from parsed_channels as c
+inner join batch_files as f using (file_index);
+
 insert into raw.webhook_other_kinds by name
 with others as (
     select file_index, line_number, other_kind from parsed_statuses where other_kind is not null

@@ -458,6 +458,23 @@ select *
 from identities
 where len(list_distinct([wa_id, user_id, parent_user_id, previous_wa_id, previous_user_id, previous_parent_user_id])) > 1;
 
+-- The metadata of what is counted as another kind, the first line of a file that has it.
+create or replace temp table parsed_channels as
+with others as (
+    select file_index, line_number, plain(phone_number_id) as phone_number_id, plain(display_phone_number) as display_phone_number
+    from parsed_statuses
+    where other_kind is not null
+    union all
+    select file_index, line_number, plain(phone_number_id) as phone_number_id, plain(display_phone_number) as display_phone_number
+    from parsed_echoes
+    where other_kind is not null
+)
+
+select file_index, min(line_number) as line_number, phone_number_id, display_phone_number
+from others
+where phone_number_id is not null and display_phone_number is not null
+group by file_index, phone_number_id, display_phone_number;
+
 create or replace temp view parsed_records as
 select file_index, record_number, line_number, problem, record
 from parsed_statuses

@@ -135,6 +135,16 @@ create table if not exists raw.webhook_identities (
     _load_id bigint not null
 );
 
+-- A line's channel id and number, as the metadata of what is only counted names them together. Those of what lands stand beside it.
+create table if not exists raw.webhook_channels (
+    phone_number_id varchar not null,
+    display_phone_number varchar not null,
+    _file_name varchar not null,
+    _line_number bigint not null,
+    _landed_at timestamp not null,
+    _load_id bigint not null
+);
+
 -- What WhatsApp posts and the report does not use: counted, not lost.
 create table if not exists raw.webhook_other_kinds (
     kind varchar not null,

@@ -28,6 +28,12 @@ echoes as (
 
 ),
 
+channels as (
+
+    select * from {{ ref('stg_whatsapp__channels') }}
+
+),
+
 botmaker_sessions as (
 
     select * from {{ ref('stg_botmaker__sessions') }}
@@ -53,6 +59,10 @@ new_sightings as (
     union all
     select 'webhooks' as feed, given_channel_id, given_line_number, happened_at, false as is_web_chat, load_id
     from echoes {{ loads_not_merged('load_id') }}
+    union all
+    select
+        'webhooks' as feed, given_channel_id, given_line_number, cast(null as timestamp) as happened_at, false as is_web_chat, load_id
+    from channels {{ loads_not_merged('load_id') }}
     union all
     -- Botmaker writes the platform into its channel ids, such as `shop-webchat-1`.
     select
