@@ -23,7 +23,7 @@ from dotenv.parser import Binding, parse_stream
 
 from orchestration.errors import StartsError
 from orchestration.installation import BASE_FOLDER, PROJECT_ROOT
-from orchestration.memory import available_bytes, bytes_of, default_bytes
+from orchestration.memory import available_bytes, bytes_of
 
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 SAMPLE_LOGS = PROJECT_ROOT / "seeds" / "sample_logs"
@@ -226,12 +226,9 @@ class Settings:
         return self.data / ".spill"
 
     @property
-    def memory_bytes(self) -> int:
-        if self.memory is None:
-            return default_bytes(available_bytes())
-        amount = bytes_of(self.memory, available_bytes())
-        assert amount is not None
-        return amount
+    def memory_bytes(self) -> int | None:
+        """How much memory DuckDB may take; None where nothing is set (`orchestration.memory.default_bytes`)."""
+        return None if self.memory is None else bytes_of(self.memory, available_bytes())
 
     @property
     def dbt_target_dir(self) -> Path:

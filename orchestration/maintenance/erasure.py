@@ -54,8 +54,8 @@ def check_identifier(given: str) -> None:
 def plan_erasure(settings: Settings, given: str) -> Erasure:
     """Return what erasing a person would take. The table of people must be up to date; the caller holds the writer's lock."""
     with duckdb.connect() as connection:
-        configure(connection, settings)
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
+        configure(connection, settings)
         identifiers = _prepare(connection, comparable_identifier(given))
         return Erasure(identifiers, _count(connection), _landing_files(connection))
 
@@ -80,8 +80,8 @@ def erase_person(settings: Settings, given: str) -> Erasure:
 def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
     """Write the raw rows of everybody else to a draft of the warehouse, once the hashes of the person are kept."""
     with duckdb.connect() as connection:
-        configure(connection, settings)
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
+        configure(connection, settings)
         connection.execute(f"attach {quoted(draft)} as new")
         identifiers = _prepare(connection, identifier)
         erasure = Erasure(identifiers, _count(connection), _landing_files(connection))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.memory import available_bytes, bytes_of, default_bytes
 from orchestration.settings import Settings, SettingsError
 from orchestration.warehouse import open_warehouse
@@ -17,9 +18,25 @@ def test_an_amount_is_a_size_or_a_share(amount: str, expected: int | None) -> No
     assert bytes_of(amount, available=1000) == expected
 
 
-@pytest.mark.parametrize(("available", "expected"), [(2, 1.2), (5, 3), (8, 3.5), (25, 3.5), (64, 8.96)])
-def test_by_default_most_of_a_small_machine_is_taken_and_little_of_a_large_one(available: int, expected: float) -> None:
-    assert default_bytes(available * 10**9) == expected * 10**9
+@pytest.mark.parametrize(
+    ("available", "million_rows", "expected"),
+    [(2, 0, 1.2), (2, 100, 1.2), (8, 0, 1.7), (25, 4, 1.7), (25, 18, 3.6), (25, 36, 7.2), (25, 200, 15)],
+)
+def test_by_default_memory_follows_the_rows_up_to_a_share_of_the_machine(available: int, million_rows: int, expected: float) -> None:
+    assert default_bytes(available * 10**9, million_rows * 10**6) == expected * 10**9
+
+
+def test_rows_that_have_landed_allow_more_unless_an_amount_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestration.memory._LEAST_BYTES", 10**9)
+    monkeypatch.setattr("orchestration.memory._BYTES_PER_ROW", 2 * 10**6)
+    monkeypatch.setattr("orchestration.memory.available_bytes", lambda: 100 * 10**9)
+    limits = []
+    for memory in (None, None, "1.5GB"):
+        with open_warehouse(Settings(data=tmp_path, memory=memory)) as connection:
+            limits.append(connection.execute("select current_setting('memory_limit')").fetchone())
+            prepare_raw_schema(connection)
+            connection.execute("insert into raw.webhook_other_kinds select 'kind', 'file', 1, now()::timestamp, 1 from range(1000)")
+    assert limits == [("953.6 MiB",), ("1.8 GiB",), ("1.3 GiB",)]
 
 
 @pytest.mark.parametrize(("limit", "is_less"), [("1000000\n", True), ("max\n", False), (f"{2**62}\n", False)])
