@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import duckdb
 
@@ -64,6 +65,10 @@ class DuckDBEngine:
 
     def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Nothing to do: dbt wrote to the same file."""
+
+    def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:
+        with open_warehouse(self.settings) as connection:
+            return connection.execute(f"select * from (\n{sql}\n) order by all limit {most}").fetchall()
 
     def publish(self, connection: duckdb.DuckDBPyConnection, build: FinishedBuild, *, thorough: bool) -> Publication:
         return publish(connection, self.settings, build, thorough=thorough)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import date
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestration.settings import Settings
 
@@ -74,6 +74,10 @@ class Engine(Protocol):
 
     def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Take over what dbt has changed."""
+        ...
+
+    def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:
+        """Return the first rows of a query over dbt's models, in order of all their columns; dbt may be at work."""
         ...
 
     def publish(self, connection: duckdb.DuckDBPyConnection, build: FinishedBuild, *, thorough: bool) -> Publication:

@@ -88,3 +88,24 @@ def test_a_run_that_fails_says_so_as_json_too(run: Pipeline, tmp_path: Path) -> 
     run.landing = tmp_path / "nowhere"
     not_started = run.command("--json")
     assert (not_started.returncode, json.loads(not_started.stdout)["status"]) == (2, "could_not_start")
+
+
+def test_unknown_causes_are_named_with_their_count_and_people_are_not(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    for number, cause in enumerate(["Whim", "Whim", "WhatsAppTemplate", "Dream"]):
+        ids = {"chatId": f"CHAT{number}", "channelId": "boti-whatsapp-1", "contactId": "5511900000001"}
+        session = {
+            "id": f"CHAT{number}_2026-10-03T01:00:00Z",
+            "creationTime": "2026-10-03T01:00:00Z",
+            "startingCause": cause,
+            "chat": {"chat": ids},
+        }
+        _put(run, f"botmaker/sessions/{number}.jsonl", session)
+    # One more than a person may have.
+    identities = [{"wa_id": "5511900000001", "user_id": f"BR.{number}"} for number in range(20)]
+    _put(run, "webhooks/1.jsonl", {"entry": [{"changes": [{"field": "user_id_update", "value": {"user_id_update": identities}}]}]})
+    done = run.command()
+    assert done.returncode == 0
+    assert "warn_unknown_starting_causes: 2 (Dream, 1; Whim, 2)" in done.stderr
+    assert "warn_too_many_identifiers_of_one_person: 21. " in done.stderr
+    assert "5511900000001" not in done.stderr + done.stdout

@@ -68,3 +68,11 @@ def test_a_failed_singular_test_is_explained_in_its_own_words() -> None:
     sql = "-- Sums hold. A row\n-- is a day on which they do not.\nselect 1\n-- not this"
     explained = explain_failure({"name": "assert_sums", "test_metadata": None, "raw_code": sql}, 1000)
     assert explained == "Rows found by assert_sums: 1,000. Sums hold. A row is a day on which they do not."
+
+
+def test_rows_that_are_of_no_person_are_named() -> None:
+    test = {"name": "warn_causes", "test_metadata": None, "raw_code": "-- A cause."}
+    assert (
+        explain_failure(test, 2, [("Some\nthing", 4), ("Other", None)]) == "Rows found by warn_causes: 2 (Some thing, 4; Other). A cause."
+    )
+    assert explain_failure(test, 9, [("A", 1), ("B", 1)]) == "Rows found by warn_causes: 9 (A, 1; B, 1; and 7 more). A cause."

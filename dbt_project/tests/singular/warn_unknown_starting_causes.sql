@@ -1,6 +1,6 @@
 -- Contract, section 4.4: a cause that the seed `starting_causes` does not list makes a session `other`, out of the report.
 -- A row is such a cause of Botmaker's, with its sessions: add it to the seed.
-{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_botmaker_sessions_deduplicated'}}}) }}
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_botmaker_sessions_deduplicated'}}, 'names_rows': true}) }}
 
 select sessions.starting_cause, count(*) as sessions
 from {{ ref('int_botmaker_sessions_deduplicated') }} as sessions

@@ -4,10 +4,10 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from dagster import AssetCheckKey, AssetCheckResult, AssetExecutionContext, AssetSpec, Config, MaterializeResult, Output
+from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetExecutionContext, AssetSpec, Config, MaterializeResult, Output
 from pydantic import Field
 
-from orchestration.defs.assets.checks import FAILED_ROWS, explain_failure
+from orchestration.defs.assets.checks import FAILED_ROWS, MOST_ROWS_NAMED, NAMES_ROWS, compiled_sql, explain_failure
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.landing import LEDGER_KEY
 from orchestration.defs.failures import failure
@@ -89,7 +89,7 @@ def _build_that_holds_or_begins(warehouse: WarehouseResource) -> FinishedBuild |
 def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: Build) -> Iterator[Any]:
     if not build.is_increment:
         context.log.info("There is no finished build of these models, checks, look-ups and variables: building all from the raw tables.")
-    yield from _run(context, warehouse.settings, build_arguments(warehouse.settings, build, with_all_checks=config.thorough))
+    yield from _run(context, warehouse, build_arguments(warehouse.settings, build, with_all_checks=config.thorough))
     if build.is_increment:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:
@@ -108,7 +108,7 @@ def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: 
         if key in context.selected_asset_keys and key.path[0] == "marts":
             yield MaterializeResult(asset_key=key, metadata={"unchanged_since_build": build.build_id})
     if config.thorough:
-        yield from _run(context, warehouse.settings, check_arguments(warehouse.settings))
+        yield from _run(context, warehouse, check_arguments(warehouse.settings))
     else:
         context.instance.add_run_tags(context.run_id, WITHOUT_NEWS)
         yield from _passed_before(
@@ -116,15 +116,15 @@ def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: 
         )
 
 
-def _run(context: AssetExecutionContext, settings: Settings, arguments: list[str]) -> Iterator[Any]:
+def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]) -> Iterator[Any]:
     """Run a dbt command and pass on what it made and checked. Raises a failure of the step where something failed."""
-    explained: dict[str, str] = {}
+    settings, explained = warehouse.settings, dict[str, str]()
     try:
         for event in _with_progress(stream_dbt(settings, arguments)):
             message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
             for result in message.to_default_asset_events(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
                 if isinstance(result, AssetCheckResult):
-                    yield _explained(result, event, explained)
+                    yield _explained(context, warehouse, result, event, explained)
                 # dbt builds everything; Dagster gets the events of what was chosen in its UI alone.
                 elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                     yield result
@@ -152,13 +152,24 @@ def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any
                 yield event
 
 
-def _explained(result: AssetCheckResult, event: Mapping[str, Any], explained: dict[str, str]) -> AssetCheckResult:
+def _explained(
+    context: AssetExecutionContext,
+    warehouse: WarehouseResource,
+    result: AssetCheckResult,
+    event: Mapping[str, Any],
+    explained: dict[str, str],
+) -> AssetCheckResult:
     """Add the number of rows that a test found and, where there are any, what they mean; keep that by the test's name, too."""
     test, rows = MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]], int(event["data"].get("num_failures", 0))
     result = result._replace(metadata={**(result.metadata or {}), FAILED_ROWS: rows})
     if result.passed:
         return result
-    explained[test["name"]] = explain_failure(test, rows)
+    named = []
+    if test["config"]["meta"].get(NAMES_ROWS) and rows:
+        named = warehouse.engine.query_models(compiled_sql(test, warehouse.settings.dbt_target_dir), MOST_ROWS_NAMED)
+    explained[test["name"]] = explain_failure(test, rows, named)
+    if result.severity is AssetCheckSeverity.WARN:
+        context.log.warning(explained[test["name"]])
     return result._replace(description=explained[test["name"]])
 
 

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 
@@ -135,7 +136,7 @@ class SparkEngine:
 
     def plan_erasure(self, given: str) -> Erasure:
         with self.open() as connection:
-            erasure, _ = plan_on_lake(spark_session(self.spark_settings), connection, given)
+            erasure, _ = plan_on_lake(spark_session(self.spark_settings), connection, self.settings, given)
         return erasure
 
     def erase_person(self, given: str) -> Erasure:
@@ -168,6 +169,10 @@ class SparkEngine:
 
     def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._tables().read_state()
+
+    def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:
+        found = spark_session(self.spark_settings).sql(f"select * from (\n{sql}\n) order by all limit {most}").collect()
+        return [tuple(row) for row in found]
 
     def publish(self, connection: duckdb.DuckDBPyConnection, build: FinishedBuild, *, thorough: bool) -> Publication:
         publication = publish_from_lake(spark_session(self.spark_settings), connection, self.settings, build)
