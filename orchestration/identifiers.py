@@ -3,6 +3,7 @@
 The rules stand in `dbt_project/macros` alone; this module makes DuckDB macros of them.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +24,6 @@ def _of_dbt(name: str) -> dict[str, Any]:
         dialect = _of_dbt("duckdb/dialect.sql")
         environment.globals |= {"matches": dialect["duckdb__matches"], "utc_second": dialect["duckdb__utc_second"]}
     return vars(environment.from_string((DBT_PROJECT_DIR / "macros" / name).read_text(encoding="utf-8")).module)
-
-
-def phone_punctuation() -> str:
-    """Return the characters that may stand between the digits of a number."""
-    return _of_dbt("identifiers.sql")["phone_punctuation"]()
 
 
 @cache
@@ -71,3 +67,19 @@ def comparable_identifier(given: str) -> str:
         row = connection.execute("select comparable_identifier($given)", {"given": given}).fetchone()
     assert row is not None
     return row[0]
+
+
+def all_spellings(identifiers: Iterable[str]) -> list[str]:
+    """Return identifiers, as they are compared, with every other spelling that is compared as one of them: one digit more or less."""
+    given = sorted(set(identifiers))
+    numbers = [identifier for identifier in given if identifier.isdecimal()]
+    shorter = {number[:place] + number[place + 1 :] for number in numbers for place in range(len(number))}
+    longer = {number[:place] + digit + number[place:] for number in numbers for place in range(len(number)) for digit in "0123456789"}
+    with duckdb.connect() as connection:
+        create_identifier_macros(connection)
+        found = connection.execute(
+            "select spelling from (select unnest($spellings::varchar[]) as spelling) "
+            "where comparable_identifier(spelling) in (select unnest($numbers::varchar[])) order by all",
+            {"spellings": sorted(shorter | longer), "numbers": numbers},
+        ).fetchall()
+    return [*given, *(spelling for (spelling,) in found if spelling not in given)]

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from orchestration.errors import LandingError
 from orchestration.files import read_start, replace_private_file
-from orchestration.identifiers import create_identifier_macros, phone_punctuation
+from orchestration.identifiers import create_identifier_macros
 from orchestration.keyed_hash import create_keyed_hash_macro, keyed_hash
 from orchestration.landing.feeds import Feed
 
@@ -172,6 +172,15 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
 }
 
 
+# Texts in which the records of others may name a person (`maintenance/person_rows.py` has those of the raw tables). A message
+# that quotes an id of the person is withheld as a whole.
+_TEXTS = {
+    "parsed_sends": ("customer_id", "chat_link", "agent_groups", "error_title", "error_details"),
+    "parsed_statuses": ("error_title", "error_message", "error_details"),
+    "parsed_botmaker_sessions": ("event_reason", "event_error"),
+}
+
+
 def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople | None) -> None:
     """Take what is of erased people out of a feed's parsed rows, and note which records held any of it.
 
@@ -259,35 +268,52 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedP
         )
     connection.execute("drop table parts_to_withhold")
     for table in _tables_with_texts(feed):
-        _redact_what_could_not_be_read(connection, table)
+        _redact(connection, table)
 
 
 def _tables_with_texts(feed: Feed) -> list[str]:
     return [table for table in feed.parsed_tables if table not in ("parsed_identities", "parsed_channels")]
 
 
-def _candidates() -> str:
-    """Return the pattern of what may be a number or a user id in a text that is no JSON, or not of the feed."""
-    # A plus sign begins the next number.
-    between = re.escape(phone_punctuation().replace("+", ""))
-    return rf"[+0-9][0-9{between}]{{6,}}[0-9]|[A-Z]{{2}}\.(?:ENT\.)?[A-Za-z0-9]+"
+# What may be a number or another identifier in a text: words, and numbers also in groups, of which the longest in use have six
+# (`+33 6 12 34 56 78`). A text in base64 is read as text, too, as is what wamids in it hold.
+CANDIDATES_SQL = r"""
+create or replace temp macro numbers_in_groups(groups) as list_filter(
+    flatten(list_transform(range(1, len(groups) + 1), lambda first:
+        list_transform(range(0, 6), lambda more: array_to_string(groups[first:first + more], '')))),
+    lambda number: length(number) between 5 and 20
+);
+create or replace temp macro candidates_in_clear(text) as list_concat(
+    regexp_extract_all(text, '[A-Z]{2}[.](?:ENT[.])?[A-Za-z0-9]+|[A-Za-z0-9][A-Za-z0-9._-]{4,}'),
+    numbers_in_groups(regexp_extract_all(text, '[0-9]+'))
+);
+create or replace temp macro candidates_in(text) as list_concat(
+    candidates_in_clear(text),
+    candidates_in_clear(coalesce(text_in_id(text), '')),
+    flatten(list_transform(
+        regexp_extract_all(text, 'wamid\.([A-Za-z0-9+/=_-]+)', 1), lambda id: candidates_in_clear(coalesce(text_in_id(id), ''))
+    ))
+);
+"""
 
 
-def _redact_what_could_not_be_read(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Clear the text of rejected records that name an erased person somewhere; they stay counted as rejected."""
-    connection.execute(
-        f"""
-        update {table} set record = '{ERASED_TEXT}'
-        where rowid in (
-            select row_number
-            from (
-                select rowid as row_number, unnest(regexp_extract_all(record, '{_candidates()}')) as candidate
-                from {table} where record is not null and record <> '{ERASED_TEXT}'
+def _redact(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Clear the texts of other people's records, and of rejected ones, that name an erased person; the records count as before."""
+    connection.execute(CANDIDATES_SQL)
+    for text in ("record", *_TEXTS.get(table, ())):
+        connection.execute(
+            f"""
+            update {table} set {text} = '{ERASED_TEXT}'
+            where {text} in (
+                select text
+                from (
+                    select text, unnest(candidates_in(text)) as candidate
+                    from (select distinct {text} as text from {table} where {text} <> '{ERASED_TEXT}')
+                )
+                where erasure_hash(comparable_identifier(candidate)) in (select hash from erased_hashes)
             )
-            where erasure_hash(comparable_identifier(candidate)) in (select hash from erased_hashes)
+            """
         )
-        """
-    )
 
 
 def _register_hashes(connection: duckdb.DuckDBPyConnection, hashes: set[str]) -> None:

@@ -18,10 +18,17 @@ import duckdb
 from orchestration.errors import StartsError
 from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import put_in_place, quoted
-from orchestration.identifiers import comparable_identifier
+from orchestration.identifiers import all_spellings, comparable_identifier
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.migrations import prepare_raw_schema
-from orchestration.maintenance.person_rows import IDS_OF_PERSON, ROWS_OF_PERSON, create_person, spelling_of, without_texts
+from orchestration.maintenance.person_rows import (
+    IDS_OF_PERSON,
+    ROWS_OF_PERSON,
+    create_known_hashes,
+    create_person,
+    spelling_of,
+    without_texts,
+)
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
 from orchestration.warehouse import configure, draft_of_warehouse, remove_draft
@@ -56,7 +63,7 @@ def plan_erasure(settings: Settings, given: str) -> Erasure:
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
         configure(connection, settings)
-        identifiers = _prepare(connection, comparable_identifier(given))
+        identifiers = _prepare(connection, settings, comparable_identifier(given))
         return Erasure(identifiers, _count(connection), _landing_files(connection))
 
 
@@ -83,7 +90,7 @@ def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
         configure(connection, settings)
         connection.execute(f"attach {quoted(draft)} as new")
-        identifiers = _prepare(connection, identifier)
+        identifiers = _prepare(connection, settings, identifier)
         erasure = Erasure(identifiers, _count(connection), _landing_files(connection))
         remember(settings, identifiers, [id_ for (id_,) in connection.execute("from erased_ids").fetchall()])
         _copy_others(connection)
@@ -117,10 +124,11 @@ def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
     What a file holds compressed is not found: those of the marts are made again from the rows of everybody else.
     """
     # base64 has three spellings of a text, by where it begins.
-    spellings = [spelling_of(identifier) for identifier in identifiers]
+    names = all_spellings(identifiers)
+    spellings = [spelling_of(identifier) for identifier in names]
     spellings += [
         re.escape(spelling.decode())
-        for identifier in identifiers
+        for identifier in names
         if identifier.isdecimal()
         for spelling in _base64_spellings(identifier.encode())
     ]
@@ -128,14 +136,20 @@ def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, pattern)]
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, identifier: str) -> list[str]:
+def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifier: str) -> list[str]:
     """Collect the person's identifiers and the ids of the person's messages and sessions; return the identifiers."""
+    known = create_known_hashes(connection, ErasedPeople.load(settings.data), identifier)
     found = connection.execute(
-        """
+        f"""
+        with named as (
+            select $identifier as identifier
+            union
+            select identifier from old.intermediate.int_people_identified where {known}
+        )
         select identifier from old.intermediate.int_people_identified
-        where person_id = (select person_id from old.intermediate.int_people_identified where identifier = $identifier)
+        where person_id in (select person_id from old.intermediate.int_people_identified semi join named using (identifier))
         union
-        select $identifier
+        from named
         order by all
         """,
         {"identifier": identifier},

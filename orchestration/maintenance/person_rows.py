@@ -5,8 +5,9 @@ import re
 import duckdb
 
 from orchestration.files import quoted
-from orchestration.identifiers import create_identifier_macros
-from orchestration.landing.erased import ERASED_TEXT
+from orchestration.identifiers import all_spellings, create_identifier_macros
+from orchestration.keyed_hash import create_keyed_hash_macro
+from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
 
 _IS_PERSON = "comparable_identifier({}) in (select identifier from erased_identifiers)"
 
@@ -65,7 +66,7 @@ def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str],
     )
     connection.execute("create temp table erased_ids as select unnest($ids::varchar[]) as id", {"ids": ids})
     # A variable, because a macro's pattern may not come from a table.
-    connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, identifiers))})
+    connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, all_spellings(identifiers)))})
     connection.execute(
         """
         create temp macro holds_person(text) as
@@ -77,6 +78,21 @@ def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str],
             )), false)
         """
     )
+
+
+def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, identifier: str) -> str:
+    """Create the hashes of a person who was erased before; return the condition for such an `identifier`, false of all without one.
+
+    A later record may have named an identifier of the person that was not known then, and of which rows had landed before it.
+    """
+    person = erased.find(identifier)
+    if person is None:
+        return "false"
+    create_keyed_hash_macro(connection, "erasure_hash", erased.key)
+    connection.execute(
+        "create or replace temp table known_hashes as select unnest($hashes::varchar[]) as hash", {"hashes": sorted(person.identifiers)}
+    )
+    return "erasure_hash(identifier) in (select hash from known_hashes)"
 
 
 def without_texts(table: str) -> str:

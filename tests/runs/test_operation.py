@@ -133,6 +133,37 @@ def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) ->
     assert f"sends/{OTHER[-1]}.jsonl" not in erased.stdout
 
 
+def test_the_other_spelling_of_an_erased_number_is_in_no_file_either(run: Pipeline) -> None:
+    # Brazil's numbers stand without their 9 in most wamids, also in those of statuses that name no one.
+    short = ERASED[:4] + ERASED[5:]
+    status = {"id": _wamid(short, 8), "status": "delivered", "timestamp": "1791000000"}
+    value = {"metadata": {"phone_number_id": "1"}, "statuses": [status]}
+    _put(run, "webhooks/short.jsonl", {"entry": [{"changes": [{"field": "messages", "value": value}]}]})
+    texts = {"chat_link": f"https://wa.me/{short}", "customer_id": _wamid(short, 9), "error": {"details": f"not to +{short}"}}
+    _put(run, "sends/short.jsonl", _send(OTHER, 6, **texts), f"+55 11 8765-0001 {_wamid(short, 7)}")
+    assert run.run().success
+    assert {path.name for path in files_that_hold(run.data, [short])} >= {"warehouse.duckdb", "conversation_starts.duckdb"}
+
+    for command in (("erase", ERASED), ("rebuild", "--from-landing")):
+        assert run.command(*command).returncode == 0
+        assert files_that_hold(run.data, [ERASED, short]) == []
+        (row,) = (row for row in run.rows("fct_notifications") if row["chat_link"] == "(erased)")
+        assert (row["customer_id"], row["failure_detail"]) == ("(erased)", "(erased)")
+
+
+@pytest.mark.thorough
+def test_rows_that_landed_before_they_were_known_to_be_an_erased_persons_go_with_another_erasure(run: Pipeline) -> None:
+    assert run.command("erase", ERASED).returncode == 0
+    _put(run, "sends/new.jsonl", _send("BR.111", 6), _send("5511933330001", 7))
+    webhook = _webhook(ERASED, 8)
+    webhook["entry"][0]["changes"][0]["value"]["messages"][0]["from_user_id"] = "BR.111"
+    quote = {"id": "wamid.q", "from": "5511933330001", "type": "text", "timestamp": "1791000300", "context": {"id": _wamid(ERASED, 4)}}
+    _put(run, "webhooks/new.jsonl", webhook, _webhook(OTHER, 4) | {"entry": [{"changes": [{"value": {"messages": [quote]}}]}]})
+    assert run.run().success
+    assert run.command("erase", ERASED).returncode == 0
+    assert {row["contact_id"] for row in run.rows("fct_session_starts")} == {OTHER}
+
+
 @pytest.mark.thorough
 def test_an_erased_contact_does_not_come_back_with_the_next_run(run: Pipeline) -> None:
     assert run.command("erase", ERASED).returncode == 0

@@ -1,4 +1,4 @@
-"""The macros of identifiers outside dbt: what ids hold in base64, and what may be a number in any text."""
+"""The macros of identifiers outside dbt: what ids hold in base64, and what may be an identifier in any text."""
 
 import base64
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from collections.abc import Callable
 import duckdb
 import pytest
 
-from orchestration.identifiers import create_identifier_macros, phone_punctuation
-from orchestration.landing.erased import _candidates
+from orchestration.identifiers import all_spellings, create_identifier_macros
+from orchestration.landing.erased import CANDIDATES_SQL
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
@@ -24,15 +24,35 @@ def test_the_text_in_an_id_is_found_whatever_its_length(encode: Callable[[bytes]
     assert found == [("5511987654321",)] * len(ids)
 
 
-def test_what_may_be_a_number_is_found_in_any_text() -> None:
-    text = "to +55 (11) 98765-4321, 5511.8765.0001+5511987650002 and US.ENT.13491208x; not 123-456 and us.1"
+def test_what_may_be_an_identifier_is_found_in_any_text() -> None:
+    text = "27 to +55 (11) 98765-4321, 5511.8765.0001+5511987650002/US.ENT.13491208x;+33 6 12 34 56 78;chats/web-9f2c wamid."
+    text += base64.b64encode(b"\x1d\x0c5511987650009\x15\x02").decode()
+    expected = {"5511987654321", "551187650001", "5511987650002", "US.ENT.13491208x", "33612345678", "web-9f2c", "5511987650009"}
     with duckdb.connect() as connection:
-        found = connection.execute(f"select unnest(regexp_extract_all($text, '{_candidates()}'))", {"text": text}).fetchall()
-    assert found == [("+55 (11) 98765-4321",), ("5511.8765.0001",), ("+5511987650002",), ("US.ENT.13491208x",)]
+        create_identifier_macros(connection)
+        connection.execute(CANDIDATES_SQL)
+        found = connection.execute("select unnest(candidates_in($text))", {"text": text}).fetchall()
+        assert connection.execute("select candidates_in(''), candidates_in('to')").fetchone() == ([], [])
+    assert expected <= {candidate for (candidate,) in found}
+
+
+@pytest.mark.parametrize(
+    ("identifier", "other"),
+    [
+        ("5511987654321", ["551187654321"]),
+        ("5491123456789", ["541123456789"]),
+        ("525512340003", ["5215512340003"]),
+        ("551130000002", []),
+        ("14155550100", []),
+        ("BR.551187654321", []),
+    ],
+)
+def test_every_spelling_of_a_number_is_known(identifier: str, other: list[str]) -> None:
+    assert all_spellings([identifier]) == [identifier, *other]
 
 
 def test_every_character_between_digits_is_left_out_of_a_number() -> None:
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
-        row = connection.execute("select contact_id_shown($given)", {"given": f"5511{phone_punctuation()}987654321"}).fetchone()
+        row = connection.execute("select contact_id_shown($given)", {"given": "5511+ ().-987654321"}).fetchone()
     assert row == ("5511987654321",)

@@ -1,5 +1,6 @@
 """What the landing SQL makes of each shape of record: rows of the raw tables, and what is rejected with which reason."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -924,6 +925,7 @@ def test_the_ledger_says_which_reader_read_a_file(landing: Landing, feed: Feed, 
 
 
 ERASED, OTHER = "5511900000001", "5511900000002"
+MOBILE, MOBILE_AT_HOME = "5511987650001", "551187650001"
 
 
 def erased_people(folder: Path) -> ErasedPeople:
@@ -984,6 +986,31 @@ def test_a_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_pat
     results = [odd_records.result(contactId=contact, sessionId=f"S{contact}") for contact in (ERASED, OTHER)]
     landing.land(BOTMAKER_SENT_RESULTS, *results, erased=erased_people(tmp_path))
     assert landing.rows("botmaker_sent_results", "session_id") == [(f"S{OTHER}",)]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        *(MOBILE, f"+{MOBILE}", MOBILE_AT_HOME, "55 (11) 98765-0001", "BR.9"),
+        "wamid." + base64.b64encode(b"\x1d\x0c" + MOBILE_AT_HOME.encode() + b"\x15").decode(),
+    ],
+)
+def test_texts_of_others_that_name_an_erased_person_go(landing: Landing, tmp_path: Path, named: str) -> None:
+    erased, text = erased_people(tmp_path), f"not to {named}"
+    erased.add("2026-10-02", [MOBILE, "BR.9"], [])
+    errors = [{"code": 1, "title": text, "message": text, "error_data": {"details": text}}]
+    session = odd_records.session()
+    session["events"][0]["info"] |= {"reason": text, "error": text}
+    texts = {"chat_link": text, "agent_groups": text, "customer_id": text, "error": {"code": 1, "title": text, "details": text}}
+    others = {"chat_link": f"https://wa.me/{OTHER}", "agent_groups": "27 55 11", "customer_id": "98765-0001", "error": {"title": "BR.91"}}
+    landing.land(SENDS, SEND | {"contact_id": OTHER} | texts, SEND | {"message_id": "wamid.2", "contact_id": OTHER} | others, erased=erased)
+    landing.land(WEBHOOKS, body(change(statuses=[status(recipient_id=OTHER, status="failed", errors=errors)])), erased=erased)
+    landing.land(BOTMAKER_SESSIONS, session, erased=erased)
+    columns = ("customer_id", "chat_link", "agent_groups", "error_title", "error_details")
+    assert landing.rows("sends", *columns) == [("(erased)",) * 5, ("98765-0001", f"https://wa.me/{OTHER}", "27 55 11", "BR.91", None)]
+    assert landing.rows("webhook_statuses", "error_title", "error_message", "error_details") == [("(erased)",) * 3]
+    assert ("(erased)", "(erased)") in landing.rows("botmaker_session_events", "reason", "error")
+    assert (landing.report.erased, landing.report.rejected) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,16 @@ from orchestration.engines.spark.tables import ControlTables, in_threads
 from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import replace_private_file
 from orchestration.identifiers import comparable_identifier
+from orchestration.landing.erased import ErasedPeople
 from orchestration.maintenance.erasure import Erasure, erased_records_by_file, remember
-from orchestration.maintenance.person_rows import IDS_OF_PERSON, ROWS_OF_PERSON, TEXTS, create_person, without_texts
+from orchestration.maintenance.person_rows import (
+    IDS_OF_PERSON,
+    ROWS_OF_PERSON,
+    TEXTS,
+    create_known_hashes,
+    create_person,
+    without_texts,
+)
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
 
@@ -53,15 +61,16 @@ class _Work:
     ledger: list[tuple[str, int, int, int]]
 
 
-def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, given: str) -> tuple[Erasure, _Work]:
+def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, given: str) -> tuple[Erasure, _Work]:
     """Return what erasing a person would take, and what there is to do. The table of people must be up to date."""
     identifier = comparable_identifier(given)
+    named = {identifier, *_known_before(spark, ErasedPeople.load(settings.data), identifier)}
     people = spark.sql(
         "select identifier from intermediate.int_people_identified where person_id in "
-        "(select person_id from intermediate.int_people_identified where identifier = :identifier)",
-        {"identifier": identifier},
+        "(select person_id from intermediate.int_people_identified where array_contains(from_json(:named, 'array<string>'), identifier))",
+        {"named": json.dumps(sorted(named))},
     ).collect()
-    identifiers = sorted({identifier, *(row["identifier"] for row in people)})
+    identifiers = sorted({*named, *(row["identifier"] for row in people)})
     ids = sorted({id_ for of_table in in_threads(partial(_ids, spark, identifiers), list(IDS_OF_PERSON)) for id_ in of_table})
     found = dict(zip(_TABLES, in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
     rows = {table: [(name, load_id, line) for name, load_id, line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
@@ -77,7 +86,7 @@ def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settin
 
     The table of people must be up to date, and the caller holds the writer's lock.
     """
-    erasure, work = plan_on_lake(spark, tables.connection, given)
+    erasure, work = plan_on_lake(spark, tables.connection, settings, given)
     remember(settings, work.identifiers, work.ids)
     replace_private_file(_path(settings), json.dumps(asdict(work)))
     finish_erasure(spark, tables, settings, lake)
@@ -112,6 +121,23 @@ def finish_erasure(spark: SparkSession, tables: ControlTables, settings: Setting
 
 def _path(settings: Settings) -> Path:
     return settings.data / "erasure_under_way.json"
+
+
+def _known_before(spark: SparkSession, erased: ErasedPeople, identifier: str) -> set[str]:
+    """Return the identifiers in the table of people of a person who was erased before."""
+    if erased.find(identifier) is None:
+        return set()
+    people: Any = spark.table("intermediate.int_people_identified").select("identifier")
+    return {row["identifier"] for row in people.mapInArrow(partial(_select_known, erased, identifier), "identifier string").collect()}
+
+
+def _select_known(erased: ErasedPeople, identifier: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    with TemporaryDirectory(prefix="erasure-") as scratch, open_scratch(scratch) as connection:
+        known = create_known_hashes(connection, erased, identifier)
+        for batch in batches:
+            connection.register("people", pa.Table.from_batches([batch]))
+            yield from connection.execute(f"select identifier from people where {known}").fetch_arrow_table().to_batches()
+            connection.unregister("people")
 
 
 def _ids(spark: SparkSession, identifiers: list[str], table: str) -> list[str]:
