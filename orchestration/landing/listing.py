@@ -59,6 +59,9 @@ class Listing:
     is_there: bool = True
 
 
+HIDDEN = "its name begins with . or _, as those of drafts and markers do"
+
+
 def is_hidden(name: str) -> bool:
     """Whether a name is one that tools give to what is not to be read: drafts, markers, folders of their own."""
     return name.startswith((".", "_"))
@@ -143,6 +146,8 @@ class _Walk:
         for entry in found:
             if not is_hidden(entry.name):
                 self._take(entry, f"{name}/{entry.name}", state.st_dev)
+            elif entry.is_dir(follow_symlinks=False) or is_data_file(entry.name, self._feed):
+                self._pass_over(f"{name}/{entry.name}{'/' * entry.is_dir(follow_symlinks=False)}", HIDDEN)
 
     def _take(self, entry: os.DirEntry[str], name: str, device: int) -> None:
         is_link = entry.is_symlink()

@@ -21,6 +21,7 @@ from orchestration.errors import LandingError, StartsError
 from orchestration.files import put_in_place
 from orchestration.installation import how_to_install
 from orchestration.landing.listing import (
+    HIDDEN,
     LandingFile,
     Listing,
     PassedOver,
@@ -125,9 +126,12 @@ class LandingZone:
         listing = Listing()
         for path, info in sorted(found.items()):
             parts = PurePosixPath(path).relative_to(folder).parts
-            if not parts or path.endswith("/") or any(map(is_hidden, parts)):
+            if not parts or path.endswith("/"):
                 continue
-            if is_data_file(parts[-1], feed):
+            if any(map(is_hidden, parts)):
+                if is_data_file(parts[-1], feed):
+                    listing.passed_over.append(PassedOver(shown_name(f"{feed}/{'/'.join(parts)}"), HIDDEN))
+            elif is_data_file(parts[-1], feed):
                 listing.files.append(self._file(path, info))
             else:
                 listing.passed_over.append(passed_over_file(shown_name(f"{feed}/{'/'.join(parts)}"), feed))

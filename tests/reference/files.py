@@ -62,10 +62,19 @@ class Zone:
                     yield _content(path, self._name(path), sha256)
 
     def unread(self) -> list[str]:
-        """Return the files of other extensions in the feeds' folders, and the folders whose names are close to a feed's."""
+        """Return the files of other extensions and hidden data in the feeds' folders, and the folders whose names are close to a feed's."""
         files = [self._name(path) for feed in FEEDS for path in self._files(feed) if not path.name.endswith(_extensions(feed))]
         folders = [*_misspelt(self._folder, FOLDERS), *_misspelt(self._folder / "botmaker", [feed.split("/")[-1] for feed in FEEDS[2:5]])]
-        return sorted([*files, *(f"{self._name(folder)}/" for folder in folders)])
+        hidden = {f"{self._name(path)}{'/' * path.is_dir()}" for feed in FEEDS for path in self._hidden(feed)}
+        return sorted({*files, *(f"{self._name(folder)}/" for folder in folders), *hidden})
+
+    def _hidden(self, feed: str) -> Iterator[Path]:
+        """Yield the first hidden folder on the way to what lies below a feed, and hidden files with the ending of data."""
+        for path in (self._folder / feed).rglob("*"):
+            parts = path.relative_to(self._folder / feed).parts
+            found = next((place for place, part in enumerate(parts) if part.startswith((".", "_"))), None)
+            if found is not None and (found < len(parts) - 1 or path.is_dir() or path.name.endswith(_extensions(feed))):
+                yield (self._folder / feed).joinpath(*parts[: found + 1])
 
     def _files(self, feed: str) -> list[Path]:
         """Return the files of a feed by name, hidden ones left out."""

@@ -147,6 +147,7 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
         "sends/a.JSONL",
         "sends/b",
         "sends/.hidden",
+        "sends/_hidden.jsonl",
         "sends/_x/a.csv",
         "webhook/a.jsonl",
         "botmaker/Session/a.json",
@@ -154,7 +155,9 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(zlib.compress(b""))
-    assert Zone(tmp_path).unread() == ["botmaker/Session/", "sends/a.JSONL", "sends/a.csv", "sends/b", "webhook/"]
+    assert Zone(tmp_path).unread() == [
+        *("botmaker/Session/", "sends/_hidden.jsonl", "sends/_x/", "sends/a.JSONL", "sends/a.csv", "sends/b", "webhook/")
+    ]
 
 
 @pytest.mark.parametrize(

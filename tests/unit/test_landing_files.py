@@ -424,7 +424,20 @@ def test_damaged_files_among_many_cost_one_pass(landing: Landing, monkeypatch: p
 
 
 def test_what_is_passed_over_is_named(landing: Landing) -> None:
-    for name in ("a.JSONL", "b.jsonl.GZ", "c.log", "d.txt", "2026-part-0001", "e.json.bz2", "deep/er/f.csv", ".hidden.log", "_SUCCESS"):
+    for name in (
+        "a.JSONL",
+        "b.jsonl.GZ",
+        "c.log",
+        "d.txt",
+        "2026-part-0001",
+        "e.json.bz2",
+        "deep/er/f.csv",
+        ".hidden.log",
+        "_SUCCESS",
+        "_g.jsonl",
+        ".h/i.json",
+        "_SUCCESS.crc",
+    ):
         landing.write(f"sends/{name}", sends(0, 1))
     os.mkfifo(landing.folder / "sends" / "pipe")
     (landing.folder / "sends" / "dangling").symlink_to("/nowhere")
@@ -434,6 +447,8 @@ def test_what_is_passed_over_is_named(landing: Landing) -> None:
         "sends/b.jsonl.GZ": "its extension is not in lower case",
         "sends/pipe": "a named pipe, not a file",
         "sends/dangling": "a link that leads nowhere",
+        "sends/_g.jsonl": "its name begins with . or _, as those of drafts and markers do",
+        "sends/.h/": "its name begins with . or _, as those of drafts and markers do",
     } | dict.fromkeys(
         ("sends/c.log", "sends/d.txt", "sends/2026-part-0001", "sends/e.json.bz2", "sends/deep/er/f.csv"),
         "its extension is not one of .jsonl, .ndjson, .json, alone or with .gz or .zst",
