@@ -110,6 +110,8 @@ class Lines:
         """Note what a record says of its line: a channel id as given, the digits of a number, or both."""
         if channel_id:
             self._channel_ids.add(channel_id)
+            if not channel_id.isdecimal() and identifier(channel_id).isdecimal():  # written as a number, it is one
+                self._numbers.add(identifier(channel_id))
         if number:
             self._numbers.add(number)
         names = [compared(name) for name in (channel_id, number) if name]

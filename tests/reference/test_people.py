@@ -113,9 +113,10 @@ def test_what_connects_two_lines_of_the_look_up_belongs_to_the_smaller() -> None
         # A channel id that is the number of the line is none.
         ([("+20 1", None), ("b", "201")], "b", "201"),
         ([("+20 1", None), (None, "201")], "201", "201"),
-        # A number in the place of a channel id, in no number field anywhere.
-        ([("+20 1", None)], "+20 1", None),
-        ([("201", None), ("+20 1", None)], "+20 1", None),
+        # A number in the place of a channel id, in no number field anywhere; digits alone may be an id.
+        ([("+20 1", None)], "201", "201"),
+        ([("201", None), ("+20 1", None)], "201", "201"),
+        ([("201", None)], "201", None),
         # Brazil's number, shown as it was seen.
         ([("b", "551187650001"), ("a", "5511987650001")], "a", "551187650001"),
     ],

@@ -38,9 +38,21 @@ sightings as (
         given_line_number,
         is_web_chat,
         nullif(line_number, '') as line_number,
+        case when channel_id_shown <> given_channel_id and {{ is_number('channel_id_shown') }} then channel_id_shown end as number_as_channel_id,
         nullif({{ comparable_identifier('channel_id_shown') }}, '') as channel_identifier,
         nullif({{ comparable_identifier('line_number') }}, '') as number_identifier
     from shown_sightings
+
+),
+
+-- A channel id that is written as a number (`+55 11 4000`) is one; digits alone may be an id of WhatsApp's.
+numbers_seen as (
+
+    select line_number, number_identifier from sightings where number_identifier is not null
+    union
+    select number_as_channel_id as line_number, channel_identifier as number_identifier
+    from sightings
+    where number_as_channel_id is not null
 
 ),
 
@@ -153,17 +165,17 @@ channel_ids_of_components as (
     from sightings
     inner join identifiers_grouped
         on sightings.channel_identifier = identifiers_grouped.identifier
-    where not exists (select 1 from sightings as numbers where numbers.number_identifier = sightings.channel_identifier)
+    where not exists (select 1 from numbers_seen where numbers_seen.number_identifier = sightings.channel_identifier)
     group by identifiers_grouped.component
 
 ),
 
 numbers_of_components as (
 
-    select identifiers_grouped.component, min(sightings.line_number) as line_number
-    from sightings
+    select identifiers_grouped.component, min(numbers_seen.line_number) as line_number
+    from numbers_seen
     inner join identifiers_grouped
-        on sightings.number_identifier = identifiers_grouped.identifier
+        on numbers_seen.number_identifier = identifiers_grouped.identifier
     group by identifiers_grouped.component
 
 ),
@@ -193,10 +205,10 @@ lines_of_identifiers as (
 
 smallest_numbers as (
 
-    select lines_of_identifiers.channel_id, min(sightings.line_number) as line_number
-    from sightings
+    select lines_of_identifiers.channel_id, min(numbers_seen.line_number) as line_number
+    from numbers_seen
     inner join lines_of_identifiers
-        on sightings.number_identifier = lines_of_identifiers.identifier
+        on numbers_seen.number_identifier = lines_of_identifiers.identifier
     group by lines_of_identifiers.channel_id
 
 ),
