@@ -14,6 +14,7 @@ from orchestration.landing.feeds import Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.rejections import forget_old_payloads
 from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.erased_again import erase_again
 from orchestration.maintenance.erasure import Erasure, erase_person, plan_erasure
 from orchestration.maintenance.from_landing import remove_warehouse_for_landing
 from orchestration.publication.publish import Publication, publish
@@ -50,6 +51,9 @@ class DuckDBEngine:
 
     def erase_person(self, given: str) -> Erasure:
         return erase_person(self.settings, given)
+
+    def erase_again(self, connection: duckdb.DuckDBPyConnection) -> int:
+        return erase_again(connection, self.settings)
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         settings = self.settings

@@ -60,6 +60,10 @@ class Engine(Protocol):
         """Erase a person from the raw tables, as above; the job has to run afterwards, and makes everything else again."""
         ...
 
+    def erase_again(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Take out what landed of someone who was erased before it was known to be of that person; return the number of raw rows."""
+        ...
+
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         """Land what is new in a feed (contract, section 3)."""
         ...

@@ -27,7 +27,7 @@ _KEY_BYTES = 32
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 # A message id is not an identifier of a person, and must never be taken for one.
-_MESSAGE = "message:"
+_MESSAGE, _OF_STATUS = "message:", "status:"
 
 # More than this is an error in the data (contract, section 2.1): it must not erase one person after the other.
 MOST_IDENTIFIERS = 20
@@ -46,11 +46,15 @@ class ErasedPerson:
 
 @dataclass
 class ErasedPeople:
-    """Everyone who was erased from a data folder. `key` is a secret: it is left out of the representation."""
+    """Everyone who was erased from a data folder. `key` is a secret: it is left out of the representation.
+
+    `has_new_identifiers`: someone has got identifiers of which rows may have landed before (`maintenance/erased_again.py`).
+    """
 
     path: Path
     key: bytes = field(repr=False)
     people: list[ErasedPerson] = field(default_factory=list)
+    has_new_identifiers: bool = False
 
     @classmethod
     def load(cls, data: Path) -> "ErasedPeople":
@@ -71,7 +75,7 @@ class ErasedPeople:
     @classmethod
     def from_json(cls, path: Path, stored: Mapping[str, Any]) -> Self:
         people = [ErasedPerson(p["erased_at"], set(p["identifiers"]), set(p["messages"])) for p in stored["people"]]
-        return cls(path, bytes.fromhex(stored["key"]), people)
+        return cls(path, bytes.fromhex(stored["key"]), people, stored.get("has_new_identifiers", False) is True)
 
     def _check(self) -> None:
         """Raise `ValueError` for a key or hashes that are not as we write them: erased people would come back without a word."""
@@ -85,7 +89,7 @@ class ErasedPeople:
             {"erased_at": person.erased_at, "identifiers": sorted(person.identifiers), "messages": sorted(person.messages)}
             for person in self.people
         ]
-        return {"key": self.key.hex(), "people": people}
+        return {"key": self.key.hex(), "has_new_identifiers": self.has_new_identifiers, "people": people}
 
     def merge(self, people: Iterable[Mapping[str, Any]]) -> bool:
         """Extend the people here by what others, who began with the same ones, have found; return whether anything was new."""
@@ -93,6 +97,7 @@ class ErasedPeople:
         for found in people:
             for person in self.people:
                 if not person.identifiers.isdisjoint(found["identifiers"]):
+                    self.has_new_identifiers = self.has_new_identifiers or not person.identifiers.issuperset(found["identifiers"])
                     person.identifiers |= set(found["identifiers"])
                     person.messages |= set(found["messages"])
         return before != [(len(person.identifiers), len(person.messages)) for person in self.people]
@@ -105,6 +110,11 @@ class ErasedPeople:
         """Return the erased person of an identifier, given as it is compared."""
         hashed = keyed_hash(self.key, identifier)
         return next((person for person in self.people if hashed in person.identifiers), None)
+
+    def remember_messages(self, person: ErasedPerson, message_ids: Iterable[str]) -> None:
+        """Keep the hashes of more messages and sessions of someone who was erased, and write the file."""
+        person.messages |= {keyed_hash(self.key, _MESSAGE + message_id) for message_id in message_ids}
+        self.save()
 
     def add(self, erased_at: str, identifiers: list[str], message_ids: list[str]) -> None:
         """Add a person by identifiers, as they are compared, and message ids; one that is known already is extended."""
@@ -123,8 +133,9 @@ class _Part:
     """A part of a row of a parsed table that is of one person.
 
     `identifiers`, `ids` and `own_id` are SQL expressions over the row: what names the person, what names messages or sessions of
-    the person, and the id of the message itself. An own id is remembered but shows nothing alone: a log may give one
-    constant id to the refusals of many people. `withhold` clears the part; without it the whole row goes.
+    the person, and the id of the message itself. An own id is remembered but shows nothing alone, unless a status of the person
+    has named it: a log may give one constant id to the refusals of many people. `withhold` clears the part; without it the whole
+    row goes.
     """
 
     table: str
@@ -133,6 +144,7 @@ class _Part:
     own_id: str | None = None
     condition: str = "true"
     withhold: str | None = None
+    are_of_status: bool = False
 
 
 # A message in a group says nothing about who was quoted.
@@ -145,6 +157,7 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
             ("message_id",),
             condition="has_status",
             withhold="has_status = false",
+            are_of_status=True,
         ),
         _Part(
             "parsed_messages",
@@ -209,6 +222,9 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         # what an id holds never extends a person.
         own_ids = [part.own_id] if part.own_id else []
         hashes += [("own", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
+        # A status that named the person with the id of a message says that the message went to the person.
+        hashes += [("told", f"erasure_hash('{_OF_STATUS}' || {id_})") for id_ in own_ids]
+        hashes += [("id", f"erasure_hash('{_OF_STATUS}' || {id_})") for id_ in (part.ids if part.are_of_status else ())]
         hashes += [("held", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in (*part.ids, *own_ids)]
         selects += [
             f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash from {part.table} where {part.condition}"
@@ -230,7 +246,7 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
                 select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own'
             ) using (row_number, part)
             anti join erased_hashes using (hash)
-            where kind <> 'held'
+            where kind not in ('held', 'told')
             """
         ).fetchall()
         identifiers = {hash_ for hash_, kind in found if kind == "identifier"}
@@ -239,6 +255,7 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
         messages = {hash_ for hash_, kind in found if kind in ("id", "own")}
         person.identifiers |= identifiers
         person.messages |= messages
+        erased.has_new_identifiers = erased.has_new_identifiers or bool(identifiers)
         is_extended = is_extended or bool(identifiers or messages)
     return is_extended
 

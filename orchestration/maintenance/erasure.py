@@ -18,7 +18,7 @@ import duckdb
 from orchestration.errors import StartsError
 from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import put_in_place, quoted
-from orchestration.identifiers import all_spellings, comparable_identifier
+from orchestration.identifiers import all_spellings, comparable_identifier, create_identifier_macros
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.maintenance.person_rows import (
@@ -138,7 +138,10 @@ def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
 
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifier: str) -> list[str]:
     """Collect the person's identifiers and the ids of the person's messages and sessions; return the identifiers."""
-    known = create_known_hashes(connection, ErasedPeople.load(settings.data), identifier)
+    erased = ErasedPeople.load(settings.data)
+    create_identifier_macros(connection)
+    # Who was erased before may have got identifiers since of which rows had landed.
+    known = create_known_hashes(connection, erased, erased.find(identifier))
     found = connection.execute(
         f"""
         with named as (

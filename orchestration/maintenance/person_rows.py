@@ -7,13 +7,24 @@ import duckdb
 from orchestration.files import quoted
 from orchestration.identifiers import all_spellings, create_identifier_macros
 from orchestration.keyed_hash import create_keyed_hash_macro
-from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
+from orchestration.landing.erased import ERASED_TEXT, ErasedPeople, ErasedPerson
 
 _IS_PERSON = "comparable_identifier({}) in (select identifier from erased_identifiers)"
 
 
-def _any_is_person(*columns: str) -> str:
-    return " or ".join(_IS_PERSON.format(column) for column in columns)
+# What names a person in a row of a raw table, as SQL over the row.
+IDENTIFIERS = {
+    "sends": ("contact_id",),
+    "webhook_messages": ("sender_id", "sender_user_id", "sender_parent_user_id"),
+    "webhook_statuses": ("recipient_id", "recipient_user_id", "recipient_parent_user_id"),
+    "webhook_echoes": ("recipient_id",),
+    "webhook_identities": ("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id"),
+    "botmaker_sessions": ("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id"),
+}
+
+
+def _names_person(table: str) -> str:
+    return " or ".join(_IS_PERSON.format(column) for column in IDENTIFIERS[table])
 
 
 _SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erased_ids)"
@@ -21,14 +32,11 @@ _SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erase
 # Which rows of a raw table are the person's. The ids of the person's messages and sessions are collected first, because statuses and
 # events may carry nothing else.
 ROWS_OF_PERSON = {
-    "sends": _any_is_person("contact_id"),
-    "webhook_messages": f"{_any_is_person('sender_id', 'sender_user_id', 'sender_parent_user_id')} or holds_person(message_id)",
-    "webhook_statuses": f"{_any_is_person('recipient_id', 'recipient_user_id', 'recipient_parent_user_id')}"
-    " or message_id in (select id from erased_ids) or holds_person(message_id)",
-    "webhook_echoes": _any_is_person("recipient_id"),
-    "webhook_identities": _any_is_person(
-        *("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id")
-    ),
+    "sends": _names_person("sends"),
+    "webhook_messages": f"{_names_person('webhook_messages')} or holds_person(message_id)",
+    "webhook_statuses": f"{_names_person('webhook_statuses')} or message_id in (select id from erased_ids) or holds_person(message_id)",
+    "webhook_echoes": _names_person("webhook_echoes"),
+    "webhook_identities": _names_person("webhook_identities"),
     "botmaker_sessions": _SESSION_OF_PERSON,
     "botmaker_session_events": _SESSION_OF_PERSON,
     "botmaker_session_messages": _SESSION_OF_PERSON,
@@ -47,12 +55,9 @@ TEXTS = {
 
 # The ids of a person's messages and sessions, and which rows give them.
 IDS_OF_PERSON = {
-    "sends": ("message_id", ROWS_OF_PERSON["sends"]),
-    "webhook_echoes": ("message_id", ROWS_OF_PERSON["webhook_echoes"]),
-    "botmaker_sessions": (
-        "comparable_session_id(session_id)",
-        _any_is_person("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id"),
-    ),
+    "sends": ("message_id", _names_person("sends")),
+    "webhook_echoes": ("message_id", _names_person("webhook_echoes")),
+    "botmaker_sessions": ("comparable_session_id(session_id)", _names_person("botmaker_sessions")),
 }
 
 _DIGITS_WITH_COUNTRY = 10
@@ -61,15 +66,13 @@ _DIGITS_WITH_COUNTRY = 10
 def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: list[str]) -> None:
     """Create what the conditions above refer to: `erased_identifiers`, as they are compared, `erased_ids`, `holds_person`."""
     create_identifier_macros(connection)
-    connection.execute(
-        "create temp table erased_identifiers as select unnest($identifiers::varchar[]) as identifier", {"identifiers": identifiers}
-    )
-    connection.execute("create temp table erased_ids as select unnest($ids::varchar[]) as id", {"ids": ids})
+    for table, column, values in (("erased_identifiers", "identifier", identifiers), ("erased_ids", "id", ids)):
+        connection.execute(f"create or replace temp table {table} as select unnest($given::varchar[]) as {column}", {"given": values})
     # A variable, because a macro's pattern may not come from a table.
     connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, all_spellings(identifiers)))})
     connection.execute(
         """
-        create temp macro holds_person(text) as
+        create or replace temp macro holds_person(text) as
             coalesce(regexp_matches(text, getvariable('erased_spelling')), false)
             or coalesce(regexp_matches(text_in_id(text), getvariable('erased_spelling')), false)
             or coalesce(list_bool_or(list_transform(
@@ -80,19 +83,18 @@ def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str],
     )
 
 
-def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, identifier: str) -> str:
-    """Create the hashes of a person who was erased before; return the condition for such an `identifier`, false of all without one.
-
-    A later record may have named an identifier of the person that was not known then, and of which rows had landed before it.
-    """
-    person = erased.find(identifier)
-    if person is None:
-        return "false"
+def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, person: ErasedPerson | None) -> str:
+    """Create the hashes of someone who was erased; return the condition that an `identifier`, as compared, is of that person."""
     create_keyed_hash_macro(connection, "erasure_hash", erased.key)
-    connection.execute(
-        "create or replace temp table known_hashes as select unnest($hashes::varchar[]) as hash", {"hashes": sorted(person.identifiers)}
-    )
+    hashes = {"hashes": sorted(person.identifiers) if person is not None else []}
+    connection.execute("create or replace temp table known_hashes as select unnest($hashes::varchar[]) as hash", hashes)
     return "erasure_hash(identifier) in (select hash from known_hashes)"
+
+
+def identifiers_in(table: str, rows: str) -> str:
+    """Return the query of the `identifier`s, as they are compared, in rows of a raw table."""
+    given = " union ".join(f"select {column} as given from {rows}" for column in IDENTIFIERS[table])
+    return f"select distinct comparable_identifier(given) as identifier from ({given}) where given is not null"
 
 
 def without_texts(table: str) -> str:

@@ -151,17 +151,39 @@ def test_the_other_spelling_of_an_erased_number_is_in_no_file_either(run: Pipeli
         assert (row["customer_id"], row["failure_detail"]) == ("(erased)", "(erased)")
 
 
-@pytest.mark.thorough
-def test_rows_that_landed_before_they_were_known_to_be_an_erased_persons_go_with_another_erasure(run: Pipeline) -> None:
-    assert run.command("erase", ERASED).returncode == 0
-    _put(run, "sends/new.jsonl", _send("BR.111", 6), _send("5511933330001", 7))
-    webhook = _webhook(ERASED, 8)
-    webhook["entry"][0]["changes"][0]["value"]["messages"][0]["from_user_id"] = "BR.111"
-    quote = {"id": "wamid.q", "from": "5511933330001", "type": "text", "timestamp": "1791000300", "context": {"id": _wamid(ERASED, 4)}}
-    _put(run, "webhooks/new.jsonl", webhook, _webhook(OTHER, 4) | {"entry": [{"changes": [{"value": {"messages": [quote]}}]}]})
+def test_rows_that_landed_before_they_were_known_to_be_an_erased_persons_go_again(run: Pipeline) -> None:
+    def of(contact: str, number: int, **more: Any) -> dict[str, Any]:
+        return _send(contact, number, **{"contact_id": contact, "message_id": f"wamid.{contact}", "chat_link": None} | more)
+
+    _put(run, "sends/before.jsonl", of("BR.222", 6), _send(OTHER, 6, message_id="wamid.text", chat_link="x/BR.222"))
     assert run.run().success
     assert run.command("erase", ERASED).returncode == 0
-    assert {row["contact_id"] for row in run.rows("fct_session_starts")} == {OTHER}
+    assert {row["contact_id"] for row in run.rows("fct_notifications")} == {OTHER, "BR.222"}
+    others = len(run.rows("fct_notifications")) - 1
+    # Out of feeds that are read before the webhooks.
+    _put(run, "sends/new.jsonl", of("BR.111", 6), of("5511933330001", 7), of("BR.444", 8, message_id=_wamid(ERASED, 1)))
+    _put(run, "botmaker/sessions/new.jsonl", _session("5511933330001") | {"id": "CHAT9_2026-10-07T10:00:00Z"})
+    webhook = _webhook(ERASED, 8)
+    value = webhook["entry"][0]["changes"][0]["value"]
+    value["messages"][0]["from_user_id"] = "BR.111"
+    value["messages"] += [
+        {"id": "wamid.q", "from": "5511933330001", "type": "text", "timestamp": "1791000300", "context": {"id": _wamid(ERASED, 4)}}
+    ]
+    value["contacts"] = [{"wa_id": ERASED, "user_id": "BR.222"}]
+    _put(run, "webhooks/new.jsonl", webhook)
+    done = run.command()
+    assert done.returncode == 0
+    assert "5 rows of people who were erased had landed before" in done.stderr
+    assert {row["contact_id"] for row in run.rows("fct_notifications")} == {OTHER}
+    assert len(run.rows("fct_notifications")) == others
+    assert {row["chat_link"] for row in run.rows("fct_notifications")} >= {"(erased)"}
+    for row in run.rows("raw.landed_files", published=False):
+        assert row["records"] == row["landed"] + row["rejected"] + row["erased"], row
+    # As if all had come after the erasure, and nothing more to do.
+    before = rows_comparable(run.rows("fct_notifications"))
+    assert "had landed before" not in run.command().stderr
+    assert run.command("rebuild", "--from-landing").returncode == 0
+    assert rows_comparable(run.rows("fct_notifications")) == before
 
 
 @pytest.mark.thorough

@@ -66,7 +66,7 @@ class ModelsConfig(Config):
 @dbt_assets(manifest=MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
 def models(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource) -> Iterator[Any]:
     """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
-    build = _build_that_holds_or_begins(warehouse)
+    build = _build_that_holds_or_begins(context, warehouse)
     if isinstance(build, FinishedBuild):
         context.log.info("Nothing has landed since the last build: the marts are what they were.")
         yield from _as_before(context, config, warehouse, build)
@@ -74,10 +74,14 @@ def models(context: AssetExecutionContext, config: ModelsConfig, warehouse: Ware
         yield from _build(context, config, warehouse, build)
 
 
-def _build_that_holds_or_begins(warehouse: WarehouseResource) -> FinishedBuild | Build:
+def _build_that_holds_or_begins(context: AssetExecutionContext, warehouse: WarehouseResource) -> FinishedBuild | Build:
     with warehouse.open() as connection:
         # Landing does so, too, but where the models are materialised alone, nothing may have landed, or with another version.
         prepare_raw_schema(connection)
+        if rows := warehouse.engine.erase_again(connection):
+            context.log.warning(
+                f"{rows:,} rows of people who were erased had landed before they were known to be theirs: they are gone again."
+            )
         still_holds = build_that_still_holds(connection, warehouse.settings)
         if still_holds is not None:
             return still_holds

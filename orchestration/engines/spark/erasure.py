@@ -24,15 +24,17 @@ from orchestration.engines.spark.history import drop_schema, forget_history
 from orchestration.engines.spark.tables import ControlTables, in_threads
 from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import replace_private_file
-from orchestration.identifiers import comparable_identifier
-from orchestration.landing.erased import ErasedPeople
+from orchestration.identifiers import comparable_identifier, create_identifier_macros
+from orchestration.landing.erased import ErasedPeople, ErasedPerson
 from orchestration.maintenance.erasure import Erasure, erased_records_by_file, remember
 from orchestration.maintenance.person_rows import (
+    IDENTIFIERS,
     IDS_OF_PERSON,
     ROWS_OF_PERSON,
     TEXTS,
     create_known_hashes,
     create_person,
+    identifiers_in,
     without_texts,
 )
 from orchestration.settings import Settings
@@ -70,7 +72,10 @@ def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settin
         "(select person_id from intermediate.int_people_identified where array_contains(from_json(:named, 'array<string>'), identifier))",
         {"named": json.dumps(sorted(named))},
     ).collect()
-    identifiers = sorted({*named, *(row["identifier"] for row in people)})
+    return _plan(spark, control, sorted({*named, *(row["identifier"] for row in people)}))
+
+
+def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: list[str]) -> tuple[Erasure, _Work]:
     ids = sorted({id_ for of_table in in_threads(partial(_ids, spark, identifiers), list(IDS_OF_PERSON)) for id_ in of_table})
     found = dict(zip(_TABLES, in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
     rows = {table: [(name, load_id, line) for name, load_id, line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
@@ -79,6 +84,30 @@ def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settin
     tables = [table for table, lines in found.items() if lines]
     ledger = _ledger(control, [line for lines in rows.values() for line in lines])
     return erasure, _Work(identifiers, ids, tables, ledger)
+
+
+def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
+    """Do what `maintenance.erased_again.erase_again` does, in the lake."""
+    erased = ErasedPeople.load(settings.data)
+    rows = 0
+    for number in range(len(erased.people) if erased.has_new_identifiers else 0):
+        person = erased.people[number]
+        identifiers = set().union(*in_threads(partial(_identifiers_of, spark, erased, person), list(IDENTIFIERS)))
+        if identifiers:
+            erasure, work = _plan(spark, tables.connection, sorted(identifiers))
+            erased.remember_messages(person, work.ids)
+            replace_private_file(_path(settings), json.dumps(asdict(work)))
+            finish_erasure(spark, tables, settings, lake)
+            rows += sum(erasure.rows.values())
+    erased.has_new_identifiers = False
+    erased.save()
+    return rows
+
+
+def _identifiers_of(spark: SparkSession, erased: ErasedPeople, person: ErasedPerson, table: str) -> set[str]:
+    frame: Any = spark.table(f"raw.{table}")
+    select = partial(_select_known, erased, person, identifiers_in(table, "raw_rows"))
+    return {row["identifier"] for row in frame.mapInArrow(select, "identifier string").distinct().collect()}
 
 
 def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path, given: str) -> Erasure:
@@ -125,19 +154,23 @@ def _path(settings: Settings) -> Path:
 
 def _known_before(spark: SparkSession, erased: ErasedPeople, identifier: str) -> set[str]:
     """Return the identifiers in the table of people of a person who was erased before."""
-    if erased.find(identifier) is None:
+    person = erased.find(identifier)
+    if person is None:
         return set()
     people: Any = spark.table("intermediate.int_people_identified").select("identifier")
-    return {row["identifier"] for row in people.mapInArrow(partial(_select_known, erased, identifier), "identifier string").collect()}
+    found = people.mapInArrow(partial(_select_known, erased, person, "select identifier from raw_rows"), "identifier string").collect()
+    return {row["identifier"] for row in found}
 
 
-def _select_known(erased: ErasedPeople, identifier: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _select_known(erased: ErasedPeople, person: ErasedPerson, query: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Select the identifiers of someone who was erased from those of each batch of rows, on an executor."""
     with TemporaryDirectory(prefix="erasure-") as scratch, open_scratch(scratch) as connection:
-        known = create_known_hashes(connection, erased, identifier)
+        create_identifier_macros(connection)
+        known = create_known_hashes(connection, erased, person)
         for batch in batches:
-            connection.register("people", pa.Table.from_batches([batch]))
-            yield from connection.execute(f"select identifier from people where {known}").fetch_arrow_table().to_batches()
-            connection.unregister("people")
+            connection.register("raw_rows", pa.Table.from_batches([batch]))
+            yield from connection.execute(f"from ({query}) where {known}").fetch_arrow_table().to_batches()
+            connection.unregister("raw_rows")
 
 
 def _ids(spark: SparkSession, identifiers: list[str], table: str) -> list[str]:

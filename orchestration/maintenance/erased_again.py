@@ -1,0 +1,72 @@
+"""Take out what landed of someone who was erased before it was known to be of that person.
+
+A record that names an erased identifier with a new one extends the person (`landing/erased.py`). Rows of the new one may have landed
+before: in an earlier run, or in the same one out of a feed that is read earlier. So the marts are the same in whatever order both came.
+"""
+
+import duckdb
+
+from orchestration.identifiers import create_identifier_macros
+from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
+from orchestration.maintenance.erasure import erased_records_by_file
+from orchestration.maintenance.person_rows import (
+    IDENTIFIERS,
+    IDS_OF_PERSON,
+    ROWS_OF_PERSON,
+    TEXTS,
+    create_known_hashes,
+    create_person,
+    identifiers_in,
+)
+from orchestration.settings import Settings
+from orchestration.transactions import transaction
+from orchestration.transform.builds import invalidate_builds
+
+
+def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
+    """Delete the raw rows of new identifiers of those who were erased, so that everything is built again; return their number.
+
+    DuckDB keeps deleted rows in its file until the space is used again: the command `erase` writes the file anew. The caller holds
+    the writer's lock. After a crash the next run does it once more.
+    """
+    erased = ErasedPeople.load(settings.data)
+    if not erased.has_new_identifiers:
+        return 0
+    create_identifier_macros(connection)
+    rows = 0
+    for person in erased.people:
+        known = create_known_hashes(connection, erased, person)
+        named = " union ".join(identifiers_in(table, f"raw.{table}") for table in IDENTIFIERS)
+        identifiers = [name for (name,) in connection.execute(f"from ({named}) where {known} order by all").fetchall()]
+        if identifiers:
+            create_person(connection, identifiers, [])
+            ids = " union ".join(
+                f"select {id_} as id from raw.{table} where {condition}" for table, (id_, condition) in IDS_OF_PERSON.items()
+            )
+            connection.execute(f"insert into erased_ids {ids}")
+            erased.remember_messages(person, [id_ for (id_,) in connection.execute("from erased_ids where id is not null").fetchall()])
+            rows += _delete_rows(connection)
+    erased.has_new_identifiers = False
+    erased.save()
+    return rows
+
+
+def _delete_rows(connection: duckdb.DuckDBPyConnection) -> int:
+    lines = " union ".join(
+        f"select _file_name, _load_id, _line_number from raw.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items()
+    )
+    connection.execute(f"create or replace temp table erased_counts as {erased_records_by_file(lines, 'raw')}")
+    rows = 0
+    with transaction(connection):
+        for table, condition in ROWS_OF_PERSON.items():
+            row = connection.execute(f"delete from raw.{table} where {condition}").fetchone()
+            rows += int(row[0]) if row is not None else 0
+        for table, texts in TEXTS.items():
+            for text in texts:
+                connection.execute(f"update raw.{table} set {text} = '{ERASED_TEXT}' where holds_person({text})")
+        connection.execute(
+            "update raw.landed_files as f set landed = f.landed - e.records, erased = f.erased + e.records "
+            "from erased_counts as e where e.file_name = f.file_name and e.load_id = f.load_id"
+        )
+        invalidate_builds(connection)
+    return rows
