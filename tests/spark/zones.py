@@ -1,5 +1,6 @@
 """A landing zone in batches: the bundled logs and records in which everything goes wrong, side by side."""
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -33,6 +34,15 @@ def write_batch(landing: Path, number: int) -> None:
         write_items(landing, feed, f"{number}", records[number::_BATCHES], rnd)
     if number:
         shutil.copy(landing / "sends" / _hostile_name(0), landing / "sends" / "hostile-0-again.jsonl")
+
+
+def write_late_link(landing: Path, number: str, user_id: str) -> None:
+    """Add a send to a user id, and a notice that it is of the person with a number."""
+    send = {"message_id": "wamid.late", "sent_at": 1_793_707_200, "channel_id": "1", "contact_id": user_id, "template_name": "t"}
+    value = {"user_id_update": [{"wa_id": number, "user_id": user_id}]}
+    webhook = {"entry": [{"changes": [{"field": "user_id_update", "value": value}]}]}
+    for feed, record in (("sends", send), ("webhooks", webhook)):
+        write_files(landing, feed, "late-link.jsonl", [json.dumps(record).encode()])
 
 
 def _hostile_name(number: int) -> str:
