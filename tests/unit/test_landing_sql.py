@@ -982,6 +982,18 @@ def test_what_is_of_an_erased_person_is_withheld_alone(
         assert landing.rows("webhook_identities", "wa_id") == [(OTHER,)]
 
 
+def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whoever_its_contact_is(landing: Landing, tmp_path: Path) -> None:
+    erased = erased_people(tmp_path)
+    landing.land(WEBHOOKS, body(change(statuses=[status(id="wamid.told", recipient_id=ERASED)])), erased=erased)
+    assert not erased.has_new_identifiers
+    landing.land(SENDS, SEND | {"message_id": "wamid.told", "contact_id": MOBILE}, SEND | {"contact_id": OTHER}, erased=erased)
+    assert landing.rows("sends", "message_id") == [("wamid.1",)]
+    assert erased.has_new_identifiers
+    assert ErasedPeople.load(tmp_path).has_new_identifiers
+    landing.land(SENDS, SEND | {"message_id": "wamid.3", "contact_id": MOBILE_AT_HOME}, erased=erased)
+    assert landing.rows("sends", "message_id") == [("wamid.1",)]
+
+
 def test_a_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_path: Path) -> None:
     results = [odd_records.result(contactId=contact, sessionId=f"S{contact}") for contact in (ERASED, OTHER)]
     landing.land(BOTMAKER_SENT_RESULTS, *results, erased=erased_people(tmp_path))
