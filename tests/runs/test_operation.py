@@ -133,6 +133,7 @@ def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) ->
     assert f"sends/{OTHER[-1]}.jsonl" not in erased.stdout
 
 
+@pytest.mark.thorough
 def test_the_other_spelling_of_an_erased_number_is_in_no_file_either(run: Pipeline) -> None:
     # Brazil's numbers stand without their 9 in most wamids, also in those of statuses that name no one.
     short = ERASED[:4] + ERASED[5:]
@@ -151,6 +152,7 @@ def test_the_other_spelling_of_an_erased_number_is_in_no_file_either(run: Pipeli
         assert (row["customer_id"], row["failure_detail"]) == ("(erased)", "(erased)")
 
 
+@pytest.mark.thorough
 def test_rows_that_landed_before_they_were_known_to_be_an_erased_persons_go_again(run: Pipeline) -> None:
     def of(contact: str, number: int, **more: Any) -> dict[str, Any]:
         return _send(contact, number, **{"contact_id": contact, "message_id": f"wamid.{contact}", "chat_link": None} | more)

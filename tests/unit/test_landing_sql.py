@@ -24,6 +24,8 @@ from orchestration.landing.feeds import (
 )
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.zone import LandingZone
+from orchestration.maintenance.erased_again import erase_again
+from orchestration.settings import Settings
 from tests.data import odd_records
 from tests.tiers import thorough
 
@@ -980,6 +982,29 @@ def test_what_is_of_an_erased_person_is_withheld_alone(
     assert (landing.report.erased, landing.report.rejected) == (1, 0)
     if feed is WEBHOOKS and table == "webhook_statuses":
         assert landing.rows("webhook_identities", "wa_id") == [(OTHER,)]
+
+
+def test_rows_of_an_erased_person_that_landed_before_they_were_known_are_taken_out(landing: Landing, tmp_path: Path) -> None:
+    erased = erased_people(tmp_path)
+    sends = [SEND | {"contact_id": "BR.9"}, SEND | {"message_id": "wamid.2", "contact_id": OTHER, "chat_link": "x/BR.9"}]
+    statuses = [status(recipient_id=None), status(id="wamid.2", recipient_id=OTHER)]
+    landing.land(SENDS, *sends, erased=erased)
+    landing.land(WEBHOOKS, body(change(statuses=statuses)), erased=erased)
+    settings = Settings(data=tmp_path)
+    assert erase_again(landing.connection, settings) == 0
+    landing.land(WEBHOOKS, body(change("user_id_update", user_id_update=[{"wa_id": ERASED, "user_id": "BR.9"}])), erased=erased)
+    assert erase_again(landing.connection, settings) == 2
+    assert erase_again(landing.connection, settings) == 0
+    assert landing.rows("sends", "message_id", "chat_link") == [("wamid.2", "(erased)")]
+    assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
+    assert landing.rows("landed_files", "feed", "records", "landed", "erased") == [
+        ("sends", 2, 1, 1),
+        ("webhooks", 1, 0, 1),
+        ("webhooks", 1, 0, 1),
+    ]
+    # A late status of what is gone is known by its id.
+    landing.land(WEBHOOKS, body(change(statuses=[status(recipient_id=None, status="read")])), erased=ErasedPeople.load(tmp_path))
+    assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
 
 
 def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whoever_its_contact_is(landing: Landing, tmp_path: Path) -> None:

@@ -89,9 +89,10 @@ def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: 
 def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
     """Do what `maintenance.erased_again.erase_again` does, in the lake."""
     erased = ErasedPeople.load(settings.data)
+    if not erased.has_new_identifiers:
+        return 0
     rows = 0
-    for number in range(len(erased.people) if erased.has_new_identifiers else 0):
-        person = erased.people[number]
+    for person in erased.people:
         identifiers = set().union(*in_threads(partial(_identifiers_of, spark, erased, person), list(IDENTIFIERS)))
         if identifiers:
             erasure, work = _plan(spark, tables.connection, sorted(identifiers))
