@@ -30,10 +30,19 @@ def test_what_may_be_an_identifier_is_found_in_any_text() -> None:
     expected = {"5511987654321", "551187650001", "5511987650002", "US.ENT.13491208x", "33612345678", "web-9f2c", "5511987650009"}
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
-        connection.execute(CANDIDATES_SQL)
-        found = connection.execute("select unnest(candidates_in($text))", {"text": text}).fetchall()
-        assert connection.execute("select candidates_in(''), candidates_in('to')").fetchone() == ([], [])
-    assert expected <= {candidate for (candidate,) in found}
+        connection.execute(
+            "create temp table texts as select unnest([1, 2, 3]) as text_number, unnest([$text, 'to', '']) as text", {"text": text}
+        )
+        found = connection.execute(CANDIDATES_SQL).fetchall()
+    assert expected <= {candidate for number, candidate in found if number == 1}
+    assert {candidate for number, candidate in found if number != 1} <= {None}
+
+
+def test_a_long_text_of_digits_takes_no_more_memory_than_its_length() -> None:
+    with duckdb.connect(config={"memory_limit": "400MB", "max_temp_directory_size": "0B"}) as connection:
+        create_identifier_macros(connection)
+        connection.execute("create temp table texts as select 1 as text_number, repeat('1 ', 300_000) as text")
+        assert connection.execute(f"select count(*) from ({CANDIDATES_SQL}) where length(candidate) = 6").fetchone() == (299_995,)
 
 
 @pytest.mark.parametrize(
