@@ -223,7 +223,7 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         own_ids = [part.own_id] if part.own_id else []
         hashes += [("own", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
         # A status that named the person with the id of a message says that the message went to the person.
-        hashes += [("told", f"erasure_hash('{_OF_STATUS}' || {id_})") for id_ in own_ids]
+        hashes += [("named", f"erasure_hash('{_OF_STATUS}' || {id_})") for id_ in own_ids]
         hashes += [("id", f"erasure_hash('{_OF_STATUS}' || {id_})") for id_ in (part.ids if part.are_of_status else ())]
         hashes += [("held", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in (*part.ids, *own_ids)]
         selects += [
@@ -246,7 +246,7 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
                 select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own'
             ) using (row_number, part)
             anti join erased_hashes using (hash)
-            where kind not in ('held', 'told')
+            where kind not in ('held', 'named')
             """
         ).fetchall()
         identifiers = {hash_ for hash_, kind in found if kind == "identifier"}

@@ -26,7 +26,7 @@ from orchestration.transform.builds import invalidate_builds
 def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
     """Delete the raw rows of new identifiers of those who were erased, so that everything is built again; return their number.
 
-    DuckDB keeps deleted rows in its file until the space is used again: the command `erase` writes the file anew. The caller holds
+    DuckDB keeps deleted rows in its file until the space is used again: the command `erase` writes the file again. The caller holds
     the writer's lock. After a crash the next run does it once more.
     """
     erased = ErasedPeople.load(settings.data)

@@ -1007,11 +1007,11 @@ def test_rows_of_an_erased_person_that_landed_before_they_were_known_are_taken_o
     assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
 
 
-def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whoever_its_contact_is(landing: Landing, tmp_path: Path) -> None:
+def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whatever_its_contact(landing: Landing, tmp_path: Path) -> None:
     erased = erased_people(tmp_path)
-    landing.land(WEBHOOKS, body(change(statuses=[status(id="wamid.told", recipient_id=ERASED)])), erased=erased)
+    landing.land(WEBHOOKS, body(change(statuses=[status(id="wamid.named", recipient_id=ERASED)])), erased=erased)
     assert not erased.has_new_identifiers
-    landing.land(SENDS, SEND | {"message_id": "wamid.told", "contact_id": MOBILE}, SEND | {"contact_id": OTHER}, erased=erased)
+    landing.land(SENDS, SEND | {"message_id": "wamid.named", "contact_id": MOBILE}, SEND | {"contact_id": OTHER}, erased=erased)
     assert landing.rows("sends", "message_id") == [("wamid.1",)]
     assert erased.has_new_identifiers
     assert ErasedPeople.load(tmp_path).has_new_identifiers
