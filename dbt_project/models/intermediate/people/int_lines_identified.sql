@@ -38,7 +38,9 @@ sightings as (
         given_line_number,
         is_web_chat,
         nullif(line_number, '') as line_number,
-        case when channel_id_shown <> given_channel_id and {{ is_number('channel_id_shown') }} then channel_id_shown end as number_as_channel_id,
+        case
+            when channel_id_shown <> given_channel_id and {{ is_number('channel_id_shown') }} then channel_id_shown
+        end as number_as_channel_id,
         nullif({{ comparable_identifier('channel_id_shown') }}, '') as channel_identifier,
         nullif({{ comparable_identifier('line_number') }}, '') as number_identifier
     from shown_sightings
