@@ -146,8 +146,10 @@ class _Walk:
         for entry in found:
             if not is_hidden(entry.name):
                 self._take(entry, f"{name}/{entry.name}", state.st_dev)
-            elif entry.is_dir(follow_symlinks=False) or is_data_file(entry.name, self._feed):
-                self._pass_over(f"{name}/{entry.name}{'/' * entry.is_dir(follow_symlinks=False)}", HIDDEN)
+            elif entry.is_dir(follow_symlinks=False):
+                self._pass_over(f"{name}/{entry.name}/", HIDDEN)
+            elif is_data_file(entry.name, self._feed):
+                self._pass_over(f"{name}/{entry.name}", HIDDEN)
 
     def _take(self, entry: os.DirEntry[str], name: str, device: int) -> None:
         is_link = entry.is_symlink()

@@ -8,16 +8,8 @@ import duckdb
 
 from orchestration.identifiers import create_identifier_macros
 from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
-from orchestration.maintenance.erasure import erased_records_by_file
-from orchestration.maintenance.person_rows import (
-    IDENTIFIERS,
-    IDS_OF_PERSON,
-    ROWS_OF_PERSON,
-    TEXTS,
-    create_known_hashes,
-    create_person,
-    identifiers_in,
-)
+from orchestration.maintenance.erasure import count_erased_records, create_person_in
+from orchestration.maintenance.person_rows import IDENTIFIERS, ROWS_OF_PERSON, TEXTS, create_known_hashes, identifiers_in
 from orchestration.settings import Settings
 from orchestration.transactions import transaction
 from orchestration.transform.builds import invalidate_builds
@@ -39,11 +31,7 @@ def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> in
         named = " union ".join(identifiers_in(table, f"raw.{table}") for table in IDENTIFIERS)
         identifiers = [name for (name,) in connection.execute(f"from ({named}) where {known} order by all").fetchall()]
         if identifiers:
-            create_person(connection, identifiers, [])
-            ids = " union ".join(
-                f"select {id_} as id from raw.{table} where {condition}" for table, (id_, condition) in IDS_OF_PERSON.items()
-            )
-            connection.execute(f"insert into erased_ids {ids}")
+            create_person_in(connection, "raw", identifiers)
             erased.remember_messages(person, [id_ for (id_,) in connection.execute("from erased_ids where id is not null").fetchall()])
             rows += _delete_rows(connection)
     erased.has_new_identifiers = False
@@ -52,10 +40,7 @@ def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> in
 
 
 def _delete_rows(connection: duckdb.DuckDBPyConnection) -> int:
-    lines = " union ".join(
-        f"select _file_name, _load_id, _line_number from raw.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items()
-    )
-    connection.execute(f"create or replace temp table erased_counts as {erased_records_by_file(lines, 'raw')}")
+    count_erased_records(connection, "raw")
     rows = 0
     with transaction(connection):
         for table, condition in ROWS_OF_PERSON.items():

@@ -141,7 +141,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifi
     erased = ErasedPeople.load(settings.data)
     create_identifier_macros(connection)
     # Who was erased before may have got identifiers since of which rows had landed.
-    known = create_known_hashes(connection, erased, erased.find(identifier))
+    person = erased.find(identifier)
+    known = create_known_hashes(connection, erased, person) if person is not None else "false"
     found = connection.execute(
         f"""
         with named as (
@@ -158,9 +159,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifi
         {"identifier": identifier},
     )
     identifiers = [name for (name,) in found.fetchall()]
-    create_person(connection, identifiers, [])
-    ids = " union ".join(f"select {id_} from old.raw.{table} where {condition}" for table, (id_, condition) in IDS_OF_PERSON.items())
-    connection.execute(f"insert into erased_ids {ids}")
+    create_person_in(connection, "old.raw", identifiers)
     return identifiers
 
 
@@ -190,7 +189,7 @@ def _copy_others(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("use new")
     prepare_raw_schema(connection)
     connection.execute("use memory")
-    _count_erased_records(connection)
+    count_erased_records(connection, "old.raw")
     tables = connection.execute(
         "select schema_name, table_name from duckdb_tables() where database_name = 'old' and schema_name in ('raw', 'state')"
     ).fetchall()
@@ -210,11 +209,19 @@ def _replacements(table: str) -> str:
     return without_texts(table)
 
 
-def _count_erased_records(connection: duckdb.DuckDBPyConnection) -> None:
+def create_person_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
+    """Create what the conditions on rows refer to, with the ids of the person's messages and sessions in a schema of raw tables."""
+    create_person(connection, identifiers, [])
+    ids = " union ".join(f"select {id_} from {raw}.{table} where {condition}" for table, (id_, condition) in IDS_OF_PERSON.items())
+    connection.execute(f"insert into erased_ids {ids}")
+
+
+def count_erased_records(connection: duckdb.DuckDBPyConnection, raw: str) -> None:
+    """Create `erased_counts`: by file and load, the landed records of a schema of raw tables of which something goes."""
     lines = " union ".join(
-        f"select _file_name, _load_id, _line_number from old.raw.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items()
+        f"select _file_name, _load_id, _line_number from {raw}.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items()
     )
-    connection.execute(f"create temp table erased_counts as {erased_records_by_file(lines, 'old.raw')}")
+    connection.execute(f"create or replace temp table erased_counts as {erased_records_by_file(lines, raw)}")
 
 
 def erased_records_by_file(lines: str, raw: str) -> str:

@@ -83,10 +83,10 @@ def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str],
     )
 
 
-def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, person: ErasedPerson | None) -> str:
+def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, person: ErasedPerson) -> str:
     """Create the hashes of someone who was erased; return the condition that an `identifier`, as compared, is of that person."""
     create_keyed_hash_macro(connection, "erasure_hash", erased.key)
-    hashes = {"hashes": sorted(person.identifiers) if person is not None else []}
+    hashes = {"hashes": sorted(person.identifiers)}
     connection.execute("create or replace temp table known_hashes as select unnest($hashes::varchar[]) as hash", hashes)
     return "erasure_hash(identifier) in (select hash from known_hashes)"
 

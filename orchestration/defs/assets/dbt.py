@@ -122,7 +122,8 @@ def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: 
 
 def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]) -> Iterator[Any]:
     """Run a dbt command and pass on what it made and checked. Raises a failure of the step where something failed."""
-    settings, explained = warehouse.settings, dict[str, str]()
+    settings = warehouse.settings
+    explained: dict[str, str] = {}
     try:
         for event in _with_progress(stream_dbt(settings, arguments)):
             message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
