@@ -63,11 +63,8 @@ lines_by_number as (
 ),
 
 {% if built_through > 0 %}
--- Those of sends that news can change, and of messages that no send log has: with news of their own, their people or line.
-messages_touched as (
+statuses_touched as (
 
-    select message_key from sends_with_status where has_news
-    union
     select message_key
     from {{ ref('int_statuses_merged') }}
     where
@@ -83,6 +80,27 @@ messages_touched as (
                 select lines_by_number.given_line_number from lines_by_number where lines_by_number.changed_load_id > {{ built_through }}
             )
         )
+
+),
+
+-- Statuses that came before the send of their message have its id, too.
+sends_of_statuses as (
+
+    select message_key
+    from {{ ref('int_sends_deduplicated') }}
+    where is_kept and message_key in (select statuses_touched.message_key from statuses_touched)
+
+),
+
+-- Of a send its own line and person count, and news of either are news of the send. To make a message again without them would lose the
+-- session that it started, which is among those recomputed only with news of the send.
+messages_touched as (
+
+    select message_key from sends_with_status where has_news
+    union
+    select statuses_touched.message_key
+    from statuses_touched
+    where not exists (select 1 from sends_of_statuses where sends_of_statuses.message_key = statuses_touched.message_key)
 
 ),
 {% endif %}
