@@ -8,6 +8,7 @@ known yet extends the person: a number's new user id is erased like the number.
 import json
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +111,12 @@ class ErasedPeople:
         """Return the erased person of an identifier, given as it is compared."""
         hashed = keyed_hash(self.key, identifier)
         return next((person for person in self.people if hashed in person.identifiers), None)
+
+    def by_person(self, identifiers: Iterable[str]) -> list[tuple[ErasedPerson, list[str]]]:
+        """Return the erased people of identifiers, given as they are compared, each with those that are of that person."""
+        hashes = {identifier: keyed_hash(self.key, identifier) for identifier in identifiers}
+        found = [(person, [name for name, hashed in hashes.items() if hashed in person.identifiers]) for person in self.people]
+        return [(person, names) for person, names in found if names]
 
     def remember_messages(self, person: ErasedPerson, message_ids: Iterable[str]) -> None:
         """Keep the hashes of more messages and sessions of someone who was erased, and write the file."""
@@ -235,24 +242,26 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 
 def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool:
     """Add to each erased person what the records say together with it; return whether anything was new."""
+    _register_hashes(connection, [person.identifiers | person.messages for person in erased.people])
+    found = connection.execute(
+        """
+        select distinct person, hash, kind = 'identifier' as is_identifier
+        from part_hashes
+        inner join (
+            select distinct person, row_number, part from part_hashes inner join erased_hashes using (hash) where kind <> 'own'
+        ) using (row_number, part)
+        anti join erased_hashes using (person, hash)
+        where kind not in ('held', 'named')
+        """
+    ).fetchall()
+    new: dict[int, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    for number, hash_, is_identifier in found:
+        new[number][0 if is_identifier else 1].add(hash_)
     is_extended = False
-    for person in erased.people:
-        _register_hashes(connection, person.identifiers | person.messages)
-        found = connection.execute(
-            """
-            select distinct hash, kind
-            from part_hashes
-            semi join (
-                select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own'
-            ) using (row_number, part)
-            anti join erased_hashes using (hash)
-            where kind not in ('held', 'named')
-            """
-        ).fetchall()
-        identifiers = {hash_ for hash_, kind in found if kind == "identifier"}
+    for number, (identifiers, messages) in new.items():
+        person = erased.people[number]
         if len(person.identifiers | identifiers) > MOST_IDENTIFIERS:
             identifiers = set()
-        messages = {hash_ for hash_, kind in found if kind in ("id", "own")}
         person.identifiers |= identifiers
         person.messages |= messages
         erased.has_new_identifiers = erased.has_new_identifiers or bool(identifiers)
@@ -261,7 +270,7 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
 
 
 def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople) -> None:
-    _register_hashes(connection, set().union(*(person.identifiers | person.messages for person in erased.people)))
+    _register_hashes(connection, [person.identifiers | person.messages for person in erased.people])
     connection.execute(
         "create or replace temp table parts_to_withhold as "
         "select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own'"
@@ -369,7 +378,10 @@ def _redact(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     connection.execute("drop table texts")
 
 
-def _register_hashes(connection: duckdb.DuckDBPyConnection, hashes: set[str]) -> None:
-    connection.register("erased_hashes_given", pa.table({"hash": pa.array(sorted(hashes), pa.string())}))
+def _register_hashes(connection: duckdb.DuckDBPyConnection, hashes_of_people: list[set[str]]) -> None:
+    """Create `erased_hashes`: the place in the list as `person`, and each `hash`."""
+    rows = [(number, hash_) for number, hashes in enumerate(hashes_of_people) for hash_ in sorted(hashes)]
+    people, hashes = [number for number, _ in rows], [hash_ for _, hash_ in rows]
+    connection.register("erased_hashes_given", pa.table({"person": pa.array(people, pa.int32()), "hash": pa.array(hashes, pa.string())}))
     connection.execute("create or replace temp table erased_hashes as from erased_hashes_given")
     connection.unregister("erased_hashes_given")

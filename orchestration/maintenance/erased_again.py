@@ -25,15 +25,15 @@ def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> in
     if not erased.has_new_identifiers:
         return 0
     create_identifier_macros(connection)
+    # The raw tables are read once, not for each person: there may be thousands.
+    known = create_known_hashes(connection, erased, erased.people)
+    named = " union ".join(identifiers_in(table, f"raw.{table}") for table in IDENTIFIERS)
+    identifiers = [name for (name,) in connection.execute(f"from ({named}) where {known} order by all").fetchall()]
     rows = 0
-    for person in erased.people:
-        known = create_known_hashes(connection, erased, person)
-        named = " union ".join(identifiers_in(table, f"raw.{table}") for table in IDENTIFIERS)
-        identifiers = [name for (name,) in connection.execute(f"from ({named}) where {known} order by all").fetchall()]
-        if identifiers:
-            create_person_in(connection, "raw", identifiers)
-            erased.remember_messages(person, [id_ for (id_,) in connection.execute("from erased_ids where id is not null").fetchall()])
-            rows += _delete_rows(connection)
+    for person, of_person in erased.by_person(identifiers):
+        create_person_in(connection, "raw", of_person)
+        erased.remember_messages(person, [id_ for (id_,) in connection.execute("from erased_ids where id is not null").fetchall()])
+        rows += _delete_rows(connection)
     erased.has_new_identifiers = False
     erased.save()
     return rows

@@ -142,7 +142,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifi
     create_identifier_macros(connection)
     # Who was erased before may have got identifiers since of which rows had landed.
     person = erased.find(identifier)
-    known = create_known_hashes(connection, erased, person) if person is not None else "false"
+    known = create_known_hashes(connection, erased, [person]) if person is not None else "false"
     found = connection.execute(
         f"""
         with named as (

@@ -1,6 +1,7 @@
 """What of a person the raw tables hold, as SQL over their rows: the same on each engine, which runs it in a DuckDB."""
 
 import re
+from collections.abc import Iterable
 
 import duckdb
 
@@ -83,10 +84,10 @@ def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str],
     )
 
 
-def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, person: ErasedPerson) -> str:
-    """Create the hashes of someone who was erased; return the condition that an `identifier`, as compared, is of that person."""
+def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, people: Iterable[ErasedPerson]) -> str:
+    """Create the hashes of some who were erased; return the condition that an `identifier`, as compared, is of one of them."""
     create_keyed_hash_macro(connection, "erasure_hash", erased.key)
-    hashes = {"hashes": sorted(person.identifiers)}
+    hashes = {"hashes": sorted(set().union(*(person.identifiers for person in people)))}
     connection.execute("create or replace temp table known_hashes as select unnest($hashes::varchar[]) as hash", hashes)
     return "erasure_hash(identifier) in (select hash from known_hashes)"
 

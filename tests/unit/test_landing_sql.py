@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration.landing.erased import ErasedPeople
+from orchestration.landing.erased import MOST_IDENTIFIERS, ErasedPeople
 from orchestration.landing.feeds import (
     BOTMAKER_CHANNELS,
     BOTMAKER_SENT_RESULTS,
@@ -1005,6 +1005,25 @@ def test_rows_of_an_erased_person_that_landed_before_they_were_known_are_taken_o
     # A late status of what is gone is known by its id.
     landing.land(WEBHOOKS, body(change(statuses=[status(recipient_id=None, status="read")])), erased=ErasedPeople.load(tmp_path))
     assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
+
+
+def test_each_of_several_erased_people_gets_the_new_identifiers_of_that_person(landing: Landing, tmp_path: Path) -> None:
+    erased = erased_people(tmp_path)
+    erased.add("2026-11-02", [MOBILE], [])
+    # Has as many identifiers as a person may have.
+    erased.add("2026-11-03", [f"US.{n}" for n in range(MOST_IDENTIFIERS)], [])
+    sends = [SEND | {"message_id": f"wamid.{contact}", "contact_id": contact} for contact in ("BR.1", "BR.2", "BR.3", OTHER)]
+    landing.land(SENDS, *sends, erased=erased)
+    updates = [{"wa_id": ERASED, "user_id": "BR.1"}, {"wa_id": MOBILE, "user_id": "BR.2"}, {"wa_id": "US.0", "user_id": "BR.3"}]
+    landing.land(WEBHOOKS, *(body(change("user_id_update", user_id_update=[update])) for update in updates), erased=erased)
+    assert erase_again(landing.connection, Settings(data=tmp_path)) == 2
+    assert landing.rows("sends", "contact_id") == [(OTHER,), ("BR.3",)]
+    one, other, largest = (ErasedPeople.load(tmp_path).find(identifier) for identifier in (ERASED, MOBILE, "US.0"))
+    assert one is not None
+    assert other is not None
+    assert (ErasedPeople.load(tmp_path).find("BR.1"), ErasedPeople.load(tmp_path).find("BR.2")) == (one, other)
+    assert largest is not None
+    assert [len(person.identifiers) for person in (one, other, largest)] == [2, 2, MOST_IDENTIFIERS]
 
 
 def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whatever_its_contact(landing: Landing, tmp_path: Path) -> None:

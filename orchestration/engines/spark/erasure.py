@@ -91,23 +91,22 @@ def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: 
     erased = ErasedPeople.load(settings.data)
     if not erased.has_new_identifiers:
         return 0
+    identifiers = set().union(*in_threads(partial(_erased_identifiers, spark, erased), list(IDENTIFIERS)))
     rows = 0
-    for person in erased.people:
-        identifiers = set().union(*in_threads(partial(_identifiers_of, spark, erased, person), list(IDENTIFIERS)))
-        if identifiers:
-            erasure, work = _plan(spark, tables.connection, sorted(identifiers))
-            erased.remember_messages(person, work.ids)
-            replace_private_file(_path(settings), json.dumps(asdict(work)))
-            finish_erasure(spark, tables, settings, lake)
-            rows += sum(erasure.rows.values())
+    for person, of_person in erased.by_person(sorted(identifiers)):
+        erasure, work = _plan(spark, tables.connection, of_person)
+        erased.remember_messages(person, work.ids)
+        replace_private_file(_path(settings), json.dumps(asdict(work)))
+        finish_erasure(spark, tables, settings, lake)
+        rows += sum(erasure.rows.values())
     erased.has_new_identifiers = False
     erased.save()
     return rows
 
 
-def _identifiers_of(spark: SparkSession, erased: ErasedPeople, person: ErasedPerson, table: str) -> set[str]:
+def _erased_identifiers(spark: SparkSession, erased: ErasedPeople, table: str) -> set[str]:
     frame: Any = spark.table(f"raw.{table}")
-    select = partial(_select_known, erased, person, identifiers_in(table, "raw_rows"))
+    select = partial(_select_known, erased, erased.people, identifiers_in(table, "raw_rows"))
     return {row["identifier"] for row in frame.mapInArrow(select, "identifier string").distinct().collect()}
 
 
@@ -159,15 +158,17 @@ def _known_before(spark: SparkSession, erased: ErasedPeople, identifier: str) ->
     if person is None:
         return set()
     people: Any = spark.table("intermediate.int_people_identified").select("identifier")
-    found = people.mapInArrow(partial(_select_known, erased, person, "select identifier from raw_rows"), "identifier string").collect()
+    found = people.mapInArrow(partial(_select_known, erased, [person], "select identifier from raw_rows"), "identifier string").collect()
     return {row["identifier"] for row in found}
 
 
-def _select_known(erased: ErasedPeople, person: ErasedPerson, query: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Select the identifiers of someone who was erased from those of each batch of rows, on an executor."""
+def _select_known(
+    erased: ErasedPeople, people: list[ErasedPerson], query: str, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Select the identifiers of some who were erased from those of each batch of rows, on an executor."""
     with TemporaryDirectory(prefix="erasure-") as scratch, open_scratch(scratch) as connection:
         create_identifier_macros(connection)
-        known = create_known_hashes(connection, erased, person)
+        known = create_known_hashes(connection, erased, people)
         for batch in batches:
             connection.register("raw_rows", pa.Table.from_batches([batch]))
             yield from connection.execute(f"from ({query}) where {known}").fetch_arrow_table().to_batches()
