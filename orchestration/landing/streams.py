@@ -115,10 +115,15 @@ def chunks(file: HashedFile, file_name: str) -> Iterator[bytes]:
     stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) if codec else file
     is_first = True
     while piece := _read(stream):
-        if is_first and piece.startswith(_UTF16_AND_32_MARKS + _UTF16_WITHOUT_MARK):
+        if is_first and _is_utf16_or_32(piece):
             raise DamagedFileError("its text is UTF-16 or UTF-32: save it as UTF-8")
         yield piece.removeprefix(BYTE_ORDER_MARK) if is_first else piece
         is_first = False
+
+
+def _is_utf16_or_32(start: bytes) -> bool:
+    # A mark alone may be the bytes of one damaged line; in both encodings each character of JSON's grammar has a byte 0.
+    return start.startswith(_UTF16_WITHOUT_MARK) or (start.startswith(_UTF16_AND_32_MARKS) and b"\0" in start[:1024])
 
 
 def _read(stream: "HashedFile | pa.CompressedInputStream") -> bytes:

@@ -409,6 +409,13 @@ def test_a_file_that_is_not_whole_is_set_aside_with_its_reason(landing: Landing,
     assert landing.query("select count(*) from raw.rejected_records") == [(0,)]
 
 
+def test_a_damaged_first_line_with_the_mark_of_utf_16_is_rejected_alone(landing: Landing) -> None:
+    landing.write("sends/a.jsonl", b"\xff\xfe not text\n" + sends(0, 3))
+    assert landing.land().files_set_aside == []
+    assert landing.query("select line_number from raw.rejected_records") == [(1,)]
+    assert len(landing.sends) == 3
+
+
 def test_damaged_files_among_many_cost_one_pass(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(20):
         landing.write(f"sends/{number}.jsonl.gz", gzip.compress(sends(number * 10, 3))[: -9 if number % 2 else None])
