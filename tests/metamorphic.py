@@ -55,7 +55,9 @@ def with_user_ids(zone: Lines, rnd: random.Random, share: float) -> Lines:
         container, name = place
         number = identifier(container[name])
         user_id_name = _USER_ID_OF.get(name, name)
-        if rnd.random() < share and re.fullmatch("[0-9]+", number) and (user_id_name == name or not container.get(user_id_name)):
+        # A second user id would take the place of `user_id`, which counts where there is no other.
+        has_user_id = user_id_name != name and (container.get(user_id_name) or container.get("user_id"))
+        if rnd.random() < share and re.fullmatch("[0-9]+", number) and not has_user_id:
             numbers.add(compared(number))
             del container[name]
             container[user_id_name] = _user_id(number)
