@@ -8,7 +8,6 @@ known yet extends the person: a number's new user id is erased like the number.
 import json
 import re
 import secrets
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,9 +212,11 @@ def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, er
     create_identifier_macros(connection)
     create_keyed_hash_macro(connection, "erasure_hash", erased.key)
     _hash_parts(connection, feed)
+    _register_hashes(connection, erased)
     while _extend(connection, erased):
         erased.save()
-    _withhold(connection, feed, erased)
+        _register_hashes(connection, erased)
+    _withhold(connection, feed)
     connection.execute("drop table part_hashes")
 
 
@@ -242,35 +243,34 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 
 def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool:
     """Add to each erased person what the records say together with it; return whether anything was new."""
-    _register_hashes(connection, [person.identifiers | person.messages for person in erased.people])
     found = connection.execute(
         """
-        select distinct person, hash, kind = 'identifier' as is_identifier
+        select
+            person,
+            coalesce(list(distinct hash) filter (where kind = 'identifier'), []) as identifiers,
+            coalesce(list(distinct hash) filter (where kind <> 'identifier'), []) as messages
         from part_hashes
         inner join (
             select distinct person, row_number, part from part_hashes inner join erased_hashes using (hash) where kind <> 'own'
         ) using (row_number, part)
         anti join erased_hashes using (person, hash)
         where kind not in ('held', 'named')
+        group by person
         """
     ).fetchall()
-    new: dict[int, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
-    for number, hash_, is_identifier in found:
-        new[number][0 if is_identifier else 1].add(hash_)
     is_extended = False
-    for number, (identifiers, messages) in new.items():
+    for number, identifiers, messages in found:
         person = erased.people[number]
-        if len(person.identifiers | identifiers) > MOST_IDENTIFIERS:
-            identifiers = set()
-        person.identifiers |= identifiers
-        person.messages |= messages
+        if len(person.identifiers.union(identifiers)) > MOST_IDENTIFIERS:
+            identifiers = []
+        person.identifiers.update(identifiers)
+        person.messages.update(messages)
         erased.has_new_identifiers = erased.has_new_identifiers or bool(identifiers)
         is_extended = is_extended or bool(identifiers or messages)
     return is_extended
 
 
-def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople) -> None:
-    _register_hashes(connection, [person.identifiers | person.messages for person in erased.people])
+def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     connection.execute(
         "create or replace temp table parts_to_withhold as "
         "select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own'"
@@ -378,9 +378,9 @@ def _redact(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     connection.execute("drop table texts")
 
 
-def _register_hashes(connection: duckdb.DuckDBPyConnection, hashes_of_people: list[set[str]]) -> None:
-    """Create `erased_hashes`: the place in the list as `person`, and each `hash`."""
-    rows = [(number, hash_) for number, hashes in enumerate(hashes_of_people) for hash_ in sorted(hashes)]
+def _register_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> None:
+    """Create `erased_hashes`: each `hash`, and the place in `erased.people` of its `person`."""
+    rows = [(number, hash_) for number, person in enumerate(erased.people) for hash_ in sorted(person.identifiers | person.messages)]
     people, hashes = [number for number, _ in rows], [hash_ for _, hash_ in rows]
     connection.register("erased_hashes_given", pa.table({"person": pa.array(people, pa.int32()), "hash": pa.array(hashes, pa.string())}))
     connection.execute("create or replace temp table erased_hashes as from erased_hashes_given")
