@@ -8,7 +8,7 @@ known yet extends the person: a number's new user id is erased like the number.
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from orchestration.errors import LandingError
 from orchestration.files import read_start, replace_private_file
-from orchestration.identifiers import create_identifier_macros
+from orchestration.identifiers import comparable_identifier, create_identifier_macros
 from orchestration.keyed_hash import create_keyed_hash_macro, keyed_hash
 from orchestration.landing.feeds import Feed
 
@@ -26,8 +26,9 @@ _KEY_BYTES = 32
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
-# A message id is not an identifier of a person, and must never be taken for one.
-_MESSAGE, _OF_STATUS = "message:", "status:"
+# A message id is not an identifier of a person, and must never be taken for one. Ids of the second kind were named by a status or an
+# answer of the person, which says that the message went to the person; files of earlier versions have them, too.
+_MESSAGE, _NAMED = "message:", "status:"
 
 # More than this is an error in the data (contract, section 2.1): it must not erase one person after the other.
 MOST_IDENTIFIERS = 20
@@ -49,12 +50,14 @@ class ErasedPeople:
     """Everyone who was erased from a data folder. `key` is a secret: it is left out of the representation.
 
     `has_new_identifiers`: someone has got identifiers of which rows may have landed before (`maintenance/erased_again.py`).
+    `messages_in_clear` are the kinds and ids, never written, of their messages that came by since the file was read.
     """
 
     path: Path
     key: bytes = field(repr=False)
     people: list[ErasedPerson] = field(default_factory=list)
     has_new_identifiers: bool = False
+    messages_in_clear: set[tuple[str, str]] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
     def load(cls, data: Path) -> "ErasedPeople":
@@ -117,21 +120,64 @@ class ErasedPeople:
         found = [(person, [name for name, hashed in hashes.items() if hashed in person.identifiers]) for person in self.people]
         return [(person, names) for person, names in found if names]
 
-    def remember_messages(self, person: ErasedPerson, message_ids: Iterable[str]) -> None:
-        """Keep the hashes of more messages and sessions of someone who was erased, and write the file."""
-        person.messages |= {keyed_hash(self.key, _MESSAGE + message_id) for message_id in message_ids}
+    def extend(self, person: ErasedPerson, identifiers: Iterable[str]) -> bool:
+        """Add the hashes of identifiers to a person who was erased, unless they would be too many; return whether any was new."""
+        together = person.identifiers.union(identifiers)
+        if together == person.identifiers or len(together) > MOST_IDENTIFIERS:
+            return False
+        person.identifiers = together
+        self.has_new_identifiers = True
+        return True
+
+    def extend_by_identifiers(self, person: ErasedPerson, identifiers: Iterable[str]) -> list[str]:
+        """Add identifiers, given as they are compared, unless they would be too many; return those that are the person's now."""
+        hashes = {identifier: keyed_hash(self.key, identifier) for identifier in identifiers}
+        self.extend(person, hashes.values())
+        return [identifier for identifier, hashed in hashes.items() if hashed in person.identifiers]
+
+    def extend_by_messages(self, found: Iterable[Sequence[str | None]]) -> bool:
+        """Extend people by what has landed beside their messages (`IDENTIFIERS_BESIDE_SQL`); return whether anyone was new."""
+        is_extended = False
+        for kind, message_id, *given in found:
+            message = keyed_hash(self.key, f"{kind}{message_id}")
+            people = [person for person in self.people if message in person.messages]
+            identifiers = [keyed_hash(self.key, comparable_identifier(name)) for name in given if name is not None] if people else []
+            for person in people:
+                is_extended = self.extend(person, identifiers) or is_extended
+        return is_extended
+
+    def remember_messages(self, person: ErasedPerson, message_ids: Iterable[str], named_ids: Iterable[str]) -> None:
+        """Keep the hashes of more messages and sessions of someone who was erased, or named by that person, and write the file."""
+        named = list(named_ids)
+        person.messages |= {keyed_hash(self.key, _MESSAGE + message_id) for message_id in (*message_ids, *named)}
+        person.messages |= {keyed_hash(self.key, _NAMED + message_id) for message_id in named}
         self.save()
 
-    def add(self, erased_at: str, identifiers: list[str], message_ids: list[str]) -> None:
-        """Add a person by identifiers, as they are compared, and message ids; one that is known already is extended."""
+    def add(self, erased_at: str, identifiers: list[str]) -> ErasedPerson:
+        """Add a person by identifiers, as they are compared, and return the person; one that is known already is extended."""
         hashes = {keyed_hash(self.key, identifier) for identifier in identifiers}
-        messages = {keyed_hash(self.key, _MESSAGE + message_id) for message_id in message_ids}
         known = [person for person in self.people if person.identifiers & hashes]
-        merged = ErasedPerson(erased_at, hashes, messages)
-        for person in known:
-            merged.identifiers |= person.identifiers
-            merged.messages |= person.messages
+        merged = ErasedPerson(erased_at, hashes.union(*(person.identifiers for person in known)))
+        merged.messages = set().union(*(person.messages for person in known))
         self.people = [person for person in self.people if person not in known] + [merged]
+        return merged
+
+
+# Rows with the id of a message and up to three identifiers, all of one person, because a message is of one chat; not those of groups.
+# A send or echo counts only for an id that was named: many refused sends may have one id.
+_IDENTIFIERS_BESIDE = (
+    ("sends", _NAMED, "message_id", "contact_id, null, null", "true"),
+    ("webhook_echoes", _NAMED, "message_id", "recipient_id, null, null", "true"),
+    ("webhook_statuses", _MESSAGE, "message_id", "recipient_id, recipient_user_id, recipient_parent_user_id", "true"),
+    ("webhook_messages", _MESSAGE, "context_message_id", "sender_id, sender_user_id, sender_parent_user_id", "not is_in_group"),
+    ("webhook_messages", _MESSAGE, "reaction_message_id", "sender_id, sender_user_id, sender_parent_user_id", "not is_in_group"),
+)
+# What has landed says of the messages of `erased_messages` (kind, message_id): kind, id and three identifiers. DuckDB and Spark run it.
+IDENTIFIERS_BESIDE_SQL = " union ".join(
+    f"select '{kind}' as kind, {id_} as message_id, {identifiers} from raw.{table} "
+    f"where {condition} and {id_} in (select message_id from erased_messages where kind = '{kind}')"
+    for table, kind, id_, identifiers, condition in _IDENTIFIERS_BESIDE
+)
 
 
 @dataclass(frozen=True)
@@ -139,9 +185,9 @@ class _Part:
     """A part of a row of a parsed table that is of one person.
 
     `identifiers`, `ids` and `own_id` are SQL expressions over the row: what names the person, what names messages or sessions of
-    the person, and the id of the message itself. An own id is remembered but shows nothing alone, unless a status of the person
-    has named it: a log may give one constant id to the refusals of many people. `withhold` clears the part; without it the whole
-    row goes.
+    the person, and the id of the message itself. An own id is remembered but shows nothing alone, unless a part of the person that
+    `names_sends` has named it: a log may give one constant id to the refusals of many people. `withhold` clears the part; without it
+    the whole row goes.
     """
 
     table: str
@@ -150,7 +196,7 @@ class _Part:
     own_id: str | None = None
     condition: str = "true"
     withhold: str | None = None
-    are_of_status: bool = False
+    names_sends: bool = False
 
 
 # A message in a group says nothing about who was quoted.
@@ -163,7 +209,7 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
             ("message_id",),
             condition="has_status",
             withhold="has_status = false",
-            are_of_status=True,
+            names_sends=True,
         ),
         _Part(
             "parsed_messages",
@@ -171,6 +217,7 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
             ("case when not is_in_group then context_message_id end", "case when not is_in_group then reaction_message_id end"),
             condition="has_message",
             withhold="has_message = false",
+            names_sends=True,
         ),
         _Part("parsed_echoes", ("recipient_id",), own_id="message_id", condition="has_echo", withhold="has_echo = false"),
         _Part(
@@ -213,7 +260,7 @@ def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, er
     create_keyed_hash_macro(connection, "erasure_hash", erased.key)
     _hash_parts(connection, feed)
     _register_hashes(connection, erased)
-    while _extend(connection, erased):
+    while _extend(connection, erased) or _extend_by_what_landed(connection, feed, erased):
         erased.save()
         _register_hashes(connection, erased)
     _withhold(connection, feed)
@@ -230,9 +277,8 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         # what an id holds never extends a person.
         own_ids = [part.own_id] if part.own_id else []
         hashes += [("own", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
-        # A status that named the person with the id of a message says that the message went to the person.
-        hashes += [("named", f"erasure_hash('{_OF_STATUS}' || {id_})") for id_ in own_ids]
-        hashes += [("id", f"erasure_hash('{_OF_STATUS}' || {id_})") for id_ in (part.ids if part.are_of_status else ())]
+        hashes += [("named", f"erasure_hash('{_NAMED}' || {id_})") for id_ in own_ids]
+        hashes += [("names", f"erasure_hash('{_NAMED}' || {id_})") for id_ in (part.ids if part.names_sends else ())]
         hashes += [("held", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in (*part.ids, *own_ids)]
         selects += [
             f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash from {part.table} where {part.condition}"
@@ -261,12 +307,36 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
     is_extended = False
     for number, identifiers, messages in found:
         person = erased.people[number]
-        if len(person.identifiers.union(identifiers)) > MOST_IDENTIFIERS:
-            identifiers = []
-        person.identifiers.update(identifiers)
         person.messages.update(messages)
-        erased.has_new_identifiers = erased.has_new_identifiers or bool(identifiers)
-        is_extended = is_extended or bool(identifiers or messages)
+        is_extended = erased.extend(person, identifiers) or bool(messages) or is_extended
+    return is_extended
+
+
+def _extend_by_what_landed(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople) -> bool:
+    """Extend erased people by what has landed beside the messages of the batch that are theirs; return whether anyone was new.
+
+    Only these ids are looked for, and only where the batch holds some.
+    """
+    found: set[tuple[str, str]] = set()
+    for number, part in enumerate(_PARTS[feed.name]):
+        kinds = (_NAMED, _MESSAGE) if part.names_sends else (_MESSAGE,)
+        ids = [*(part.ids if part.names_sends else ()), *([part.own_id] if part.own_id else [])]
+        if ids:
+            rows = connection.execute(
+                f"select distinct unnest([{', '.join(ids)}]) from {part.table} where rowid in "
+                f"(select row_number from part_hashes semi join erased_hashes using (hash) where part = {number} and kind <> 'own')"
+            ).fetchall()
+            found.update((kind, message_id) for (message_id,) in rows if message_id is not None for kind in kinds)
+    if not found:
+        return False
+    erased.messages_in_clear |= found
+    kinds, ids = zip(*sorted(found), strict=True)
+    connection.execute(
+        "create or replace temp table erased_messages as select unnest($kinds) as kind, unnest($ids) as message_id",
+        {"kinds": list(kinds), "ids": list(ids)},
+    )
+    is_extended = erased.extend_by_messages(connection.execute(IDENTIFIERS_BESIDE_SQL).fetchall())
+    connection.execute("drop table erased_messages")
     return is_extended
 
 

@@ -4,12 +4,22 @@ A record that names an erased identifier with a new one extends the person (`lan
 before: in an earlier run, or in the same one out of a feed that is read earlier. So the marts are the same in whatever order both came.
 """
 
+from functools import partial
+
 import duckdb
 
 from orchestration.identifiers import create_identifier_macros
 from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
-from orchestration.maintenance.erasure import count_erased_records, create_person_in
-from orchestration.maintenance.person_rows import IDENTIFIERS, ROWS_OF_PERSON, TEXTS, create_known_hashes, identifiers_in
+from orchestration.maintenance.erasure import count_erased_records, create_person_in, ids_of_person
+from orchestration.maintenance.person_rows import (
+    EVIDENCE,
+    IDENTIFIERS,
+    ROWS_OF_PERSON,
+    TEXTS,
+    connected_identifiers,
+    create_known_hashes,
+    identifiers_in,
+)
 from orchestration.settings import Settings
 from orchestration.transactions import transaction
 from orchestration.transform.builds import invalidate_builds
@@ -30,13 +40,21 @@ def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> in
     named = " union ".join(identifiers_in(table, f"raw.{table}") for table in IDENTIFIERS)
     identifiers = [name for (name,) in connection.execute(f"from ({named}) where {known} order by all").fetchall()]
     rows = 0
-    for person, of_person in erased.by_person(identifiers):
+    for person, found in erased.by_person(identifiers):
+        of_person = erased.extend_by_identifiers(person, connected_identifiers(found, partial(_identifiers_beside, connection)))
         create_person_in(connection, "raw", of_person)
-        erased.remember_messages(person, [id_ for (id_,) in connection.execute("from erased_ids where id is not null").fetchall()])
+        erased.remember_messages(person, *ids_of_person(connection))
         rows += _delete_rows(connection)
     erased.has_new_identifiers = False
     erased.save()
     return rows
+
+
+def _identifiers_beside(connection: duckdb.DuckDBPyConnection, identifiers: list[str]) -> set[str]:
+    """Return the identifiers in the raw rows that say who the person of some identifiers is."""
+    create_person_in(connection, "raw", identifiers)
+    beside = " union ".join(identifiers_in(table, f"(from raw.{table} where {condition})") for table, condition in EVIDENCE.items())
+    return {identifier for (identifier,) in connection.execute(beside).fetchall()}
 
 
 def _delete_rows(connection: duckdb.DuckDBPyConnection) -> int:

@@ -22,6 +22,7 @@ from orchestration.identifiers import all_spellings, comparable_identifier, crea
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.maintenance.person_rows import (
+    IDS_NAMED,
     IDS_OF_PERSON,
     ROWS_OF_PERSON,
     create_known_hashes,
@@ -92,7 +93,7 @@ def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
         connection.execute(f"attach {quoted(draft)} as new")
         identifiers = _prepare(connection, settings, identifier)
         erasure = Erasure(identifiers, _count(connection), _landing_files(connection))
-        remember(settings, identifiers, [id_ for (id_,) in connection.execute("from erased_ids").fetchall()])
+        remember(settings, identifiers, *ids_of_person(connection))
         _copy_others(connection)
         connection.execute("use new")
         invalidate_builds(connection)
@@ -178,11 +179,11 @@ def _landing_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in connection.execute(f"select * from ({names}) order by all").fetchall()]
 
 
-def remember(settings: Settings, identifiers: list[str], ids: list[str]) -> None:
-    """Keep the hashes of a person's identifiers and of the ids of the person's messages and sessions."""
+def remember(settings: Settings, identifiers: list[str], ids: list[str], named_ids: list[str]) -> None:
+    """Keep the hashes of a person's identifiers, of the ids of the person's messages and sessions, and of those that the person names."""
     erased = ErasedPeople.load(settings.data)
-    erased.add(f"{datetime.now(UTC):%Y-%m-%d}", identifiers, ids)
-    erased.save()
+    person = erased.add(f"{datetime.now(UTC):%Y-%m-%d}", identifiers)
+    erased.remember_messages(person, ids, named_ids)
 
 
 def _copy_others(connection: duckdb.DuckDBPyConnection) -> None:
@@ -211,9 +212,16 @@ def _replacements(table: str) -> str:
 
 def create_person_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
     """Create what the conditions on rows refer to, with the ids of the person's messages and sessions in a schema of raw tables."""
-    create_person(connection, identifiers, [])
-    ids = " union ".join(f"select {id_} from {raw}.{table} where {condition}" for table, (id_, condition) in IDS_OF_PERSON.items())
-    connection.execute(f"insert into erased_ids {ids}")
+    create_person(connection, identifiers)
+    for name, of_tables in (("erased_ids", IDS_OF_PERSON), ("named_ids", IDS_NAMED)):
+        ids = " union ".join(f"select {id_} as id from {raw}.{table} where {condition}" for table, (id_, condition) in of_tables.items())
+        connection.execute(f"insert into {name} from ({ids}) where id is not null")
+
+
+def ids_of_person(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], list[str]]:
+    """Return the ids of the messages and sessions of the person who was created, and those that the person's rows name."""
+    own, named = ([id_ for (id_,) in connection.execute(f"from {name}").fetchall()] for name in ("erased_ids", "named_ids"))
+    return own, named
 
 
 def count_erased_records(connection: duckdb.DuckDBPyConnection, raw: str) -> None:

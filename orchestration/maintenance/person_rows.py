@@ -1,14 +1,14 @@
 """What of a person the raw tables hold, as SQL over their rows: the same on each engine, which runs it in a DuckDB."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import duckdb
 
 from orchestration.files import quoted
 from orchestration.identifiers import all_spellings, create_identifier_macros
 from orchestration.keyed_hash import create_keyed_hash_macro
-from orchestration.landing.erased import ERASED_TEXT, ErasedPeople, ErasedPerson
+from orchestration.landing.erased import ERASED_TEXT, MOST_IDENTIFIERS, ErasedPeople, ErasedPerson
 
 _IS_PERSON = "comparable_identifier({}) in (select identifier from erased_identifiers)"
 
@@ -24,7 +24,8 @@ IDENTIFIERS = {
 }
 
 
-def _names_person(table: str) -> str:
+def names_person(table: str) -> str:
+    """Return the condition that a row of a raw table names the person."""
     return " or ".join(_IS_PERSON.format(column) for column in IDENTIFIERS[table])
 
 
@@ -33,11 +34,11 @@ _SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erase
 # Which rows of a raw table are the person's. The ids of the person's messages and sessions are collected first, because statuses and
 # events may carry nothing else.
 ROWS_OF_PERSON = {
-    "sends": _names_person("sends"),
-    "webhook_messages": f"{_names_person('webhook_messages')} or holds_person(message_id)",
-    "webhook_statuses": f"{_names_person('webhook_statuses')} or message_id in (select id from erased_ids) or holds_person(message_id)",
-    "webhook_echoes": _names_person("webhook_echoes"),
-    "webhook_identities": _names_person("webhook_identities"),
+    "sends": names_person("sends"),
+    "webhook_messages": f"{names_person('webhook_messages')} or holds_person(message_id)",
+    "webhook_statuses": f"{names_person('webhook_statuses')} or message_id in (select id from erased_ids) or holds_person(message_id)",
+    "webhook_echoes": names_person("webhook_echoes"),
+    "webhook_identities": names_person("webhook_identities"),
     "botmaker_sessions": _SESSION_OF_PERSON,
     "botmaker_session_events": _SESSION_OF_PERSON,
     "botmaker_session_messages": _SESSION_OF_PERSON,
@@ -56,18 +57,42 @@ TEXTS = {
 
 # The ids of a person's messages and sessions, and which rows give them.
 IDS_OF_PERSON = {
-    "sends": ("message_id", _names_person("sends")),
-    "webhook_echoes": ("message_id", _names_person("webhook_echoes")),
-    "botmaker_sessions": ("comparable_session_id(session_id)", _names_person("botmaker_sessions")),
+    "sends": ("message_id", names_person("sends")),
+    "webhook_echoes": ("message_id", names_person("webhook_echoes")),
+    "botmaker_sessions": ("comparable_session_id(session_id)", names_person("botmaker_sessions")),
+}
+
+# The ids of messages that rows of a person name: who received one of them is the person, too (contract, section 2.1).
+IDS_NAMED = {
+    "webhook_statuses": ("message_id", names_person("webhook_statuses")),
+    "webhook_messages": ("unnest([context_message_id, reaction_message_id])", f"({names_person('webhook_messages')}) and not is_in_group"),
+}
+
+_IS_NAMED = "{} in (select id from named_ids)"
+_IS_OF_MESSAGE = "{0} in (select id from erased_ids union all select id from named_ids)"
+
+# Which rows say together with a person who the person is. One id of many refused sends shows nothing, unless it was named.
+EVIDENCE = {table: names_person(table) for table in IDENTIFIERS} | {
+    "sends": f"{names_person('sends')} or {_IS_NAMED.format('message_id')}",
+    "webhook_echoes": f"{names_person('webhook_echoes')} or {_IS_NAMED.format('message_id')}",
+    "webhook_statuses": f"{names_person('webhook_statuses')} or {_IS_OF_MESSAGE.format('message_id')}",
+    "webhook_messages": (
+        f"{names_person('webhook_messages')} or not is_in_group "
+        f"and ({_IS_OF_MESSAGE.format('context_message_id')} or {_IS_OF_MESSAGE.format('reaction_message_id')})"
+    ),
+    "botmaker_sessions": _SESSION_OF_PERSON,
 }
 
 _DIGITS_WITH_COUNTRY = 10
 
 
-def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: list[str]) -> None:
-    """Create what the conditions above refer to: `erased_identifiers`, as they are compared, `erased_ids`, `holds_person`."""
+def create_person(
+    connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = (), named_ids: Sequence[str] = ()
+) -> None:
+    """Create what the conditions above refer to: `erased_identifiers`, as they are compared, `erased_ids`, `named_ids`, `holds_person`."""
     create_identifier_macros(connection)
-    for table, column, values in (("erased_identifiers", "identifier", identifiers), ("erased_ids", "id", ids)):
+    tables = (("erased_identifiers", "identifier", identifiers), ("erased_ids", "id", list(ids)), ("named_ids", "id", list(named_ids)))
+    for table, column, values in tables:
         connection.execute(f"create or replace temp table {table} as select unnest($given::varchar[]) as {column}", {"given": values})
     # A variable, because a macro's pattern may not come from a table.
     connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, all_spellings(identifiers)))})
@@ -90,6 +115,21 @@ def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeo
     hashes = {"hashes": sorted(set().union(*(person.identifiers for person in people)))}
     connection.execute("create or replace temp table known_hashes as select unnest($hashes::varchar[]) as hash", hashes)
     return "erasure_hash(identifier) in (select hash from known_hashes)"
+
+
+def connected_identifiers(identifiers: list[str], beside: Callable[[list[str]], Iterable[str]]) -> list[str]:
+    """Return all identifiers, as they are compared, that the raw rows connect with some of a person, in any number of steps.
+
+    `beside` returns those in the `EVIDENCE` of such identifiers. More than a person may have are an error in the data and add none.
+    """
+    known: set[str] = set()
+    found = set(identifiers)
+    while not found <= known:
+        known |= found
+        found = set(beside(sorted(known)))
+        if len(known | found) > MOST_IDENTIFIERS:
+            return identifiers
+    return sorted(known)
 
 
 def identifiers_in(table: str, rows: str) -> str:

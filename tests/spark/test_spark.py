@@ -17,7 +17,7 @@ from tests.spark.needs import NEEDS_SPARK, SHORT_LIVED_CONF
 from tests.spark.run import Warehouse, assert_same, assert_same_raw
 from tests.spark.traces import files_with
 from tests.spark.waiting import wait_for
-from tests.spark.zones import write_batch, write_late_link
+from tests.spark.zones import write_batch, write_late_links
 
 pytestmark = [
     pytest.mark.thorough,
@@ -147,14 +147,15 @@ def test_an_erased_person_is_in_no_file_and_all_else_equals_duckdb(on_spark: War
     before = sends.stat().st_mtime_ns
     on_spark.kill_when(lambda: sends.stat().st_mtime_ns != before, "erase", person[0])
     assert (on_spark.data / "erasure_under_way.json").stat().st_mode & 0o777 == 0o600
-    # Sends are read before the record that says whose the user id is.
-    write_late_link(on_spark.landing, person[0], "BR.98765432101")
+    # Sends are read before the records that say whose the user ids are.
+    late = ["BR.98765432101", "BR.98765432102", "BR.98765432103"]
+    write_late_links(on_spark.landing, person[0], *late)
     of_duckdb = on_duckdb.dump(folder / "erased" / "duckdb", "--run")
     # The next run finishes it.
     of_spark = on_spark.dump(folder / "erased" / "spark", "--run")
     assert not (on_spark.data / "erasure_under_way.json").exists()
     assert_same(on_duckdb, on_spark, of_duckdb, of_spark)
-    assert files_with(lake, [*person, "BR.98765432101"], folder / "after") == []
+    assert files_with(lake, [*person, *late], folder / "after") == []
     assert files_with(on_spark.data, person, folder / "after_in_data") == []
 
 

@@ -36,13 +36,21 @@ def write_batch(landing: Path, number: int) -> None:
         shutil.copy(landing / "sends" / _hostile_name(0), landing / "sends" / "hostile-0-again.jsonl")
 
 
-def write_late_link(landing: Path, number: str, user_id: str) -> None:
-    """Add a send to a user id, and a notice that it is of the person with a number."""
-    send = {"message_id": "wamid.late", "sent_at": 1_793_707_200, "channel_id": "1", "contact_id": user_id, "template_name": "t"}
-    value = {"user_id_update": [{"wa_id": number, "user_id": user_id}]}
-    webhook = {"entry": [{"changes": [{"field": "user_id_update", "value": value}]}]}
-    for feed, record in (("sends", send), ("webhooks", webhook)):
-        write_files(landing, feed, "late-link.jsonl", [json.dumps(record).encode()])
+def write_late_links(landing: Path, number: str, noticed: str, named: str, answering: str) -> None:
+    """Add sends to two user ids, and what says later that they are of the person with a number.
+
+    Of the first one a notice says so, of the second one a status that names its send and the number. A third user id quotes that send.
+    """
+    send = {"sent_at": 1_793_707_200, "channel_id": "1", "template_name": "t"}
+    sends = [send | {"message_id": "wamid.late", "contact_id": noticed}, send | {"message_id": "wamid.named", "contact_id": named}]
+    answer = {"id": "wamid.answer", "from": answering, "type": "text", "timestamp": "1793707300", "context": {"id": "wamid.named"}}
+    status = {"id": "wamid.named", "status": "sent", "timestamp": "1793707201", "recipient_id": number}
+    changes = [
+        {"field": "messages", "value": {"metadata": {"phone_number_id": "1"}, "messages": [answer], "statuses": [status]}},
+        {"field": "user_id_update", "value": {"user_id_update": [{"wa_id": number, "user_id": noticed}]}},
+    ]
+    write_files(landing, "sends", "late-links.jsonl", [json.dumps(send).encode() for send in sends])
+    write_files(landing, "webhooks", "late-links.jsonl", [json.dumps({"entry": [{"changes": [change]}]}).encode() for change in changes])
 
 
 def _hostile_name(number: int) -> str:

@@ -172,8 +172,7 @@ def test_a_warehouse_on_a_disk_that_is_not_mounted_is_not_made_again(published: 
 @pytest.mark.parametrize("damage", ["key", "hash", "text"])
 def test_erased_people_are_not_let_in_by_a_damaged_file(tmp_path: Path, damage: str) -> None:
     people = ErasedPeople.load(tmp_path)
-    people.add("2026-10-01", ["5511900000001"], ["wamid.1"])
-    people.save()
+    people.remember_messages(people.add("2026-10-01", ["5511900000001"]), ["wamid.1"], [])
     assert ErasedPeople.load(tmp_path) == people
     cut = {
         "key": (people.key.hex(), people.key.hex()[:-2]),

@@ -635,7 +635,7 @@ def test_long_records_are_rejected_with_their_beginning(landing: Landing) -> Non
 
 def test_the_beginning_of_a_long_record_of_an_erased_person_is_not_kept(landing: Landing, tmp_path: Path) -> None:
     people = ErasedPeople.load(tmp_path)
-    people.add("2026-10-01", ["5511900000001"], [])
+    people.add("2026-10-01", ["5511900000001"])
     landing.write("sends/a.jsonl", send(1, note="x" * 5000) + send(2))
     landing.land(max_record_bytes=2000, erased=people)
     assert landing.query("select record from raw.rejected_records") == [("(erased)",)]

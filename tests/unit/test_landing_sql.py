@@ -5,7 +5,8 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 import duckdb
 import pytest
@@ -932,7 +933,7 @@ MOBILE, MOBILE_AT_HOME = "5511987650001", "551187650001"
 
 def erased_people(folder: Path) -> ErasedPeople:
     people = ErasedPeople.load(folder)
-    people.add("2026-11-01", [ERASED], [])
+    people.add("2026-11-01", [ERASED])
     return people
 
 
@@ -1009,9 +1010,9 @@ def test_rows_of_an_erased_person_that_landed_before_they_were_known_are_taken_o
 
 def test_each_of_several_erased_people_gets_the_new_identifiers_of_that_person(landing: Landing, tmp_path: Path) -> None:
     erased = erased_people(tmp_path)
-    erased.add("2026-11-02", [MOBILE], [])
+    erased.add("2026-11-02", [MOBILE])
     # Has as many identifiers as a person may have.
-    erased.add("2026-11-03", [f"US.{n}" for n in range(MOST_IDENTIFIERS)], [])
+    erased.add("2026-11-03", [f"US.{n}" for n in range(MOST_IDENTIFIERS)])
     sends = [SEND | {"message_id": f"wamid.{contact}", "contact_id": contact} for contact in ("BR.1", "BR.2", "BR.3", OTHER)]
     landing.land(SENDS, *sends, erased=erased)
     updates = [{"wa_id": ERASED, "user_id": "BR.1"}, {"wa_id": MOBILE, "user_id": "BR.2"}, {"wa_id": "US.0", "user_id": "BR.3"}]
@@ -1038,6 +1039,102 @@ def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whatever_its
     assert landing.rows("sends", "message_id") == [("wamid.1",)]
 
 
+@pytest.mark.parametrize("naming", ["status", "answer"])
+@pytest.mark.parametrize("is_send_first", [False, True])
+def test_a_message_that_an_erased_person_names_went_to_that_person(
+    landing: Landing, tmp_path: Path, naming: str, is_send_first: bool
+) -> None:
+    erased = erased_people(tmp_path)
+    items = {
+        "status": {"statuses": [status(id="wamid.named", recipient_id=ERASED)]},
+        "answer": {"messages": [message(**{"from": ERASED, "context": {"id": "wamid.named"}})]},
+    }
+    sends = [SEND | {"message_id": "wamid.named", "contact_id": MOBILE}, SEND | {"contact_id": OTHER}]
+    landings = [(WEBHOOKS, [body(change(**items[naming]))]), (SENDS, sends)]
+    for feed, records in reversed(landings) if is_send_first else landings:
+        landing.land(feed, *records, erased=erased)
+    assert ErasedPeople.load(tmp_path).has_new_identifiers
+    assert erase_again(landing.connection, Settings(data=tmp_path)) == int(is_send_first)
+    assert landing.rows("sends", "contact_id") == [(OTHER,)]
+    landing.land(SENDS, SEND | {"message_id": "wamid.3", "contact_id": MOBILE_AT_HOME}, erased=ErasedPeople.load(tmp_path))
+    assert landing.rows("sends", "contact_id") == [(OTHER,)]
+
+
+def test_a_quote_in_a_group_says_nothing_of_who_was_erased(landing: Landing, tmp_path: Path) -> None:
+    erased = erased_people(tmp_path)
+    landing.land(SENDS, SEND | {"contact_id": OTHER}, erased=erased)
+    in_group = message(**{"from": ERASED, "group_id": "G", "context": {"id": "wamid.1"}})
+    landing.land(WEBHOOKS, body(change(messages=[in_group])), erased=erased)
+    assert not erased.has_new_identifiers
+
+
+class Evidence(NamedTuple):
+    """A record of a feed, the key of its row, and what it says to be of one person: identifiers, and ids of messages as `to:<id>`."""
+
+    feed: Feed
+    record: Record
+    key: str
+    names: tuple[str, ...]
+
+
+def _random_evidence(random: Random) -> Evidence:
+    people = [f"551190000{n:04}" for n in range(8)] + [f"BR.{n}" for n in range(8)]
+    person, other = random.sample(people, 2)
+    # A log has one row for a message; what names messages may have come without its send.
+    id_, key = f"wamid.{random.randrange(12)}", f"{random.randrange(10**9)}"
+    match random.choice(["send", "status", "answer", "reaction", "echo", "notice"]):
+        case "send":
+            return Evidence(SENDS, SEND | {"message_id": id_, "contact_id": person}, id_, (person, f"to:{id_}"))
+        case "status":
+            item = status(id=id_, status=key, recipient_id=person)
+            return Evidence(WEBHOOKS, body(change(statuses=[item])), key, (person, f"to:{id_}"))
+        case "echo":
+            return Evidence(WEBHOOKS, body(change("smb_message_echoes", message_echoes=[echo(id=key, to=person)])), key, (person,))
+        case "notice":
+            item = {"wa_id": person, "user_id": other, "timestamp": key}
+            return Evidence(WEBHOOKS, body(change("user_id_update", user_id_update=[item])), f"{person} {other}", (person, other))
+        case kind:
+            quote = {"context": {"id": id_}} if kind == "answer" else {"reaction": {"message_id": id_, "emoji": "+"}}
+            item = message(**{"id": key, "from": person} | quote)
+            return Evidence(WEBHOOKS, body(change(messages=[item])), key, (person, f"to:{id_}"))
+
+
+def _of_person(person: str, records: list[Evidence]) -> set[str]:
+    """Return what the records connect with a person, in any number of steps."""
+    connected, before = {person}, set()
+    while connected != before:
+        before = set(connected)
+        connected.update(*(names for *_, names in records if not connected.isdisjoint(names)))
+    return connected
+
+
+@pytest.mark.parametrize("seed", [*range(6), *thorough(*range(6, 60))])
+def test_what_an_erased_person_leaves_does_not_depend_on_what_landed_first(landing: Landing, tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    evidence = [_random_evidence(random) for _ in range(14)]
+    records = list({(one.feed.name, one.key): one for one in evidence}.values())
+    person = random.choice([one.names[0] for one in records])
+    people = ErasedPeople.load(tmp_path)
+    people.add("2026-11-01", [person])
+    people.save()
+    left_to_land = list(records)
+    while batch := [left_to_land.pop() for _ in range(min(len(left_to_land), random.randint(1, 5)))]:
+        erased = ErasedPeople.load(tmp_path)
+        for feed in (SENDS, WEBHOOKS):
+            of_feed = [one.record for one in batch if one.feed is feed]
+            landing.land(feed, *of_feed, erased=erased) if of_feed else None
+        erase_again(landing.connection, Settings(data=tmp_path))
+    rows = [
+        *landing.rows("sends", "message_id"),
+        *landing.rows("webhook_statuses", "status"),
+        *landing.rows("webhook_messages", "message_id"),
+        *landing.rows("webhook_echoes", "message_id"),
+        *landing.rows("webhook_identities", "wa_id || ' ' || user_id"),
+    ]
+    gone = _of_person(person, records)
+    assert sorted(key for (key,) in rows) == sorted(one.key for one in records if gone.isdisjoint(one.names))
+
+
 def test_a_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_path: Path) -> None:
     results = [odd_records.result(contactId=contact, sessionId=f"S{contact}") for contact in (ERASED, OTHER)]
     landing.land(BOTMAKER_SENT_RESULTS, *results, erased=erased_people(tmp_path))
@@ -1053,7 +1150,7 @@ def test_a_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_pat
 )
 def test_texts_of_others_that_name_an_erased_person_go(landing: Landing, tmp_path: Path, named: str) -> None:
     erased, text = erased_people(tmp_path), f"not to {named}"
-    erased.add("2026-10-02", [MOBILE, "BR.9"], [])
+    erased.add("2026-10-02", [MOBILE, "BR.9"])
     errors = [{"code": 1, "title": text, "message": text, "error_data": {"details": text}}]
     session = odd_records.session()
     session["events"][0]["info"] |= {"reason": text, "error": text}

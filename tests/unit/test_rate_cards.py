@@ -50,7 +50,7 @@ class Landing:
 
     def land_again(self) -> LandingReport:
         erased = ErasedPeople.load(self.folder)
-        erased.add("2026-01-01", ["5511987654321"], [])
+        erased.add("2026-01-01", ["5511987654321"])
         report = land_feed(self.connection, LandingZone(str(self.folder), FEED_NAMES), RATES, erased)
         assert unbalanced_files(self.connection) == []
         return report

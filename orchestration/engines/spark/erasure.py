@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,10 +28,13 @@ from orchestration.identifiers import comparable_identifier, create_identifier_m
 from orchestration.landing.erased import ErasedPeople, ErasedPerson
 from orchestration.maintenance.erasure import Erasure, erased_records_by_file, remember
 from orchestration.maintenance.person_rows import (
+    EVIDENCE,
     IDENTIFIERS,
+    IDS_NAMED,
     IDS_OF_PERSON,
     ROWS_OF_PERSON,
     TEXTS,
+    connected_identifiers,
     create_known_hashes,
     create_person,
     identifiers_in,
@@ -54,13 +57,14 @@ _LINE = {table: "_file_name as file_name, _load_id as load_id, _line_number as l
 class _Work:
     """What is left to do of an erasure: the person, the tables that hold the person, and the ledger's new counts.
 
-    `ledger` has file_name, load_id, landed and erased of each file of which records go.
+    `ledger` has file_name, load_id, landed and erased of each file of which records go; `named_ids` are remembered before.
     """
 
     identifiers: list[str] = field(repr=False)
     ids: list[str] = field(repr=False)
     tables: list[str]
     ledger: list[tuple[str, int, int, int]]
+    named_ids: list[str] = field(default_factory=list, repr=False)
 
 
 def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, given: str) -> tuple[Erasure, _Work]:
@@ -76,14 +80,14 @@ def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settin
 
 
 def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: list[str]) -> tuple[Erasure, _Work]:
-    ids = sorted({id_ for of_table in in_threads(partial(_ids, spark, identifiers), list(IDS_OF_PERSON)) for id_ in of_table})
+    ids, named_ids = _own_and_named_ids(spark, identifiers)
     found = dict(zip(_TABLES, in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
     rows = {table: [(name, load_id, line) for name, load_id, line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
     names = {name for lines in rows.values() for name, *_ in lines} | {name for name, *_ in found[_QUARANTINE]}
     erasure = Erasure(identifiers, {table: len(lines) for table, lines in rows.items()}, sorted(names))
     tables = [table for table, lines in found.items() if lines]
     ledger = _ledger(control, [line for lines in rows.values() for line in lines])
-    return erasure, _Work(identifiers, ids, tables, ledger)
+    return erasure, _Work(identifiers, ids, tables, ledger, named_ids)
 
 
 def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
@@ -93,15 +97,28 @@ def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: 
         return 0
     identifiers = set().union(*in_threads(partial(_erased_identifiers, spark, erased), list(IDENTIFIERS)))
     rows = 0
-    for person, of_person in erased.by_person(sorted(identifiers)):
+    for person, found in erased.by_person(sorted(identifiers)):
+        of_person = erased.extend_by_identifiers(person, connected_identifiers(found, partial(_identifiers_beside, spark)))
         erasure, work = _plan(spark, tables.connection, of_person)
-        erased.remember_messages(person, work.ids)
+        erased.remember_messages(person, work.ids, work.named_ids)
         replace_private_file(_path(settings), json.dumps(asdict(work)))
         finish_erasure(spark, tables, settings, lake)
         rows += sum(erasure.rows.values())
     erased.has_new_identifiers = False
     erased.save()
     return rows
+
+
+def _identifiers_beside(spark: SparkSession, identifiers: list[str]) -> set[str]:
+    """Return the identifiers in the raw rows that say who the person of some identifiers is."""
+    person = (identifiers, *_own_and_named_ids(spark, identifiers))
+
+    def in_evidence(table: str) -> list[str]:
+        query = identifiers_in(table, f"(from raw_rows where {EVIDENCE[table]})")
+        frame: Any = spark.table(f"raw.{table}")
+        return [row["identifier"] for row in frame.mapInArrow(partial(_select, person, query), "identifier string").distinct().collect()]
+
+    return set().union(*in_threads(in_evidence, list(EVIDENCE)))
 
 
 def _erased_identifiers(spark: SparkSession, erased: ErasedPeople, table: str) -> set[str]:
@@ -116,7 +133,7 @@ def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settin
     The table of people must be up to date, and the caller holds the writer's lock.
     """
     erasure, work = plan_on_lake(spark, tables.connection, settings, given)
-    remember(settings, work.identifiers, work.ids)
+    remember(settings, work.identifiers, work.ids, work.named_ids)
     replace_private_file(_path(settings), json.dumps(asdict(work)))
     finish_erasure(spark, tables, settings, lake)
     return erasure
@@ -175,12 +192,20 @@ def _select_known(
             connection.unregister("raw_rows")
 
 
-def _ids(spark: SparkSession, identifiers: list[str], table: str) -> list[str]:
-    id_, condition = IDS_OF_PERSON[table]
-    query = f"select distinct {id_} as id from raw_rows where {condition}"
-    frame: Any = spark.table(f"raw.{table}")
-    found = frame.mapInArrow(partial(_select, identifiers, [], query), "id string").distinct().collect()
-    return [row["id"] for row in found if row["id"] is not None]
+def _own_and_named_ids(spark: SparkSession, identifiers: list[str]) -> tuple[list[str], list[str]]:
+    """Return the ids of a person's messages and sessions, and those that the person's statuses and answers name."""
+    return _ids(spark, identifiers, IDS_OF_PERSON), _ids(spark, identifiers, IDS_NAMED)
+
+
+def _ids(spark: SparkSession, identifiers: list[str], of_tables: Mapping[str, tuple[str, str]]) -> list[str]:
+    def in_table(table: str) -> list[str]:
+        id_, condition = of_tables[table]
+        query = f"select distinct {id_} as id from raw_rows where {condition}"
+        frame: Any = spark.table(f"raw.{table}")
+        return [row["id"] for row in frame.mapInArrow(partial(_select, (identifiers, []), query), "id string").distinct().collect()]
+
+    found: set[str | None] = set().union(*in_threads(in_table, list(of_tables)))
+    return sorted(id_ for id_ in found if id_ is not None)
 
 
 def _lines(spark: SparkSession, identifiers: list[str], ids: list[str], table: str) -> list[tuple[str, int, int, bool]]:
@@ -190,7 +215,7 @@ def _lines(spark: SparkSession, identifiers: list[str], ids: list[str], table: s
     query = f"select {_LINE[table]}, {is_row} as is_row from raw_rows where {is_row} or {in_texts}"
     frame: Any = spark.table(f"raw.{table}")
     schema = "file_name string, load_id bigint, line_number bigint, is_row boolean"
-    return [tuple(row) for row in frame.mapInArrow(partial(_select, identifiers, ids, query), schema).collect()]
+    return [tuple(row) for row in frame.mapInArrow(partial(_select, (identifiers, ids), query), schema).collect()]
 
 
 def _rewrite(spark: SparkSession, work: _Work, table: str) -> None:
@@ -199,14 +224,14 @@ def _rewrite(spark: SparkSession, work: _Work, table: str) -> None:
     kept = f"where not coalesce({ROWS_OF_PERSON.get(table, 'false')}, false)"
     frame: Any = spark.table(f"raw.{table}")
     query = f"select * {without_texts(table)} from raw_rows {kept}"
-    rewritten = frame.mapInArrow(partial(_select, work.identifiers, work.ids, query), frame.schema)
+    rewritten = frame.mapInArrow(partial(_select, (work.identifiers, work.ids), query), frame.schema)
     rewritten.writeTo(f"raw.{table}").overwrite(functions.lit(True))
 
 
-def _select(identifiers: list[str], ids: list[str], query: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Run a query over each batch of rows, on an executor, in a DuckDB that knows the person."""
+def _select(person: tuple[list[str], ...], query: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Run a query over each batch of rows, on an executor, in a DuckDB that knows the `person` as `create_person` takes it."""
     with TemporaryDirectory(prefix="erasure-") as scratch, open_scratch(scratch) as connection:
-        create_person(connection, identifiers, ids)
+        create_person(connection, *person)
         for batch in batches:
             connection.register("raw_rows", pa.Table.from_batches([batch]))
             yield from connection.execute(query).fetch_arrow_table().to_batches()

@@ -29,7 +29,7 @@ from orchestration.engines.spark.locations import pattern_of
 from orchestration.engines.spark.tables import ControlTables, copy_to_parquet
 from orchestration.files import quoted
 from orchestration.landing import ledger
-from orchestration.landing.erased import ErasedPeople
+from orchestration.landing.erased import IDENTIFIERS_BESIDE_SQL, ErasedPeople
 from orchestration.landing.feeds import FEED_NAMES, FEEDS, MACROS_SQL, READER_VERSION, Feed
 from orchestration.landing.land import Lander, LandingReport, look_into_zone
 from orchestration.landing.listing import LandingFile
@@ -201,9 +201,20 @@ def _read_files(spark: SparkSession, settings: Settings, load: _Load, new: list[
             for files in groups
         ]
         results = [json.loads(result) for result in on_executors(spark, _land, tasks)]
-        if not erased.merge([person for result in results for person in result["erased"]]):
+        is_extended = erased.merge([person for result in results for person in result["erased"]])
+        if not (_extend_by_what_landed(spark, results, erased) or is_extended):
             return results
         erased.save()
+
+
+def _extend_by_what_landed(spark: SparkSession, results: list[dict[str, Any]], erased: ErasedPeople) -> bool:
+    """Extend erased people by what has landed beside the messages of the load that are theirs; return whether anyone was new."""
+    found = sorted({(kind, message_id) for result in results for kind, message_id in result["erased_messages"]})
+    if not found:
+        return False
+    # As rows, because a query's values stand in Spark's log.
+    spark.createDataFrame(found, "kind string, message_id string").createOrReplaceTempView("erased_messages")
+    return erased.extend_by_messages(spark.sql(IDENTIFIERS_BESIDE_SQL).collect())
 
 
 def _groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
@@ -250,8 +261,10 @@ def _land(task: str) -> str:
         lander = Lander(connection, feed, erased, asked["max_record_bytes"], report, load_id=asked["load_id"])
         lander.land_files(LandingZone(asked["landing"], FEED_NAMES), files)
         tables = _leave(connection, feed, folder, asked["load_id"], asked["landed_at"])
-    people = erased.as_json()["people"] if erased is not None else []
-    return json.dumps({"tables": tables, "report": asdict(report), "unread": lander.unread, "erased": people})
+    of_erased: dict[str, Any] = {"erased": [], "erased_messages": []}
+    if erased is not None:
+        of_erased = {"erased": erased.as_json()["people"], "erased_messages": sorted(erased.messages_in_clear)}
+    return json.dumps({"tables": tables, "report": asdict(report), "unread": lander.unread, **of_erased})
 
 
 def _leave(connection: duckdb.DuckDBPyConnection, feed: Feed, folder: Path, load_id: int, landed_at: str) -> dict[str, str]:
