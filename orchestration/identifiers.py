@@ -62,11 +62,15 @@ def create_identifier_macros(connection: duckdb.DuckDBPyConnection) -> None:
 
 def comparable_identifier(given: str) -> str:
     """Return an identifier in the spelling in which it is compared: `+55 11 8765-0001` gives `5511987650001`."""
+    return comparable_identifiers([given])[given]
+
+
+def comparable_identifiers(given: Iterable[str]) -> dict[str, str]:
+    """Return the spelling in which each of some identifiers is compared, by the identifier."""
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
-        row = connection.execute("select comparable_identifier($given)", {"given": given}).fetchone()
-    assert row is not None
-    return row[0]
+        query = "select given, comparable_identifier(given) from (select unnest($given::varchar[]) as given)"
+        return dict(connection.execute(query, {"given": sorted(set(given))}).fetchall())
 
 
 def all_spellings(identifiers: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from orchestration.errors import LandingError
 from orchestration.files import read_start, replace_private_file
-from orchestration.identifiers import comparable_identifier, create_identifier_macros
+from orchestration.identifiers import comparable_identifiers, create_identifier_macros
 from orchestration.keyed_hash import create_keyed_hash_macro, keyed_hash
 from orchestration.landing.feeds import Feed
 
@@ -137,13 +137,13 @@ class ErasedPeople:
 
     def extend_by_messages(self, found: Iterable[Sequence[str | None]]) -> bool:
         """Extend people by what has landed beside their messages (`IDENTIFIERS_BESIDE_SQL`); return whether anyone was new."""
+        rows = [(f"{kind}{message_id}", {name for name in given if name is not None}) for kind, message_id, *given in found]
+        comparable = comparable_identifiers(name for _, names in rows for name in names)
         is_extended = False
-        for kind, message_id, *given in found:
-            message = keyed_hash(self.key, f"{kind}{message_id}")
-            people = [person for person in self.people if message in person.messages]
-            identifiers = [keyed_hash(self.key, comparable_identifier(name)) for name in given if name is not None] if people else []
-            for person in people:
-                is_extended = self.extend(person, identifiers) or is_extended
+        for message, names in rows:
+            hashed, identifiers = keyed_hash(self.key, message), [keyed_hash(self.key, comparable[name]) for name in names]
+            for person in self.people:
+                is_extended = (hashed in person.messages and self.extend(person, identifiers)) or is_extended
         return is_extended
 
     def remember_messages(self, person: ErasedPerson, message_ids: Iterable[str], named_ids: Iterable[str]) -> None:

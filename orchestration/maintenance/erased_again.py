@@ -10,7 +10,7 @@ import duckdb
 
 from orchestration.identifiers import create_identifier_macros
 from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
-from orchestration.maintenance.erasure import count_erased_records, create_person_in, ids_of_person
+from orchestration.maintenance.erasure import count_erased_records, create_evidence_in, create_person_in, ids_of_person
 from orchestration.maintenance.person_rows import (
     EVIDENCE,
     IDENTIFIERS,
@@ -52,7 +52,7 @@ def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> in
 
 def _identifiers_beside(connection: duckdb.DuckDBPyConnection, identifiers: list[str]) -> set[str]:
     """Return the identifiers in the raw rows that say who the person of some identifiers is."""
-    create_person_in(connection, "raw", identifiers)
+    create_evidence_in(connection, "raw", identifiers)
     beside = " union ".join(identifiers_in(table, f"(from raw.{table} where {condition})") for table, condition in EVIDENCE.items())
     return {identifier for (identifier,) in connection.execute(beside).fetchall()}
 

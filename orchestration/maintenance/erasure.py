@@ -25,6 +25,7 @@ from orchestration.maintenance.person_rows import (
     IDS_NAMED,
     IDS_OF_PERSON,
     ROWS_OF_PERSON,
+    create_evidence,
     create_known_hashes,
     create_person,
     spelling_of,
@@ -213,6 +214,12 @@ def _replacements(table: str) -> str:
 def create_person_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
     """Create what the conditions on rows refer to, with the ids of the person's messages and sessions in a schema of raw tables."""
     create_person(connection, identifiers)
+    create_evidence_in(connection, raw, identifiers)
+
+
+def create_evidence_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
+    """Create what `EVIDENCE` refers to, with the ids in a schema of raw tables."""
+    create_evidence(connection, identifiers)
     for name, of_tables in (("erased_ids", IDS_OF_PERSON), ("named_ids", IDS_NAMED)):
         ids = " union ".join(f"select {id_} as id from {raw}.{table} where {condition}" for table, (id_, condition) in of_tables.items())
         connection.execute(f"insert into {name} from ({ids}) where id is not null")

@@ -86,14 +86,9 @@ EVIDENCE = {table: names_person(table) for table in IDENTIFIERS} | {
 _DIGITS_WITH_COUNTRY = 10
 
 
-def create_person(
-    connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = (), named_ids: Sequence[str] = ()
-) -> None:
-    """Create what the conditions above refer to: `erased_identifiers`, as they are compared, `erased_ids`, `named_ids`, `holds_person`."""
-    create_identifier_macros(connection)
-    tables = (("erased_identifiers", "identifier", identifiers), ("erased_ids", "id", list(ids)), ("named_ids", "id", list(named_ids)))
-    for table, column, values in tables:
-        connection.execute(f"create or replace temp table {table} as select unnest($given::varchar[]) as {column}", {"given": values})
+def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = ()) -> None:
+    """Create what the conditions on rows and texts refer to: the tables of `create_evidence`, and `holds_person`."""
+    create_evidence(connection, identifiers, ids)
     # A variable, because a macro's pattern may not come from a table.
     connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, all_spellings(identifiers)))})
     connection.execute(
@@ -107,6 +102,16 @@ def create_person(
             )), false)
         """
     )
+
+
+def create_evidence(
+    connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = (), named_ids: Sequence[str] = ()
+) -> None:
+    """Create what `EVIDENCE` refers to: the tables `erased_identifiers`, as they are compared, `erased_ids` and `named_ids`."""
+    create_identifier_macros(connection)
+    tables = (("erased_identifiers", "identifier", identifiers), ("erased_ids", "id", list(ids)), ("named_ids", "id", list(named_ids)))
+    for table, column, values in tables:
+        connection.execute(f"create or replace temp table {table} as select unnest($given::varchar[]) as {column}", {"given": values})
 
 
 def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, people: Iterable[ErasedPerson]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from orchestration.maintenance.person_rows import (
     ROWS_OF_PERSON,
     TEXTS,
     connected_identifiers,
+    create_evidence,
     create_known_hashes,
     create_person,
     identifiers_in,
@@ -111,12 +112,14 @@ def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: 
 
 def _identifiers_beside(spark: SparkSession, identifiers: list[str]) -> set[str]:
     """Return the identifiers in the raw rows that say who the person of some identifiers is."""
-    person = (identifiers, *_own_and_named_ids(spark, identifiers))
+    own, named = _own_and_named_ids(spark, identifiers)
+    evidence = partial(create_evidence, identifiers=identifiers, ids=own, named_ids=named)
 
     def in_evidence(table: str) -> list[str]:
         query = identifiers_in(table, f"(from raw_rows where {EVIDENCE[table]})")
         frame: Any = spark.table(f"raw.{table}")
-        return [row["identifier"] for row in frame.mapInArrow(partial(_select, person, query), "identifier string").distinct().collect()]
+        found = frame.mapInArrow(partial(_select, evidence, query), "identifier string").distinct().collect()
+        return [row["identifier"] for row in found]
 
     return set().union(*in_threads(in_evidence, list(EVIDENCE)))
 
@@ -198,11 +201,14 @@ def _own_and_named_ids(spark: SparkSession, identifiers: list[str]) -> tuple[lis
 
 
 def _ids(spark: SparkSession, identifiers: list[str], of_tables: Mapping[str, tuple[str, str]]) -> list[str]:
+    evidence = partial(create_evidence, identifiers=identifiers)
+
     def in_table(table: str) -> list[str]:
         id_, condition = of_tables[table]
         query = f"select distinct {id_} as id from raw_rows where {condition}"
         frame: Any = spark.table(f"raw.{table}")
-        return [row["id"] for row in frame.mapInArrow(partial(_select, (identifiers, []), query), "id string").distinct().collect()]
+        found = frame.mapInArrow(partial(_select, evidence, query), "id string").distinct().collect()
+        return [row["id"] for row in found]
 
     found: set[str | None] = set().union(*in_threads(in_table, list(of_tables)))
     return sorted(id_ for id_ in found if id_ is not None)
@@ -215,7 +221,8 @@ def _lines(spark: SparkSession, identifiers: list[str], ids: list[str], table: s
     query = f"select {_LINE[table]}, {is_row} as is_row from raw_rows where {is_row} or {in_texts}"
     frame: Any = spark.table(f"raw.{table}")
     schema = "file_name string, load_id bigint, line_number bigint, is_row boolean"
-    return [tuple(row) for row in frame.mapInArrow(partial(_select, (identifiers, ids), query), schema).collect()]
+    person = partial(create_person, identifiers=identifiers, ids=ids)
+    return [tuple(row) for row in frame.mapInArrow(partial(_select, person, query), schema).collect()]
 
 
 def _rewrite(spark: SparkSession, work: _Work, table: str) -> None:
@@ -224,14 +231,16 @@ def _rewrite(spark: SparkSession, work: _Work, table: str) -> None:
     kept = f"where not coalesce({ROWS_OF_PERSON.get(table, 'false')}, false)"
     frame: Any = spark.table(f"raw.{table}")
     query = f"select * {without_texts(table)} from raw_rows {kept}"
-    rewritten = frame.mapInArrow(partial(_select, (work.identifiers, work.ids), query), frame.schema)
+    rewritten = frame.mapInArrow(partial(_select, partial(create_person, identifiers=work.identifiers, ids=work.ids), query), frame.schema)
     rewritten.writeTo(f"raw.{table}").overwrite(functions.lit(True))
 
 
-def _select(person: tuple[list[str], ...], query: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Run a query over each batch of rows, on an executor, in a DuckDB that knows the `person` as `create_person` takes it."""
+def _select(
+    prepare: Callable[[duckdb.DuckDBPyConnection], None], query: str, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Run a query over each batch of rows, on an executor, in a DuckDB where `prepare` has created what it refers to."""
     with TemporaryDirectory(prefix="erasure-") as scratch, open_scratch(scratch) as connection:
-        create_person(connection, *person)
+        prepare(connection)
         for batch in batches:
             connection.register("raw_rows", pa.Table.from_batches([batch]))
             yield from connection.execute(query).fetch_arrow_table().to_batches()
