@@ -32,9 +32,10 @@ class Steps:
 def run_job(landing: Path, folder: Path) -> Steps:
     """Run the job on `landing`, with its data below `folder`."""
     os.environ |= job_environment(landing, folder)
-    # dbt is imported when it is first run; imports are start-up here, as for the others.
+    # Imports are start-up here, as for the others: dbt is imported when it is first run, and pandas when DuckDB binds the first value.
     import dbt.adapters.duckdb
     import dbt.cli.main  # noqa: F401
+    import pandas  # noqa: F401
     from dagster import DagsterEventType
 
     from orchestration.definitions import defs
