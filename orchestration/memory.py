@@ -9,7 +9,7 @@ import duckdb
 # What a control group allows its processes: version 2, then version 1. Without a limit they hold `max`, or more than any machine has.
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
-_LEAST_BYTES = 1_700_000_000
+_LEAST_BYTES = 1_500_000_000
 _BYTES_PER_ROW = 200
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}

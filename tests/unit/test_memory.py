@@ -20,7 +20,7 @@ def test_an_amount_is_a_size_or_a_share(amount: str, expected: int | None) -> No
 
 @pytest.mark.parametrize(
     ("available", "million_rows", "expected"),
-    [(2, 0, 1.2), (2, 100, 1.2), (8, 0, 1.7), (25, 4, 1.7), (25, 18, 3.6), (25, 36, 7.2), (25, 200, 15)],
+    [(2, 0, 1.2), (2, 100, 1.2), (8, 0, 1.5), (25, 4, 1.5), (25, 18, 3.6), (25, 36, 7.2), (25, 200, 15)],
 )
 def test_by_default_memory_follows_the_rows_up_to_a_share_of_the_machine(available: int, million_rows: int, expected: float) -> None:
     assert default_bytes(available * 10**9, million_rows * 10**6) == expected * 10**9
