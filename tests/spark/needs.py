@@ -13,5 +13,6 @@ NEEDS_SPARK = pytest.mark.skipif(
 )
 
 # A test's Java processes live for a minute or two: the second compiler and collectors with threads of their own cost more than they save.
-_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# With the first compiler alone Java keeps 48 MB for code; when they are full, it fails now and then with an InternalError.
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 SHORT_LIVED_CONF = {"spark.driver.extraJavaOptions": _SHORT_LIVED, "spark.executor.extraJavaOptions": _SHORT_LIVED}

@@ -93,6 +93,8 @@ def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: 
 
 def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
     """Do what `maintenance.erased_again.erase_again` does, in the lake."""
+    # One that failed in the middle, and is tried again in the same run, finds its rows gone.
+    finish_erasure(spark, tables, settings, lake)
     erased = ErasedPeople.load(settings.data)
     if not erased.has_new_identifiers:
         return 0
