@@ -41,9 +41,10 @@ def forget_history(spark: SparkSession, table: str) -> None:
 
 def drop_schema(spark: SparkSession, lake: Path, schema: str) -> None:
     """Delete every table and view of a schema, with their files and with what killed tasks left in its folder."""
-    for row in spark.sql(f"show views in {schema}").collect():
+    # A session's own views are listed in every schema.
+    for row in spark.sql(f"show views in {schema}").where("not isTemporary").collect():
         spark.sql(f"drop view {schema}.{row['viewName']}")
-    for row in spark.sql(f"show tables in {schema}").collect():
+    for row in spark.sql(f"show tables in {schema}").where("not isTemporary").collect():
         spark.sql(f"drop table {schema}.{row['tableName']} purge")
     shutil.rmtree(lake / f"{schema}.db", ignore_errors=True)
 

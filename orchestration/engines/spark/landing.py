@@ -214,7 +214,9 @@ def _extend_by_what_landed(spark: SparkSession, results: list[dict[str, Any]], e
         return False
     # As rows, because a query's values stand in Spark's log.
     spark.createDataFrame(found, "kind string, message_id string").createOrReplaceTempView("erased_messages")
-    return erased.extend_by_messages(spark.sql(IDENTIFIERS_BESIDE_SQL).collect())
+    is_extended = erased.extend_by_messages(spark.sql(IDENTIFIERS_BESIDE_SQL).collect())
+    spark.catalog.dropTempView("erased_messages")
+    return is_extended
 
 
 def _groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
