@@ -26,8 +26,8 @@ from orchestration.maintenance.person_rows import (
     IDS_OF_PERSON,
     ROWS_OF_PERSON,
     create_evidence,
+    create_holds_person,
     create_known_hashes,
-    create_person,
     spelling_of,
     without_texts,
 )
@@ -213,8 +213,8 @@ def _replacements(table: str) -> str:
 
 def create_person_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
     """Create what the conditions on rows refer to, with the ids of the person's messages and sessions in a schema of raw tables."""
-    create_person(connection, identifiers)
     create_evidence_in(connection, raw, identifiers)
+    create_holds_person(connection, identifiers)
 
 
 def create_evidence_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:

@@ -89,6 +89,11 @@ _DIGITS_WITH_COUNTRY = 10
 def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = ()) -> None:
     """Create what the conditions on rows and texts refer to: the tables of `create_evidence`, and `holds_person`."""
     create_evidence(connection, identifiers, ids)
+    create_holds_person(connection, identifiers)
+
+
+def create_holds_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str]) -> None:
+    """Create the macro that says whether a text names a person, in any spelling and in base64."""
     # A variable, because a macro's pattern may not come from a table.
     connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, all_spellings(identifiers)))})
     connection.execute(
