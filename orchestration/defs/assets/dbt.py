@@ -17,6 +17,7 @@ from orchestration.errors import ExitCode
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.progress import report_progress
+from orchestration.run_report import counted
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import Build, FinishedBuild, build_that_still_holds, drop_tables_of_no_model, finish_build, start_build
 from orchestration.transform.dbt_import import dbt_hidden
@@ -79,9 +80,7 @@ def _build_that_holds_or_begins(context: AssetExecutionContext, warehouse: Wareh
         # Landing does so, too, but where the models are materialised alone, nothing may have landed, or with another version.
         prepare_raw_schema(connection)
         if rows := warehouse.engine.erase_again(connection):
-            context.log.warning(
-                f"{rows:,} rows of people who were erased had landed before they were known to be theirs: they are gone again."
-            )
+            context.log.warning(f"{counted(rows, 'row')} of people who were erased had landed before it was known whose: taken out again.")
         still_holds = build_that_still_holds(connection, warehouse.settings)
         if still_holds is not None:
             return still_holds
