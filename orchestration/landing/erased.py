@@ -138,6 +138,9 @@ class ErasedPeople:
     def extend_by_messages(self, found: Iterable[Sequence[str | None]]) -> bool:
         """Extend people by what has landed beside their messages (`IDENTIFIERS_BESIDE_SQL`); return whether anyone was new."""
         rows = [(f"{kind}{message_id}", {name for name in given if name is not None}) for kind, message_id, *given in found]
+        # Mostly nothing has landed, and the spelling rules take a DuckDB of their own.
+        if not rows:
+            return False
         comparable = comparable_identifiers(name for _, names in rows for name in names)
         is_extended = False
         for message, names in rows:
@@ -157,8 +160,8 @@ class ErasedPeople:
         """Add a person by identifiers, as they are compared, and return the person; one that is known already is extended."""
         hashes = {keyed_hash(self.key, identifier) for identifier in identifiers}
         known = [person for person in self.people if person.identifiers & hashes]
-        merged = ErasedPerson(erased_at, hashes.union(*(person.identifiers for person in known)))
-        merged.messages = set().union(*(person.messages for person in known))
+        messages = set[str]().union(*(person.messages for person in known))
+        merged = ErasedPerson(erased_at, hashes.union(*(person.identifiers for person in known)), messages)
         self.people = [person for person in self.people if person not in known] + [merged]
         return merged
 
@@ -319,14 +322,14 @@ def _extend_by_what_landed(connection: duckdb.DuckDBPyConnection, feed: Feed, er
     """
     found: set[tuple[str, str]] = set()
     for number, part in enumerate(_PARTS[feed.name]):
-        kinds = (_NAMED, _MESSAGE) if part.names_sends else (_MESSAGE,)
         ids = [*(part.ids if part.names_sends else ()), *([part.own_id] if part.own_id else [])]
         if ids:
             rows = connection.execute(
                 f"select distinct unnest([{', '.join(ids)}]) from {part.table} where rowid in "
                 f"(select row_number from part_hashes semi join erased_hashes using (hash) where part = {number} and kind <> 'own')"
             ).fetchall()
-            found.update((kind, message_id) for (message_id,) in rows if message_id is not None for kind in kinds)
+            found.update((_MESSAGE, message_id) for (message_id,) in rows if message_id is not None)
+            found.update((_NAMED, message_id) for (message_id,) in rows if message_id is not None and part.names_sends)
     if not found:
         return False
     erased.messages_in_clear |= found

@@ -69,7 +69,7 @@ IDS_NAMED = {
 }
 
 _IS_NAMED = "{} in (select id from named_ids)"
-_IS_OF_MESSAGE = "{0} in (select id from erased_ids union all select id from named_ids)"
+_IS_OF_MESSAGE = "{} in (select id from erased_ids union all select id from named_ids)"
 
 # Which rows say together with a person who the person is. One id of many refused sends shows nothing, unless it was named.
 EVIDENCE = {table: names_person(table) for table in IDENTIFIERS} | {
@@ -86,7 +86,7 @@ EVIDENCE = {table: names_person(table) for table in IDENTIFIERS} | {
 _DIGITS_WITH_COUNTRY = 10
 
 
-def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = ()) -> None:
+def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str]) -> None:
     """Create what the conditions on rows and texts refer to: the tables of `create_evidence`, and `holds_person`."""
     create_evidence(connection, identifiers, ids)
     create_holds_person(connection, identifiers)

@@ -1121,8 +1121,8 @@ def test_what_an_erased_person_leaves_does_not_depend_on_what_landed_first(landi
     while batch := [left_to_land.pop() for _ in range(min(len(left_to_land), random.randint(1, 5)))]:
         erased = ErasedPeople.load(tmp_path)
         for feed in (SENDS, WEBHOOKS):
-            of_feed = [one.record for one in batch if one.feed is feed]
-            landing.land(feed, *of_feed, erased=erased) if of_feed else None
+            if of_feed := [one.record for one in batch if one.feed is feed]:
+                landing.land(feed, *of_feed, erased=erased)
         erase_again(landing.connection, Settings(data=tmp_path))
     rows = [
         *landing.rows("sends", "message_id"),

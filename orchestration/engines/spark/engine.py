@@ -136,7 +136,7 @@ class SparkEngine:
 
     def plan_erasure(self, given: str) -> Erasure:
         with self.open() as connection:
-            erasure, _ = plan_on_lake(spark_session(self.spark_settings), connection, self.settings, given)
+            erasure, *_ = plan_on_lake(spark_session(self.spark_settings), connection, self.settings, given)
         return erasure
 
     def erase_person(self, given: str) -> Erasure:

@@ -58,18 +58,22 @@ _LINE = {table: "_file_name as file_name, _load_id as load_id, _line_number as l
 class _Work:
     """What is left to do of an erasure: the person, the tables that hold the person, and the ledger's new counts.
 
-    `ledger` has file_name, load_id, landed and erased of each file of which records go; `named_ids` are remembered before.
+    `ledger` has file_name, load_id, landed and erased of each file of which records go.
     """
 
     identifiers: list[str] = field(repr=False)
     ids: list[str] = field(repr=False)
     tables: list[str]
     ledger: list[tuple[str, int, int, int]]
-    named_ids: list[str] = field(default_factory=list, repr=False)
 
 
-def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, given: str) -> tuple[Erasure, _Work]:
-    """Return what erasing a person would take, and what there is to do. The table of people must be up to date."""
+def plan_on_lake(
+    spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, given: str
+) -> tuple[Erasure, _Work, list[str]]:
+    """Return what erasing a person would take, what there is to do, and the ids of messages that the person's rows name.
+
+    The table of people must be up to date.
+    """
     identifier = comparable_identifier(given)
     named = {identifier, *_known_before(spark, ErasedPeople.load(settings.data), identifier)}
     people = spark.sql(
@@ -80,7 +84,7 @@ def plan_on_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settin
     return _plan(spark, control, sorted({*named, *(row["identifier"] for row in people)}))
 
 
-def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: list[str]) -> tuple[Erasure, _Work]:
+def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: list[str]) -> tuple[Erasure, _Work, list[str]]:
     ids, named_ids = _own_and_named_ids(spark, identifiers)
     found = dict(zip(_TABLES, in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
     rows = {table: [(name, load_id, line) for name, load_id, line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
@@ -88,7 +92,7 @@ def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: 
     erasure = Erasure(identifiers, {table: len(lines) for table, lines in rows.items()}, sorted(names))
     tables = [table for table, lines in found.items() if lines]
     ledger = _ledger(control, [line for lines in rows.values() for line in lines])
-    return erasure, _Work(identifiers, ids, tables, ledger, named_ids)
+    return erasure, _Work(identifiers, ids, tables, ledger), named_ids
 
 
 def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
@@ -102,8 +106,8 @@ def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: 
     rows = 0
     for person, found in erased.by_person(sorted(identifiers)):
         of_person = erased.extend_by_identifiers(person, connected_identifiers(found, partial(_identifiers_beside, spark)))
-        erasure, work = _plan(spark, tables.connection, of_person)
-        erased.remember_messages(person, work.ids, work.named_ids)
+        erasure, work, named_ids = _plan(spark, tables.connection, of_person)
+        erased.remember_messages(person, work.ids, named_ids)
         replace_private_file(_path(settings), json.dumps(asdict(work)))
         finish_erasure(spark, tables, settings, lake)
         rows += sum(erasure.rows.values())
@@ -117,19 +121,15 @@ def _identifiers_beside(spark: SparkSession, identifiers: list[str]) -> set[str]
     own, named = _own_and_named_ids(spark, identifiers)
     evidence = partial(create_evidence, identifiers=identifiers, ids=own, named_ids=named)
 
-    def in_evidence(table: str) -> list[str]:
+    def in_evidence(table: str) -> set[str]:
         query = identifiers_in(table, f"(from raw_rows where {EVIDENCE[table]})")
-        frame: Any = spark.table(f"raw.{table}")
-        found = frame.mapInArrow(partial(_select, evidence, query), "identifier string").distinct().collect()
-        return [row["identifier"] for row in found]
+        return _distinct(spark, table, "identifier", partial(_select, evidence, query))
 
     return set().union(*in_threads(in_evidence, list(EVIDENCE)))
 
 
 def _erased_identifiers(spark: SparkSession, erased: ErasedPeople, table: str) -> set[str]:
-    frame: Any = spark.table(f"raw.{table}")
-    select = partial(_select_known, erased, erased.people, identifiers_in(table, "raw_rows"))
-    return {row["identifier"] for row in frame.mapInArrow(select, "identifier string").distinct().collect()}
+    return _distinct(spark, table, "identifier", partial(_select_known, erased, erased.people, identifiers_in(table, "raw_rows")))
 
 
 def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path, given: str) -> Erasure:
@@ -137,8 +137,8 @@ def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settin
 
     The table of people must be up to date, and the caller holds the writer's lock.
     """
-    erasure, work = plan_on_lake(spark, tables.connection, settings, given)
-    remember(settings, work.identifiers, work.ids, work.named_ids)
+    erasure, work, named_ids = plan_on_lake(spark, tables.connection, settings, given)
+    remember(settings, work.identifiers, work.ids, named_ids)
     replace_private_file(_path(settings), json.dumps(asdict(work)))
     finish_erasure(spark, tables, settings, lake)
     return erasure
@@ -205,15 +205,19 @@ def _own_and_named_ids(spark: SparkSession, identifiers: list[str]) -> tuple[lis
 def _ids(spark: SparkSession, identifiers: list[str], of_tables: Mapping[str, tuple[str, str]]) -> list[str]:
     evidence = partial(create_evidence, identifiers=identifiers)
 
-    def in_table(table: str) -> list[str]:
+    def in_table(table: str) -> set[str]:
         id_, condition = of_tables[table]
-        query = f"select distinct {id_} as id from raw_rows where {condition}"
-        frame: Any = spark.table(f"raw.{table}")
-        found = frame.mapInArrow(partial(_select, evidence, query), "id string").distinct().collect()
-        return [row["id"] for row in found]
+        return _distinct(spark, table, "id", partial(_select, evidence, f"select distinct {id_} as id from raw_rows where {condition}"))
 
-    found: set[str | None] = set().union(*in_threads(in_table, list(of_tables)))
-    return sorted(id_ for id_ in found if id_ is not None)
+    return sorted(set().union(*in_threads(in_table, list(of_tables))))
+
+
+def _distinct(
+    spark: SparkSession, table: str, column: str, select: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+) -> set[str]:
+    """Return the values, without null, of the one column that `select` makes on executors of the rows of a raw table."""
+    frame: Any = spark.table(f"raw.{table}")
+    return {row[column] for row in frame.mapInArrow(select, f"{column} string").distinct().collect()} - {None}
 
 
 def _lines(spark: SparkSession, identifiers: list[str], ids: list[str], table: str) -> list[tuple[str, int, int, bool]]:
