@@ -3,6 +3,7 @@
 A tidy card has a price on each line, under the header `effective_from, currency, market, category, rate`. A card of Meta has a
 few lines of text, then a market on each line and a category in each column. The text names the day from which the prices
 hold ("Cost per message in USD, effective July 1, 2025"); the name of the file may give it instead (`2025-07-01-usd.csv`).
+A column of a card of Meta's may hold something else, as `Meta Business Agent` does since July 2026 (a price of tokens, in words).
 
 A record is a line of prices: text above and below the table, header and blank lines are none. Cards are small, so one is read whole.
 """
@@ -29,8 +30,15 @@ _CURRENCY_SIGNS = {
     **{"CA$": "CAD", "C$": "CAD", "NZ$": "NZD", "RP": "IDR", "RS": "INR", "₹": "INR", "€": "EUR", "£": "GBP"},
 }
 _NO_RATE = {"", "n/a", "na", "-", "–", "—"}
+# The columns of Meta's cards, and what else WhatsApp posts as `pricing.category`:
+# https://developers.facebook.com/docs/whatsapp/pricing
+_KNOWN_CATEGORIES = {
+    *("marketing", "utility", "authentication", "authentication-international", "service"),
+    *("marketing_lite", "referral_conversion"),
+}
 _INTEGER_DIGITS, _DECIMALS = 10, 8
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?|[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
+# Spreadsheets write 0.0008 as 8.0E-4.
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,2})?|[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
 _ISO_DAY = re.compile(r"(?<![0-9])([0-9]{4})-([0-9]{2})-([0-9]{2})(?![0-9])")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = f"({'|'.join(_MONTHS)})[a-z]*\\.?"
@@ -116,15 +124,24 @@ def card_lines(text: str, file_name: str) -> list[CardLine]:
     # A tidy card has the days in its lines.
     is_tidy = set(_TIDY_COLUMNS) <= set(names)
     effective_from = "" if is_tidy else _effective_from(preamble, file_name)
+    rows = [(number, line, *_cells(line)) for number, line in enumerate(lines[first:], first + 1)]
+    if not is_tidy:
+        names = _without_columns_of_text(names, [cells for _, _, cells, _ in rows])
     found = []
-    for number, line in enumerate(lines[first:], first + 1):
-        cells, problem = _cells(line)
+    for number, line, cells, problem in rows:
         if problem is not None:
             found.append(CardLine(number, line, [], [problem]))
         elif any(cells) and (is_tidy or not _is_text(cells)):
             rates, problems = (_tidy_rates if is_tidy else _rates_by_category)(names, cells, effective_from)
             found.append(CardLine(number, line, rates, problems))
     return found
+
+
+def _without_columns_of_text(names: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the names of a Meta card's columns, without that of each unknown one in which no line has a price."""
+    is_priced = [any(place < len(cells) and _amount(cells[place], name)[0] for cells in rows) for place, name in enumerate(names)]
+    kept = {"market", "currency", *_KNOWN_CATEGORIES}
+    return [name if name in kept or priced else "" for name, priced in zip(names, is_priced, strict=True)]
 
 
 def _is_text(cells: list[str]) -> bool:

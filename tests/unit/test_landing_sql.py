@@ -161,6 +161,10 @@ def test_a_status_to_an_individual_is_no_other_kind(landing: Landing) -> None:
         ({"recipient_parent_user_id": [1]}, "statuses[].recipient_parent_user_id: not a string"),
         ({"timestamp": "soon"}, "statuses[].timestamp: missing or not Unix seconds"),
         ({"timestamp": None}, "statuses[].timestamp: missing or not Unix seconds"),
+        *(
+            ({"timestamp": text}, "statuses[].timestamp: missing or not Unix seconds")
+            for text in ("0x10", "0b101", "1_793_707_200", "+1", " 1", "1.", "-0")
+        ),
     ],
 )
 def test_a_bad_status_rejects_its_body_and_spares_its_neighbours(landing: Landing, fields: Record, reason: str) -> None:
@@ -251,6 +255,7 @@ def test_a_group_and_a_referral_are_noted(landing: Landing) -> None:
         ({"id": ""}, "messages[].id: missing"),
         ({"id": {}}, "messages[].id: not a string"),
         ({"timestamp": "x"}, "messages[].timestamp: missing or not Unix seconds"),
+        ({"timestamp": "0x10"}, "messages[].timestamp: missing or not Unix seconds"),
         ({"from": ["x"]}, "messages[].from: not a string"),
         ({"from_user_id": {}}, "messages[].from_user_id: not a string"),
         ({"from_parent_user_id": {}}, "messages[].from_parent_user_id: not a string"),

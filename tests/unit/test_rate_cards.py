@@ -126,6 +126,28 @@ def test_the_good_rates_of_a_line_land_beside_a_bad_one(landing: Landing) -> Non
     assert landing.rejected() == [("rates/2026-01-01.csv", 2, "utility: not a number with a decimal point", "Brazil,USD,0.06,six")]
 
 
+def test_a_column_of_a_card_of_meta_that_holds_no_price_is_no_category() -> None:
+    # Meta's list of October 2026 has it.
+    card = (
+        'Market,Currency,Marketing,"Authentication-\nInternational",Meta Business Agent,Notes,New Category\n'
+        "Brazil,$US,0.0610,n/a,$2.00 USD / 1 M (million) tokens,changed,n/a\n"
+        "India,$US,0.0118,0.0304,$2.00 USD / 1 M (million) tokens,,0.5\n"
+    )
+    assert [rate[2:] for rate in rates_of(card)] == [
+        ("Brazil", "marketing", "0.061"),
+        ("India", "marketing", "0.0118"),
+        ("India", "authentication-international", "0.0304"),
+        ("India", "new_category", "0.5"),
+    ]
+    assert problems_of(card) == {}
+
+
+def test_a_known_category_without_a_price_and_a_new_one_with_a_bad_price_are_rejected() -> None:
+    card = "Market,Currency,Marketing,New Category\nBrazil,USD,six,0.5\nIndia,USD,seven,many\n"
+    reason = "not a number with a decimal point"
+    assert problems_of(card) == {2: [f"marketing: {reason}"], 3: [f"marketing: {reason}", f"new_category: {reason}"]}
+
+
 def test_notes_below_the_table_of_a_card_of_meta_are_no_records(landing: Landing) -> None:
     table = "Market,Currency,Marketing\nBrazil,USD,0.06\n"
     report = landing.land("2026-01-01.csv", f'{table},,\n"Taxes are not included, and fees",,\nSee our site\n,USD,\n')
@@ -254,12 +276,15 @@ def test_currencies(given: str, code: str | None) -> None:
             ('"1,600.50"', "1600.5"),
             ("0", "0"),
             ("0.062500000000", "0.0625"),
+            ("8.0E-4", "0.0008"),
+            ("1e-2", "0.01"),
         ),
         *(("n/a", None), ("N/A", None), ("", None), ("-", None)),
         *(
             ('"0,0625"', "bad"),
             ("-0.1", "bad"),
-            ("1e-2", "bad"),
+            ("1e-9", "bad"),
+            ("1e99", "bad"),
             ("six", "bad"),
             ("0.123456789", "bad"),
             ("12345678901", "bad"),

@@ -8,11 +8,12 @@ create or replace temp macro whole_unix_time(number) as (
     end
 );
 
+-- The text is looked at first, because DuckDB's casts read `0x10` and `1_000`, too.
 create or replace temp macro unix_time(text) as (
     case
         -- A cast to a whole number would round a fraction away; through decimals it takes 20 times as long.
-        when not contains(text, '.') and not contains(text, 'e') and not contains(text, 'E')
-            then whole_unix_time(try_cast(text as bigint))
+        when regexp_full_match(text, '\d+') then whole_unix_time(try_cast(text as bigint))
+        when not regexp_full_match(text, '\d+(\.\d+)?([eE][+-]?\d+)?') then null
         when try_cast(text as decimal(38, 6)) between 0 and 100000000000
             then make_timestamp(cast(try_cast(text as decimal(38, 6)) * 1000000 as bigint))
         when try_cast(text as decimal(38, 6)) between 0 and 100000000000000
