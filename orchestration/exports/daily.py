@@ -24,7 +24,7 @@ from orchestration.exports.on_demand import remove_all_on_demand, remove_old_on_
 from orchestration.exports.tsv import prepare_cells, write_tsv
 from orchestration.files import make_folder, restrict_file, sha256_of, sync_file
 from orchestration.progress import report_progress
-from orchestration.publication.published import check_contacts, open_published
+from orchestration.publication.published import check_settings, open_published
 from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, published_source
 from orchestration.settings import Contacts, Settings
 from orchestration.transform.builds import STARTS
@@ -118,7 +118,7 @@ def export_days(
     recover_exports(settings)
     manifest = read_manifest(settings)
     with open_published(settings) as published:
-        check_contacts(published, settings)
+        check_settings(published, settings)
         return _export(warehouse, published, settings, manifest, set(asked_for), thorough, write)
 
 

@@ -12,7 +12,7 @@ from orchestration.exports.tsv import Layout, prepare_cells, write_tsv
 from orchestration.exports.xlsx import check_xlsx_can_be_written, write_xlsx
 from orchestration.files import make_folder, put_in_place, restrict_file
 from orchestration.publication.masking import masking_fingerprint
-from orchestration.publication.published import check_contacts, open_published
+from orchestration.publication.published import check_settings, open_published
 from orchestration.publication.versions import current_version
 from orchestration.settings import Language, Settings
 
@@ -34,7 +34,7 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
     language = Language(selection.language) if selection.language else usual_language
     condition, values = selection.condition()
     with open_published(settings) as published:
-        check_contacts(published, settings)
+        check_settings(published, settings)
         selection.check_known(published)
         make_folder(settings.exports_dir, settings)
         make_folder(folder, settings)

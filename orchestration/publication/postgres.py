@@ -20,7 +20,7 @@ from orchestration.files import quoted
 from orchestration.installation import how_to_install
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.publish import Publication
-from orchestration.publication.published import check_contacts, open_published
+from orchestration.publication.published import check_settings, open_published
 from orchestration.publication.source import Source, days_behind
 from orchestration.settings import PostgresSettings, Settings
 from orchestration.transform.builds import BILL, STARTS
@@ -76,7 +76,7 @@ _ADVICE = {
 def publish_to_postgres(warehouse: duckdb.DuckDBPyConnection, settings: Settings, target: PostgresSettings) -> Publication:
     """Bring the database up to the published file; leave every row alone if nothing changed."""
     with open_published(settings) as published, _connection(target) as database:
-        check_contacts(published, settings)
+        check_settings(published, settings)
         return _Copy(warehouse, published, database, target).run()
 
 

@@ -36,9 +36,15 @@ def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         ) from error
 
 
-def check_contacts(published: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Raise `StartsError` where the file was published with other contacts, plain or masked, or under another key."""
-    if published_source(published).masking_fingerprint != masking_fingerprint(settings):
+def check_settings(published: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Raise `StartsError` where the file was published with other contacts, plain or masked, under another key, or for another zone."""
+    source = published_source(published)
+    if source.report_timezone != settings.report_timezone:
+        raise StartsError(
+            f"STARTS_REPORT_TIMEZONE is {settings.report_timezone}, but the report was published with the days of "
+            f"{source.report_timezone}. Set it to that, or run the job first: it publishes everything again."
+        )
+    if source.masking_fingerprint != masking_fingerprint(settings):
         raise StartsError(
             "STARTS_CONTACTS or STARTS_MASK_KEY changed since the last publication. Run the job first: it publishes everything again."
         )

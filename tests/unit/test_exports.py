@@ -299,6 +299,16 @@ def test_another_mask_removes_the_exports_on_demand(tmp_path: Path, before: str 
     assert on_demand(site) == []
 
 
+def test_an_export_with_another_time_zone_than_the_report_was_published_with_is_refused(tmp_path: Path) -> None:
+    site = Site(settings_of(tmp_path, report_timezone="Pacific/Apia"))
+    site.run({FIRST: [start(1, FIRST)]})
+    site.settings = settings_of(tmp_path)
+    with pytest.raises(StartsError, match=r"the report was published with the days of Pacific/Apia\. Set it to that, or run the job first"):
+        export_selection(site.settings, ExportSelection())
+    site.run({})
+    assert export_selection(site.settings, ExportSelection())[1] == 1
+
+
 def export_days_of(site: Site) -> DailyExports:
     with open_warehouse(site.settings) as connection:
         return export_days(connection, site.settings)
