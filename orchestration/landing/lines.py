@@ -9,6 +9,8 @@ How a file is cut, whatever its extension (contract, sections 2 and 3):
 - A line is a record; blank lines are none. A byte order mark at the start of a line does not count.
 - Outside texts, `}` and `{` with at most white space between them never meet within JSON: a record ends and another
   begins there, on one line or on two.
+- Where a line holds damage and objects next to it, `damaged_lines` says which of them are records; what is cut or between
+  them is one. That takes the end of the line: a line longer than the limit of a record is cut between objects only.
 - A line that begins with `{` and leaves brackets open goes on over the next ones until these are closed. If another
   object begins, a line leaves a text open, or the file ends before that, the line is a (bad) record alone, and the next
   one is read as if it had not been there.
@@ -20,7 +22,7 @@ What is in a record is checked elsewhere. Memory is bounded by the chunk and the
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum, auto
 from itertools import chain
 from pathlib import Path
@@ -28,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from orchestration.landing.damaged_lines import begins_within, without_escapes
 from orchestration.landing.streams import BYTE_ORDER_MARK, DamagedFileError, HashedFile, chunks
 
 MAX_RECORD_BYTES = 16 << 20
@@ -38,6 +41,8 @@ _NEWLINE, _CARRIAGE_RETURN, _QUOTE, _COMMA = b'\n\r",'
 _OPENING_BRACE, _CLOSING_BRACE, _OPENING_BRACKET, _CLOSING_BRACKET = b"{}[]"
 _IS_SPACE = np.isin(np.arange(256), list(b" \t\r"))
 _IS_BLANK = np.isin(np.arange(256), list(_BLANK))
+# After these, an object begins within another value or at the start of a line.
+_IS_BEFORE_OBJECTS = np.isin(np.arange(256), list(b",:[\n"))
 # Runs of white space are longer only in files that are made to be slow.
 _STEPS_OVER_SPACE = 64
 # Arrow's string views hold strings up to this length inside the view itself.
@@ -193,7 +198,8 @@ class _Pieces:
     """A block cut at its newlines and between objects, without the white space before the pieces; blank ones are left out.
 
     `lines` counts from 0. `rises` is how many brackets a piece opens more than it closes, `opens_text` whether it ends
-    within a text, `follows_object` whether it begins an object where another one has ended.
+    within a text, `follows_object` whether it begins an object where another one has ended, or after another piece on its
+    line.
     """
 
     starts: np.ndarray
@@ -202,7 +208,21 @@ class _Pieces:
     rises: np.ndarray
     opens_text: np.ndarray
     begins_object: np.ndarray
+    ends_object: np.ndarray
     follows_object: np.ndarray
+
+    def since(self, place: int) -> "_Pieces":
+        first = int(np.searchsorted(self.starts, place))
+        return self if first == 0 else _Pieces(*(getattr(self, item.name)[first:] for item in fields(self)))
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """Which lines of a block may get a second look: those that begin within a range and are no longer than the limit."""
+
+    start: int
+    end: int
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -237,6 +257,10 @@ class _LineCutter:
         self._must_end = must_end
         # What is not cut yet, and the number of its first line.
         self._rest, self._line = b"", line
+        # Up to where the first line of the rest is cut. It stays whole, because a second look takes the whole line.
+        self._done = 0
+        # Whether the rest begins within a line that is longer than the limit.
+        self._is_in_long_line = False
         self._skipped: _Skipped | None = None
         self._looked_at_in_vain = 0
         self._has_whole_lines = False
@@ -258,33 +282,79 @@ class _LineCutter:
 
     def _use(self, length: int, as_if: bytes = b"") -> None:
         """Take the beginning of the rest away, and leave the shortest text that would put a reader into the same state."""
-        self._line += self._rest.count(b"\n", 0, length)
-        self._rest = as_if + self._rest[length:]
+        newlines = self._rest.count(b"\n", 0, length)
+        self._line += newlines - as_if.count(b"\n")
+        self._rest, self._done = as_if + self._rest[length:], 0
+        self._is_in_long_line &= newlines == 0
+
+    def _go_on_at(self, place: int) -> None:
+        """Take away what is before a place, but not the beginning of a line that may get a second look."""
+        line_start = self._rest.rfind(b"\n", 0, place) + 1
+        newline = self._rest.find(b"\n", place)
+        line = self._rest[line_start : len(self._rest) if newline < 0 else newline]
+        if (line_start == 0 and self._is_in_long_line) or _is_long(line, self._limit):
+            self._use(place)
+            self._is_in_long_line = True
+        else:
+            self._use(line_start)
+            self._done = place - line_start
+
+    def _pieces(self, length: int, unfinished: int | None = None) -> _Pieces:
+        """Return the pieces that are not cut yet; the line that begins at `unfinished` goes on after them."""
+        first = self._rest.find(b"\n") + 1 or len(self._rest) if self._is_in_long_line else 0
+        looked = _Looked(first, length if unfinished is None else unfinished, self._limit)
+        return _pieces(self._rest, length, looked).since(self._done)
 
     def _skip(self, *, is_last: bool) -> Iterator[_Cut]:
         """Drop what belongs to a record that is too long, and yield that record where it ends."""
         if self._skipped is None:
             return
-        end = _end_of_skipped(self._rest, spans_lines=self._skipped.spans_lines)
+        end = self._end_of_lines() if self._skipped.spans_lines else _end_of_long_line(self._rest)
         if end is None and not is_last:
-            self._use(len(self._rest), as_if=_state_at_end(self._rest))
+            self._drop_skipped(spans_lines=self._skipped.spans_lines)
             return
         yield self._skipped.cut()
         self._skipped = None
-        self._use(len(self._rest) if end is None else end)
+        if end is None:
+            self._use(len(self._rest))
+        else:
+            self._go_on_at(end)
 
-    def _cut_lines(self, length: int, *, can_go_on: bool) -> _Cut:
+    def _end_of_lines(self) -> int | None:
+        """Return where the next object begins after a record that spans lines and is being skipped."""
+        self._rest = _with_less_space(self._rest, self._limit)
+        line_start = self._rest.rfind(b"\n") + 1
+        pieces = self._pieces(len(self._rest), line_start)
+        objects = pieces.starts[pieces.follows_object]
+        # Where the end of the last line has not been read, only a long one is cut.
+        if not len(objects) or (objects[0] >= line_start and not self._is_long_from(line_start)):
+            return None
+        return int(objects[0])
+
+    def _drop_skipped(self, *, spans_lines: bool) -> None:
+        line_start = self._rest.rfind(b"\n") + 1
+        if not spans_lines or self._is_long_from(line_start):
+            self._use(len(self._rest), as_if=_state_at_end(self._rest))
+            self._is_in_long_line = True
+        elif line_start:
+            self._use(line_start, as_if=_state_after_lines(self._pieces(line_start)))
+
+    def _is_long_from(self, line_start: int) -> bool:
+        return (line_start == 0 and self._is_in_long_line) or _is_long(self._rest[line_start:], self._limit)
+
+    def _cut_lines(self, length: int, *, can_go_on: bool, unfinished: int | None = None) -> _Cut:
         """Cut the whole lines at the beginning of the rest; an object that the next lines may close stays, if it `can_go_on`."""
-        simple = _simple_lines(self._rest, length, self._line)
+        simple = None if self._done else _simple_lines(self._rest, length, self._line)
         if simple is None:
-            return self._cut_pieces(length, can_go_on=can_go_on)
+            return self._cut_pieces(length, can_go_on=can_go_on, unfinished=unfinished)
         cut, newlines = simple
         self._has_whole_lines |= len(cut.starts) > 0
         self._rest, self._line = self._rest[length:], self._line + newlines
+        self._is_in_long_line &= newlines == 0
         return cut
 
-    def _cut_pieces(self, length: int, *, can_go_on: bool) -> _Cut:
-        block, pieces = self._rest, _pieces(self._rest, length)
+    def _cut_pieces(self, length: int, *, can_go_on: bool, unfinished: int | None) -> _Cut:
+        block, pieces = self._rest, self._pieces(length, unfinished)
         count, used, settled = len(pieces.starts), length, 0
         lasts, is_first = np.arange(count), np.full(count, True)
         is_head = pieces.begins_object & (pieces.rises > 0) & ~pieces.opens_text & (pieces.ends - pieces.starts <= self._limit)
@@ -309,25 +379,27 @@ class _LineCutter:
         cut = _Cut(block, pieces.starts[is_first], pieces.ends[lasts[is_first]], self._line + pieces.lines[is_first])
         is_whole = is_first & (lasts == np.arange(count)) & pieces.begins_object & (pieces.rises == 0) & ~pieces.opens_text
         self._has_whole_lines |= bool(is_whole.any())
-        if self._skipped is None:
-            self._use(used)
+        if self._skipped is not None:
+            self._use(length, as_if=_state_after_lines(pieces))
+        elif used < length:
+            self._go_on_at(used)
         else:
-            self._use(length, as_if=_state_at_end(block[:length]))
+            self._use(length)
         return cut
 
     def _cut_long_line(self) -> Iterator[_Cut]:
         """Cut a line between its objects, of which more than the limit is there and the end is not."""
+        self._rest = _with_less_space(self._rest, self._limit)
         line_start = self._rest.rfind(b"\n") + 1
-        before, unfinished = self._rest[:line_start], self._rest[line_start:]
-        solid = unfinished.lstrip(_BLANK)
-        # More white space would say no more.
-        self._rest = before + unfinished[: min(len(unfinished) - len(solid), self._limit + 1)] + solid
-        if len(solid) - solid.endswith(b"\r") <= self._limit:
+        if not _is_long(self._rest[line_start:], self._limit):
             return
+        solid = self._rest[line_start:].lstrip(_BLANK)
         line_starts = np.zeros(1, dtype=np.int64)
-        meetings = _meeting_objects(np.frombuffer(solid, dtype=np.uint8), solid, line_starts)
+        bytes_ = np.frombuffer(solid, dtype=np.uint8)
+        meetings = _meeting_objects(solid, line_starts, _apart(bytes_))
         # Another object begins here, or the line is too long to belong to one: none of before goes on.
-        yield self._cut_lines(len(self._rest) - len(solid) + int(meetings[-1:].sum()), can_go_on=False)
+        yield self._cut_lines(len(self._rest) - len(solid) + int(meetings[-1:].sum()), can_go_on=False, unfinished=line_start)
+        self._is_in_long_line = True
         if len(self._rest) - self._rest.endswith(b"\r") > self._limit:
             self._skipped = _Skipped(self._line, self._rest[: _shown(self._limit)], spans_lines=False)
             self._rest = _state_at_end(self._rest)
@@ -407,7 +479,10 @@ def _simple_lines(block: bytes, length: int, first_line: int) -> tuple[_Cut, int
         return _Cut(block, starts, ends, lines), newlines
     if (bytes_[starts] != _OPENING_BRACE).any() or (bytes_[ends - 1] != _CLOSING_BRACE).any():
         return None
-    meetings = _meeting_objects(bytes_, block[:length], starts)
+    apart = _apart(bytes_)
+    if len(_damaged_lines(bytes_, block[:length], starts, apart)):
+        return None
+    meetings = _meeting_objects(block[:length], starts, apart)
     if len(meetings):
         parted = np.sort(np.concatenate((starts, meetings)))
         line_of = np.searchsorted(starts, parted, side="right") - 1
@@ -420,18 +495,25 @@ def _simple_lines(block: bytes, length: int, first_line: int) -> tuple[_Cut, int
     return _Cut(block, starts, ends, lines), newlines
 
 
-def _pieces(block: bytes, length: int) -> _Pieces:
-    text = _without_escapes(block[:length])
+def _pieces(block: bytes, length: int, looked: _Looked | None = None) -> _Pieces:
+    text = without_escapes(block[:length])
     bytes_ = np.frombuffer(text, dtype=np.uint8)
     newlines = np.flatnonzero(bytes_ == _NEWLINE)
     line_starts = np.concatenate(([0], newlines + 1))
     line_starts = line_starts[line_starts < length]
+    apart = _apart(bytes_)
+    if looked is not None:
+        found = _found_by_look(block[:length], line_starts[_damaged_lines(bytes_, text, line_starts, apart)], looked)
+        # Texts begin and end from there on as they do from the start of a line.
+        line_starts = np.sort(np.concatenate((line_starts, found)), kind="stable")
     is_outside = _is_outside_texts(bytes_, line_starts)
-    # The two have nothing in common and are sorted already; numpy's union hashes them, which took ten times as long.
-    starts = np.sort(np.concatenate((line_starts, _meeting_objects(bytes_, text, line_starts))), kind="stable")
+    # The two are sorted already; numpy's union hashes them, which took ten times as long.
+    starts = np.sort(np.concatenate((line_starts, _meeting_objects(text, line_starts, apart))), kind="stable")
+    starts = starts[np.append(True, starts[1:] != starts[:-1])[: len(starts)]]
     ends = np.append(starts[1:], length)[: len(starts)]
     lines = np.searchsorted(newlines, starts)
     rises = np.add.reduceat(_rises(bytes_, is_outside), starts, dtype=np.int32) if length else np.zeros(0, dtype=np.int32)
+    is_within_line = (starts > 0) & (bytes_[starts - 1] != _NEWLINE)
     starts, solid_ends = _over_space(bytes_, starts, 1, _IS_BLANK), _over_space(bytes_, ends - 1, -1, _IS_BLANK)
     if BYTE_ORDER_MARK in text:
         is_marked = np.array([text.startswith(BYTE_ORDER_MARK, start) for start in starts.tolist()], dtype=bool)
@@ -443,13 +525,8 @@ def _pieces(block: bytes, length: int) -> _Pieces:
     opens_text = ~is_outside[solid_ends]
     begins_object = bytes_[starts] == _OPENING_BRACE
     ends_object = (bytes_[solid_ends] == _CLOSING_BRACE) & ~opens_text
-    follows_object = begins_object & np.concatenate(([False], ends_object))[: len(starts)]
-    return _Pieces(starts, ends, lines[is_there], rises[is_there], opens_text, begins_object, follows_object)
-
-
-def _without_escapes(text: bytes) -> bytes:
-    """Blank escaped backslashes and quotes, so that each quote left begins or ends a text; the length stays."""
-    return text.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in text else text
+    follows_object = begins_object & (np.concatenate(([False], ends_object))[: len(starts)] | is_within_line[is_there])
+    return _Pieces(starts, ends, lines[is_there], rises[is_there], opens_text, begins_object, ends_object, follows_object)
 
 
 def _is_outside_texts(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray:
@@ -468,20 +545,90 @@ def _rises(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
     return opens.view(np.int8) - closes.view(np.int8)
 
 
-def _meeting_objects(bytes_: np.ndarray, text: bytes, line_starts: np.ndarray) -> np.ndarray:
-    """Return where an object begins after another one on the same line, outside texts; `bytes_` are those of `text`."""
+@dataclass(frozen=True)
+class _Apart:
+    """Braces that open where no object may begin within JSON; `follow_object`: after a closing one."""
+
+    braces: np.ndarray
+    follow_object: np.ndarray
+
+
+def _apart(bytes_: np.ndarray) -> _Apart:
     braces = np.flatnonzero(bytes_ == _OPENING_BRACE)
     braces = braces[np.searchsorted(braces, 1) :]
     before, two_before = bytes_[braces - 1], bytes_[braces - 2]
     # A look at two bytes first: this is done for every file.
-    braces = braces[(before == _CLOSING_BRACE) | (_IS_SPACE[before] & (_IS_SPACE[two_before] | (two_before == _CLOSING_BRACE)))]
+    braces = braces[~(_IS_BEFORE_OBJECTS[before] | (_IS_SPACE[before] & _IS_BEFORE_OBJECTS[two_before]))]
     before = _over_space(bytes_, braces - 1, -1, _IS_SPACE)
-    braces = braces[(before >= 0) & (bytes_[before] == _CLOSING_BRACE)]
+    is_apart = (before >= 0) & ~_IS_BEFORE_OBJECTS[bytes_[before]]
+    return _Apart(braces[is_apart], bytes_[before[is_apart]] == _CLOSING_BRACE)
+
+
+def _meeting_objects(text: bytes, line_starts: np.ndarray, apart: _Apart) -> np.ndarray:
+    """Return where an object begins after another one on the same line, outside texts."""
+    braces = apart.braces[apart.follow_object]
     if not len(braces):
         return braces
-    quotes = np.flatnonzero(np.frombuffer(_without_escapes(text), dtype=np.uint8) == _QUOTE)
+    quotes = np.flatnonzero(np.frombuffer(without_escapes(text), dtype=np.uint8) == _QUOTE)
     lines = line_starts[np.searchsorted(line_starts, braces, side="right") - 1]
     return braces[(np.searchsorted(quotes, braces) - np.searchsorted(quotes, lines)) % 2 == 0]
+
+
+def _damaged_lines(bytes_: np.ndarray, text: bytes, line_starts: np.ndarray, apart: _Apart) -> np.ndarray:
+    """Return which lines may need a second look: no line of good objects, and few others but damaged ones."""
+    is_candidate = np.zeros(len(apart.braces), dtype=bool)
+    after = _over_space(bytes_, apart.braces + 1, 1, _IS_SPACE)
+    is_there = after < len(bytes_)
+    is_candidate[is_there] = bytes_[after[is_there]] == _QUOTE
+    if not is_candidate.any():
+        return np.zeros(0, dtype=np.int64)
+    solid = np.frombuffer(without_escapes(text), dtype=np.uint8)
+    is_outside = _is_outside_texts(solid, line_starts)
+    line_of = np.searchsorted(line_starts, apart.braces, side="right") - 1
+    is_meeting = apart.follow_object & is_outside[apart.braces]
+    lines = np.unique(line_of[is_candidate])
+    is_damaged = ~_are_objects(solid, is_outside, line_starts, lines, np.bincount(line_of[is_meeting], minlength=len(line_starts))[lines])
+    is_damaged |= np.isin(lines, line_of[is_candidate & ~is_meeting])
+    return lines[is_damaged]
+
+
+def _are_objects(
+    bytes_: np.ndarray, is_outside: np.ndarray, line_starts: np.ndarray, lines: np.ndarray, meetings: np.ndarray
+) -> np.ndarray:
+    """Say of each of these lines whether it closes its brackets once more than objects meet on it, and nothing follows."""
+    rises = _rises(bytes_, is_outside)
+    heights = np.cumsum(rises, dtype=np.int32)
+    ends = np.append(line_starts[1:], len(bytes_))
+    bases = np.where(line_starts > 0, heights[line_starts - 1], 0)
+    closings = np.flatnonzero(rises < 0)
+    line_of = np.searchsorted(line_starts, closings, side="right") - 1
+    closings_out = np.bincount(line_of[heights[closings] <= bases[line_of]], minlength=len(line_starts))
+    lasts = _over_space(bytes_, ends[lines] - 1, -1, _IS_BLANK)
+    is_closed = (bytes_[lasts] == _CLOSING_BRACE) & is_outside[lasts] & (heights[ends[lines] - 1] == bases[lines])
+    return is_closed & (closings_out[lines] == meetings + 1)
+
+
+def _found_by_look(block: bytes, line_starts: np.ndarray, looked: _Looked) -> np.ndarray:
+    found: list[int] = []
+    for start in line_starts[(line_starts >= looked.start) & (line_starts < looked.end)].tolist():
+        newline = block.find(b"\n", start)
+        line = block[start : len(block) if newline < 0 else newline]
+        if not _is_long(line, looked.limit):
+            found += [start + place for place in begins_within(line)]
+    return np.array(found, dtype=np.int64)
+
+
+def _is_long(line: bytes, limit: int) -> bool:
+    return len(line.lstrip(_BLANK)) - line.endswith(b"\r") > limit
+
+
+def _with_less_space(block: bytes, limit: int) -> bytes:
+    """Shorten the white space that a block's last line begins with: more of it would say no more."""
+    line_start = block.rfind(b"\n") + 1
+    if len(block) - line_start <= limit:
+        return block
+    solid = block[line_start:].lstrip(_BLANK)
+    return block[:line_start] + block[line_start : min(len(block) - len(solid), line_start + limit + 1)] + solid
 
 
 def _over_space(bytes_: np.ndarray, places: np.ndarray, step: int, is_space: np.ndarray) -> np.ndarray:
@@ -502,21 +649,22 @@ def _over_space(bytes_: np.ndarray, places: np.ndarray, step: int, is_space: np.
 
 def _state_at_end(block: bytes) -> bytes:
     """Return a short text after which a reader is in the same state as after a block, as far as texts and objects go."""
-    line = _without_escapes(block[block.rfind(b"\n") + 1 :])
+    line = without_escapes(block[block.rfind(b"\n") + 1 :])
     escape = b"\\" if line.endswith(b"\\") else b""
     if line.count(b'"') % 2:
         return b'"' + escape
     solid = block.rstrip(_BLANK)
-    last_line = _without_escapes(solid[solid.rfind(b"\n") + 1 :])
+    last_line = without_escapes(solid[solid.rfind(b"\n") + 1 :])
     return b"}" if last_line.endswith(b"}") and last_line.count(b'"') % 2 == 0 else escape
 
 
-def _end_of_skipped(block: bytes, *, spans_lines: bool) -> int | None:
+def _state_after_lines(pieces: _Pieces) -> bytes:
+    """Return a line after which a reader is in the same state as after these pieces, which end with their line."""
+    return b"}\n" if pieces.ends_object[-1:].any() else b""
+
+
+def _end_of_long_line(block: bytes) -> int | None:
     """Return where a record ends that began before a block: at its line's end, or where the next object begins."""
-    if spans_lines:
-        pieces = _pieces(block, len(block))
-        objects = np.flatnonzero(pieces.follows_object)
-        return int(pieces.starts[objects[0]]) if len(objects) else None
     newline = block.find(b"\n")
     pieces = _pieces(block, len(block) if newline < 0 else newline)
     if len(pieces.starts) > 1:
@@ -568,7 +716,7 @@ class _ArrayCutter:
 
     def _cut_elements(self) -> Iterator[_Cut]:
         block = self.rest
-        text = _without_escapes(block)
+        text = without_escapes(block)
         bytes_ = np.frombuffer(text, dtype=np.uint8)
         is_outside = _is_outside_texts(bytes_, np.zeros(1, dtype=np.int64))
         heights = self._height + np.cumsum(_rises(bytes_, is_outside), dtype=np.int32)
@@ -611,7 +759,7 @@ class _ArrayCutter:
             if len(self.rest) <= self._limit:
                 return
             self._skipped = _Skipped(self.line, self.rest[: _shown(self._limit)], spans_lines=True)
-        text = _without_escapes(self.rest)
+        text = without_escapes(self.rest)
         state = (b'"' if text.count(b'"') % 2 else b"") + (b"\\" if text.endswith(b"\\") else b"")
         self._use(len(self.rest), as_if=state)
         self._height = height

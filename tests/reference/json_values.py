@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from itertools import pairwise
 from typing import Any
 
 from tests.reference.contract import RejectedError
@@ -19,15 +20,129 @@ _TOKENS = re.compile(r'[ \t\r\n]*([\[\]{},:]|"(?:[^"\\]|\\.)*"|[^\s\[\]{},:"]+)'
 
 
 def split_values(line: bytes) -> list[bytes]:
-    """Cut a line between an object and the next one: outside texts, valid JSON never has `}{`."""
+    """Cut a line into its records: between an object and the next one, and around what is damaged."""
+    begins = [0, *begins_on_damaged_line(line), len(line)]
+    stretches = [line[begin:end] for begin, end in pairwise(begins)]
+    return [piece.strip(b" \t\r") for stretch in stretches for piece in _between_objects(stretch)]
+
+
+def _between_objects(line: bytes) -> list[bytes]:
+    """Outside texts, valid JSON never has `}{`."""
     if not _MAYBE_BETWEEN.search(line):
-        return [line.strip(b" \t\r")]
+        return [line]
     pieces, start = [], 0
     for match in _BETWEEN_VALUES.finditer(line):
         if match["end"]:
             pieces.append(line[start : match.end()])
             start = match.end()
-    return [piece.strip(b" \t\r") for piece in [*pieces, line[start:]]]
+    return [*pieces, line[start:]]
+
+
+def begins_on_damaged_line(line: bytes) -> list[int]:
+    """Return where records begin after the first, by the rules of orchestration/landing/damaged_lines.py."""
+    plain = re.sub(rb"\\[\\\"]", b"__", line)
+    start = len(line) - len(line.lstrip(b" \t\r"))
+    if line.startswith(b"\xef\xbb\xbf", start):
+        start = len(line) - len(line[start + 3 :].lstrip(b" \t\r"))
+    begins = [match.start() for match in re.finditer(rb'\{[ \t\r]*"', plain) if match.start() > start]
+    apart = [place for place in begins if _solid_before(plain, place) not in b",:["]
+    in_text, rises, is_outside = False, 0, False
+    for place, byte in enumerate(plain):
+        if byte in b'"':
+            in_text = not in_text
+        elif not in_text:
+            rises += (byte in b"{[") - (byte in b"}]")
+            is_outside |= place in apart
+    if not apart or not (in_text or rises or is_outside):
+        return []
+    found: list[int] = []
+    place: int | None = start
+    key_before: bytes | None = None
+    while place is not None:
+        end, broken_at = _object_from(plain, place)
+        key = _key_at(line, plain, place)
+        if end is not None and _may_end(plain, end):
+            key_before = key
+            place = len(plain) - len(plain[end:].lstrip(b" \t\r"))
+        else:
+            after = [other for other in begins if other > place and _resumes(line, plain, other, broken_at, key or key_before)]
+            place = min(after, default=None)
+        if place == len(plain):
+            place = None
+        found += [] if place is None else [place]
+    return found
+
+
+def _resumes(line: bytes, plain: bytes, place: int, broken_at: int, key: bytes | None) -> bool:
+    before = _solid_before(plain, place)
+    if before in b",:[" and (before != b"," or place != broken_at):
+        return False
+    if before != b"}" and (key is None or _key_at(line, plain, place) != key):
+        return False
+    end, _ = _object_from(plain, place)
+    if end is None or not _may_end(plain, end) or _depth(plain[place:end]) > 200:
+        return False
+    try:
+        json.loads(line[place:end])
+    except ValueError:
+        return False
+    return True
+
+
+def _object_from(plain: bytes, place: int) -> tuple[int | None, int]:
+    """Return where an object ends, if it does, or else where what follows cannot be in an object."""
+    start, opened, in_text, after_text = place, b"", False, False
+    while place < len(plain):
+        character = plain[place : place + 1]
+        if in_text:
+            in_text, after_text = character != b'"', character == b'"'
+        elif character in b" \t\r":
+            pass
+        elif after_text and character not in b",:}]":
+            break
+        elif character == b'"' and opened:
+            in_text = True
+        elif character == b"{" and opened and (_solid_before(plain, place) not in b",:[" or _lacks_key(plain, place, opened)):
+            break
+        elif character in b"{[" and (opened or character == b"{"):
+            opened += character
+        elif character in b"}]" and opened:
+            opened = opened[:-1]
+        elif not opened:
+            break
+        if not in_text and character not in b' \t\r"':
+            after_text = False
+        place += 1
+        if place > start and not opened:
+            return place, place
+    return None, place
+
+
+def _lacks_key(plain: bytes, place: int, opened: bytes) -> bool:
+    return _solid_before(plain, place) == b"," and opened.endswith(b"{")
+
+
+def _may_end(plain: bytes, end: int) -> bool:
+    rest = plain[end:].lstrip(b" \t\r")
+    return not rest or rest[:1] not in b",:}]"
+
+
+def _depth(plain: bytes) -> int:
+    height, highest, in_text = 0, 0, False
+    for byte in plain:
+        in_text ^= byte in b'"'
+        height += 0 if in_text else (byte in b"{[") - (byte in b"}]")
+        highest = max(highest, height)
+    return highest
+
+
+def _key_at(line: bytes, plain: bytes, place: int) -> bytes | None:
+    match = re.compile(rb'\{[ \t\r]*("[^"]*")[ \t\r]*:').match(plain, place)
+    return match and line[match.start(1) : match.end(1)]
+
+
+def _solid_before(plain: bytes, place: int) -> bytes:
+    return plain[:place].rstrip(b" \t\r")[-1:] or b" "
 
 
 def parse_value(text: bytes) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 from orchestration.landing import lines, streams
 from orchestration.landing.lines import MAX_RECORD_BYTES, Reading, read_lines
+from tests.reference.json_values import begins_on_damaged_line
 
 BLANK = b" \t\r\n"
 # A record as (number of its line, text), and a long one with its beginning.
@@ -48,23 +49,29 @@ class Piece:
     start: int
     rises: int = 0
     opens_text: bool = False
+    is_within_line: bool = False
 
     @property
     def end(self) -> int:
         return self.start + len(self.text)
 
     def follows(self, other: "Piece") -> bool:
-        return self.text.startswith(b"{") and other.text.rstrip(BLANK).endswith(b"}") and not other.opens_text
+        return self.text.startswith(b"{") and (self.is_within_line or (other.text.rstrip(BLANK).endswith(b"}") and not other.opens_text))
 
 
-def pieces_of(content: bytes) -> list[Piece]:
+def pieces_of(content: bytes, limit: int) -> list[Piece]:
     pieces: list[Piece] = []
     start = 0
     for number, line in enumerate(content.split(b"\n"), 1):
         begun, in_text, rises, last, position = 0, False, 0, b"", 0
         cuts: list[tuple[int, int, int, bool]] = []
+        is_long = len(line.lstrip(BLANK)) - line.endswith(b"\r") > limit
+        within = set() if is_long else set(begins_on_damaged_line(line))
         while position < len(line):
             character = line[position : position + 1]
+            if position in within:
+                cuts.append((begun, position, rises, in_text))
+                begun, in_text, rises, last = position, False, 0, b""
             if character == b"\\" and line[position + 1 : position + 2] in (b"\\", b'"'):
                 last, position = b"\\", position + 2
                 continue
@@ -84,7 +91,7 @@ def pieces_of(content: bytes) -> list[Piece]:
             if text.startswith(streams.BYTE_ORDER_MARK):
                 text = text[3:].lstrip(BLANK)
             if text:
-                pieces.append(Piece(number, text.removesuffix(b"\r"), start + end - len(text), rise, opens))
+                pieces.append(Piece(number, text.removesuffix(b"\r"), start + end - len(text), rise, opens, begin > 0))
         start += len(line) + 1
     return pieces
 
@@ -94,7 +101,7 @@ def shown(text: bytes) -> str:
 
 
 def lines_by_character(content: bytes, limit: int) -> tuple[Records, Records]:
-    pieces, records, long_records, index = pieces_of(content), [], [], 0
+    pieces, records, long_records, index = pieces_of(content, limit), [], [], 0
     while index < len(pieces):
         head, following = pieces[index], index + 1
         if head.text.startswith(b"{") and head.rises > 0 and not head.opens_text and len(head.text) <= limit:
@@ -218,3 +225,129 @@ def test_damaged_files_are_cut_by_the_rules_whatever_the_chunks(
     for chunk in (1, 5, 33, 1 << 20):
         monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
         assert read(path, limit) == expected, (chunk, content)
+
+
+def some_send(rnd: random.Random, number: int) -> bytes:
+    texts = ["t", "{{1}} {name}", "}{", "a {", '{"id": 1}', "x" * 20]
+    record = {
+        "id": str(number),
+        "at": number,
+        "error": rnd.choice([None, {}, {"code": 1}, [{"id": "m"}, {"id": "n"}]]),
+        "text": rnd.choice(texts),
+    }
+    return json.dumps(record, separators=rnd.choice([(",", ":"), (", ", ": ")])).encode()
+
+
+def damaged_send(rnd: random.Random, number: int) -> bytes:
+    send = some_send(rnd, number)
+    place = rnd.randrange(len(send))
+    junk = [b"garbage", b"\0\0", b"null", b"5", b'"s"', b"[1]", b"{x", b",", b"}", b"{}", b'{"x" 1}', b'{"x":NaN}', b'"', b"\\", b"\xff"]
+    return rnd.choice([send[:place], send[place:], send[:place] + send[place + 1 :], rnd.choice(junk), rnd.choice(junk) + send])
+
+
+@pytest.mark.sampled(12)
+@pytest.mark.parametrize("limit", [60, 300, 10_000])
+@pytest.mark.parametrize("seed", range(240))
+def test_damaged_lines_of_objects_are_cut_by_the_rules_whatever_the_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, limit: int
+) -> None:
+    rnd = random.Random(seed)
+    content = b""
+    for number in range(rnd.randrange(2, 12)):
+        content += damaged_send(rnd, number) if rnd.random() < 0.3 else some_send(rnd, number)
+        content += rnd.choice([b"", b"", b"", b" ", b"\t", b"\n", b"\r\n"])
+        content += rnd.choice([b""] * 9 + [b'{"a": {"b": 1},\n', b"}\n", dumped(rnd, some_object(rnd))])
+    path = written(tmp_path, "a.jsonl", content)
+    expected = lines_by_character(content, limit)
+    for chunk in (1, 5, 33, 1 << 20):
+        monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
+        assert read(path, limit) == expected, (chunk, content)
+
+
+def sends(*numbers: int) -> list[bytes]:
+    return [
+        b'{"message_id":"wamid.i2x%d","sent_at":1793707200,"channel_id":"L","contact_id":"5511981300001","template_name":"t"}' % number
+        for number in numbers
+    ]
+
+
+@pytest.mark.parametrize("chunk", [1, 50, 1 << 20])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b'{"message_id":"wamid',
+        b'{"message_id":"wamid.i2x4",',
+        b'{"message_id":"wamid.i2x4","sent_at":17937',
+        b'{"message_id":"wamid.i2x4","sent_at":1793707200,"channel',
+        b'{"mess',
+        b'{"',
+        b"{",
+        b'.i2x74","sent_at":1793707200,"channel_id":"L"}',
+        b'"sent_at":1793707200}',
+        b"garbage",
+        b"\0\0\0",
+        b"null",
+        b"5",
+        b"true",
+        b'"s"',
+        b"[1]",
+        b'{"message_id":"\xff"}',
+        b'{"a" 1}',
+        b'{"x":NaN}',
+        b'{"message_id":"4","error":{"code":1}',
+        b'{"message_id":"4","messages":[{"id":"m1"}',
+        b'{"message_id":"4","error:{"code":1,"t":"x"}}',
+        b'{"message_id":"4","error":{"code":1}"t":"x"}',
+        b'{"message_id":"4","text":"say {"hi"} x"}',
+    ],
+)
+def test_a_damaged_record_on_a_line_is_lost_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes, end: bytes, chunk: int
+) -> None:
+    monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
+    pieces = [*sends(1, 2, 3), damage, *sends(5, 6, 7, 8, 9, 10)]
+    records, _ = read(written(tmp_path, "a.jsonl", b"".join(pieces) + end))
+    assert records == [(1, shown(piece)) for piece in pieces]
+
+
+@pytest.mark.parametrize("head", [b'.i2x74","sent_at":1793707200,"template_name":"t"}', b'"t"}', b"}", b"garbage}"])
+def test_a_line_that_begins_within_a_record_holds_the_next_ones(tmp_path: Path, head: bytes) -> None:
+    pieces = [head, *sends(2, 3, 4)]
+    records, _ = read(written(tmp_path, "a.jsonl", b"".join(pieces) + b"\n"))
+    assert records == [(1, shown(piece)) for piece in pieces]
+
+
+def test_what_follows_the_last_object_of_a_line_is_lost_alone(tmp_path: Path) -> None:
+    pieces = [*sends(1, 2), b"garbage"]
+    records, _ = read(written(tmp_path, "a.jsonl", b"".join(pieces) + b"\n"))
+    assert records == [(1, shown(piece)) for piece in pieces]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"a":1,"error":{"code":1}',
+        b'{"id":"S","messages":[{"id":"m1"}',
+        b'{"id":"S","messages":[{"id":"m1"},{"id":"m2"}',
+        b'{"id":"S","messages:[{"id":"m1"},{"id":"m2"}]}',
+        b'{"error:{"code":1,"t":"x"}}',
+        b'{"text":"say {"hi"} x"}',
+        b'{"id":"S","text":"say {"id":"m1"}, x"}',
+        b'{"error":{"code":1}"t":"x"}',
+        b'{"id":"S",{"id":"q"},"t":1}',
+        b'{"id":"S" {"id":"q"}}',
+        b'{"id":"S","t":1}},"u":{"id":"q"}',
+        b'{"a":1},{"a":2}',
+    ],
+)
+def test_no_part_of_a_damaged_record_is_a_record(tmp_path: Path, line: bytes) -> None:
+    records, _ = read(written(tmp_path, "a.jsonl", line + b"\n" + b"".join(sends(2)) + b"\n"))
+    assert records == [(1, shown(line)), (2, shown(sends(2)[0]))]
+
+
+def test_lines_that_are_made_to_be_slow_are_read_in_time(tmp_path: Path) -> None:
+    deep = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    for line in (b'x{"a":[' * 50_000, b'{"a":1x' * 100_000, deep + b"x" + deep, b'}{"a":"' * 100_000, b' {" ' * 100_000):
+        records, _ = read(written(tmp_path, "a.jsonl", line + b"\n" + b"".join(sends(1)) + b"\n"))
+        assert records[-1] == (2, shown(sends(1)[0]))
