@@ -9,7 +9,7 @@ object must not land as a record: a line with one damaged object stays one rejec
   there is one bad record, up to the next object that stands for itself.
 - Such an object is valid JSON, is followed by none of `,`, `:`, `}` and `]`, and follows either `}`, or none of `,`, `:` and
   `[` and begins with the first key of the damaged object, or of the whole one before. It may follow a comma where that
-  alone breaks the damaged object: an object holds no objects without keys.
+  alone breaks the damaged object: an object holds no objects without keys. After a colon it belongs to the damaged one.
 """
 
 import json

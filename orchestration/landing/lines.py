@@ -309,7 +309,7 @@ class _LineCutter:
         """Drop what belongs to a record that is too long, and yield that record where it ends."""
         if self._skipped is None:
             return
-        end = self._end_of_lines() if self._skipped.spans_lines else _end_of_long_line(self._rest)
+        end = self._end_of_lines(is_last=is_last) if self._skipped.spans_lines else _end_of_long_line(self._rest)
         if end is None and not is_last:
             self._drop_skipped(spans_lines=self._skipped.spans_lines)
             return
@@ -320,16 +320,15 @@ class _LineCutter:
         else:
             self._go_on_at(end)
 
-    def _end_of_lines(self) -> int | None:
+    def _end_of_lines(self, *, is_last: bool) -> int | None:
         """Return where the next object begins after a record that spans lines and is being skipped."""
         self._rest = _with_less_space(self._rest, self._limit)
         line_start = self._rest.rfind(b"\n") + 1
-        pieces = self._pieces(len(self._rest), line_start)
-        objects = pieces.starts[pieces.follows_object]
         # Where the end of the last line has not been read, only a long one is cut.
-        if not len(objects) or (objects[0] >= line_start and not self._is_long_from(line_start)):
-            return None
-        return int(objects[0])
+        length = len(self._rest) if is_last or self._is_long_from(line_start) else line_start
+        pieces = self._pieces(length, None if is_last else line_start)
+        objects = pieces.starts[pieces.follows_object]
+        return int(objects[0]) if len(objects) else None
 
     def _drop_skipped(self, *, spans_lines: bool) -> None:
         line_start = self._rest.rfind(b"\n") + 1
@@ -597,14 +596,18 @@ def _are_objects(
 ) -> np.ndarray:
     """Say of each of these lines whether it closes its brackets once more than objects meet on it, and nothing follows."""
     rises = _rises(bytes_, is_outside)
-    heights = np.cumsum(rises, dtype=np.int32)
+    # Few bytes are brackets.
+    brackets = np.flatnonzero(rises)
+    rises = rises[brackets]
+    heights = np.append(0, np.cumsum(rises, dtype=np.int32))
     ends = np.append(line_starts[1:], len(bytes_))
-    bases = np.where(line_starts > 0, heights[line_starts - 1], 0)
-    closings = np.flatnonzero(rises < 0)
-    line_of = np.searchsorted(line_starts, closings, side="right") - 1
-    closings_out = np.bincount(line_of[heights[closings] <= bases[line_of]], minlength=len(line_starts))
+    firsts, afters = np.searchsorted(brackets, line_starts), np.searchsorted(brackets, ends)
+    # Before the first line there is nothing but white space.
+    bases = np.repeat(heights[firsts], afters - firsts)
+    is_out = np.append(0, np.cumsum((rises < 0) & (heights[1:] <= bases), dtype=np.int32))
+    closings_out = is_out[afters] - is_out[firsts]
     lasts = _over_space(bytes_, ends[lines] - 1, -1, _IS_BLANK)
-    is_closed = (bytes_[lasts] == _CLOSING_BRACE) & is_outside[lasts] & (heights[ends[lines] - 1] == bases[lines])
+    is_closed = (bytes_[lasts] == _CLOSING_BRACE) & is_outside[lasts] & (heights[afters] == heights[firsts])[lines]
     return is_closed & (closings_out[lines] == meetings + 1)
 
 

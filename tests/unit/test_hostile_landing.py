@@ -77,6 +77,13 @@ WHOLE: dict[str, Callable[[Zone], object]] = {
     "old Mac's line ends": lambda zone: zone.path().write_bytes(b"".join(zone.sends(3)).replace(b"\n", b"\r")),
     "Windows' line ends": lambda zone: zone.path(".json").write_bytes(b"".join(zone.sends(3)).replace(b"\n", b"\r\n")),
     "NUL bytes between lines": lambda zone: zone.path().write_bytes((b"\0" * 99 + b"\n").join(zone.sends(3))),
+    "a cut record among objects on a line": lambda zone: zone.path().write_bytes(
+        # After a colon an object may follow, so a record that is cut there takes the next one along.
+        b"".join(map(bytes.strip, [*zone.sends(2), zone.lost()[: zone.rnd.randrange(1, 80)].rstrip(b": "), *zone.sends(3)]))
+    ),
+    "garbage between objects on a line": lambda zone: zone.path().write_bytes(
+        zone.rnd.choice([b"garbage", b"\0" * 9, b"null", b"5", b"[1]"]).join(map(bytes.strip, zone.sends(3)))
+    ),
     "brackets without end": lambda zone: zone.path().write_bytes(
         zone.sends(1)[0][:-2] + b', "x": ' + b"[" * 9999 + b"]" * 9999 + b"}\n" + zone.sends(1)[0]
     ),
