@@ -208,6 +208,14 @@ def damaged(rnd: random.Random, content: bytes) -> bytes:
     return content
 
 
+def check_cut_whatever_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, limit: int) -> None:
+    path = written(tmp_path, "a.jsonl", content)
+    expected = lines_by_character(content, limit)
+    for chunk in (1, 5, 33, 1 << 20):
+        monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
+        assert read(path, limit) == expected, (chunk, content)
+
+
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize("limit", [20, 100, 10_000])
 @pytest.mark.parametrize("seed", range(120))
@@ -220,11 +228,7 @@ def test_damaged_files_are_cut_by_the_rules_whatever_the_chunks(
     if limit < 10_000:
         # After a long record a mark is known by its three bytes, which chunks must not part.
         content = content.replace(streams.BYTE_ORDER_MARK, b"")
-    path = written(tmp_path, "a.jsonl", content)
-    expected = lines_by_character(content, limit)
-    for chunk in (1, 5, 33, 1 << 20):
-        monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
-        assert read(path, limit) == expected, (chunk, content)
+    check_cut_whatever_the_chunks(tmp_path, monkeypatch, content, limit)
 
 
 def some_send(rnd: random.Random, number: int) -> bytes:
@@ -257,11 +261,7 @@ def test_damaged_lines_of_objects_are_cut_by_the_rules_whatever_the_chunks(
         content += damaged_send(rnd, number) if rnd.random() < 0.3 else some_send(rnd, number)
         content += rnd.choice([b"", b"", b"", b" ", b"\t", b"\n", b"\r\n"])
         content += rnd.choice([b""] * 9 + [b'{"a": {"b": 1},\n', b"}\n", dumped(rnd, some_object(rnd))])
-    path = written(tmp_path, "a.jsonl", content)
-    expected = lines_by_character(content, limit)
-    for chunk in (1, 5, 33, 1 << 20):
-        monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
-        assert read(path, limit) == expected, (chunk, content)
+    check_cut_whatever_the_chunks(tmp_path, monkeypatch, content, limit)
 
 
 def sends(*numbers: int) -> list[bytes]:
