@@ -361,8 +361,8 @@ _ALL = (
     # L: advertisements
     Case(
         "L01_unavailable_then_ad",
-        (written("wamid.L01u", "organic", session_started_at=at(0)),),
-        note="4.4: the first message carries no referral, and 4.3 counts `unsupported` as a person writing.",
+        (written("wamid.L01u", "referred_campaign", session_started_at=at(0)),),
+        note="4.3 counts it as a person writing. Of 4.4, the first message that WhatsApp shows carries the referral.",
     ),
     Case("L02_ad_into_open_session", (pushed("wamid.L02", "replied", **window(HALF_HOUR)),)),
     Case("L03_ad_by_bsuid", (written("wamid.L03", "referred_campaign", person_id=USER, contact_id=USER),)),

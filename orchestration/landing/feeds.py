@@ -12,7 +12,7 @@ from orchestration.landing.rate_cards import read_rate_card
 # Written to the ledger with each file. Raise it when a change of the SQL of a feed, or of how files become lines, makes
 # another set of raw rows out of the same bytes (a column, a kind of record, a rejection less or more): the next run then
 # reads the files of the landing zone again. A change that only makes reading faster leaves it as it is.
-READER_VERSION = 4
+READER_VERSION = 5
 
 
 @dataclass(frozen=True)

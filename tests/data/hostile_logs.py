@@ -137,6 +137,7 @@ def hostile_records(
     changes = [change for _ in range(sends * 3) for change in _status(zone)]
     changes += [_message(zone, number) for number in range(sends // 2)]
     changes += [change for plan in rnd.sample(zone.plans, sends // 8) for change in _late_answers(zone, plan)]
+    changes += [change for number in range(sends // 8) for change in _conversation_without_sends(zone, number)]
     changes += [_echo(zone, number) for number in range(sends // 10)]
     changes += [_notice(zone) for _ in range(sends // 20)]
     changes += [_other_kind(zone) for _ in range(sends // 10)] + [_only_word_about_a_line(rnd)]
@@ -419,6 +420,23 @@ def _message(zone: _Hostile, number: int) -> Change:
     contacts = _contacts(zone, person)
     message |= _sender(rnd, person, has_one_contact=len(contacts) == 1 and len(contacts[0]) > 1)
     return _change(zone, line, "messages", message, contacts)
+
+
+NOT_SHOWN: Record = {"type": "unsupported", "errors": [{"code": 131060, "title": "This message is unavailable"}]}
+
+
+def _conversation_without_sends(zone: _Hostile, number: int) -> list[Change]:
+    """What one person wrote to one line: of some messages WhatsApp shows nothing, and some name an advertisement."""
+    rnd, line, at = zone.rnd, zone.rnd.choice(LINES), zone.moment()
+    changes = []
+    for place in range(rnd.choice([2, 2, 3, 4])):
+        message = {"id": f"alone.{number:02d}.{place}", "from": f"553196{number:07d}", "timestamp": str(at), "type": "text"}
+        message |= rnd.choice([NOT_SHOWN, NOT_SHOWN, {"type": "unsupported", "errors": [{"code": 131051}]}, {}])
+        if rnd.random() < (0.1 if message["type"] == "unsupported" else 0.7):
+            message["referral"] = {"source_type": rnd.choice(["ad", "post"])}
+        changes.append(_change(zone, line, "messages", message, []))
+        at += rnd.choice([0, 1, 3, DAY, DAY + 1])
+    return changes
 
 
 def _sender(rnd: random.Random, person: Person, *, has_one_contact: bool = False) -> Record:

@@ -34,6 +34,7 @@ from tests.reference.people import Lines, People
 SESSION_TIMEOUT = timedelta(hours=24)
 REPLY_WINDOW = timedelta(hours=24)
 REPLY_HORIZON = timedelta(days=7)
+UNAVAILABLE = "unavailable"
 NOTIFICATION, INBOUND, SESSION_MESSAGE, INBOUND_AFTER_SESSION_MESSAGE = range(4)
 Row = dict[str, Any]
 
@@ -227,7 +228,7 @@ class _Body:
         if len(contacts) == 1:
             senders += [_lenient(contacts[0].get(name)) for name in ("wa_id", "user_id", "parent_user_id")]
         sender = next((given for given in senders if given), None)
-        type_, reaction, context = (_optional(item.get("type")), *(as_object(item.get(name)) for name in ("reaction", "context")))
+        type_, reaction, context = (_kind_of(item), *(as_object(item.get(name)) for name in ("reaction", "context")))
         referral = item.get("referral")
         if not sender or not (line["channel"] or line["number"]):
             raise RejectedError("message")
@@ -238,6 +239,7 @@ class _Body:
             "id": _required(item.get("id")),
             "at": unix_time(item.get("timestamp")),
             "type": type_,
+            "is_shown": type_ != UNAVAILABLE,
             "contact": sender,
             "names": reacted if type_ == "reaction" else quoted,
             "has_emoji": bool(_lenient(reaction.get("emoji"))),
@@ -280,6 +282,13 @@ class _Body:
             **line,
         }
         self._records.echoes.append(echo)
+
+
+def _kind_of(message: Row) -> str | None:
+    """Return the type, or `unavailable` for a message of which WhatsApp shows nothing (error 131060)."""
+    kind, errors = _optional(message.get("type")), message.get("errors")
+    code = code_of(_lenient(as_object(errors[0]).get("code"))) if isinstance(errors, list) and errors else None
+    return UNAVAILABLE if kind == "unsupported" and code == "131060" else kind
 
 
 _ECHO_FIELDS = ("from", "to", "to_user_id", "type", "group_id", "recipient_type")
@@ -426,6 +435,15 @@ class _Session:
     started_at: datetime
     starts_with_send: bool
     record: Row
+    messages: list[Row] = field(default_factory=list)
+
+    @property
+    def referred_by(self) -> Row:
+        """The message that says what led the person here: the first one, or where it is not shown the first one that is (4.4)."""
+        first, *others = self.messages
+        if first["is_shown"] or first["has_referral"]:
+            return first
+        return next((message for message in others if message["is_shown"]), first)
 
 
 @dataclass
@@ -475,6 +493,8 @@ class _Thread:
                 starts_with_send = record["key"][1] in (NOTIFICATION, SESSION_MESSAGE)
                 self.sessions.append(_Session(record["id"], record["at"], starts_with_send, record))
             record["session"], previous = self.sessions[-1], second
+            if "is_shown" in record:
+                record["session"].messages.append(record)
         for send in self.sends:
             if send["not_sent"]:
                 before = [record for record in activities if record["key"][0] <= send["key"][0]]
@@ -524,10 +544,10 @@ def _send_columns(send: Row, zone: ZoneInfo) -> Row:
 
 def _inbound_columns(session: _Session, zone: ZoneInfo, lines: Lines) -> Row:
     record = session.record
-    origin = "organic"
-    if record["has_referral"] and lines.is_webchat(record["line"]):
+    origin, referred_by = "organic", session.referred_by
+    if referred_by["has_referral"] and lines.is_webchat(record["line"]):
         origin = "referred_webchat"
-    elif record["has_referral"] and record["source_type"] in ("ad", "post"):
+    elif referred_by["has_referral"] and referred_by["source_type"] in ("ad", "post"):
         origin = "referred_campaign"
     return {
         **NO_SEND,

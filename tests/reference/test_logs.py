@@ -276,6 +276,31 @@ def test_what_starts_a_session(compute: Compute, records: tuple[dict[str, Any], 
     assert starts(compute(*records)) == expected
 
 
+AD = {"source_type": "ad"}
+NOT_SHOWN: dict[str, Any] = {"type": "unsupported", "errors": [{"code": 131060}]}
+
+
+@pytest.mark.parametrize(
+    ("records", "origin"),
+    [
+        ((message(after=0), message("m2", 3, referral=AD)), "organic"),
+        ((message(after=0, **NOT_SHOWN), message("m2", 3, referral=AD)), "referred_campaign"),
+        ((message(after=0, **NOT_SHOWN), message("m2", DAY, referral=AD)), "referred_campaign"),
+        ((message(after=0, **NOT_SHOWN), message("m2", DAY + 1)), "organic"),
+        ((message(after=0, **NOT_SHOWN), message("m2", 3, **NOT_SHOWN), message("m3", 4, referral=AD)), "referred_campaign"),
+        ((message(after=0, **NOT_SHOWN), message("m2", 3), message("m3", 4, referral=AD)), "organic"),
+        ((message(after=0, **NOT_SHOWN, referral=AD), message("m2", 3)), "referred_campaign"),
+        ((message(after=0, type="unsupported", errors=[{"code": 131051}]), message("m2", 3, referral=AD)), "organic"),
+        ((message(after=0, type="unsupported"), message("m2", 3, referral=AD)), "organic"),
+    ],
+)
+def test_where_whatsapp_does_not_show_the_first_message_the_first_shown_one_says_what_led_the_person_here(
+    compute: Compute, records: tuple[dict[str, Any], ...], origin: str
+) -> None:
+    first = next(row for row in compute(*records).session_starts if row["session_start_id"] == "m1")
+    assert (first["session_started_at"], first["origin"]) == (at(0), origin)
+
+
 @pytest.mark.parametrize(("after", "is_attempt"), [(0, False), (0.5, False), (DAY, False), (DAY + 1, True), (-1, True)])
 def test_a_send_that_failed_is_an_attempt_where_no_session_is_open(compute: Compute, after: float, is_attempt: bool) -> None:
     expected = compute(send("s0"), send(after=after, error={"code": 1}))

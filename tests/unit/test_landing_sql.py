@@ -236,6 +236,22 @@ def test_a_reaction_lands_with_what_it_is_to(landing: Landing, reaction: Record 
     assert landing.rows("webhook_messages", "reaction_message_id", "has_reaction_emoji") == [landed]
 
 
+@pytest.mark.parametrize(
+    ("kind", "errors", "landed"),
+    [
+        ("unsupported", [{"code": 131060, "title": "This message is unavailable"}], "unavailable"),
+        ("unsupported", [{"code": "131060"}], "unavailable"),
+        ("unsupported", [{"code": 131060.0}], "unavailable"),
+        ("unsupported", [{"code": 131051}], "unsupported"),
+        *(("unsupported", odd, "unsupported") for odd in (None, [], {}, "131060", 131060, [131060], [{}], [[]], [{"code": {"a": 131060}}])),
+        ("text", [{"code": 131060}], "text"),
+    ],
+)
+def test_a_message_of_which_whatsapp_shows_nothing_is_a_kind_of_its_own(landing: Landing, kind: str, errors: Any, landed: str) -> None:
+    assert landing.land(WEBHOOKS, body(change(messages=[message(type=kind, errors=errors)]))) == []
+    assert landing.rows("webhook_messages", "message_type") == [(landed,)]
+
+
 def test_a_reaction_of_half_an_emoji_has_an_emoji(landing: Landing) -> None:
     line = json.dumps(body(change(messages=[message(type="reaction", reaction={"message_id": "wamid.1", "emoji": "\ud83d"})])))
     assert landing.land(WEBHOOKS, line.encode()) == []

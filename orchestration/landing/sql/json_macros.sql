@@ -141,6 +141,7 @@ create or replace temp macro message_structure() as '{
     "context": {"id": "VARCHAR"},
     "reaction": {"message_id": "VARCHAR", "emoji": "VARCHAR"},
     "referral": {"source_type": "VARCHAR", "source_id": "VARCHAR"},
+    "errors": "VARCHAR",
     "system": "VARCHAR"
 }';
 

@@ -247,7 +247,13 @@ named as (
         phone_number_id,
         display_phone_number,
         nullif(message.id, '') as message_id,
-        nullif(message.type, '') as message_type,
+        -- Coexistence posts in place of some first messages, those from ads among them, only that there was one: Meta's error 131060,
+        -- "This message is unavailable". Other messages of this type are of a kind that the API does not know.
+        case
+            when message.type = 'unsupported' and try_cast(text_or_number_at(message.errors, '$[0].code') as double) = 131060
+                then 'unavailable'
+            else nullif(message.type, '')
+        end as message_type,
         unix_time(message.timestamp) as happened_at,
         coalesce(
             nullif(message.from, ''), nullif(message.from_user_id, ''), nullif(message.from_parent_user_id, ''),

@@ -119,6 +119,7 @@ final as (
         is_send,
         happened_at,
         ordered_at,
+        place_in_second,
         kind = 'notification' as is_notification,
         kind <> 'not sent' as is_activity,
         kind <> 'not sent' and is_without_open_session as is_session_start,

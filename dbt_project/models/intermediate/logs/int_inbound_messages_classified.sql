@@ -109,6 +109,7 @@ final as (
         messages_in_threads.contact_identifier,
         messages_in_threads.referral_source_type,
         messages_in_threads.has_referral,
+        coalesce(messages_in_threads.message_type = 'unavailable', false) as is_unavailable,
         messages_in_threads.is_known_quote,
         {{ counts_as('inbound_message_types.activity', 'messages_in_threads') }} as is_activity,
         {{ counts_as('inbound_message_types.answer', 'messages_in_threads') }} as is_answer,
