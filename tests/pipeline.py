@@ -6,6 +6,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from dagster import DagsterInstance, Definitions
 from dagster._core.event_api import EventRecordsResult
 from dagster._core.storage.event_log import InMemoryEventLogStorage
 
+from orchestration.files import quoted
 from orchestration.settings import Settings
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
@@ -118,12 +120,24 @@ def _new_instance() -> DagsterInstance:
 _instance = cache(_new_instance)
 
 
+_reader = cache(duckdb.connect)
+_aliases = count()
+
+
 def query(path: Path, sql: str, *, read_only: bool = True) -> list[dict[str, Any]]:
-    with duckdb.connect(str(path), read_only=read_only) as connection:
+    """Return the rows of a query on a file, which is attached to one database for all: a database of its own takes 10 ms."""
+    alias = f"asked_{next(_aliases)}"
+    with _reader().cursor() as connection:
         connection.execute("set timezone = 'UTC'")
-        result = connection.execute(sql)
-        names = [description[0] for description in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        connection.execute(f"attach {quoted(path)} as {alias}{' (read_only)' * read_only}")
+        try:
+            connection.execute(f"use {alias}")
+            result = connection.execute(sql)
+            names = [description[0] for description in result.description or []]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        finally:
+            connection.execute("use memory")
+            connection.execute(f"detach {alias}")
 
 
 def comparable(rows: list[dict[str, Any]]) -> list[tuple[tuple[str, str], ...]]:
