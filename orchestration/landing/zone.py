@@ -5,7 +5,7 @@ driver on PyPI), installs from PyPI alone behind a firewall, and hands over whol
 sha256 of a file needs anyway.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -154,22 +154,22 @@ class LandingZone:
         return found
 
     def misplaced(self) -> list[PassedOver]:
-        """Return folders whose names are close to a feed's, and data files that lie in no feed's folder.
+        """Return folders whose names are close to a feed's, here or elsewhere, and data files that lie in no feed's folder.
 
         Raises `StartsError` where the folders above the feeds cannot be listed.
         """
         known = {*self._feeds, *_OTHER_FOLDERS}
         known |= {str(parent) for name in known for parent in PurePosixPath(name).parents if parent.name}
+        elsewhere = {PurePosixPath(name).name: name for name in sorted(known)}
         passed_over: list[PassedOver] = []
         for parent in sorted({str(PurePosixPath(name).parent) for name in known}):
-            names = [PurePosixPath(name).name for name in known if str(PurePosixPath(name).parent) == parent]
+            here = {PurePosixPath(name).name: name for name in sorted(known) if str(PurePosixPath(name).parent) == parent}
             for name, is_folder in sorted(self._entries(parent)):
-                if is_hidden(name) or name in names:
+                if is_hidden(name) or name in here:
                     continue
                 shown = shown_name(name if parent == "." else f"{parent}/{name}")
-                close = get_close_matches(name.lower(), names, n=1, cutoff=_CLOSE_NAME)
-                if is_folder and close:
-                    meant = close[0] if parent == "." else f"{parent}/{close[0]}"
+                meant = _close_name(name, here) or _close_name(name, elsewhere)
+                if is_folder and meant:
                     passed_over.append(PassedOver(f"{shown}/", f"its name is close to {meant}/, and only that is read"))
                 elif not is_folder and any(is_data_file(name.lower(), feed) for feed in self._feeds):
                     passed_over.append(PassedOver(shown, "it lies outside of the feeds' folders"))
@@ -258,6 +258,12 @@ class LandingZone:
     def _version(self, file: LandingFile) -> str:
         self._filesystem.invalidate_cache(file.location)
         return self._file(file.location, self._filesystem.info(file.location)).version
+
+
+def _close_name(name: str, known: Mapping[str, str]) -> str | None:
+    """Return what the known name means that a name is close to."""
+    close = get_close_matches(name.lower(), known, n=1, cutoff=_CLOSE_NAME)
+    return known[close[0]] if close else None
 
 
 def _lists_all_at_once(filesystem: fsspec.AbstractFileSystem) -> bool:

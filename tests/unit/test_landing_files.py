@@ -466,6 +466,8 @@ def test_what_is_passed_over_is_named(landing: Landing) -> None:
 def test_folders_with_names_close_to_a_feeds_are_named(landing: Landing) -> None:
     for folder in ("webhook", "Webhooks2", "Sends", "archive", "rates", ".sends", "botmaker/session", "botmaker/sent_results_lists"):
         landing.write(f"{folder}/a.jsonl", sends(0, 1))
+    for folder in ("sessions", "sent_result", "botmaker/sends", "botmaker/Webhooks"):
+        landing.write(f"{folder}/a.jsonl", sends(0, 1))
     landing.write("sends-2026.jsonl", sends(0, 1))
     landing.write("README.md", b"")
     zone = LandingZone(str(landing.folder), (*FEED_NAMES, "botmaker"))
@@ -474,6 +476,10 @@ def test_folders_with_names_close_to_a_feeds_are_named(landing: Landing) -> None
         "Webhooks2/": "its name is close to webhooks/",
         "Sends/": "its name is close to sends/",
         "botmaker/session/": "its name is close to botmaker/sessions/",
+        "sessions/": "its name is close to botmaker/sessions/",
+        "sent_result/": "its name is close to botmaker/sent_results/",
+        "botmaker/sends/": "its name is close to sends/",
+        "botmaker/Webhooks/": "its name is close to webhooks/",
         "sends-2026.jsonl": "it lies outside of the feeds' folders",
     }
 
