@@ -1,5 +1,6 @@
 """Fixtures for whole runs, and one line at the end that says what was not tested here. `tests/README.md` says which to use."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -34,6 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if seen[name] % mark.args[0]:
                 item.add_marker("thorough")
             seen[name] += 1
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is in memory by now out of Python's searches for garbage, which would go through it all again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
