@@ -345,6 +345,7 @@ def test_an_unexpected_error_is_posted_by_its_type(
     assert [message["text"] for message in handler.heard] == ["conversation_starts failed:\nRuntimeError: see the run's log."]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "address",
     [

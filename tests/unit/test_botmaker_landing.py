@@ -29,6 +29,7 @@ def land(connection: duckdb.DuckDBPyConnection, landing: Path) -> dict[str, Land
     return {feed.name: land_feed(connection, zone, feed) for feed in BOTMAKER_FEEDS}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("name", "pack"),
     [
@@ -72,6 +73,7 @@ def test_what_people_wrote_and_tokens_are_not_landed(connection: duckdb.DuckDBPy
 GOOD = session("1", "01 10:00:00")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("item", "reason"),
     [

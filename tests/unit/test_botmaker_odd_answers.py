@@ -76,6 +76,7 @@ DRIPS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("what", DRIPS)
 @pytest.mark.usefixtures("short_time")
 def test_a_response_that_comes_a_byte_at_a_time_is_given_up(botmaker: Botmaker, what: str) -> None:

@@ -650,6 +650,7 @@ def test_the_beginning_of_a_long_record_of_an_erased_person_is_not_kept(landing:
 NESTED = b"[" * 100_000 + b"]" * 100_000
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("field", "lands"),
     [

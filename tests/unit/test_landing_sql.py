@@ -318,6 +318,7 @@ def test_a_change_without_a_field_is_read(landing: Landing, field: str | None) -
     assert landing.kinds() == ["nothing inside"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("value", [{"messages": [message()], "statuses": [status()]}, {"statuses": "x"}, [[], "x"], "x", None])
 @pytest.mark.parametrize("field", ["history", "account_update", "messages_of_tomorrow", "", 5])
 def test_any_other_field_is_one_other_kind_whatever_it_holds(landing: Landing, field: Any, value: Any) -> None:
@@ -384,6 +385,7 @@ def test_contacts_alone_are_one_other_kind_and_link(landing: Landing) -> None:
 # Lines
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "given",
     [
@@ -430,6 +432,7 @@ def test_what_was_rejected_names_no_line(landing: Landing) -> None:
 ECHO_COLUMNS = ("message_id", "message_type", "happened_at::varchar", "phone_number_id", "sender_id", "recipient_id")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("field", ["smb_message_echoes", "standby"])
 @pytest.mark.parametrize(
     "given",
@@ -483,6 +486,7 @@ def test_echoes_to_groups_are_other_kinds(landing: Landing, fields: Record) -> N
 IDENTITY_COLUMNS = ("kind", "wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("contact", "landed"),
     [
@@ -632,6 +636,7 @@ def test_a_body_of_the_wrong_shape_is_rejected(landing: Landing, given: Record |
     assert (len(landing.rows("webhook_statuses", "1")), landing.kinds()) == (1, [])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
@@ -1060,6 +1065,7 @@ def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whatever_its
     assert landing.rows("sends", "message_id") == [("wamid.1",)]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("naming", ["status", "answer"])
 @pytest.mark.parametrize("is_send_first", [False, True])
 def test_a_message_that_an_erased_person_names_went_to_that_person(
@@ -1129,6 +1135,7 @@ def _of_person(person: str, records: list[Evidence]) -> set[str]:
     return connected
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", [*range(6), *thorough(*range(6, 60))])
 def test_what_an_erased_person_leaves_does_not_depend_on_what_landed_first(landing: Landing, tmp_path: Path, seed: int) -> None:
     random = Random(seed)
@@ -1162,6 +1169,7 @@ def test_a_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_pat
     assert landing.rows("botmaker_sent_results", "session_id") == [(f"S{OTHER}",)]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "named",
     [

@@ -165,6 +165,7 @@ def dumped(rnd: random.Random, value: object) -> bytes:
 SEPARATORS = [b"", b"", b" ", b"\t", b"\n", b"\n", b"\r\n", b"\n\n \n", b" \n ", b"  \r\n" + streams.BYTE_ORDER_MARK, b" " * 70]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(60))
 @pytest.mark.parametrize("extension", ["jsonl", "ndjson", "json"])
 def test_objects_are_found_whatever_stands_between_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, extension: str) -> None:

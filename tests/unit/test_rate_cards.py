@@ -155,6 +155,7 @@ def test_notes_below_the_table_of_a_card_of_meta_are_no_records(landing: Landing
     assert landing.rejected() == [("rates/2026-01-01.csv", 6, "market: missing", ",USD,")]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
