@@ -2,10 +2,13 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Lock
+from typing import TypeAlias
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -36,7 +39,15 @@ _DAMAGED = re.compile(
     r"Corrupt (?:database|WAL) file|not a valid DuckDB database file|Failure while replaying WAL|Could not read enough bytes from file"
     r"|older development version of DuckDB|created with DuckDB version|database has been invalidated because of a previous fatal error"
 )
+# What DuckDB makes of damage that no checksum shows.
+_FAILED_WITHIN = (duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 _NEWER = re.compile(r"created with a newer version of DuckDB")
+
+# DuckDB's lock on a file belongs to the process (fcntl): who closes any other descriptor of the file gives it up, and DuckDB writes on
+# without it. So the file is read beside DuckDB only while this process has no connection to it. Counted by device and inode.
+_FileId: TypeAlias = tuple[int, int]
+_open_here: Counter[_FileId] = Counter()
+_opening = Lock()
 
 # The main header: a checksum of 8 bytes, then these.
 _MAGIC, _MAGIC_OFFSET = b"DUCK", 8
@@ -104,14 +115,12 @@ def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     operator can fix, also inside the block, and `DamagedWarehouseError` where the file cannot be read.
     """
     with warehouse_errors(settings):
-        connection = _connect(settings)
-        try:
+        _make_place(settings.warehouse_path)
+        with _connected(settings, _connect_when_free) as connection:
             configure(connection, settings)
             if raw_schema_version(connection):
                 prepare_raw_schema(connection)
             yield connection
-        finally:
-            connection.close()
 
 
 def configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -137,26 +146,15 @@ def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     if not settings.warehouse_path.exists():
         raise _nothing_landed(settings)
-    if not _is_duckdb_file(settings.warehouse_path):
-        raise _damaged(settings, "it is not a DuckDB file")
-    with warehouse_errors(settings):
-        try:
-            connection = duckdb.connect(str(settings.warehouse_path), read_only=True)
-        except duckdb.IOException as error:
-            if not is_lock_of_another(error):
-                raise
-            raise LockedError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
-        try:
-            connection.execute("set timezone = 'UTC'")
-            limit_memory(connection, settings.memory_bytes)
-            version = raw_schema_version(connection)
-            if version == 0:
-                raise _nothing_landed(settings)
-            if version != RAW_SCHEMA_VERSION:
-                raise StartsError(f"The warehouse {settings.warehouse_path} is of another version of this project: run the job first.")
-            yield connection
-        finally:
-            connection.close()
+    with warehouse_errors(settings), _connected(settings, _connect_to_read) as connection:
+        connection.execute("set timezone = 'UTC'")
+        limit_memory(connection, settings.memory_bytes)
+        version = raw_schema_version(connection)
+        if version == 0:
+            raise _nothing_landed(settings)
+        if version != RAW_SCHEMA_VERSION:
+            raise StartsError(f"The warehouse {settings.warehouse_path} is of another version of this project: run the job first.")
+        yield connection
 
 
 def _nothing_landed(settings: Settings) -> StartsError:
@@ -208,32 +206,75 @@ def remove_draft(settings: Settings) -> None:
         path.unlink(missing_ok=True)
 
 
-def _connect(settings: Settings) -> duckdb.DuckDBPyConnection:
-    path = settings.warehouse_path
-    _check_place(path)
-    if not path.exists():
-        _create(path)
-    elif not _is_duckdb_file(path):
-        # DuckDB would look for an extension that reads a SQLite file, on the internet.
-        raise _damaged(settings, "it is not a DuckDB file")
+@contextmanager
+def _connected(settings: Settings, connect: Callable[[Settings], duckdb.DuckDBPyConnection]) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = connect(settings)
+    opened = _file_id(settings.warehouse_path)
+    try:
+        yield connection
+    finally:
+        with _opening:
+            connection.close()
+            _open_here[opened] -= 1
+
+
+def _connect_to_read(settings: Settings) -> duckdb.DuckDBPyConnection:
+    try:
+        return _connect(settings, read_only=True)
+    except duckdb.IOException as error:
+        if not is_lock_of_another(error):
+            raise
+        raise LockedError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
+
+
+def _connect_when_free(settings: Settings) -> duckdb.DuckDBPyConnection:
     give_up_at = time.monotonic() + _WAIT_FOR_FILE_SECONDS
     while True:
         try:
-            return duckdb.connect(str(path))
+            return _connect(settings)
         except duckdb.IOException as error:
-            if _NEWER.search(str(error)):
-                raise StartsError(
-                    f"The warehouse {path} was written by a newer version of DuckDB than {duckdb.__version__}, which runs here. "
-                    "Bring this installation up to date, or set STARTS_DATA to another folder."
-                ) from error
             if not is_lock_of_another(error):
                 raise
             if time.monotonic() > give_up_at:
                 raise LockedError(
-                    f"Another program holds {path} open. Close it and run again; "
+                    f"Another program holds {settings.warehouse_path} open. Close it and run again; "
                     f"BI tools and notebooks read {settings.published_database} instead."
                 ) from error
             time.sleep(0.25)
+
+
+def _connect(settings: Settings, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open the file, which is there, and count that. Raises what DuckDB raises where another program holds it."""
+    path = settings.warehouse_path
+    with _opening:
+        if not _open_here[_file_id(path)] and not _is_duckdb_file(path):
+            # DuckDB would look for an extension that reads a SQLite file, on the internet.
+            raise _damaged(settings, "it is not a DuckDB file")
+        try:
+            connection = duckdb.connect(str(path), read_only=read_only)
+        except _FAILED_WITHIN as error:
+            raise _damaged(settings, str(error).splitlines()[0]) from error
+        except duckdb.IOException as error:
+            if not _NEWER.search(str(error)):
+                raise
+            raise StartsError(
+                f"The warehouse {path} was written by a newer version of DuckDB than {duckdb.__version__}, which runs here. "
+                "Bring this installation up to date, or set STARTS_DATA to another folder."
+            ) from error
+        _open_here[_file_id(path)] += 1
+    return connection
+
+
+def _file_id(path: Path) -> _FileId:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _make_place(path: Path) -> None:
+    """Check what is in the place of the file, and create it where nothing is."""
+    _check_place(path)
+    if not path.exists():
+        _create(path)
 
 
 def _check_place(path: Path) -> None:

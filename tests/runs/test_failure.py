@@ -23,6 +23,24 @@ from tests.tiers import thorough
 
 GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
 HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
+# Whether a program holds DuckDB's lock of a file, at each change; as another program asks, which a lock of POSIX is there for.
+WATCH = """
+import fcntl, sys, time
+seen = None
+while True:
+    try:
+        with open(sys.argv[1], "r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = "free"
+    except FileNotFoundError:
+        found = "free"
+    except OSError:
+        found = "held"
+    if found != seen:
+        print(found, flush=True)
+    seen = found
+    time.sleep(0.005)
+"""
 REMEDY = "Wait for it to finish and run again, or set STARTS_DATA to another folder. Nothing was changed."
 
 
@@ -47,6 +65,20 @@ def damage_inside(pipeline: Pipeline) -> None:
         file.seek(3 * 4096 + block * 262_144 + 1000)
         file.write(b"x" * 1000)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_run_holds_the_warehouse_from_its_first_look_to_its_end(pipeline: Callable[..., Pipeline]) -> None:
+    run = pipeline()
+    write_files(run.landing, "sends", "1.jsonl", good_sends(30))
+    for number in (2, 3):
+        write_files(run.landing, "sends", f"{number}.jsonl", good_sends(30 * number))
+        watch = subprocess.Popen([sys.executable, "-c", WATCH, str(run.settings.warehouse_path)], stdout=subprocess.PIPE, text=True)
+        try:
+            assert run.run().success
+            time.sleep(0.1)
+        finally:
+            watch.terminate()
+        assert watch.communicate()[0].split() == ["free", "held", "free"]
 
 
 @pytest.fixture

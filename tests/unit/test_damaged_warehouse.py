@@ -3,7 +3,10 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -13,7 +16,7 @@ from orchestration.cli.main import main
 from orchestration.errors import StartsError
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.settings import Settings
-from orchestration.warehouse import DamagedWarehouseError, error_in_words, open_warehouse
+from orchestration.warehouse import DamagedWarehouseError, error_in_words, open_warehouse, read_warehouse
 from tests.damage import DAMAGES, be_of_storage_version, damage_data
 
 WAY_OUT = "Build the warehouse again from the landing zone: `python -m orchestration rebuild --from-landing`"
@@ -81,6 +84,32 @@ def test_a_locked_warehouse_is_waited_for_and_then_named(settings: Settings, mon
     finally:
         holder.kill()
         holder.wait()
+
+
+@pytest.mark.parametrize("opened_within", [open_warehouse, read_warehouse])
+def test_the_file_stays_locked_while_it_is_opened_more_than_once(settings: Settings, opened_within: Callable[..., Any]) -> None:
+    """A lock of POSIX goes with the first descriptor of the file that its process closes, whatever else holds the file."""
+    open_elsewhere = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1])", str(settings.warehouse_path)]
+    with open_warehouse(settings):
+        with suppress(duckdb.ConnectionException), opened_within(settings):
+            pass
+        assert b"Could not set lock" in subprocess.run(open_elsewhere, capture_output=True, check=False).stderr
+    subprocess.run(open_elsewhere, check=True)
+
+
+def test_damage_that_no_checksum_shows_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As two programs leave a file that write to it at once."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise duckdb.InternalException("INTERNAL Error: Failed to load metadata pointer (id 13, idx 3)\n\nThis error signals")
+
+    monkeypatch.setattr(duckdb, "connect", fail)
+    with pytest.raises(DamagedWarehouseError, match=r"is damaged \(INTERNAL Error: Failed to load metadata pointer") as raised:
+        with open_warehouse(settings):
+            pass
+    assert WAY_OUT in str(raised.value)
+    assert rebuild_from_landing(settings, monkeypatch) == 0
+    assert not settings.warehouse_path.exists()
 
 
 def test_a_file_that_was_made_only_in_part_stops_no_later_run(tmp_path: Path) -> None:
