@@ -14,6 +14,9 @@ import jinja2
 from orchestration.base64_macros import BASE64_MACROS
 from orchestration.settings import DBT_PROJECT_DIR
 
+# Full-width, Arabic, Persian and Indian: what keyboards write beside ASCII's.
+_OTHER_DIGITS = "".join(chr(zero + digit) for zero in (0xFF10, 0x0660, 0x06F0, 0x0966) for digit in range(10))
+
 
 @cache
 def _of_dbt(name: str) -> dict[str, Any]:
@@ -45,6 +48,14 @@ def _macros() -> str:
         create or replace temp macro text_in_id(id) as regexp_replace(
             cast(base64_bytes(standard_base64(regexp_extract(id, '([A-Za-z0-9+/_-]+)=*$', 1))) as varchar), '\\\\x[0-9A-F]{{2}}', ' ', 'g'
         );
+        -- A text as it reads once what links and other scripts spell in another way is undone. A byte that is no text is a space.
+        create or replace temp macro readable_text(text) as translate(
+            coalesce(try(url_decode(text)), url_decode(regexp_replace(text, '%[89A-Fa-f][0-9A-Fa-f]', ' ', 'g'))),
+            '{_OTHER_DIGITS}', '{"0123456789" * (len(_OTHER_DIGITS) // 10)}'
+        );
+        -- What may be base64 of eight digits or more in a text, and the text in it from a letter on: it may begin at any of four.
+        create or replace temp macro base64_runs(text) as regexp_extract_all(text, '[A-Za-z0-9+/_-]{{11,}}');
+        create or replace temp macro text_in_base64(letters, first) as text_in_id(substr(letters, first));
         -- The first number of eight digits or more that an id holds, in clear or in base64.
         create or replace temp macro number_in_id(id) as coalesce(
             nullif(regexp_extract(text_in_id(id), '[0-9]{{8,}}'), ''),
@@ -55,7 +66,7 @@ def _macros() -> str:
 
 def create_identifier_macros(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the macros of one text as it was given: `contact_id_shown`, `comparable_identifier`, `is_number`, `is_user_id`,
-    `comparable_session_id`, `text_in_id` and `number_in_id`.
+    `comparable_session_id`, `text_in_id`, `number_in_id`, `readable_text`, `base64_runs` and `text_in_base64`.
     """
     connection.execute(_macros())
 

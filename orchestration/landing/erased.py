@@ -374,52 +374,67 @@ def _tables_with_texts(feed: Feed) -> list[str]:
     return [table for table in feed.parsed_tables if table not in ("parsed_identities", "parsed_channels")]
 
 
-# What may be a number or another identifier in a text: words, and numbers also in groups, of which the longest in use have six
-# (`+33 6 12 34 56 78`). A text in base64 is read as text, too, as is what wamids in it hold. Groups are rows and not lists: a lambda
-# keeps the list that it looks into once for each element, 18 GB for a text of 16 MB.
-CANDIDATES_SQL = r"""
-with forms as (
-    select text_number, row_number() over () as form_number, form, regexp_extract_all(form, '[0-9]+') as groups
+# How many groups a number may be written in (`5 5 1 1 …`), and of how many words an identifier may consist (`US.ENT.1349`, `web-9f-2c-77`).
+_MOST_GROUPS, _MOST_WORDS = 16, 6
+
+
+def _leading(column: str, count: int) -> str:
+    """Return the SQL list of a row's text, of it with the next row's, and so on."""
+    rows = [column, *(f"lead({column}, {step}) over following" for step in range(1, count))]
+    return f"[{', '.join(' || '.join(rows[:size]) for size in range(1, count + 1))}]"
+
+
+# What may be a number or another identifier in a text: numbers, also in groups, and words with what joins them. A text is read as it is
+# written in links, too, as is what it holds in base64. Groups are rows and not lists: a lambda keeps the list that it looks into once for
+# each element, 18 GB for a text of 16 MB.
+CANDIDATES_SQL = rf"""
+with runs as (
+    select text_number, unnest(base64_runs(readable_text(text))) as letters from texts
+),
+
+forms as (
+    select *, row_number() over () as form_number
     from (
-        select
-            text_number,
-            unnest(list_concat(
-                [text, text_in_id(text)],
-                list_transform(regexp_extract_all(text, 'wamid\.([A-Za-z0-9+/=_-]+)', 1), lambda id: text_in_id(id))
-            )) as form
-        from texts
+        select text_number, text as form from texts
+        union
+        select text_number, readable_text(text) from texts
+        union
+        select text_number, text_in_base64(letters, first) from runs cross join (select unnest([1, 2, 3, 4]) as first)
     )
     where form is not null
 ),
 
 digits_in_groups as (
     select text_number, form_number, generate_subscripts(groups, 1) as place, unnest(groups) as digits
-    from forms
-    where len(groups) > 1
+    from (select *, regexp_extract_all(form, '[0-9]+') as groups from forms)
+),
+
+words_in_forms as (
+    select text_number, form_number, generate_subscripts(words, 1) as place, unnest(words) as word
+    from (select *, regexp_extract_all(form, '[A-Za-z0-9]+[^A-Za-z0-9]*') as words from forms)
 ),
 
 numbers as (
-    select
-        text_number,
-        digits as one,
-        one || lead(digits, 1) over following as two,
-        two || lead(digits, 2) over following as three,
-        three || lead(digits, 3) over following as four,
-        four || lead(digits, 4) over following as five,
-        five || lead(digits, 5) over following as six
+    select text_number, unnest({_leading("digits", _MOST_GROUPS)}) as candidate
     from digits_in_groups
     window following as (partition by form_number order by place)
 ),
 
+identifiers as (
+    select text_number, regexp_replace(unnest({_leading("word", _MOST_WORDS)}), '[^A-Za-z0-9]+$', '') as candidate
+    from words_in_forms
+    window following as (partition by form_number order by place)
+),
+
 candidates as (
-    select text_number, groups[1] as candidate from forms where len(groups) = 1
+    select * from numbers
     union all
-    select text_number, unnest([one, two, three, four, five, six]) as candidate from numbers
-    union all
-    select text_number, unnest(regexp_extract_all(form, '[A-Z]{2}[.](?:ENT[.])?[A-Za-z0-9]+|[A-Za-z0-9][A-Za-z0-9._-]{4,}')) from forms
+    select * from identifiers
 )
 
-select text_number, candidate from candidates
+select text_number, candidate
+from candidates
+where regexp_full_match(candidate, '[A-Za-z0-9][A-Za-z0-9._-]{{4,}}|[A-Z]{{2}}[.].*')
 """
 
 

@@ -40,6 +40,10 @@ _SHORTEST_IDENTIFIER = 5
 
 # Of a number with three characters between any two of its digits, or of a user id.
 _LONGEST_SPELLING = 1024
+_BASE64_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
+_LETTERS_BEFORE, _LETTERS_AFTER = 4, 12
+# A shorter one leaves too few letters that are its own.
+_SHORTEST_IN_BASE64 = 8
 
 
 @dataclass(frozen=True)
@@ -121,21 +125,16 @@ def revoke_erasure(settings: Settings, given: str, forget_files: Callable[[], li
 
 
 def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
-    """Return the files below a folder in which an identifier still stands, readable or in a wamid.
+    """Return the files below a folder in which an identifier still stands, readable or in base64.
 
     What a file holds compressed is not found: those of the marts are made again from the rows of everybody else.
     """
-    # base64 has three spellings of a text, by where it begins.
     names = all_spellings(identifiers)
-    spellings = [spelling_of(identifier) for identifier in names]
-    spellings += [
-        re.escape(spelling.decode())
-        for identifier in names
-        if identifier.isdecimal()
-        for spelling in _base64_spellings(identifier.encode())
-    ]
-    pattern = re.compile("|".join(spellings).encode())
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, pattern)]
+    readable = "|".join(spelling_of(identifier) for identifier in names).encode()
+    # base64 has three spellings of a text, by where it begins.
+    spellings = [spelling for name in names if len(name) >= _SHORTEST_IN_BASE64 for spelling in _base64_spellings(name.encode())]
+    search = _Search(re.compile(readable), re.compile(b"|".join(map(re.escape, spellings)) or b"(?!)"))
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, search)]
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifier: str) -> list[str]:
@@ -270,12 +269,41 @@ def _base64_spellings(text: bytes) -> list[bytes]:
     return spellings
 
 
-def _holds(path: Path, pattern: re.Pattern[bytes]) -> bool:
+@dataclass(frozen=True)
+class _Search:
+    """What to look for: a person's identifiers, and the beginnings of the base64 that they are in."""
+
+    readable: re.Pattern[bytes]
+    in_base64: re.Pattern[bytes]
+
+    def finds(self, content: bytes) -> bool:
+        return self.readable.search(content) is not None or any(
+            self._holds_person(content, match) for match in self.in_base64.finditer(content)
+        )
+
+    def _holds_person(self, content: bytes, match: re.Match[bytes]) -> bool:
+        """Say whether base64 spells an identifier as a whole: others begin with the same digits, and so with the same letters."""
+        start, end = match.span()
+        # The groups of letters beside the match hold what stands beside the identifier.
+        while start > 0 and match.start() - start < _LETTERS_BEFORE and content[start - 1] in _BASE64_LETTERS:
+            start -= 1
+        while end < len(content) and end - match.end() < _LETTERS_AFTER and content[end] in _BASE64_LETTERS:
+            end += 1
+        return any(self.readable.search(_from_base64(content[first:end])) for first in range(start, min(start + 4, end)))
+
+
+def _from_base64(letters: bytes) -> bytes:
+    """Decode letters of either alphabet; what is too few for a byte is left out."""
+    letters = letters[: len(letters) - (len(letters) % 4 == 1)]
+    return base64.b64decode(letters + b"=" * (-len(letters) % 4), altchars=b"-_" if b"-" in letters or b"_" in letters else None)
+
+
+def _holds(path: Path, search: _Search) -> bool:
     with path.open("rb") as file:
         tail = b""
         while piece := file.read(1 << 24):
             window = tail + piece
-            if pattern.search(window):
+            if search.finds(window):
                 return True
             tail = window[-_LONGEST_SPELLING:]
     return False

@@ -35,8 +35,8 @@ _SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erase
 # events may carry nothing else.
 ROWS_OF_PERSON = {
     "sends": names_person("sends"),
-    "webhook_messages": f"{names_person('webhook_messages')} or holds_person(message_id)",
-    "webhook_statuses": f"{names_person('webhook_statuses')} or message_id in (select id from erased_ids) or holds_person(message_id)",
+    "webhook_messages": f"{names_person('webhook_messages')} or id_holds_person(message_id)",
+    "webhook_statuses": f"{names_person('webhook_statuses')} or message_id in (select id from erased_ids) or id_holds_person(message_id)",
     "webhook_echoes": names_person("webhook_echoes"),
     "webhook_identities": names_person("webhook_identities"),
     "botmaker_sessions": _SESSION_OF_PERSON,
@@ -87,23 +87,24 @@ _DIGITS_WITH_COUNTRY = 10
 
 
 def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str]) -> None:
-    """Create what the conditions on rows and texts refer to: the tables of `create_evidence`, and `holds_person`."""
+    """Create what the conditions on rows and texts refer to: the tables of `create_evidence`, `holds_person` and `id_holds_person`."""
     create_evidence(connection, identifiers, ids)
     create_holds_person(connection, identifiers)
 
 
 def create_holds_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str]) -> None:
-    """Create the macro that says whether a text names a person, in any spelling and in base64."""
+    """Create the macros that say whether a text, or an id, names a person, in any spelling and in base64."""
     # A variable, because a macro's pattern may not come from a table.
     connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, all_spellings(identifiers)))})
     connection.execute(
         """
-        create or replace temp macro holds_person(text) as
-            coalesce(regexp_matches(text, getvariable('erased_spelling')), false)
-            or coalesce(regexp_matches(text_in_id(text), getvariable('erased_spelling')), false)
+        create or replace temp macro names_erased(text) as coalesce(regexp_matches(text, getvariable('erased_spelling')), false);
+        create or replace temp macro id_holds_person(id) as names_erased(id) or names_erased(text_in_id(id));
+        create or replace temp macro holds_person(text) as names_erased(text) or names_erased(readable_text(text))
             or coalesce(list_bool_or(list_transform(
-                regexp_extract_all(text, 'wamid\\.([A-Za-z0-9+/=_-]+)', 1),
-                lambda id: coalesce(regexp_matches(text_in_id(id), getvariable('erased_spelling')), false)
+                base64_runs(readable_text(text)),
+                lambda letters: names_erased(text_in_base64(letters, 1)) or names_erased(text_in_base64(letters, 2))
+                or names_erased(text_in_base64(letters, 3)) or names_erased(text_in_base64(letters, 4))
             )), false)
         """
     )

@@ -104,9 +104,9 @@ def test_damage_that_no_checksum_shows_says_so(settings: Settings, monkeypatch: 
         raise duckdb.InternalException("INTERNAL Error: Failed to load metadata pointer (id 13, idx 3)\n\nThis error signals")
 
     monkeypatch.setattr(duckdb, "connect", fail)
-    with pytest.raises(DamagedWarehouseError, match=r"is damaged \(INTERNAL Error: Failed to load metadata pointer") as raised:
-        with open_warehouse(settings):
-            pass
+    said = pytest.raises(DamagedWarehouseError, match=r"is damaged \(INTERNAL Error: Failed to load metadata pointer")
+    with said as raised, open_warehouse(settings):
+        pass
     assert WAY_OUT in str(raised.value)
     assert rebuild_from_landing(settings, monkeypatch) == 0
     assert not settings.warehouse_path.exists()

@@ -1,13 +1,16 @@
 """The macros of identifiers outside dbt: what ids hold in base64, and what may be an identifier in any text."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from orchestration.identifiers import all_spellings, create_identifier_macros
 from orchestration.landing.erased import CANDIDATES_SQL
+from orchestration.maintenance.erasure import files_that_hold
+from orchestration.maintenance.person_rows import create_holds_person
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
@@ -36,6 +39,88 @@ def test_what_may_be_an_identifier_is_found_in_any_text() -> None:
         found = connection.execute(CANDIDATES_SQL).fetchall()
     assert expected <= {candidate for number, candidate in found if number == 1}
     assert {candidate for number, candidate in found if number != 1} <= {None}
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+NUMBER, USER, WEB = "5511987654321", "US.13491208655302", "webchat-9f2c77aa"
+NAMES_OF_A_PERSON = [
+    *(
+        f"{before}{name}"
+        for before in ("", "ref-", "ref_", "x.", "1-", "1.", "ref--", "ref-1-", "%20", "%3D", "to%2F")
+        for name in (USER, WEB)
+    ),
+    *(f"{before}{NUMBER}{after}" for before in ("", "ref-", "ref", "%2B", "?text=%20", "x") for after in ("", "/z", "%20", "x")),
+    "5 5 1 1 9 8 7 6 5 4 3 2 1",
+    "to=%2B55%20%2811%29%2098765-4321",
+    "%35511987654321",
+    "".join(f"%{ord(digit):02X}" for digit in NUMBER),
+    "caf%E9 5511987654321",
+    "５５１１９８７６５４３２１",
+    "٥٥١١٩٨٧٦٥٤٣٢١",
+    "%EF%BC%955511987654321"[9:],
+    *(f"id {encoded('x' * offset + ' ' + name)} end" for offset in range(4) for name in (NUMBER, USER)),
+    *(f"https://x/{encoded('x' * offset + ' ' + name).rstrip('=')}/z" for offset in range(4) for name in (NUMBER, USER)),
+    f"ab{encoded(NUMBER)}",
+    "wamid." + encoded(f"\x1d\x0c{NUMBER}\x15\x02"),
+]
+NO_NAMES_OF_THAT_PERSON = [
+    "55119876543210",
+    "5511987654322",
+    "US.134912086553020",
+    "AUS.13491208655302",
+    "webchat-9f2c77aab",
+    encoded("5511987654322"),
+    "%",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def texts() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Texts by number, and the macros that look for a person; names of the person have an odd number."""
+    with duckdb.connect() as connection:
+        create_identifier_macros(connection)
+        create_holds_person(connection, [NUMBER, USER, WEB])
+        given = [
+            *((2 * at + 1, text) for at, text in enumerate(NAMES_OF_A_PERSON)),
+            *((2 * at, text) for at, text in enumerate(NO_NAMES_OF_THAT_PERSON)),
+        ]
+        connection.execute("create table texts (text_number integer, text varchar)")
+        connection.executemany("insert into texts values (?, ?)", given)
+        yield connection
+
+
+def test_a_person_to_erase_is_found_in_any_spelling(texts: duckdb.DuckDBPyConnection) -> None:
+    found = texts.execute("select text from texts where holds_person(text) <> (text_number % 2 = 1)").fetchall()
+    assert found == []
+
+
+def test_an_erased_person_is_found_in_any_spelling_that_lands_later(texts: duckdb.DuckDBPyConnection) -> None:
+    named = f"select text_number from ({CANDIDATES_SQL}) where comparable_identifier(candidate) in ($people)".replace(
+        "$people", f"'{NUMBER}', '{USER}', '{WEB}'"
+    )
+    found = texts.execute(f"select text from texts where (text_number in ({named})) <> (text_number % 2 = 1)").fetchall()
+    assert found == []
+
+
+def test_a_file_is_named_only_if_it_holds_the_person_and_no_one_with_nearly_the_same_number(tmp_path: Path) -> None:
+    for offset in range(4):
+        for after in ("", " end", "\x15\x02\x00"):
+            for name, text in (
+                ("own", NUMBER),
+                ("own-user", USER),
+                ("next", "5511987654322"),
+                ("more", f"1{NUMBER}"),
+                ("longer", f"{NUMBER}7"),
+            ):
+                content = encoded("x" * offset + " " * (name != "own") + text + after)
+                (tmp_path / f"{name}-{offset}-{len(after)}").write_text(f"id,{content},z")
+    (tmp_path / "own-readable").write_text("to +55 11 98765-4321.")
+    found = {path.name for path in files_that_hold(tmp_path, [NUMBER, USER])}
+    assert found == {path.name for path in tmp_path.iterdir() if path.name.startswith("own")}
 
 
 def test_a_long_text_of_digits_takes_no_more_memory_than_its_length() -> None:
