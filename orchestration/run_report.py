@@ -63,7 +63,8 @@ class ThisRun:
             return "no report day changed"
         days = "all report days" if self.report_days_changed is None else counted(self.report_days_changed, "report day")
         starts = counted(self.rows_written.get(_FACT, 0), "start")
-        return f"{days} with {starts} of all origins, {self.rows_more.get(_FACT, 0):,} more than before"
+        more = self.rows_more.get(_FACT, 0)
+        return f"{days} with {starts} of all origins, {abs(more):,} {'fewer' if more < 0 else 'more'} than before"
 
     @property
     def exported(self) -> str:

@@ -87,14 +87,14 @@ class Engine(StrEnum):
 
 
 class FileMode(StrEnum):
-    """Who may read the files that are written: this user alone, or its group as well. No one else ever may."""
+    """Who may read what is published and exported: this user alone, or its group as well. No one else ever may."""
 
     PRIVATE = "private"
     GROUP = "group"
 
     @property
     def umask(self) -> int:
-        return 0o077 if self is FileMode.PRIVATE else 0o007
+        return 0o077 if self is FileMode.PRIVATE else 0o027
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class Settings:
         env = environment() if environ is None else without_empty(environ)
         return cls(
             landing=_landing(env.get("STARTS_LANDING")),
-            data=_absolute(env.get("STARTS_DATA", "data")),
+            data=_data_folder(env.get("STARTS_DATA", "data")),
             report_timezone=env.get("STARTS_REPORT_TIMEZONE", "America/Sao_Paulo"),
             billing_timezone=env.get("STARTS_BILLING_TIMEZONE"),
             billing_currency=env.get("STARTS_BILLING_CURRENCY"),
@@ -346,11 +346,6 @@ def publishes_to_postgres() -> bool:
     return "STARTS_POSTGRES_URL" in environment()
 
 
-def files_mode() -> FileMode:
-    """Return who may read what is written, whatever else is set. Raises `SettingsError`."""
-    return _files_mode(environment())
-
-
 def environment() -> dict[str, str]:
     """Return what is set in the environment or, where it is silent, in the project's `.env`. Raises `SettingsError`."""
     return without_empty({**_env_file(), **os.environ})
@@ -415,6 +410,12 @@ def _landing(location: str | None) -> str:
 def _absolute(path: str) -> Path:
     """Relative paths are taken from the clone, wherever the process was started; an installed package has none."""
     return (BASE_FOLDER / Path(path).expanduser()).resolve()
+
+
+def _data_folder(path: str) -> Path:
+    if is_uri(path):
+        raise SettingsError(f"STARTS_DATA is {path}: write a folder of this machine, which has to lock the files in it.")
+    return _absolute(path)
 
 
 def _check_zone(setting: str, name: str) -> None:

@@ -69,8 +69,7 @@ def compare_published(settings: Settings, question: TemplateQuestion) -> Templat
     if find_spec("statsmodels") is None:
         raise StartsError(f"statsmodels is not installed: run {how_to_install('stats')}.")
     with open_published(settings) as published:
-        question.check_known(published)
-        counts = _counted(published, question)
+        counts = _counted(published, question.resolved(published))
     names = {cell.name for cell in counts.cells}
     if not names:
         raise StartsError(f"No send with a {question.by} name that passes the filters went out more than {question.window} ago.")

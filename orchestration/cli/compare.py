@@ -5,10 +5,9 @@ It fails when something differs.
 
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from orchestration.cli.filters import FILTERS, add_options, chosen_options
+from orchestration.cli.filters import FILTERS, add_options, chosen_options, file_named
 from orchestration.errors import ExitCode
 from orchestration.exports.filters import ReportFilters
 from orchestration.reconciliation.compare import Cause, Comparison, compare_download
@@ -18,9 +17,9 @@ from orchestration.settings import Settings
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("compare", help="compare a download from Botmaker with the published report")
     parser.set_defaults(command=compare_command)
-    parser.add_argument("file", type=Path, help="the download: TSV, CSV or XLSX")
+    parser.add_argument("file", type=file_named, help="the download: TSV, CSV or XLSX")
     add_options(parser, FILTERS)
-    parser.add_argument("--all", type=Path, dest="all_differences", metavar="FILE", help="write every difference to a TSV")
+    parser.add_argument("--all", type=file_named, dest="all_differences", metavar="FILE", help="write every difference to a TSV")
 
 
 def compare_command(chosen: Namespace) -> int:

@@ -1,10 +1,9 @@
 """Compare templates of the published report: `python -m orchestration compare-templates --outcome read`."""
 
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
-from orchestration.cli.filters import FILTERS, Options, add_options, chosen_options
+from orchestration.cli.filters import FILTERS, Options, add_options, chosen_options, file_named
 from orchestration.files import check_folder_of
 from orchestration.settings import Settings
 
@@ -21,7 +20,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("compare-templates", help="compare templates: funnels, differences to a baseline, verdicts")
     parser.set_defaults(command=compare_templates_command)
     add_options(parser, _OPTIONS)
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the differences as SVG")
+    parser.add_argument("--picture", type=file_named, metavar="FILE", help="draw the differences as SVG")
 
 
 def compare_templates_command(chosen: Namespace) -> int:

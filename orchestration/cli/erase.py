@@ -72,7 +72,7 @@ def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
     rows = ", ".join(f"{rows:,} of {table}" for table, rows in erasure.rows.items() if rows)
     print(
         f"  {verb:<10} {counted(len(erasure.identifiers), 'identifier')} of one person: "
-        + (rows or "no rows; nothing of the person has landed")
+        + (rows or "no rows; nothing of the person has landed. Was it the whole number with its country code, such as 5511987654321?")
     )
     if erasure.landing_files:
         print(f"  not ours   the landing zone holds the person, too, in: {', '.join(map(shown_name, erasure.landing_files))}")

@@ -1,7 +1,8 @@
 """The options of the report's filters, the same for every command that takes them."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestration.errors import StartsError
@@ -14,19 +15,38 @@ Chosen = TypeVar("Chosen", bound="ReportFilters")
 # By the field that they fill: the flag, and what argparse is given for it.
 Options = Mapping[str, tuple[str, dict[str, Any]]]
 
+_WITHOUT_VALUE = ("store_true", "store_false")
+
+# Twice the same option is one longer list.
+_LIST = {"nargs": "+", "action": "extend"}
+
 FILTERS: Options = {
     "period_from": ("--from", {"metavar": "DAY", "help": "first report day, such as 2026-10-01"}),
     "period_to": ("--to", {"metavar": "DAY", "help": "last report day, included"}),
-    "origins": ("--origins", {"metavar": "ORIGIN", "nargs": "+", "help": "what started the session, such as whatsapp_template"}),
-    "user_types": ("--user-types", {"metavar": "TYPE", "nargs": "+", "help": "new or returning"}),
-    "lines": ("--lines", {"metavar": "LINE", "nargs": "+", "help": "WhatsApp lines, each by its channel id or its number"}),
-    "templates": ("--templates", {"metavar": "NAME", "nargs": "+", "help": "names of WhatsApp templates or bulk notifications"}),
+    "origins": ("--origins", {"metavar": "ORIGIN", "help": "what started the session, such as whatsapp_template", **_LIST}),
+    "user_types": ("--user-types", {"metavar": "TYPE", "help": "new or returning", **_LIST}),
+    "lines": ("--lines", {"metavar": "LINE", "help": "WhatsApp lines, each by its channel id or its number", **_LIST}),
+    "templates": ("--templates", {"metavar": "NAME", "help": "names of WhatsApp templates or bulk notifications", **_LIST}),
 }
 
 
 def add_options(parser: ArgumentParser, options: Options) -> None:
     for field, (flag, details) in options.items():
-        parser.add_argument(flag, dest=field, **details)
+        # An empty one is a shell variable that is not set: without its filter, more would be written than was asked for.
+        kind = {} if details.get("action") in _WITHOUT_VALUE else {"type": not_empty}
+        parser.add_argument(flag, dest=field, **kind, **details)
+
+
+def not_empty(value: str) -> str:
+    """Return the value of an option, which argparse refuses where it is empty."""
+    if not value.strip():
+        raise ArgumentTypeError("is empty: leave the option out, or give it a value")
+    return value
+
+
+def file_named(value: str) -> Path:
+    """Return the path of a file that a user names."""
+    return Path(not_empty(value))
 
 
 def chosen_options(kind: type[Chosen], options: Options, chosen: Namespace) -> Chosen:

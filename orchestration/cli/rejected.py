@@ -2,9 +2,9 @@
 
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from orchestration.cli.filters import file_named
 from orchestration.engines.engine import engine_of
 from orchestration.files import check_folder_of
 from orchestration.landing.feeds import FEED_NAMES
@@ -23,7 +23,7 @@ def add_to(commands: Any) -> None:
         "--limit", type=_count, metavar="N", help=f"at most so many, the latest first; else {_SHOWN_RECORDS}, or all with --csv"
     )
     parser.add_argument("--records", action="store_true", help="with what the records hold, which names people")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write them to a CSV file")
+    parser.add_argument("--csv", type=file_named, metavar="FILE", help="write them to a CSV file")
 
 
 def rejected_command(chosen: Namespace) -> int:

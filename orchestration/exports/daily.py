@@ -15,6 +15,7 @@ from orchestration.exports.manifest import (
     Manifest,
     draft_of,
     file_name,
+    manifest_written_at,
     read_manifest,
     recover_exports,
     remove_unlisted,
@@ -112,7 +113,8 @@ def export_days(
     """Rewrite the daily files whose bytes changed since the last export, from the published marts.
 
     Days `asked_for` are looked at in any case; a file that already holds the right bytes stays as it is. The size of every
-    file is checked, and with `thorough` its hash. `write` is what writes the drafts. The caller holds the writer's lock.
+    file is checked, and its hash where it was changed after the manifest was written, or with `thorough`. `write` is what writes
+    the drafts. The caller holds the writer's lock.
     """
     make_folder(settings.exports_dir, settings)
     recover_exports(settings)
@@ -134,7 +136,10 @@ def _export(
     source, now = published_source(published), datetime.now(UTC).replace(microsecond=0)
     known = manifest.by_day if manifest else {}
     first_day = settings.first_day_kept(now)
-    damaged = {day for day, entry in known.items() if not _is_as_written(settings, entry, thorough)}
+    written_at = manifest_written_at(settings)
+    damaged = {
+        day for day, entry in known.items() if not _is_as_written(settings, entry, thorough or _changed_at(settings, entry) > written_at)
+    }
     days_published = {day for (day,) in published.execute("select distinct session_start_date from session_starts_daily").fetchall()}
     changed = _changed_days(warehouse, settings, manifest, source)
     days = (set(known) | days_published) if changed is None else {*changed, *damaged, *(days_published - set(known))}
@@ -168,6 +173,11 @@ def _changed_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mani
     if manifest is None or manifest.settings != _settings_of(settings):
         return None
     return days_behind(warehouse, manifest.publication, source, STARTS)
+
+
+def _changed_at(settings: Settings, entry: ExportedFile) -> int:
+    path = settings.exports_dir / entry.file
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _is_as_written(settings: Settings, entry: ExportedFile, thorough: bool) -> bool:

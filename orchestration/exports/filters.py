@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from orchestration.errors import StartsError
 from orchestration.exports.tsv import Layout
+from orchestration.identifiers import comparable_identifiers
 from orchestration.publication.masking import may_hold_number
 from orchestration.settings import Language
 
@@ -85,7 +86,7 @@ class ReportFilters(BaseModel):
         return self
 
     def condition(self) -> tuple[str, dict[str, Any]]:
-        """Return the SQL condition on session starts `s`, and the values to bind."""
+        """Return the SQL condition on session starts `s`, and the values to bind. Lines are channel ids, as `resolved` returns them."""
         conditions, values = ["true"], {}
         if self.period_from:
             conditions.append("s.session_start_date >= $period_from::date")
@@ -97,9 +98,7 @@ class ReportFilters(BaseModel):
             conditions.append("s.origin in (select unnest($origins))")
             values["origins"] = self.origins
         if self.lines:
-            conditions.append(
-                "(s.channel_id in (select unnest($lines)) or s.line_number in (select regexp_replace(unnest($lines), '[^0-9]', '', 'g')))"
-            )
+            conditions.append("s.channel_id in (select unnest($lines))")
             values["lines"] = self.lines
         if self.templates:
             conditions.append("(s.template_name in (select unnest($templates)) or s.notification_name in (select unnest($templates)))")
@@ -109,20 +108,35 @@ class ReportFilters(BaseModel):
             values["user_types"] = self.user_types
         return " and ".join(conditions), values
 
-    def check_known(self, published: duckdb.DuckDBPyConnection) -> None:
-        """Raise `StartsError` for a line or template that the published marts have never seen."""
-        lines = _values(published, "select channel_id from fct_session_starts union select line_number from fct_session_starts")
+    def resolved(self, published: duckdb.DuckDBPyConnection) -> Self:
+        """Return the filters with each line as its channel id.
+
+        Raises `StartsError` for a line or template that the published marts have never seen.
+        """
         templates = _values(
             published, "select template_name from fct_session_starts union select notification_name from fct_session_starts"
         )
-        for line in self.lines:
-            if line not in lines and re.sub(r"\D", "", line) not in lines:
-                raise StartsError(f"There is no line {line!r} in the report. Known: {', '.join(sorted(lines))}.")
         for template in self.templates:
             if template not in templates:
                 # Dagster keeps this message, out of reach of an erasure.
                 known = sorted(name for name in templates if not may_hold_number(name))
                 raise StartsError(f"There is no template or notification {template!r} in the report. Known: {', '.join(known)}.")
+        return self.model_copy(update={"lines": self._channels(published)})
+
+    def _channels(self, published: duckdb.DuckDBPyConnection) -> list[str]:
+        """Return the channel ids of the lines: a line is given by its channel id or number, in any spelling (contract, section 2.2)."""
+        if not self.lines:
+            return []
+        lines = published.execute("select distinct channel_id, line_number from fct_session_starts").fetchall()
+        names = {name for line in lines for name in line if name is not None}
+        spelling = comparable_identifiers({*names, *self.lines})
+        channels: list[str] = []
+        for given in self.lines:
+            found = [channel for channel, *number in lines if spelling[given] in (spelling[name] for name in (channel, *number) if name)]
+            if not found:
+                raise StartsError(f"There is no line {given!r} in the report. Known: {', '.join(sorted(names))}.")
+            channels += found
+        return channels
 
 
 class ExportSelection(ReportFilters):

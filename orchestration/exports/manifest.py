@@ -122,6 +122,12 @@ def remove_unlisted(settings: Settings, manifest: Manifest) -> list[str]:
     return [path.name for path in unlisted]
 
 
+def manifest_written_at(settings: Settings) -> int:
+    """Return the time of the manifest in nanoseconds: all files that it names were written before. 0 where there is none."""
+    path = _manifest_path(settings)
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
 def _carry_out(settings: Settings, journal: _Journal) -> None:
     for entry in journal.manifest.files:
         draft = draft_of(settings, entry.report_date)

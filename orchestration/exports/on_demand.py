@@ -32,10 +32,9 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
     layout = Layout(selection.layout)
     usual_language = Language.ES if layout is Layout.BOTMAKER else settings.language
     language = Language(selection.language) if selection.language else usual_language
-    condition, values = selection.condition()
     with open_published(settings) as published:
         check_settings(published, settings)
-        selection.check_known(published)
+        condition, values = selection.resolved(published).condition()
         make_folder(settings.exports_dir, settings)
         make_folder(folder, settings)
         prepare_cells(published)

@@ -186,7 +186,7 @@ def finish_version(
         keeps_previous=shown is not None and _may_be_kept(warehouse, shown, source),
     )
     show_version(settings, folder, record)
-    rows_before = before.rows if before is not None else {}
+    rows_before = shown.record.rows if shown is not None and shown.record is not None else {}
     return Publication(
         changed=True,
         rows=rows,

@@ -136,10 +136,12 @@ def compare_download(
     filters = filters or ReportFilters()
     if all_differences is not None:
         check_folder_of(all_differences)
+        if all_differences.exists() and all_differences.samefile(path):
+            raise StartsError(f"{path} is the download itself: name another file for the differences.")
     download = read_download(path)
     with open_published(settings) as connection:
         time_zone = _time_zone_of_plain_contacts(connection)
-        filters.check_known(connection)
+        filters = filters.resolved(connection)
         create_identifier_macros(connection)
         connection.execute(_MACROS.replace("$report_timezone", quoted(time_zone)))
         _collect_theirs(connection, download)

@@ -430,7 +430,7 @@ def _conversation_without_sends(zone: _Hostile, number: int) -> list[Change]:
     rnd, line, at = zone.rnd, zone.rnd.choice(LINES), zone.moment()
     changes = []
     for place in range(rnd.choice([2, 2, 3, 4])):
-        message = {"id": f"alone.{number:02d}.{place}", "from": f"553196{number:07d}", "timestamp": str(at), "type": "text"}
+        message: Record = {"id": f"alone.{number:02d}.{place}", "from": f"553196{number:07d}", "timestamp": str(at), "type": "text"}
         message |= rnd.choice([NOT_SHOWN, NOT_SHOWN, {"type": "unsupported", "errors": [{"code": 131051}]}, {}])
         if rnd.random() < (0.1 if message["type"] == "unsupported" else 0.7):
             message["referral"] = {"source_type": rnd.choice(["ad", "post"])}

@@ -297,6 +297,14 @@ def test_the_command_export_says_which_values_there_are(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--from", "--lines", "--file-name"])
+def test_an_option_without_a_value_is_no_option_left_out(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a shell has it whose variable is not set: everything would be exported in place of a part."""
+    with pytest.raises(SystemExit):
+        main(["export", option, ""])
+    assert f"argument {option}: is empty: leave the option out" in capsys.readouterr().err
+
+
 def test_the_command_export_writes_what_the_same_selection_does(
     sample: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -307,7 +315,7 @@ def test_the_command_export_writes_what_the_same_selection_does(
         "origins": ["--origins", "mass_notification", "whatsapp_template"],
         "user_types": ["--user-types", "new"],
         "lines": ["--lines", "+54 11 5278-0101"],
-        "templates": ["--templates", "oferta_relampago", "Primavera 2026"],
+        "templates": ["--templates", "oferta_relampago", "--templates", "Primavera 2026"],
         "language": ["--language", "pt"],
         "layout": ["--layout", "standard"],
         "format": ["--format", "tsv"],
@@ -317,7 +325,10 @@ def test_the_command_export_writes_what_the_same_selection_does(
     assert set(asked) == set(ExportSelection.model_fields)
     assert main(["export", *(word for words in asked.values() for word in words)]) == 0
     lists = {"origins", "user_types", "lines", "templates"}
-    selection: dict[str, Any] = {field: words[1:] if field in lists else words[-1] for field, words in asked.items()} | {"bom": True}
+    selection: dict[str, Any] = {
+        field: [word for word in words if not word.startswith("--")] if field in lists else words[-1] for field, words in asked.items()
+    }
+    selection["bom"] = True
     path, rows = export_selection(sample.settings, ExportSelection(**{**selection, "file_name": "same.tsv"}))
     assert capsys.readouterr().out == f"{rows} rows in {path.with_name('command.tsv')}\n"
     assert rows > 0

@@ -21,6 +21,7 @@ from orchestration.exports.manifest import read_manifest, recover_exports
 from orchestration.exports.on_demand import export_selection, remove_all_on_demand
 from orchestration.exports.tsv import ORIGINAL_COLUMNS, TSV_COLUMNS, Layout, header_of
 from orchestration.publication.publish import publish
+from orchestration.publication.published import open_published
 from orchestration.settings import Contacts, FileMode, Language, Settings
 from orchestration.warehouse import open_warehouse
 from tests.marts import Warehouse, settings_of, start
@@ -263,14 +264,42 @@ def test_a_file_cut_short_is_written_again_by_the_next_run(site: Site) -> None:
         assert site.tsvs() == tsvs
 
 
-def test_a_file_of_the_same_size_is_found_by_its_hash(site: Site) -> None:
+@pytest.mark.parametrize("shows_in_its_time", [True, False])
+def test_a_file_of_the_same_size_is_found_by_its_time_or_its_hash(site: Site, *, shows_in_its_time: bool) -> None:
     tsvs = site.tsvs()
     path = site.folder / NAMES[FIRST]
+    before = path.stat()
     path.chmod(0o600)
     path.write_bytes(path.read_bytes().replace(b"delivered", b"DELIVERED"))
-    assert site.run({}).damaged == []
-    assert site.run({}, thorough=True).damaged == [NAMES[FIRST]]
+    if not shows_in_its_time:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert site.run({}).damaged == []
+    assert site.run({}, thorough=not shows_in_its_time).damaged == [NAMES[FIRST]]
     assert site.tsvs() == tsvs
+
+
+def test_a_file_that_was_only_touched_is_no_damage(site: Site) -> None:
+    os.utime(site.folder / NAMES[FIRST])
+    assert site.run({}).damaged == []
+
+
+@pytest.mark.parametrize(
+    ("given", "channels"),
+    [
+        (["100"], ["100"]),
+        (["+52 1 55 1234 0000"], ["100"]),
+        (["525512340000", "100"], ["100", "100"]),
+        (["551130000200"], ["200"]),
+        (["shop-551130000200"], ["shop-551130000200"]),
+        (["5511988887777"], ["551188887777"]),
+    ],
+)
+def test_a_line_is_chosen_by_its_channel_id_or_its_number_in_any_spelling(tmp_path: Path, given: list[str], channels: list[str]) -> None:
+    site = Site(settings_of(tmp_path))
+    lines = [("100", "5215512340000"), ("200", "551130000200"), ("shop-551130000200", None), ("551188887777", None)]
+    site.run({FIRST: [start(n, FIRST, channel_id=channel, line_number=number) for n, (channel, number) in enumerate(lines)]})
+    with open_published(site.settings) as published:
+        assert ExportSelection(lines=given).resolved(published).lines == channels
 
 
 def on_demand(site: Site) -> list[str]:

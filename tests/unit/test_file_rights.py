@@ -2,15 +2,19 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestration.cli.main import main
+from orchestration.exports.filters import ExportSelection
+from orchestration.exports.on_demand import export_selection
 from orchestration.file_rights import restrict_new_files
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, writer_lock
+from tests.data.hostile_logs import write_files
+from tests.pipeline import Pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -25,22 +29,31 @@ def rights(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.mark.parametrize(
-    ("value", "file_rights", "folder_rights"),
-    [("", 0o600, 0o700), ("private", 0o600, 0o700), ("group", 0o660, 0o770), ("wrong", 0o600, 0o700)],
-)
-def test_new_files_are_private_unless_a_group_shares_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, file_rights: int, folder_rights: int
-) -> None:
-    monkeypatch.setenv("STARTS_FILE_MODE", value)
+@pytest.mark.parametrize(("value", "folder_rights"), [("", 0o700), ("private", 0o700), ("group", 0o750)])
+def test_the_warehouse_is_private_and_a_group_comes_to_what_is_beside_it(tmp_path: Path, value: str, folder_rights: int) -> None:
     restrict_new_files()
-    settings = Settings.from_environment({"STARTS_DATA": str(tmp_path / "data"), "STARTS_FILE_MODE": value if value != "wrong" else ""})
+    settings = Settings.from_environment({"STARTS_DATA": str(tmp_path / "data"), "STARTS_FILE_MODE": value})
     with writer_lock(settings), open_warehouse(settings) as connection:
         connection.execute("create table t as select 1 as a")
-        assert rights(settings.warehouse_path.with_name("warehouse.duckdb.wal")) == file_rights
+        assert rights(settings.warehouse_path.with_name("warehouse.duckdb.wal")) == 0o600
     assert rights(settings.data) == folder_rights
-    assert rights(settings.warehouse_path) == file_rights
-    assert rights(settings.lock_path) == file_rights
+    assert rights(settings.warehouse_path) == 0o600
+    assert rights(settings.lock_path) == 0o600
+
+
+def test_a_group_may_read_what_is_published_and_exported_and_write_nothing(pipeline: Callable[..., Pipeline]) -> None:
+    restrict_new_files()
+    run = pipeline(STARTS_FILE_MODE="group")
+    send = b'{"message_id": "a", "sent_at": 1791000000, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}'
+    write_files(run.landing, "sends", "1.jsonl", [send])
+    assert run.run().success
+    export_selection(run.settings, ExportSelection())
+    shared = [run.settings.published_dir.resolve(), run.settings.exports_dir, run.data / ".published"]
+    paths = [path for folder in shared for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
+    assert {rights(path) for path in paths if path.is_file()} == {0o640, 0o440}
+    assert {rights(path) for path in paths if path.is_dir()} == {0o750}
+    others = [path for path in run.data.iterdir() if path not in (run.settings.published_dir, *shared)]
+    assert {rights(path) & 0o077 for path in others if not path.is_symlink()} == {0}
 
 
 @pytest.mark.parametrize("command", [[], ["rebuild"], ["compare", "nowhere.tsv"]])
@@ -57,8 +70,8 @@ def test_loading_the_definitions_restricts_new_files(tmp_path: Path) -> None:
     assert "\nrestrict_new_files()\n" in source
 
 
-@pytest.mark.parametrize(("value", "file_rights", "folder_rights"), [("private", 0o600, 0o700), ("group", 0o640, 0o750)])
-def test_what_an_older_version_left_open_is_closed(tmp_path: Path, value: str, file_rights: int, folder_rights: int) -> None:
+@pytest.mark.parametrize(("value", "folder_rights"), [("private", 0o700), ("group", 0o750)])
+def test_what_an_older_version_left_open_is_closed(tmp_path: Path, value: str, folder_rights: int) -> None:
     settings = Settings.from_environment({"STARTS_DATA": str(tmp_path), "STARTS_FILE_MODE": value})
     with open_warehouse(settings):
         pass
@@ -67,8 +80,10 @@ def test_what_an_older_version_left_open_is_closed(tmp_path: Path, value: str, f
     tmp_path.chmod(0o755)
     with writer_lock(settings):
         pass
-    assert rights(settings.warehouse_path) == file_rights
-    for folder in (settings.published_dir, settings.exports_dir, settings.dbt_target_dir, settings.dagster_home):
+    assert rights(settings.warehouse_path) == 0o600
+    for folder in (settings.dbt_target_dir, settings.dagster_home):
+        assert rights(folder) == 0o700
+    for folder in (settings.published_dir, settings.exports_dir):
         assert rights(folder) == folder_rights
     # It may be a folder that others use, too.
     assert rights(tmp_path) == 0o755
