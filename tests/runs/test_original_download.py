@@ -512,6 +512,9 @@ def test_every_difference_is_written_when_asked_for(
     assert len(read(all_to.read_bytes())) == 1
     assert main(["compare", str(path), "--all", str(tmp_path / "nowhere" / "all.tsv")]) == 2
     assert "There is no folder" in capsys.readouterr().err
+    assert main(["compare", str(path), "--all", str(tmp_path / ".." / tmp_path.name / "week.tsv")]) == 2
+    assert "week.tsv is the download itself" in capsys.readouterr().err
+    assert path.read_bytes() == exported
     assert sorted(file.name for file in tmp_path.iterdir()) == ["all.tsv", "week.tsv"]
 
 

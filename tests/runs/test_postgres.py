@@ -177,6 +177,16 @@ def test_only_changed_days_are_rewritten(server: Server, database: str, states: 
         assert len(after) > 5
 
 
+@pytest.mark.parametrize("state", [0, 1])
+def test_rows_that_someone_deleted_or_added_are_put_right(server: Server, database: str, states: list[Settings], state: int) -> None:
+    target = PostgresSettings(server.url(database))
+    published(states[0], target)
+    server.execute(database, "delete from conversation_starts.fct_session_starts where session_start_date = '2026-10-03'")
+    server.execute(database, "insert into conversation_starts.sends_by_hour (select * from conversation_starts.sends_by_hour limit 1)")
+    assert published(states[state], target).days_replaced is None
+    assert is_state(server, database, states[state])
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("why", ["another warehouse", "another definition", "an older publication", "a table with another shape"])
 def test_what_cannot_be_built_upon_is_replaced_whole(server: Server, database: str, states: list[Settings], why: str) -> None:

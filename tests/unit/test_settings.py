@@ -84,3 +84,9 @@ def test_a_misspelt_name_is_reported_once_and_its_value_is_not(
         "warning: STARTS_XYZ is set, but nothing reads it.",
     ]
     assert "secret" not in said
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/starts", "file:///srv/starts", "GS://bucket"])
+def test_the_data_folder_is_one_of_this_machine(place: str) -> None:
+    with pytest.raises(SettingsError, match=f"STARTS_DATA is {place}: write a folder of this machine"):
+        Settings.from_environment({"STARTS_DATA": place})
