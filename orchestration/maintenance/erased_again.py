@@ -71,5 +71,5 @@ def _delete_rows(connection: duckdb.DuckDBPyConnection) -> int:
             "update raw.landed_files as f set landed = f.landed - e.records, erased = f.erased + e.records "
             "from erased_counts as e where e.file_name = f.file_name and e.load_id = f.load_id"
         )
-        invalidate_builds(connection)
+        invalidate_builds(connection, of_person=True)
     return rows

@@ -101,7 +101,7 @@ def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
         remember(settings, identifiers, *ids_of_person(connection))
         _copy_others(connection)
         connection.execute("use new")
-        invalidate_builds(connection)
+        invalidate_builds(connection, of_person=True)
         connection.execute("use memory")
         connection.execute("detach new")
         connection.execute("detach old")

@@ -140,16 +140,16 @@ def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings)
         connection.execute("insert into state.variables values ($name, $value)", {"name": name, "value": value})
 
 
-def invalidate_builds(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the next build start from the raw tables, and what is published and exported be written again after it.
+def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, of_person: bool = False) -> None:
+    """Make the next build start from the raw tables.
 
     It is complete through nothing then, so that whether too much was rejected is asked of all files together:
-    those that a replay reads again would never pass on their own.
+    those that a replay reads again would never pass on their own. With `of_person` a person was taken out: no build of before is known
+    any more (`is_known`), so what was published and exported from one goes, and all is written again.
     """
-    connection.execute(
-        "update state.builds set definition_sha256 = $unsettled, through_load_id = 0, started_at = started_at - interval 1 microsecond",
-        {"unsettled": _UNSETTLED},
-    )
+    connection.execute("update state.builds set definition_sha256 = $unsettled, through_load_id = 0", {"unsettled": _UNSETTLED})
+    if of_person:
+        connection.execute("update state.builds set started_at = started_at - interval 1 microsecond")
 
 
 def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:

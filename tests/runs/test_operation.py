@@ -227,6 +227,20 @@ def test_rebuilding_changes_no_mart_and_no_tsv(run: Pipeline) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize(("command", "keeps"), [(("rebuild",), True), (("replay",), True), (("erase", ERASED), False)])
+def test_only_an_erasure_takes_exports_and_the_version_before_from_their_readers(
+    run: Pipeline, command: tuple[str, ...], keeps: bool
+) -> None:
+    export, _ = export_selection(run.settings, ExportSelection())
+    version = run.settings.published_database.resolve()
+    done = run.command(*command)
+    assert done.returncode == 0
+    assert (export.exists(), version.exists()) == (keeps, keeps)
+    if keeps:
+        assert ", 0 more than before" in done.stdout
+
+
+@pytest.mark.thorough
 def test_replaying_reads_files_again_and_counts_nothing_twice(run: Pipeline) -> None:
     def ledger() -> Any:
         rows = run.rows("raw.landed_files", published=False)

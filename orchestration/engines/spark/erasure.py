@@ -152,7 +152,7 @@ def finish_erasure(spark: SparkSession, tables: ControlTables, settings: Setting
     found = json.loads(path.read_text(encoding="utf-8"))
     work = _Work(found["identifiers"], found["ids"], found["tables"], [tuple(entry) for entry in found["ledger"]])
     # Nothing may be built upon a part of the raw tables.
-    invalidate_builds(tables.connection)
+    invalidate_builds(tables.connection, of_person=True)
     for name, load_id, landed, erased in work.ledger:
         tables.connection.execute(
             "update raw.landed_files set landed = $landed, erased = $erased where file_name = $name and load_id = $load_id",
