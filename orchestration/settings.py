@@ -59,6 +59,7 @@ KNOWN_NAMES = (
     *("STARTS_WAREHOUSE", "STARTS_PUBLISHED", "STARTS_DBT_TARGET", "STARTS_TEST_SUPERSET", "STARTS_TEST_KILLS"),
     *("STARTS_TEST_SEQUENCES", "STARTS_TEST_STEPS", "STARTS_TEST_RUN_KILLS", "STARTS_TEST_RUN_SEED", "STARTS_TEST_MAINTENANCE_KILLS"),
     "STARTS_TEST_SPARK_UNIT_TESTS",
+    *("BOTMAKER_ACCESS_TOKEN", "BOTMAKER_BASE_URL", "BOTMAKER_OVERLAP_DAYS", "BOTMAKER_SWEEP_DAYS", "BOTMAKER_START"),
 )
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -352,9 +353,9 @@ def environment() -> dict[str, str]:
 
 
 def warnings_of_unknown_names() -> Iterator[str]:
-    """Say which `STARTS_*` variables are set that nothing reads, each with the name that may be meant. Raises `SettingsError`."""
+    """Say which of our variables are set that nothing reads, each with the name that may be meant. Raises `SettingsError`."""
     for name in sorted(environment()):
-        if name.startswith("STARTS_") and name not in KNOWN_NAMES:
+        if name.startswith(("STARTS_", "BOTMAKER_")) and name not in KNOWN_NAMES:
             # They all begin alike, which makes them look closer than they are.
             meant = get_close_matches(name, KNOWN_NAMES, n=1, cutoff=0.8)
             yield f"{name} is set, but nothing reads it." + (f" Did you mean {meant[0]}?" if meant else "")

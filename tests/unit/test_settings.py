@@ -64,7 +64,7 @@ def test_every_name_that_is_read_is_known() -> None:
         name
         for path in paths
         if path not in not_asked
-        for name in re.findall(r"STARTS_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8", errors="ignore"))
+        for name in re.findall(r"(?:STARTS|(?<=\")BOTMAKER)_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8", errors="ignore"))
     }
     assert names == set(KNOWN_NAMES)
 
@@ -76,10 +76,11 @@ def test_a_misspelt_name_is_reported_once_and_its_value_is_not(
     monkeypatch.setenv("STARTS_LANGAGE", "secret")
     monkeypatch.setenv("STARTS_ALERT_URL", "secret")
     monkeypatch.setenv("STARTS_EMPTY", "")
-    env_file.write_text("STARTS_XYZ=secret\nLANGAGE=secret\n")
+    env_file.write_text("STARTS_XYZ=secret\nLANGAGE=secret\nBOTMAKER_STRAT=secret\n")
     assert main(["compare", "nowhere.tsv"]) == 2
     said = capsys.readouterr().err
     assert said.splitlines()[:-1] == [
+        "warning: BOTMAKER_STRAT is set, but nothing reads it. Did you mean BOTMAKER_START?",
         "warning: STARTS_LANGAGE is set, but nothing reads it. Did you mean STARTS_LANGUAGE?",
         "warning: STARTS_XYZ is set, but nothing reads it.",
     ]
