@@ -6,7 +6,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from io import StringIO
-from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -121,23 +120,22 @@ _instance = cache(_new_instance)
 
 
 _reader = cache(duckdb.connect)
-_aliases = count()
 
 
 def query(path: Path, sql: str, *, read_only: bool = True) -> list[dict[str, Any]]:
     """Return the rows of a query on a file, which is attached to one database for all: a database of its own takes 10 ms."""
-    alias = f"asked_{next(_aliases)}"
     with _reader().cursor() as connection:
         connection.execute("set timezone = 'UTC'")
-        connection.execute(f"attach {quoted(path)} as {alias}{' (read_only)' * read_only}")
+        # As if it were opened: views of the warehouse name their catalog, which has the name of the file.
+        connection.execute(f'attach {quoted(path)} as "{path.stem}"' + " (read_only)" * read_only)
         try:
-            connection.execute(f"use {alias}")
+            connection.execute(f'use "{path.stem}"')
             result = connection.execute(sql)
             names = [description[0] for description in result.description or []]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         finally:
             connection.execute("use memory")
-            connection.execute(f"detach {alias}")
+            connection.execute(f'detach "{path.stem}"')
 
 
 def comparable(rows: list[dict[str, Any]]) -> list[tuple[tuple[str, str], ...]]:
