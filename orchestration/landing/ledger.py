@@ -116,6 +116,11 @@ def has_listed_files(connection: duckdb.DuckDBPyConnection, feed: Feed) -> bool:
     return row == (True,)
 
 
+def has_files(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Say whether any file was ever read or set aside."""
+    return connection.execute("select count(*) > 0 from raw.landed_files").fetchone() == (True,)
+
+
 def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_version: int) -> int:
     """Count the contents whose rows an older reader made and which do not lie in the landing zone, to be read again.
 

@@ -109,3 +109,15 @@ def test_unknown_causes_are_named_with_their_count_and_people_are_not(warm: Call
     assert "warn_unknown_starting_causes: 2 (Dream, 1; Whim, 2)" in done.stderr
     assert "warn_too_many_identifiers_of_one_person: 21. " in done.stderr
     assert "5511900000001" not in done.stderr + done.stdout
+
+
+def test_a_landing_zone_without_files_is_no_quiet_success(warm: Callable[..., Pipeline]) -> None:
+    """As the empty folder of a disk looks that is not mounted."""
+    made = warm()
+    made.landing.mkdir(exist_ok=True)
+    said = f"landing zone: empty: {made.landing} has no file to read in any of sends/, webhooks/"
+    done = made.command()
+    assert done.returncode == 0
+    assert said in done.stderr
+    _put(made, "sends/1.jsonl", _send(1))
+    assert "landing zone: empty" not in made.command().stderr

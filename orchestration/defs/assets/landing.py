@@ -167,6 +167,10 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
         unbalanced = unbalanced_files(connection)
         misplaced = LandingZone(warehouse.settings.landing, FEED_NAMES).misplaced()
         _warn(context, "landing zone", "not read", [f"{passed.name}: {passed.reason}" for passed in misplaced])
+        if not ledger.has_files(connection):
+            # As the empty folder of a disk that is not mounted looks.
+            folders = ", ".join(f"{name}/" for name in FEED_NAMES)
+            _warn(context, "landing zone", "empty", [f"{warehouse.settings.landing} has no file to read in any of {folders}"])
         ledger.write_passed_over(connection, "", misplaced)
         passed_over = ledger.all_passed_over(connection)
         left_to_older_readers = ledger.files_left_to_older_readers(connection, READER_VERSION)
