@@ -53,8 +53,10 @@ def _macros() -> str:
             coalesce(try(url_decode(text)), url_decode(regexp_replace(text, '%[89A-Fa-f][0-9A-Fa-f]', ' ', 'g'))),
             '{_OTHER_DIGITS}', '{"0123456789" * (len(_OTHER_DIGITS) // 10)}'
         );
-        -- What may be base64 of eight digits or more in a text, and the text in it from a letter on: it may begin at any of four.
-        create or replace temp macro base64_runs(text) as regexp_extract_all(text, '[A-Za-z0-9+/_-]{{11,}}');
+        -- What may be base64 of eight characters or more of an identifier in a text: letters, digits, `.`, `-` and `_` give the last two
+        -- letters of base64 only together with what follows them, so paths of links are short runs. And the text in a run from a
+        -- letter on: it may begin at any of four.
+        create or replace temp macro base64_runs(text) as regexp_extract_all(text, '[A-Za-z0-9]{{10,}}[+/_-]?');
         create or replace temp macro text_in_base64(letters, first) as text_in_id(substr(letters, first));
         -- The first number of eight digits or more that an id holds, in clear or in base64.
         create or replace temp macro number_in_id(id) as coalesce(

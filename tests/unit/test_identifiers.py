@@ -45,7 +45,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-NUMBER, USER, WEB = "5511987654321", "US.13491208655302", "webchat-9f2c77aa"
+NUMBER, USER, WEB = "5511987654327", "US.13491208655302", "webchat-9f2c77aa"
 NAMES_OF_A_PERSON = [
     *(
         f"{before}{name}"
@@ -53,21 +53,23 @@ NAMES_OF_A_PERSON = [
         for name in (USER, WEB)
     ),
     *(f"{before}{NUMBER}{after}" for before in ("", "ref-", "ref", "%2B", "?text=%20", "x") for after in ("", "/z", "%20", "x")),
-    "5 5 1 1 9 8 7 6 5 4 3 2 1",
-    "to=%2B55%20%2811%29%2098765-4321",
-    "%35511987654321",
+    "5 5 1 1 9 8 7 6 5 4 3 2 7",
+    "to=%2B55%20%2811%29%2098765-4327",
+    "%35511987654327",
     "".join(f"%{ord(digit):02X}" for digit in NUMBER),
-    "caf%E9 5511987654321",
-    "５５１１９８７６５４３２１",
-    "٥٥١١٩٨٧٦٥٤٣٢١",
-    "%EF%BC%955511987654321"[9:],
+    "caf%E9 5511987654327",
+    "５５１１９８７６５４３２７",
+    "٥٥١١٩٨٧٦٥٤٣٢٧",
+    "%EF%BC%955511987654327"[9:],
     *(f"id {encoded('x' * offset + ' ' + name)} end" for offset in range(4) for name in (NUMBER, USER)),
     *(f"https://x/{encoded('x' * offset + ' ' + name).rstrip('=')}/z" for offset in range(4) for name in (NUMBER, USER)),
     f"ab{encoded(NUMBER)}",
+    # The last letter of its base64 is not one of a text here.
+    encoded(f" {NUMBER}“"),
     "wamid." + encoded(f"\x1d\x0c{NUMBER}\x15\x02"),
 ]
 NO_NAMES_OF_THAT_PERSON = [
-    "55119876543210",
+    "55119876543270",
     "5511987654322",
     "US.134912086553020",
     "AUS.13491208655302",
@@ -118,7 +120,7 @@ def test_a_file_is_named_only_if_it_holds_the_person_and_no_one_with_nearly_the_
             ):
                 content = encoded("x" * offset + " " * (name != "own") + text + after)
                 (tmp_path / f"{name}-{offset}-{len(after)}").write_text(f"id,{content},z")
-    (tmp_path / "own-readable").write_text("to +55 11 98765-4321.")
+    (tmp_path / "own-readable").write_text("to +55 11 98765-4327.")
     found = {path.name for path in files_that_hold(tmp_path, [NUMBER, USER])}
     assert found == {path.name for path in tmp_path.iterdir() if path.name.startswith("own")}
 
