@@ -101,12 +101,16 @@ class _Copy:
         changed = days != [] or self._info(present) != self._published_info()
         if changed:
             self._write(present, days)
-        if days is not None and self._rows_there() != self._rows_published():
+        self._grant()
+        try:
+            rows = self._verify()
+        except StartsError:
+            if days is None:
+                raise
             # Someone else deleted rows or added some: nothing of what is there is worth building upon.
             days, changed = None, True
             self._write(present, days)
-        self._grant()
-        rows = self._verify()
+            rows = self._verify()
         self._database.commit()
         return Publication(changed=changed, rows=rows, days_replaced=days)
 
@@ -233,20 +237,16 @@ class _Copy:
 
     def _verify(self) -> dict[str, int]:
         """Compare the tables with the published ones, row count by row count, before anyone may see them."""
-        copied, published = self._rows_there(), self._rows_published()
+        copied, published = {}, {}
+        for mart in PUBLISHED_MARTS:
+            ((copied[mart.name],),) = self._rows(f"select count(*) from {self._name(mart.name)}")
+            ((published[mart.name],),) = self._published.execute(f"select count(*) from {mart.name}").fetchall()
         if copied != published:
             raise StartsError(
                 f"The tables in PostgreSQL would differ from the published marts (rows {copied}, not {published}); they were left as "
                 f"they were. Drop the schema {self._target.schema} and publish again."
             )
         return copied
-
-    def _rows_there(self) -> dict[str, int]:
-        return {mart.name: self._rows(f"select count(*) from {self._name(mart.name)}")[0][0] for mart in PUBLISHED_MARTS}
-
-    def _rows_published(self) -> dict[str, int]:
-        counted = ((mart.name, self._published.execute(f"select count(*) from {mart.name}").fetchone()) for mart in PUBLISHED_MARTS)
-        return {name: int(row[0]) for name, row in counted if row is not None}
 
     def _name(self, table: str) -> str:
         return f'"{self._target.schema}".{table}'
