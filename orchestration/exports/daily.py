@@ -136,10 +136,8 @@ def _export(
     source, now = published_source(published), datetime.now(UTC).replace(microsecond=0)
     known = manifest.by_day if manifest else {}
     first_day = settings.first_day_kept(now)
-    written_at = manifest_written_at(settings)
-    damaged = {
-        day for day, entry in known.items() if not _is_as_written(settings, entry, thorough or _changed_at(settings, entry) > written_at)
-    }
+    trusted_until = None if thorough else manifest_written_at(settings)
+    damaged = {day for day, entry in known.items() if not _is_as_written(settings, entry, trusted_until)}
     days_published = {day for (day,) in published.execute("select distinct session_start_date from session_starts_daily").fetchall()}
     changed = _changed_days(warehouse, settings, manifest, source)
     days = (set(known) | days_published) if changed is None else {*changed, *damaged, *(days_published - set(known))}
@@ -175,14 +173,14 @@ def _changed_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mani
     return days_behind(warehouse, manifest.publication, source, STARTS)
 
 
-def _changed_at(settings: Settings, entry: ExportedFile) -> int:
+def _is_as_written(settings: Settings, entry: ExportedFile, trusted_until: int | None = None) -> bool:
+    """Compare a file with its entry: by size, and by hash unless it was last changed no later than `trusted_until` (nanoseconds)."""
     path = settings.exports_dir / entry.file
-    return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-def _is_as_written(settings: Settings, entry: ExportedFile, thorough: bool) -> bool:
-    path = settings.exports_dir / entry.file
-    return path.is_file() and path.stat().st_size == entry.bytes and (not thorough or sha256_of(path) == entry.sha256)
+    if not path.is_file():
+        return False
+    found = path.stat()
+    is_trusted = trusted_until is not None and found.st_mtime_ns <= trusted_until
+    return found.st_size == entry.bytes and (is_trusted or sha256_of(path) == entry.sha256)
 
 
 def _entry(before: ExportedFile | None, drafted: ExportedFile) -> ExportedFile:
@@ -195,7 +193,7 @@ def _drop_equal_drafts(settings: Settings, entries: list[ExportedFile]) -> list[
     """Drop the drafts of files that have the same bytes already; return the names of the others."""
     different = []
     for entry in entries:
-        if _is_as_written(settings, entry, thorough=True):
+        if _is_as_written(settings, entry):
             draft_of(settings, entry.report_date).unlink()
         else:
             different.append(entry.file)
