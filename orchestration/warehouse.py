@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TypeAlias
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -44,9 +43,9 @@ _FAILED_WITHIN = (duckdb.InternalException, duckdb.FatalException, duckdb.Serial
 _NEWER = re.compile(r"created with a newer version of DuckDB")
 
 # DuckDB's lock on a file belongs to the process (fcntl): who closes any other descriptor of the file gives it up, and DuckDB writes on
-# without it. So the file is read beside DuckDB only while this process has no connection to it. Counted by device and inode.
-_FileId: TypeAlias = tuple[int, int]
-_open_here: Counter[_FileId] = Counter()
+# without it. So the file is read beside DuckDB only while this process has no connection to it. Counted by path, by which DuckDB
+# shares what is open.
+_open_here: Counter[Path] = Counter()
 _opening = Lock()
 
 # The main header: a checksum of 8 bytes, then these.
@@ -209,13 +208,12 @@ def remove_draft(settings: Settings) -> None:
 @contextmanager
 def _connected(settings: Settings, connect: Callable[[Settings], duckdb.DuckDBPyConnection]) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = connect(settings)
-    opened = _file_id(settings.warehouse_path)
     try:
         yield connection
     finally:
         with _opening:
             connection.close()
-            _open_here[opened] -= 1
+            _open_here[settings.warehouse_path] -= 1
 
 
 def _connect_to_read(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -247,7 +245,7 @@ def _connect(settings: Settings, *, read_only: bool = False) -> duckdb.DuckDBPyC
     """Open the file, which is there, and count that. Raises what DuckDB raises where another program holds it."""
     path = settings.warehouse_path
     with _opening:
-        if not _open_here[_file_id(path)] and not _is_duckdb_file(path):
+        if not _open_here[path] and not _is_duckdb_file(path):
             # DuckDB would look for an extension that reads a SQLite file, on the internet.
             raise _damaged(settings, "it is not a DuckDB file")
         try:
@@ -261,13 +259,8 @@ def _connect(settings: Settings, *, read_only: bool = False) -> duckdb.DuckDBPyC
                 f"The warehouse {path} was written by a newer version of DuckDB than {duckdb.__version__}, which runs here. "
                 "Bring this installation up to date, or set STARTS_DATA to another folder."
             ) from error
-        _open_here[_file_id(path)] += 1
+        _open_here[path] += 1
     return connection
-
-
-def _file_id(path: Path) -> _FileId:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _make_place(path: Path) -> None:
