@@ -4,10 +4,9 @@ With STARTS_FILE_MODE=group its group may read what is published and exported.
 """
 
 import os
-import stat
 from contextlib import suppress
-from pathlib import Path
 
+from orchestration.files import change_rights
 from orchestration.settings import FileMode, Settings
 
 
@@ -27,16 +26,7 @@ def restrict_existing_files(settings: Settings) -> None:
     shared = (settings.published_dir, settings.exports_dir)
     private = (settings.dbt_target_dir, settings.dagster_home, settings.warehouse_path, settings.lock_path)
     for path, mode in (*((path, settings.files_mode) for path in shared), *((path, FileMode.PRIVATE) for path in private)):
-        # What belongs to another user is that user's to close.
         with suppress(FileNotFoundError, PermissionError):
-            _set_rights(path, taken=mode.umask)
+            change_rights(path, taken=mode.umask)
     if settings.files_mode is FileMode.GROUP:
-        with suppress(PermissionError):
-            _set_rights(settings.data, given=0o050)
-
-
-def _set_rights(path: Path, *, taken: int = 0, given: int = 0) -> None:
-    rights = stat.S_IMODE(path.stat().st_mode)
-    wanted = rights & ~taken | given
-    if rights != wanted:
-        path.chmod(wanted)
+        change_rights(settings.data, given=0o050)

@@ -114,21 +114,19 @@ def sha256_of(path: Path) -> str:
 def make_folder(folder: Path, settings: Settings) -> None:
     """Create a folder, or close one, so that only we can open it and, with `STARTS_FILE_MODE=group`, our group."""
     folder.mkdir(parents=True, exist_ok=True)
-    rights = stat.S_IMODE(folder.stat().st_mode)
-    wanted = rights & ~settings.files_mode.umask
-    if settings.files_mode is FileMode.GROUP:
-        wanted |= 0o050
-    _set_rights(folder, rights, wanted)
+    change_rights(folder, taken=settings.files_mode.umask, given=0o050 if settings.files_mode is FileMode.GROUP else 0)
 
 
 def restrict_file(path: Path, settings: Settings, *, read_only: bool) -> None:
     """Let only us and, with `STARTS_FILE_MODE=group`, our group use a file; published ones are for reading alone."""
-    _set_rights(path, stat.S_IMODE(path.stat().st_mode), (0o444 if read_only else 0o666) & ~settings.files_mode.umask)
+    change_rights(path, taken=0o7777, given=(0o444 if read_only else 0o666) & ~settings.files_mode.umask)
 
 
-def _set_rights(path: Path, rights: int, wanted: int) -> None:
+def change_rights(path: Path, *, taken: int = 0, given: int = 0) -> None:
+    """Take rights to a path away and give others, unless it belongs to another user, who has to change it."""
+    rights = stat.S_IMODE(path.stat().st_mode)
+    wanted = rights & ~taken | given
     if rights != wanted:
-        # It may belong to another user of the group, who has to change it.
         with suppress(PermissionError):
             path.chmod(wanted)
 
