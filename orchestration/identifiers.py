@@ -54,10 +54,12 @@ def _macros() -> str:
             '{_OTHER_DIGITS}', '{"0123456789" * (len(_OTHER_DIGITS) // 10)}'
         );
         -- What may be base64 of eight characters or more of an identifier in a text: letters, digits, `.`, `-` and `_` give the last two
-        -- letters of base64 only together with what follows them, so paths of links are short runs. And the text in a run from a
-        -- letter on: it may begin at any of four.
+        -- letters of base64 only together with what follows them, so paths of links are short runs. And what a run may hold: it may
+        -- begin at any of four letters.
         create or replace temp macro base64_runs(text) as regexp_extract_all(text, '[A-Za-z0-9]{{10,}}[+/_-]?');
-        create or replace temp macro text_in_base64(letters, first) as text_in_id(substr(letters, first));
+        create or replace temp macro texts_in_base64(letters) as [
+            text_in_id(letters), text_in_id(substr(letters, 2)), text_in_id(substr(letters, 3)), text_in_id(substr(letters, 4))
+        ];
         -- The first number of eight digits or more that an id holds, in clear or in base64.
         create or replace temp macro number_in_id(id) as coalesce(
             nullif(regexp_extract(text_in_id(id), '[0-9]{{8,}}'), ''),
@@ -68,7 +70,7 @@ def _macros() -> str:
 
 def create_identifier_macros(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the macros of one text as it was given: `contact_id_shown`, `comparable_identifier`, `is_number`, `is_user_id`,
-    `comparable_session_id`, `text_in_id`, `number_in_id`, `readable_text`, `base64_runs` and `text_in_base64`.
+    `comparable_session_id`, `text_in_id`, `number_in_id`, `readable_text`, `base64_runs` and `texts_in_base64`.
     """
     connection.execute(_macros())
 

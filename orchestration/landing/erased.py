@@ -399,7 +399,7 @@ forms as (
         union
         select text_number, readable_text(text) from texts
         union
-        select text_number, text_in_base64(letters, first) from runs cross join (select unnest([1, 2, 3, 4]) as first)
+        select text_number, unnest(texts_in_base64(letters)) from runs
     )
     where form is not null
 ),

@@ -103,8 +103,7 @@ def create_holds_person(connection: duckdb.DuckDBPyConnection, identifiers: list
         create or replace temp macro holds_person(text) as names_erased(text) or names_erased(readable_text(text))
             or coalesce(list_bool_or(list_transform(
                 base64_runs(readable_text(text)),
-                lambda letters: names_erased(text_in_base64(letters, 1)) or names_erased(text_in_base64(letters, 2))
-                or names_erased(text_in_base64(letters, 3)) or names_erased(text_in_base64(letters, 4))
+                lambda letters: list_bool_or(list_transform(texts_in_base64(letters), lambda form: names_erased(form)))
             )), false)
         """
     )
