@@ -15,8 +15,6 @@ Chosen = TypeVar("Chosen", bound="ReportFilters")
 # By the field that they fill: the flag, and what argparse is given for it.
 Options = Mapping[str, tuple[str, dict[str, Any]]]
 
-_WITHOUT_VALUE = ("store_true", "store_false")
-
 # Twice the same option is one longer list.
 _LIST = {"nargs": "+", "action": "extend"}
 
@@ -33,7 +31,7 @@ FILTERS: Options = {
 def add_options(parser: ArgumentParser, options: Options) -> None:
     for field, (flag, details) in options.items():
         # An empty one is a shell variable that is not set: without its filter, more would be written than was asked for.
-        kind = {} if details.get("action") in _WITHOUT_VALUE else {"type": not_empty}
+        kind = {} if details.get("action") == "store_true" else {"type": not_empty}
         parser.add_argument(flag, dest=field, **kind, **details)
 
 

@@ -101,9 +101,8 @@ def test_a_person_to_erase_is_found_in_any_spelling(texts: duckdb.DuckDBPyConnec
 
 
 def test_an_erased_person_is_found_in_any_spelling_that_lands_later(texts: duckdb.DuckDBPyConnection) -> None:
-    named = f"select text_number from ({CANDIDATES_SQL}) where comparable_identifier(candidate) in ($people)".replace(
-        "$people", f"'{NUMBER}', '{USER}', '{WEB}'"
-    )
+    people = f"'{NUMBER}', '{USER}', '{WEB}'"
+    named = f"select text_number from ({CANDIDATES_SQL}) where comparable_identifier(candidate) in ({people})"
     found = texts.execute(f"select text from texts where (text_number in ({named})) <> (text_number % 2 = 1)").fetchall()
     assert found == []
 
