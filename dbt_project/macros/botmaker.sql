@@ -1,5 +1,5 @@
-{# Botmaker's session id is `<chatId>_<time>`, the same session whatever the time's precision (contract,
-   section 4.6). An id of another form is compared as it is. #}
+{# A Botmaker session id is `<chatId>_<time>`. Ids with the same chat and the same second name the same session, whatever the precision of
+   the time (contract, section 4.6). An id in another form is compared as it is. #}
 {% macro comparable_session_id(session_id) -%}
     {%- set time = "regexp_extract(" ~ session_id ~ ", '[^_]*$', 0)" -%}
     coalesce(
@@ -11,7 +11,7 @@
     )
 {%- endmacro %}
 
-{# Contract, section 4.6: a session's other events, and those that name no message, say nothing about a notification. #}
+{# Contract, section 4.6: other events of a session, and events without a message id, say nothing about a notification. #}
 {% macro is_event_of_notification(name, message_id) -%}
     substr({{ name }}, 1, 13) = 'notification-' and {{ message_id }} is not null
 {%- endmacro %}

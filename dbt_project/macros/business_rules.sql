@@ -1,6 +1,6 @@
 {# Rules of the contract that more than one model needs. #}
 
-{# The clocks of the report's zone at a UTC time, and the day of the report. #}
+{# A UTC time as local time in the report's time zone, and its report day. #}
 {% macro report_time(timestamp) -%}
     {{ time_in_zone(timestamp, var('report_timezone')) }}
 {%- endmacro %}
@@ -9,17 +9,17 @@
     cast({{ report_time(timestamp) }} as date)
 {%- endmacro %}
 
-{# The day of a UTC time on WhatsApp's bill (contract, section 5). #}
+{# The day on WhatsApp's bill for a UTC time (contract, section 5). #}
 {% macro billing_date(timestamp) -%}
     cast({{ time_in_zone(timestamp, var('billing_timezone') or var('report_timezone')) }} as date)
 {%- endmacro %}
 
-{# A market's name in a rate card as it is compared: its letters alone. #}
+{# The form in which names of markets in rate cards are compared: letters only. #}
 {% macro market_key(text) -%}
     lower({{ letters_only("replace(" ~ text ~ ", '&', 'and')") }})
 {%- endmacro %}
 
-{# Contract, section 4.4. Botmaker's `startingCause` maps to the same words through a seed. #}
+{# Contract, section 4.4. A seed maps Botmaker's `startingCause` to the same values. #}
 {% macro origin_of_send(notification_name, template_name) -%}
     case
         when {{ notification_name }} is not null then 'mass_notification'
@@ -32,13 +32,13 @@
     ('mass_notification', 'whatsapp_template', 'referred_campaign', 'referred_webchat')
 {%- endmacro %}
 
-{# Origins of a session that a push starts, and so a notification. #}
+{# Origins of sessions that a push started, that is, a notification. #}
 {% macro origins_of_pushes() -%}
     ('mass_notification', 'whatsapp_template')
 {%- endmacro %}
 
-{# Contract, section 4.3: the seed says of each kind of inbound message when it counts; a kind that it does not list
-   always does, a message in a group never. #}
+{# Contract, section 4.3: the seed defines when each kind of inbound message counts. A kind that is not in the seed always counts; a message
+   in a group never does. #}
 {% macro counts_as(condition, message) -%}
     not {{ message }}.is_in_group
         and case coalesce({{ condition }}, 'always')
@@ -49,7 +49,7 @@
         end
 {%- endmacro %}
 
-{# Contract, section 4.2: flags are cumulative. `send` has the times of its statuses and `is_not_sent`. #}
+{# Contract, section 4.2: flags are cumulative. `send` has the status times and `is_not_sent`. #}
 {% macro send_flags(send) -%}
     {{ send }}.replied_at is not null as is_replied,
         coalesce({{ send }}.read_at, {{ send }}.replied_at) is not null as is_read,
@@ -69,20 +69,20 @@
         end
 {%- endmacro %}
 
-{# Contract, section 4.8. `reasons` is the seed's row of the send's code, `unknown_reason` the one for all others. #}
+{# Contract, section 4.8. `reasons` is the seed's row for the send's code, `unknown_reason` the row for all other codes. #}
 {% macro failure_in_words(send, reasons, unknown_reason) -%}
     case when {{ send }}.is_not_sent then coalesce({{ reasons }}.failure_group, 'unknown') end as failure_group,
         case when {{ send }}.is_not_sent then coalesce({{ reasons }}.failure_action, {{ unknown_reason }}.failure_action) end as failure_action,
         case when {{ send }}.is_not_sent then coalesce({{ reasons }}.label_en, {{ unknown_reason }}.label_en) end as failure_reason
 {%- endmacro %}
 
-{# Contract, section 4.8: a code that a tool with tables has written as a fraction of zero, such as `131049.0`, is the whole number. #}
+{# Contract, section 4.8: a code that a tool wrote as a decimal, such as `131049.0`, is read as the whole number. #}
 {% macro failure_code_as_given(code) -%}
     coalesce(nullif({{ whole_number_in(code) }}, ''), nullif({{ code }}, ''))
 {%- endmacro %}
 
-{# Contract, section 4.6: Botmaker gives WhatsApp's code as the last digits in parentheses, such as `(131049.0)` or `(#131049)`,
-   or as the whole text, such as `131049.0`. #}
+{# Contract, section 4.6: Botmaker gives WhatsApp's code as the last number in parentheses, such as `(131049.0)` or `(#131049)`, or as the
+   whole text, such as `131049.0`. #}
 {% macro failure_code_in(text) -%}
     coalesce(
             nullif({{ part_of_text(text, '(?s)^.*[(] *#?([0-9]+)([.]0+)? *[)]', 1) }}, ''),
@@ -94,12 +94,12 @@
     {{ part_of_text(text, '^ *([0-9]+)([.]0+)? *$', 1) }}
 {%- endmacro %}
 
-{# The earlier of two times of which either may be unknown. #}
+{# The earlier of two times; either may be null. #}
 {% macro earliest(one, other) -%}
     least(coalesce({{ one }}, {{ other }}), coalesce({{ other }}, {{ one }}))
 {%- endmacro %}
 
-{# Contract, section 4.7. A thread in which no session has started yet has no first one. #}
+{# Contract, section 4.7. `first_session_started_at` is null for a thread in which no session has started. #}
 {% macro user_type(first_session_started_at, customer_created_at, session_started_at) -%}
     case
         when {{ first_session_started_at }} < {{ session_started_at }} then 'returning'
@@ -108,7 +108,7 @@
     end
 {%- endmacro %}
 
-{# The columns that both fact tables share, in the order of the contract, section 5. #}
+{# The columns that both fact tables share, in the order of section 5 of the contract. #}
 {% macro session_start_columns() -%}
     {{ return([
         'session_start_id', 'session_id', 'session_started_at', 'session_start_date', 'origin', 'is_in_report',
@@ -121,7 +121,7 @@
     ]) }}
 {%- endmacro %}
 
-{# What the daily marts are counted by: the report's filters and its day. #}
+{# The keys of the daily marts: the report's day and its filters. #}
 {% macro report_keys(prefix='') -%}
     {%- set keys = [] -%}
     {%- for key in ['session_start_date', 'origin', 'channel_id', 'line_number', 'template_name', 'notification_name', 'user_type'] -%}

@@ -1,9 +1,9 @@
-{# The log of changed days: which days of a fact changed (of `fct_billed_messages` the days of the bill), each under an increasing
-   number. Everything that is made from the facts (a daily mart, the published file, Parquet, PostgreSQL, the TSVs) remembers up to
-   which number it has followed, and takes what is behind it, however it was written: a run of the job, a model materialised alone,
-   `dbt build` by hand.
+{# The log of changed days: which days of a fact changed, each with an increasing change number. For `fct_billed_messages`, these are days
+   of the bill. Every consumer of the facts (daily marts, the published file, Parquet, PostgreSQL, the TSVs) remembers the last number that
+   it has processed, and processes all later changes, whatever wrote them: a run of the job, a single materialised model, or `dbt build` by
+   hand.
 
-   A day stands once per fact, under the number of its latest change, so the log never outgrows the calendar. #}
+   On DuckDB, the log has one row per fact and day, with the number of its latest change, so it never has more rows than there are days. #}
 
 {% macro newest_change_number() -%}
     (select coalesce(max(changed_days.change_number), 0) from {{ source('state', 'changed_days') }} as changed_days)
@@ -14,7 +14,8 @@
     {{ return(adapter.dispatch('log_changed_days', 'conversation_starts')(fact, days)) }}
 {%- endmacro %}
 
-{# A fact that was built whole has not passed through its strategy: all its days changed, and those it had before. #}
+{# A fact that was built in full has not passed through its incremental strategy: all its days changed, including the days that it had
+   before. #}
 {% macro log_all_days_changed(day='session_start_date') -%}
     {%- if execute and not is_incremental() -%}
     {{ log_changed_days(this,
@@ -25,7 +26,7 @@
     {{ forget_what_was_read_often() }}
 {%- endmacro %}
 
-{# Up to which change a consumer has followed the log. #}
+{# The number of the last change that a consumer has processed. #}
 {% macro change_followed(consumer) -%}
     (
         select coalesce(max(watermarks.change_number), 0)
@@ -34,7 +35,7 @@
     )
 {%- endmacro %}
 
-{# The report days that changed after what a model has followed; a model without a watermark has followed nothing. #}
+{# The report days that changed after a model's watermark. A model without a watermark has processed nothing. #}
 {% macro days_to_replace(consumer) -%}
     select changed_days.session_start_date
     from {{ source('state', 'changed_days') }} as changed_days
@@ -49,7 +50,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The consumer, by default the model, has followed every change that was logged before it. #}
+{# Move the watermark of a consumer, by default the model, to the newest logged change. #}
 {% macro move_watermark(consumer=none) -%}
     {%- if execute -%}
     {{ adapter.dispatch('move_watermark', 'conversation_starts')(consumer or this.identifier) }}

@@ -1,12 +1,11 @@
-{# Keep the first copy of every message (or of what `key` names) under a total order, whatever came before
-   (contract, section 4.1).
+{# Keep the first copy of every message (or of every `key`) under a total order, whatever arrived first (contract, section 4.1).
 
-   Copies of one id that differ in the other columns of `grain` stay as rows with `is_kept` false: when a
-   better copy moves an id to another conversation, the one it leaves must be recomputed as well.
-   `copies` counts the raw rows behind a row; `last_load_id` is the last load that touched the id.
+   Copies of one id that differ in the other columns of `grain` stay as rows with `is_kept` false: when a better copy moves an id to another
+   conversation, the conversation that it leaves must be recomputed as well. `copies` counts the raw rows behind a row; `last_load_id` is
+   the last load that touched the id.
 
-   Few ids come twice, so only those are sorted: the rest pass through (on 1M sends 3 times faster
-   than a row_number over all). Expects a CTE, named by `new_rows`, and ends in the CTE `final`. #}
+   Few ids occur twice, so only those are sorted and all others pass through (3 times faster than `row_number` over all rows at 1M sends).
+   Expects a CTE with the name in `new_rows`, and ends with the CTE `final`. #}
 {% macro deduplicate(new_rows, columns, grain, order, key='message_key') %}
 candidates as (
 
@@ -43,7 +42,7 @@ repeated_rows as (
 
 ),
 
--- Chosen among what is left: equal copies tie, and two windows over all of them may each choose another one.
+-- Chosen among the remaining rows: equal copies tie, and two windows over all copies could choose different ones.
 ranked_rows as (
 
     select

@@ -1,7 +1,7 @@
-{# Everything in which engines differ. Models call these and are otherwise the same SQL on DuckDB and Spark. #}
+{# Everything in which the engines differ. Models call these macros and are otherwise the same SQL on DuckDB and Spark. #}
 
-{# A 128-bit key of some columns, null where one of them is: a third of the memory of grouping and joining by the
-   ids themselves. The length of each column but the last keeps `a|b` and `c` apart from `a` and `b|c`. #}
+{# A 128-bit key of some columns, null if one of them is null. Grouping and joining by it takes a third of the memory that the ids
+   themselves take. The length of each column but the last distinguishes `a|b` and `c` from `a` and `b|c`. #}
 {% macro key_hash(columns) -%}
     {%- set parts = [] -%}
     {%- for column in columns[:-1] -%}
@@ -10,7 +10,7 @@
     {{ return(adapter.dispatch('hash_of_text', 'conversation_starts')((parts + columns[-1:]) | join(" || '|' || "))) }}
 {%- endmacro %}
 
-{# A UTC time stamp as the clocks of a zone show it. #}
+{# A UTC timestamp as local time in a zone. #}
 {% macro time_in_zone(timestamp, zone) -%}
     {{ return(adapter.dispatch('time_in_zone', 'conversation_starts')(timestamp, zone)) }}
 {%- endmacro %}
@@ -28,7 +28,7 @@
     {{ return(adapter.dispatch('letters_only', 'conversation_starts')(text)) }}
 {%- endmacro %}
 
-{# The pricing object of a status with its time, as one value; null without one. The smallest of some is the earliest; ties go by
+{# The pricing object of a status and its time as one value; null without pricing. The smallest value is the earliest; ties are broken by
    the fields in their order, nulls last. #}
 {% macro price_of_status(status) -%}
     case
@@ -41,7 +41,7 @@
     {{ return(adapter.dispatch('matches', 'conversation_starts')(text, pattern)) }}
 {%- endmacro %}
 
-{# A group of the first match of a pattern in a text; empty without one. #}
+{# A group of the first match of a pattern in a text; empty if there is no match. #}
 {% macro part_of_text(text, pattern, group) -%}
     {{ return(adapter.dispatch('part_of_text', 'conversation_starts')(text, pattern, group)) }}
 {%- endmacro %}
@@ -50,45 +50,46 @@
     {{ return(adapter.dispatch('lower_case', 'conversation_starts')(text)) }}
 {%- endmacro %}
 
-{# Sessions compare times by whole seconds, cut off: webhooks know no fractions (contract, section 4.3). #}
+{# Sessions compare times truncated to whole seconds, because webhooks have no fractions (contract, section 4.3). #}
 {% macro whole_second(timestamp) -%}
     date_trunc('second', {{ timestamp }})
 {%- endmacro %}
 
-{# The second, in UTC, of a text that is a time in ISO 8601 with an offset; null where there is no such time. #}
+{# An ISO 8601 time with an offset, as text, truncated to the second in UTC; null if the text is not such a time. #}
 {% macro utc_second(text) -%}
     {{ return(adapter.dispatch('utc_second', 'conversation_starts')(text)) }}
 {%- endmacro %}
 
-{# Now, in UTC: another project may run these models in a session of another time zone. #}
+{# The current time in UTC, also if another project runs these models in a session with another time zone. #}
 {% macro utc_now() -%}
     {{ return(adapter.dispatch('utc_now', 'conversation_starts')()) }}
 {%- endmacro %}
 
-{# A row for each day from the first up to, not including, the last. #}
+{# One row per day from the first day up to, but not including, the last. #}
 {% macro day_series(first_day, last_day) -%}
     {{ return(adapter.dispatch('day_series', 'conversation_starts')(first_day, last_day)) }}
 {%- endmacro %}
 
-{# The column by whose values a table's rows lie in files of their own, so that what changes on a day rewrites the files of that day. #}
+{# The column that partitions a table's files, so that a change on one day rewrites only the files of that day. #}
 {% macro files_by(column) -%}
     {{ return(adapter.dispatch('files_by', 'conversation_starts')(column)) }}
 {%- endmacro %}
 
-{# Stands first in a common table expression that several others read. DuckDB works it out once by itself. #}
+{# Marks a common table expression that several others read; stands first in it. By itself, DuckDB evaluates such an expression only
+   once. #}
 {% macro read_often() -%}
     {{ adapter.dispatch('read_often', 'conversation_starts')() }}
 {%- endmacro %}
 
-{# Of a model with expressions that are read often: its hook. #}
+{# The hook of a model with expressions marked by `read_often`. #}
 {% macro forget_what_was_read_often() -%}
     {%- if execute -%}
     {{ adapter.dispatch('forget_what_was_read_often', 'conversation_starts')() }}
     {%- endif -%}
 {%- endmacro %}
 
-{# A condition on a large table that holds for few rows, most of them written of late: what it reads is looked at in the whole table, all
-   other columns only where the rows lie. `relation` is what the query selects from; a unit test has rows in its place. #}
+{# A condition on a large table that is true for few rows, most of them recent. The columns of the condition are read in the whole table,
+   all other columns only where these rows are. `relation` is what the query selects from; in a unit test, it holds fixture rows. #}
 {% macro holds_for_few(relation, condition) -%}
     {%- if relation is string or relation.is_cte -%}
     {{ condition }}

@@ -1,22 +1,23 @@
 {# Identifiers of people and lines (contract, sections 2.1 and 2.2).
 
-   `contact_id_shown` and `comparable_identifier` are the only place of the spelling rules. They are plain SQL that every
-   engine understands, with no call to a macro of another file, because the orchestration renders this file for landing,
-   masking and erasure, too (`orchestration/identifiers.py`). #}
+   `contact_id_shown` and `comparable_identifier` are the only place that defines the spelling rules. They are plain SQL that every engine
+   understands and call no macro of another file, because the orchestration also renders this file for landing, masking and erasure
+   (`orchestration/identifiers.py`). #}
 
-{# What may stand between the digits of a number, and before them. #}
+{# Characters that may occur between the digits of a number, and before them. #}
 {% macro phone_punctuation() -%}
     + ().-
 {%- endmacro %}
 
-{# A rule for a value that is worked out: Spark would write it out as often as the rule names it, again wherever the result is read, until
-   no method of Java has room for it. A function of one parameter holds both once. Without a target, the orchestration renders for DuckDB. #}
+{# Spark expands a computed value as often as a rule names it, and again wherever the result is read, until the generated code no longer
+   fits into a Java method. A function of one parameter contains the value and the rule only once. The orchestration renders without a
+   target, for DuckDB. #}
 {% macro is_for_spark() -%}
     {{ 'yes' if target is defined and target.type != 'duckdb' }}
 {%- endmacro %}
 
-{# A digits-only identifier is a number; one such as `US.1349…` is a user id of WhatsApp. Most are numbers, so this decides what all
-   of them cost: 0.2 CPU seconds for 2.4M, where `translate` to a text without digits takes 0.7. #}
+{# An identifier of digits only is a number; one such as `US.1349…` is a WhatsApp user id. Most identifiers are numbers, so this test
+   determines the cost of all of them: 0.2 CPU seconds for 2.4M, where `translate` to a text without digits takes 0.7. #}
 {% macro is_number(identifier) -%}
     {%- if is_for_spark() -%}
     {{ identifier }} rlike '^[0-9]+\\z'
@@ -25,8 +26,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# An identifier as people read it: the number of a JID or of an address, a phone-like text as digits, any other as given.
-   `whatsapp:+5511…` is how Twilio writes an address, `5511…@s.whatsapp.net` and `…@c.us` (with `:12` for a device) are JIDs. #}
+{# An identifier as people read it: a JID or address becomes its number, a phone-like text becomes its digits, any other text stays as
+   given. Twilio writes an address as `whatsapp:+5511…`; `5511…@s.whatsapp.net` and `…@c.us` (with `:12` for a device) are JIDs. #}
 {% macro contact_id_shown(text) -%}
     {%- if is_for_spark() -%}
     aggregate(array({{ text }}), '', (none, given) -> {{ shown_by_rule('given') }})
@@ -41,7 +42,7 @@
     {%- endset -%}
     {%- set digits = "translate(" ~ bare ~ ", '" ~ phone_punctuation() ~ "', '')" -%}
     case
-        -- Most are digits already, and the expressions below cost ten times as much.
+        -- Most identifiers are digits already, and the expressions below cost ten times as much.
         when {{ is_number(text) }} then {{ text }}
         when {{ bare }} = '' then {{ text }}
         when not {{ is_number(digits) }} then {{ bare }}
@@ -49,10 +50,10 @@
     end
 {%- endmacro %}
 
-{# A shown identifier in the one spelling in which it is compared. Each rule makes two spellings of a number one:
-   - Brazil added a 9 to mobile numbers (8 digits that begin with 6 to 9) between 2012 and 2016; WhatsApp still knows older
-     accounts by the short form. Landlines begin with 2 to 5 and stay.
-   - Argentina writes mobile numbers with a 9 after the country code in international form and without it at home.
+{# The one spelling of a shown identifier in which identifiers are compared. Each rule makes two spellings of a number the same:
+   - Brazil added a 9 to mobile numbers (8 digits that begin with 6 to 9) between 2012 and 2016; WhatsApp still uses the short form for
+     older accounts. Landlines begin with 2 to 5 and do not change.
+   - Argentina writes mobile numbers with a 9 after the country code in international form, and without it at home.
    - Mexico dropped the 1 after the country code in 2019; WhatsApp still posts it. #}
 {% macro comparable_identifier(shown) -%}
     {%- if is_for_spark() -%}

@@ -1,25 +1,24 @@
-{# What every run of dbt by hand checks before its first model: it leaves marts that are right for what has landed, or it is refused
+{# What every run of dbt by hand checks before its first model: either it leaves marts that are right for what has landed, or it is refused
    with one sentence (contract, section 7).
 
-   `state.builds` has one row per attempt to build the marts. Tables that were made from other models, look-ups or variables
-   than those of today (the definition, below) must not be mixed with new rows, so a run that writes with another definition
-   than the latest attempt adds an attempt of its own, and the next build starts from the raw tables: the job by itself, dbt by
-   hand when `--full-refresh` says so.
+   `state.builds` has one row per attempt to build the marts. Tables built from other models, look-ups or variables than today's (the
+   definition, below) must not be mixed with new rows. Therefore a run that writes with another definition than the latest attempt adds its
+   own attempt, and the next build starts from the raw tables: the job does so by itself, dbt by hand only with `--full-refresh`.
 
-   A run that makes tables again adds an attempt without a definition before its first model: a table that is made again has
-   forgotten what the others have still to follow, such as a link that is gone. Once all of them are made again, the attempt gets its
-   definition. The job keeps the same record itself (`orchestration/transform/builds.py`) and selects what belongs together; it
-   passes a project that was parsed before, without the graph.
+   A run that rebuilds tables adds an attempt without a definition before its first model, because a rebuilt table has lost what the other
+   tables still have to process, such as a removed link. Once all tables are rebuilt, the attempt gets its definition. The job keeps the
+   same record itself (`orchestration/transform/builds.py`) and selects models that belong together; it passes a project that is already
+   parsed, without the graph.
 
-   In a project that uses this one as a package, only the nodes of this one are asked about: its own models may be run alone,
-   at any time. #}
+   In a project that uses this one as a package, only the nodes of this package are checked; the project's own models may run alone, at any
+   time. #}
 
 {% macro guard_run() -%}
     {%- if is_by_hand() -%}
         {{ refuse_retry() }}
     {%- endif -%}
     {%- if is_by_hand() and (selected_to_write() or is_testing()) -%}
-        {#- First of all: an engine on which only the job writes refuses here, whatever has landed. -#}
+        {#- This comes first: on an engine where only the job writes, the run is refused here, whatever has landed. -#}
         {%- set definition = definition_of_this_run() if selected_to_write() -%}
         {{ refuse_raw_tables_of_another_version() }}
         {{ refuse_nodes_upon_missing_tables() }}
@@ -33,7 +32,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# After the last model: when all tables were made again, they fit each other, and the next build may go on from them. #}
+{# After the last model: if all tables were rebuilt, they are consistent, and the next build may continue from them. #}
 {% macro settle_run(results) -%}
     {%- if is_by_hand() and has_landing_tables() and makes_tables_again() and not tables_left_out() -%}
         {%- set of_models = results | selectattr('node.resource_type', 'equalto', 'model') | list -%}
@@ -58,7 +57,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# What the run is going to write #}
+{# What the run will write #}
 
 {% macro selected_to_write(resource_types=('model', 'seed')) -%}
     {{ return(selected_of_the_project(resource_types) if flags.WHICH in ('run', 'build', 'seed') else []) }}
@@ -127,7 +126,7 @@
 
 {# Refusals #}
 
-{# The version of the raw tables that the sources describe; `orchestration/landing/migrations.py` brings older ones up to it. #}
+{# The version of the raw tables that the sources describe. `orchestration/landing/migrations.py` migrates older ones to it. #}
 {% macro version_of_raw_tables() -%}
     {{ return(2) }}
 {%- endmacro %}
@@ -139,29 +138,30 @@
 
 {% macro refuse_raw_tables_of_another_version() -%}
     {%- if not has_landing_tables() -%}
-        {#- Look-ups too: there is no record yet of the version that writes them, which may be another than that of the first build. -#}
+        {#- Also for look-ups: no record exists yet of the version that writes them, which may differ from the version of the first
+            build. -#}
         {{ exceptions.raise_compiler_error('Nothing has landed in this warehouse yet: run the job conversation_starts first (make run).') }}
     {%- else -%}
         {%- set state = source('state', 'builds') -%}
         {%- set found = run_query('select coalesce(max(version), 0) from ' ~ state.incorporate(path={'identifier': 'schema_version'}).render()) -%}
         {%- if found.rows[0][0] < version_of_raw_tables() -%}
-            {{ exceptions.raise_compiler_error('An older version of this project landed what is in this warehouse: run the job conversation_starts first, which brings it up to date.') }}
+            {{ exceptions.raise_compiler_error('The raw tables were written by an older version of this project. Run the job conversation_starts first; it migrates them.') }}
         {%- elif found.rows[0][0] > version_of_raw_tables() -%}
-            {{ exceptions.raise_compiler_error('A newer version of this project landed what is in this warehouse: bring this installation up to date first.') }}
+            {{ exceptions.raise_compiler_error('The raw tables were written by a newer version of this project. Update this installation first.') }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
-{# `dbt retry` runs what the last command did not finish, upon tables that may be older than what has landed since or of other models,
-   and dbt says of it neither that it is one nor what it selects. Hooks run for no other command without a selection. #}
+{# `dbt retry` runs what the last command did not finish, on tables that may be older than what has landed since or that other models built.
+   dbt does not show that a command is a retry, nor what it selects. Hooks run for no other command without a selection. #}
 {% macro refuse_retry() -%}
     {%- set words = (flags.INVOCATION_COMMAND or '').split() -%}
     {%- if flags.WHICH in ('run', 'build', 'seed') and (not selected_resources or words[:2] == ['dbt', 'retry']) -%}
-        {{ exceptions.raise_compiler_error('`dbt retry` does not look at what has landed or changed since the last command: run that command again, which does only what is new.') }}
+        {{ exceptions.raise_compiler_error('`dbt retry` ignores what has landed or changed since the last command. Run that command again; it processes only new data.') }}
     {%- endif -%}
 {%- endmacro %}
 
-{# Before the first build, and when a test is of a model that was never built. #}
+{# Applies before the first build, and to a test of a model that was never built. #}
 {% macro refuse_nodes_upon_missing_tables() -%}
     {%- set parents = [] -%}
     {%- for unique_id in selected_of_the_project(('model', 'test', 'unit_test')) -%}
@@ -178,26 +178,27 @@
     {%- endfor -%}
     {%- if missing -%}
         {{ exceptions.raise_compiler_error(
-            'What was selected needs ' ~ names_of_nodes(missing)[:3] | join(', ')
+            'The selection needs ' ~ names_of_nodes(missing)[:3] | join(', ')
             ~ (' and ' ~ (missing | length - 3) ~ ' more' if missing | length > 3 else '') ~ ', not built yet: run `dbt build` without a selection.'
         ) }}
     {%- endif -%}
 {%- endmacro %}
 
-{# A unit test, which the graph leaves out, takes the types of its columns from its model and the parents of that; its id names the model. #}
+{# A unit test is not in the graph. It takes the types of its columns from its model and that model's parents; its id contains the name of
+   the model. #}
 {% macro parents_of(unique_id) -%}
     {%- set model = 'model.conversation_starts.' ~ unique_id.split('.')[2] -%}
     {{ return(graph.nodes[unique_id].depends_on.nodes if unique_id in graph.nodes else [model] + graph.nodes[model].depends_on.nodes) }}
 {%- endmacro %}
 
-{# `--empty` leaves views that read no rows, also for the runs after it. #}
+{# `--empty` leaves views that read no rows, also for later runs. #}
 {% macro refuse_empty_tables() -%}
     {%- set found = run_query(
         'select (select count(*) from ' ~ source('raw', 'landed_files').render() ~ ')'
         ~ ' + (select count(*) from ' ~ source('state', 'builds').render() ~ ' where finished_at is not null)'
     ) -%}
     {%- if found.rows[0][0] > 0 -%}
-        {{ exceptions.raise_compiler_error('--empty would leave out what has landed: leave the option out, or use a warehouse in which nothing has landed.') }}
+        {{ exceptions.raise_compiler_error('--empty would hide landed data. Omit it, or use a warehouse in which nothing has landed.') }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -217,7 +218,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# dbt by hand takes its variables from the project or the command line; the job takes these from the environment. #}
+{# dbt by hand takes its variables from the project or the command line; the job takes these three from the environment. #}
 {% macro refuse_variables_of_another_environment() -%}
     {%- for name in ('report_timezone', 'billing_timezone', 'billing_currency') if name not in (invocation_args_dict.vars or {}) -%}
         {%- set setting = 'STARTS_' ~ name | upper -%}
@@ -231,7 +232,7 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{# These tables are made of what earlier models of the same run say of the people to recompute, and the daily marts follow them. #}
+{# These tables depend on the people to recompute that earlier models of the same run found, and the daily marts depend on these tables. #}
 {% macro refuse_part_of_the_facts() -%}
     {%- set facts_to_write = (facts() + ['fct_billed_messages']) | select('in', marts_to_write()) | list -%}
     {%- set left_out = tables_left_out() if has_finished_build() else models_and_lookups_left_out() -%}
@@ -252,7 +253,7 @@
     {{ return(run_query('select count(*) from ' ~ builds ~ ' where finished_at is not null').rows[0][0] > 0) }}
 {%- endmacro %}
 
-{# The last finished build and every attempt since: one that failed half way has left its own tables behind. #}
+{# The last finished build and every later attempt: an attempt that failed halfway has left its own tables behind. #}
 {% macro attempts_of_another_definition(definition) -%}
     {%- set builds = source('state', 'builds').render() -%}
     {%- set attempts = run_query(
@@ -299,7 +300,7 @@
     {{ return(recorded) }}
 {%- endmacro %}
 
-{# A hash of everything that decides what the marts say about given raw tables; the same as `definition_sha256` of
+{# A hash of everything that determines the content of the marts for given raw tables. It equals `definition_sha256` in
    `orchestration/transform/builds.py` for a run of the job. #}
 {% macro definition_of_this_run() -%}
     {%- set variables = {} -%}
@@ -309,7 +310,7 @@
     {{ return(adapter.dispatch('hash_of_definition', 'conversation_starts')(tojson(variables, sort_keys=true))) }}
 {%- endmacro %}
 
-{# Those of dbt_project.yml, whose values another project or the command line may change. #}
+{# The variables of dbt_project.yml. Another project or the command line may change their values. #}
 {% macro names_of_variables() -%}
     {{ return([
         'report_timezone', 'session_timeout_hours', 'reply_window_hours', 'reply_horizon_days', 'new_user_tolerance_seconds',
@@ -317,7 +318,7 @@
     ]) }}
 {%- endmacro %}
 
-{# In which folder a package is installed, dbt keeps only with its seeds. #}
+{# dbt keeps the folder of an installed package only on its seeds (`root_path`). #}
 {% macro folder_of_the_project() -%}
     {%- if project_name != 'conversation_starts' -%}
         {{ return(graph.nodes['seed.conversation_starts.channels'].root_path) }}

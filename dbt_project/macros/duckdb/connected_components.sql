@@ -1,5 +1,5 @@
 {% macro duckdb__connected_components(links) -%}
-    {#- A component of at most 20 identifiers is settled in 19 rounds; more rounds are for lines, which have no such limit. -#}
+    {#- 19 rounds settle a component of at most 20 identifiers. Lines have no such limit and may need more. -#}
     {%- set rounds = 64 -%}
     with recursive directed_links as (
 

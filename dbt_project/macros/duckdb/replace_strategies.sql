@@ -4,7 +4,7 @@
     {{ replace_changed_rows(arg_dict, 'session_start_date', is_of_people_to_recompute()) }}
 {%- endmacro %}
 
-{# Rows of most days are left alone by the earliest time that matters, as a literal, by which DuckDB skips them. #}
+{# The earliest time that matters, as a literal, lets DuckDB skip the rows of most days. #}
 {% macro duckdb__replace_news_of_people_sql(arg_dict) -%}
     {%- set people = ref('int_people_to_recompute') -%}
     {%- set earliest = run_query('select ' ~ earliest_of_news('news_from') ~ ' from ' ~ people).columns[0].values()[0] -%}
@@ -21,7 +21,7 @@
     {{ replace_changed_rows(arg_dict, 'session_start_date', is_replaced) }}
 {%- endmacro %}
 
-{# Messages of earlier days than those of the recomputed ones are left alone, by a literal, too (`earliest_billed_date`). #}
+{# The earliest day of the recomputed messages (`earliest_billed_date`), also as a literal, lets DuckDB skip messages of earlier days. #}
 {% macro duckdb__replace_messages_sql(arg_dict) -%}
     {%- set earliest = run_query(
         'select cast(min(day) as varchar) from (select min(earliest_billed_date) as day from ' ~ ref('int_messages_to_bill')
@@ -43,7 +43,7 @@
     {{ replace_changed_rows(arg_dict, billed_day(), is_replaced) }}
 {%- endmacro %}
 
-{# `is_replaced` says of a row of the target whether its new form, if it still has one, is among the recomputed rows. #}
+{# `is_replaced` is a condition on rows of the target: whether the recomputed rows contain the row's new form, if it still has one. #}
 {% macro replace_changed_rows(arg_dict, day, is_replaced) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set recomputed = arg_dict['temp_relation'] -%}

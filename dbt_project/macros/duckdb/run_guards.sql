@@ -1,6 +1,6 @@
 {% macro duckdb__hash_of_definition(variables) -%}
     {%- set folder = folder_of_the_project() | replace("'", "''") -%}
-    {#- A bracket, star or question mark in a path is one of a pattern unless it stands in brackets. -#}
+    {#- In a glob pattern, `[`, `*` and `?` are special unless they are in brackets. -#}
     {%- set pattern = folder | replace('[', '[[]') | replace('*', '[*]') | replace('?', '[?]') -%}
     {%- set files -%}
         read_blob([

@@ -1,7 +1,7 @@
-{# What this project needs of dbt-spark beyond what it has. Its materializations call these macros by their names, and a node's own
-   project comes before the adapter. #}
+{# What this project needs beyond dbt-spark. The materializations of dbt-spark call these macros by name, and a macro of the node's own
+   project takes precedence over the adapter's. #}
 
-{# dbt-spark takes no strategies but its own four. #}
+{# dbt-spark accepts only its own four strategies. #}
 {% macro dbt_spark_validate_get_incremental_strategy(raw_strategy, file_format) -%}
     {{ return(raw_strategy) }}
 {%- endmacro %}
@@ -16,7 +16,7 @@
     {{ return(context['get_incremental_' ~ strategy ~ '_sql'](arg_dict)) }}
 {%- endmacro %}
 
-{# Through a Spark session dbt-spark binds a null as the text `None`, and a quotation mark as it is. #}
+{# In a Spark session, dbt-spark binds a null as the text `None` and does not escape quotation marks. #}
 {% macro spark__load_csv_rows(model, agate_table) -%}
     {%- set types = model['config'].get('column_types', {}) -%}
     {%- set rows = [] -%}
@@ -39,7 +39,7 @@
     {%- endif -%}
     {%- set code = spark_keep_what_is_read_often(compiled_code) -%}
     {%- if not temporary and config.persist_column_docs() -%}
-        {#- A table takes the comments of the columns that it is made of; dbt-spark would alter it once for each column. -#}
+        {#- A table inherits the column comments of the view that it is made from; dbt-spark would alter the table once per column. -#}
         {%- set columns = model.columns.values() | map(attribute='name') | list -%}
         {%- set described = relation.identifier ~ '__described' -%}
         {%- do run_query(
@@ -61,9 +61,9 @@
     {%- do dbt.spark__alter_column_comment(relation, changed) -%}
 {%- endmacro %}
 
-{# Spark plans and works out a common table expression again for each that reads it. One that carries this mark becomes a table before
-   the statement that reads it, and that table goes in a hook of the model (`forget_what_was_read_often`): a view in the session's cache
-   would be planned as often. The expression begins and ends with a line of its own without indentation, as in all models. #}
+{# Spark plans and evaluates a common table expression again for each reader. An expression with this mark is written to a table before the
+   statement that reads it, and a hook of the model drops that table (`forget_what_was_read_often`). A view in the session's cache would be
+   planned just as often. The expression begins and ends on a line of its own without indentation, as in all models. #}
 {% macro spark__read_often() -%}
     -- (kept for all that read it)
 {%- endmacro %}
@@ -80,7 +80,7 @@
     {{ return(state.code) }}
 {%- endmacro %}
 
-{# Make a table of a query, for this model alone and until its hook. Returns the table's name. #}
+{# Write the result of a query to a table for this model, which the model's hook drops. Returns the table's name. #}
 {% macro spark_keep(name, query) -%}
     {%- set kept = 'intermediate.' ~ this.identifier ~ '__' ~ name -%}
     {%- do run_query('create or replace table ' ~ kept ~ ' using ' ~ config.get('file_format') ~ ' as ' ~ query) -%}

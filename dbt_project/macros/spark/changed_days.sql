@@ -1,6 +1,6 @@
-{# The log of macros/changed_days.sql on Spark. Rows are added and none is changed, because models that are written at the same time add to
-   it: who reads it asks for the largest number. Each statement is a transaction of its own, so the days of an increment are logged before its
-   rows change: a run that is killed in between logs days too many and never too few. #}
+{# The log of macros/changed_days.sql on Spark. Rows are only added, never changed, because models that run at the same time write to it; a
+   reader takes the largest number. Each statement is its own transaction, so the days of an increment are logged before its rows change: a
+   run that is killed in between logs too many days, never too few. #}
 
 {% macro spark__log_changed_days(fact, days) -%}
     insert into {{ source('state', 'changed_days').render() }} (fact, session_start_date, change_number)

@@ -1,6 +1,6 @@
-{# Small-star and large-star (Kiveris et al., 2014): in turn, every identifier hands its smaller neighbours to the smallest one that it
-   knows, then its larger ones, until each has one link, to the smallest of its component. A round is two groupings of as many links
-   as there were before, however large a component is.
+{# Small-star and large-star (Kiveris et al., 2014): in turn, every identifier links its smaller neighbours, then its larger ones, to the
+   smallest identifier in its neighbourhood, until each has one link, to the smallest identifier of its component. A round is two groupings
+   of as many links as there were before, however large a component is.
 
    Of the worst components of 20 identifiers that a search found, none took more than 4 rounds; a chain of 100 takes 7. #}
 {% macro spark__connected_components(links) -%}
@@ -44,7 +44,7 @@
     from settled_neighbours
 {%- endmacro %}
 
-{# All neighbours of each identifier, from its smaller ones. #}
+{# A small-star step: all neighbours of each identifier, from its smaller ones. #}
 {% macro spark_small_star(smaller_neighbours) -%}
     select link.one as identifier, collect_set(link.other) as neighbours
         from {{ smaller_neighbours }}

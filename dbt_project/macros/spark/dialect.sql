@@ -1,4 +1,4 @@
-{# What macros/dialect.sql stands for on Spark. #}
+{# The Spark versions of the macros in macros/dialect.sql. #}
 
 {% macro spark__hash_of_text(text) -%}
     md5({{ text }})
@@ -20,7 +20,7 @@
     regexp_replace({{ text }}, '[^A-Za-z]', '')
 {%- endmacro %}
 
-{# Spark puts nested nulls first: what stands before each field puts them last. #}
+{# Spark sorts nested nulls first; the flag before each field sorts them last. #}
 {% macro spark__price_struct(status) -%}
     named_struct(
         'said_at', {{ status }}.happened_at,
@@ -30,7 +30,7 @@
     )
 {%- endmacro %}
 
-{# A pattern for RE2 as one for Java: there a dot leaves out more than a newline, and `$` also stands before a final one. #}
+{# Converts an RE2 pattern to a Java pattern: in Java, a dot excludes more than a newline, and `$` also matches before a final newline. #}
 {% macro spark_pattern(pattern) -%}
     r'(?d){{ pattern[:-1] ~ '\\z' if pattern.endswith('$') else pattern }}'
 {%- endmacro %}
@@ -43,13 +43,13 @@
     regexp_extract({{ text }}, {{ spark_pattern(pattern) }}, {{ group }})
 {%- endmacro %}
 
-{# Java lowers a capital sigma by its place in a word, and the Turkish capital I to two characters. #}
+{# Java lowercases a capital sigma depending on its place in a word, and the Turkish capital I to two characters. #}
 {% macro spark__lower_case(text) -%}
     lower(translate({{ text }}, 'İΣ', 'iσ'))
 {%- endmacro %}
 
 {% macro spark__utc_second(text) -%}
-    {#- Spark knows offsets with a colon alone. -#}
+    {#- Spark accepts only offsets with a colon. -#}
     date_trunc('second', try_to_timestamp(regexp_replace({{ text }}, '([+-][0-9]{2})([0-9]{2})$', '$1:$2')))
 {%- endmacro %}
 

@@ -1,8 +1,8 @@
-{# The incremental strategies on Spark, each one atomic statement on a table format that knows `merge` (Iceberg): who reads a table
-   sees it as it was or as it is, and a run that was killed may be run again. #}
+{# The incremental strategies on Spark. Each is one atomic statement on a table format that supports `merge` (Iceberg): a reader sees the
+   table as it was before or after it, and a run that was killed can be repeated. #}
 
-{# `delete+insert`: the rows of some keys are replaced. New rows match nothing and are inserted; the same statement finds what they
-   replace by a row of each key that is not new. #}
+{# `delete+insert` replaces the rows of some keys. New rows match nothing and are inserted. An extra row per key with `is_new` false matches
+   the rows to delete, in the same statement. #}
 {% macro spark__replace_keys_sql(arg_dict) -%}
     {%- set keys = [arg_dict['unique_key']] if arg_dict['unique_key'] is string else arg_dict['unique_key'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
@@ -17,8 +17,8 @@
     {{ spark_merge(arg_dict, keys, rows) }}
 {%- endmacro %}
 
-{# `rows` is a query with the target's columns and `is_new`, which is false in rows that name by their keys what goes; `is_in_range` says
-   of a row of the target whether it may be one of those. #}
+{# `rows` is a query with the target's columns and `is_new`, which is false in rows whose keys identify what to delete. `is_in_range` is a
+   condition on rows of the target: whether they may be among those. #}
 {% macro spark_merge(arg_dict, keys, rows, is_in_range=none) -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | list -%}
     merge into {{ arg_dict['target_relation'] }} as known
@@ -52,7 +52,7 @@
     {{ spark_replace_changed_rows(arg_dict, [arg_dict['unique_key']], 'billed_date', billed_day(), is_of_recomputed_messages(arg_dict)) }}
 {%- endmacro %}
 
-{# `day` is the column by which the target's files lie, `day_to_log` the day under which a row is logged. #}
+{# `day` is the column that partitions the target's files; `day_to_log` is the day under which a row is logged. #}
 {% macro spark_replace_changed_rows(arg_dict, keys, day, day_to_log, is_replaced) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
@@ -87,7 +87,7 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{# Days as literals, by which the files of all other days are left alone. #}
+{# Days as literals let Spark skip the files of all other days. #}
 {% macro spark_is_on_days(column, days) -%}
     {%- set literals = [] -%}
     {%- for day in days | select('ne', none) | sort -%}
@@ -100,7 +100,7 @@
     ({{ conditions | join(' or ') if conditions else 'false' }})
 {%- endmacro %}
 
-{# Whole days, in one statement also those that came out empty. #}
+{# Replaces whole days in one statement, including days that are empty now. #}
 {% macro spark__replace_days_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set days = run_query(days_to_replace(target)).columns[0].values() | unique | list -%}

@@ -35,7 +35,7 @@ messages as (
     from messages_to_bill
     {%- if is_incremental() and rates_changed(ref('int_rates_resolved')) %}
     union all
-    -- New rates: what was billed before gets its price once more.
+    -- New rates: messages that were billed before are priced again.
     select {{ columns_before_rates | join(', ') }}
     from {{ this }} as billed_before
     where not exists (select 1 from messages_to_bill where messages_to_bill.message_id = billed_before.message_id)
@@ -53,7 +53,7 @@ charged_messages as (
 
 ),
 
--- What is not charged looks for no rate: its null joins with none.
+-- A message that is not charged needs no rate: its null joins with nothing.
 messages_with_rate_category as (
 
     select
@@ -63,7 +63,7 @@ messages_with_rate_category as (
 
 ),
 
--- Few combinations, so that not every message has to look for its rate.
+-- There are few combinations, so rates are looked up for these and not for every message.
 combinations_to_price as (
 
     select distinct market, pricing_category, billed_date
@@ -72,7 +72,7 @@ combinations_to_price as (
 
 ),
 
--- Of a rate for the country and one for its group the later one holds; of one day, the country's.
+-- Of a rate for the country and one for its group, the later one applies; on the same day, the country's.
 combinations_with_rates as (
 
     select

@@ -1,4 +1,4 @@
-{# A view, because both parts are tables already: to write its 34 columns once more took a sixth of a full build. #}
+{# A view, because both parts are tables already: writing their 34 columns again took a sixth of a full build. #}
 {{ config(materialized='view') }}
 
 with notifications as (

@@ -1,5 +1,5 @@
-{# Contract, section 4.2: replied ⇒ read ⇒ delivered ⇒ sent, none of them where the send was not sent,
-   and `last_status` is the furthest of them. A failing row breaks the funnel's meaning. #}
+{# Contract, section 4.2: replied ⇒ read ⇒ delivered ⇒ sent, none of them if the send was not sent, and `last_status` is the furthest step.
+   A failing row makes the funnel wrong. #}
 {% test flags_cumulative(model) %}
 
 select session_start_id, is_not_sent, is_sent, is_delivered, is_read, is_replied, last_status

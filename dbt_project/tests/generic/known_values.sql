@@ -1,4 +1,4 @@
-{# Columns that hold one of a few values, or null: all of them in one scan, because each test costs a run 30 ms. #}
+{# Columns that contain one of a few values, or null. All columns are tested in one scan, because each test costs a run 30 ms. #}
 {% test known_values(model, columns) %}
 
 select {{ columns | join(', ') }}, count(*) as rows_found

@@ -1,4 +1,4 @@
-{# Of the copies that a deduplicated model holds of an id, exactly one counts: none would lose the message without a word. #}
+{# Exactly one of the copies of an id in a deduplicated model counts; without one, the message would be lost silently. #}
 {% test one_row_kept(model, column_name) %}
 
 select {{ column_name }}, sum(case when is_kept then 1 else 0 end) as rows_kept

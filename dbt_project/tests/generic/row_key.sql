@@ -1,4 +1,4 @@
-{# A column that names a row: never null, and in one row only. #}
+{# A column that identifies a row: never null, and unique. #}
 {% test row_key(model, column_name) %}
 
 select {{ column_name }}, count(*) as rows_found

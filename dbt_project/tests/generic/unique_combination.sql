@@ -1,4 +1,4 @@
-{# Some columns together name one row; nulls count as a value. #}
+{# Columns that together identify a row; null counts as a value. #}
 {% test unique_combination(model, columns) %}
 
 select {{ columns | join(', ') }}, count(*) as rows_found

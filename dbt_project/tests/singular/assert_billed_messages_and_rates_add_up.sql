@@ -1,5 +1,5 @@
--- Contract, section 5: every message that a status names has one row, and free + charged with a rate + unpriced = all rows. Of the rate
--- cards: what was landed = rates of a known market + rates of an unknown one. A row is a sum that does not hold.
+-- Every message that a status names has one row, and free + charged with a rate + unpriced = all rows; landed rates = rates of a known
+-- market + rates of an unknown market (contract, section 5). A row is a sum that does not hold.
 {{ config(meta={'dagster': {'ref': {'name': 'fct_billed_messages'}}}) }}
 
 with bill as (

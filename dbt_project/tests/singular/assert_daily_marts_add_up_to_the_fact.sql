@@ -1,6 +1,6 @@
--- The daily marts are counted by day as days change; here each is added up and held against the fact:
--- status buckets and hours sum to the sends, the funnel's first stage to what went out, the totals to their rows.
--- A row is a day on which a daily mart says something else than `fct_session_starts`.
+-- Each daily mart must add up to `fct_session_starts`: status buckets and hours to the sends, the funnel's first and last stage to the
+-- sends that went out and that were replied to, the totals to their rows. A row is a day on which a daily mart differs from
+-- `fct_session_starts`.
 {{ config(meta={'dagster': {'ref': {'name': 'session_starts_daily'}}}) }}
 {% set is_of_day = is_of_day_to_check('session_start_date') if checks_news_alone() else 'true' %}
 

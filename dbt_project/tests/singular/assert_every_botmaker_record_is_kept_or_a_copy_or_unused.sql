@@ -1,6 +1,5 @@
--- Contract, section 3, for Botmaker's feeds: sessions, events, messages and sent results kept, their
--- duplicates, and the events that the report does not use add up to what was landed. A row means that
--- something was lost or counted twice on its way.
+-- Botmaker's sessions, events, messages and sent results that were kept, their duplicates, and the unused ones must add up to what landed
+-- (contract, section 3). A row means that some were lost or counted twice after they landed.
 {{ config(meta={'dagster': {'ref': {'name': 'int_botmaker_sessions_deduplicated'}}}) }}
 
 with landed as (

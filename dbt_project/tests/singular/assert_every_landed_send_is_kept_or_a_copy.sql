@@ -1,6 +1,5 @@
--- Contract, section 3: what was landed = what staging kept + duplicates + kinds that the report does not
--- use. The state model counts the copies behind each row, so a row means that a send or an echo was lost or
--- counted twice on its way from the raw tables.
+-- Kept sends and echoes plus their duplicates must add up to what landed (contract, section 3). A row means that a send or an echo was lost
+-- or counted twice after it landed.
 {{ config(meta={'dagster': {'ref': {'name': 'int_sends_deduplicated'}}}) }}
 
 with landed as (

@@ -1,5 +1,5 @@
--- What was kept of the feeds is in the marts: each notification of the logs in `fct_notifications`, each session of
--- Botmaker's in `fct_session_starts`. A row means that a join or an increment lost some, or made some twice.
+-- Every kept notification of the logs must be in `fct_notifications`, and every kept Botmaker session in `fct_session_starts`. A row means
+-- that a join or an increment lost or duplicated some of them.
 {{ config(meta={'dagster': {'ref': {'name': 'fct_session_starts'}}}) }}
 
 with kept as (
@@ -12,7 +12,7 @@ with kept as (
     from {{ ref('int_botmaker_sessions_deduplicated') }} as sessions
     where
         is_kept {{ '' if var('include_testers') else 'and not is_tester' }}
-        -- Those that give way to a message of the logs (int_botmaker_sessions_started).
+        -- Sessions whose place a message of the logs takes (int_botmaker_sessions_started).
         and not exists (
             select 1
             from {{ ref('int_sends_deduplicated') }} as sends

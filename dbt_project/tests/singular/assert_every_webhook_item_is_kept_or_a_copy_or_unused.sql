@@ -1,5 +1,5 @@
--- Contract, section 3, for the webhooks: statuses and messages kept, their duplicates, and the kinds that
--- the report does not use add up to what was landed. A row means that something was lost on its way.
+-- Webhook statuses and messages that were kept, their duplicates, and the unused kinds must add up to what landed (contract, section 3). A
+-- row means that some were lost or counted twice after they landed.
 {{ config(meta={'dagster': {'ref': {'name': 'int_statuses_merged'}}}) }}
 
 with statuses_landed as (

@@ -1,5 +1,5 @@
--- A stage counts the sends that reached at least it, so no stage may count more than the one before. A
--- row is a cell in which one does, or in which a stage is missing.
+-- A stage counts the sends that reached it or a later one, so no stage may count more than the one before. A row is a cell in which one
+-- does, or in which a stage is missing.
 with cells as (
 
     select

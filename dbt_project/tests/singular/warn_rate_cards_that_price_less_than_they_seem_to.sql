@@ -1,5 +1,7 @@
--- Contract, section 5. A row is something in the rate cards that needs a look: a market that the seed `markets` does not know, two
--- rates for one market, category and day (the lower one counts), several currencies without a `billing_currency`, or one without a card.
+-- A row is something in the rate cards that needs attention (contract, section 5): a market that is not in the seed `markets`, two rates
+-- for one market, category and day (the lower one counts), several currencies without a `billing_currency`, or a `billing_currency` without
+-- a card.
+
 -- depends_on: {{ ref('fct_billed_messages') }}
 {{ config(severity='warn', meta={'dagster': {'ref': {'name': 'fct_billed_messages'}}, 'names_rows': true}) }}
 

@@ -1,6 +1,6 @@
--- Contract, section 2.1: more than `max_identifiers_per_person` connected identifiers are taken for an error in the data, and
--- each stands for itself. A row is such an identifier, with how many are connected with it: list them with `dbt show`, or query
--- `intermediate.int_people_identified`; no log or page of ours names people.
+-- More than `max_identifiers_per_person` connected identifiers are treated as an error in the data, and each counts as its own person
+-- (contract, section 2.1). A row is such an identifier, with the number of identifiers connected to it. Logs and pages of this project name
+-- no people: list the rows with `dbt show`, or query `intermediate.int_people_identified`.
 {{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_people_identified'}}}) }}
 
 select identifier, component, connected_identifiers

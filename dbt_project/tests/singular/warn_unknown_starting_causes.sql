@@ -1,5 +1,5 @@
--- Contract, section 4.4: a cause that the seed `starting_causes` does not list makes a session `other`, out of the report.
--- A row is such a cause of Botmaker's, with its sessions: add it to the seed.
+-- A starting cause of Botmaker that is not in the seed `starting_causes` gives its sessions the origin `other`, outside the report
+-- (contract, section 4.4). A row is such a cause with its number of sessions: add it to the seed.
 {{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_botmaker_sessions_deduplicated'}}, 'names_rows': true}) }}
 
 select sessions.starting_cause, count(*) as sessions

@@ -83,7 +83,7 @@ final as (
         flagged_notifications.delivered_at,
         flagged_notifications.read_at,
         flagged_notifications.replied_at,
-        -- Botmaker's answers quote nothing, and its sessions have no horizon.
+        -- Replies in Botmaker quote nothing, and its sessions have no reply horizon.
         flagged_notifications.replied_at as first_reply_at,
         case when flagged_notifications.replied_at is not null then 'window' end as reply_evidence,
         flagged_notifications.failed_at,

@@ -12,7 +12,7 @@ session_messages as (
 
 ),
 
--- Copies of one message may differ in their time.
+-- Copies of one message may have different times.
 user_messages as (
 
     select message_key, any_value(session_key) as session_key, min(happened_at) as happened_at
@@ -22,7 +22,7 @@ user_messages as (
 
 ),
 
--- Of notifications at the same time the next one's time leaves room for an answer only to the last.
+-- If notifications have the same time, the next one's time leaves room for a reply only to the last of them.
 messages_answering as (
 
     select

@@ -30,7 +30,7 @@ notification_events as (
 
 ),
 
--- Copies of one message may differ in their time, and the earliest may lack the template. An agent may push a template, too.
+-- Copies of one message may have different times, and the earliest may lack the template. An agent may push a template, too.
 copies_of_business as (
 
     select
@@ -94,7 +94,7 @@ ranked_failures as (
 
 ),
 
--- Where an event is missing, the message itself gives the template and the time it was sent.
+-- If an event is missing, the message itself gives the template and the time of the send.
 notifications as (
 
     select
@@ -153,7 +153,7 @@ placed_notifications as (
 
 ),
 
--- A sent result speaks of the notification that started its session; the null of any other joins with none.
+-- A sent result describes the notification that started its session; all other notifications have a null here, which joins with nothing.
 notifications_with_started_session as (
 
     select

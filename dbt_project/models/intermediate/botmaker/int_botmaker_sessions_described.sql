@@ -24,7 +24,7 @@ lines_named as (
 
 ),
 
--- The others have a row among the notifications: the one that started them.
+-- The other sessions have a row among the notifications: the notification that started them.
 sessions_without_notification as (
 
     select *

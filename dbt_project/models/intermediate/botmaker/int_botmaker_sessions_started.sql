@@ -62,8 +62,8 @@ sessions_to_recompute as (
         {{ is_to_recompute() }}
         and is_kept
         and {{ 'true' if var('include_testers') else 'not is_tester' }}
-        -- A session's id names a row of the marts, like the id of a message of the logs. They have other forms; where one is
-        -- the other all the same, the message keeps its row.
+        -- A session's id identifies a row of the marts, like the id of a message of the logs. The two have different forms; if they are
+        -- equal all the same, the message keeps its row.
         and not exists (
             select 1 from message_keys_of_logs where message_keys_of_logs.message_key = {{ key_hash(['sessions.session_id']) }}
         )

@@ -1,8 +1,8 @@
 {% set built_through = built_through_load_id() %}
 
--- Some of these are read only where there is a build to go on from; the linter takes a field of a price for a column of a table.
+-- Some of these are read only if there is a build to start from; the linter mistakes a field of a price for a column of a table.
 -- noqa: disable=ST03,RF01
--- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
+-- State is read in place and not through import CTEs: if a query reads a CTE twice, DuckDB keeps it in memory as a whole.
 with sends_with_status as (
 
     select * from {{ ref('int_sends_with_status') }}
@@ -83,7 +83,7 @@ statuses_touched as (
 
 ),
 
--- Statuses that came before the send of their message have its id, too.
+-- Statuses that arrived before the send of their message have its id, too.
 sends_of_statuses as (
 
     select message_key
@@ -92,8 +92,8 @@ sends_of_statuses as (
 
 ),
 
--- Of a send its own line and person count, and news of either are news of the send. To make a message again without them would lose the
--- session that it started, which is among those recomputed only with news of the send.
+-- A message with a send takes its line and person from the send, and a change of either is a change of the send. Recomputing the message
+-- without the send would lose the session that it started, which is recomputed only if the send changes.
 messages_touched as (
 
     select message_key from sends_with_status where has_news
@@ -154,7 +154,7 @@ messages_identified as (
 
 ),
 
--- What WhatsApp says of the recipient comes first: a send log may have a national number.
+-- WhatsApp's number of the recipient takes precedence: a send log may contain a national number.
 messages_with_number as (
 
     select
@@ -184,7 +184,7 @@ lengths_of_prefixes as (
 
 ),
 
--- Distinct, so that what follows joins on a column: on an expression over both sides DuckDB compares every pair.
+-- Distinct, so that the next step joins on a column: for an expression over both sides, DuckDB compares every pair.
 prefixes_of_numbers as (
 
     select distinct

@@ -16,7 +16,7 @@ billing_currencies as (
 
 ),
 
--- Cards that contradict each other are named by a warning; the lower price counts.
+-- A warning lists cards that contradict each other; the lower price counts.
 one_rate_a_day as (
 
     select

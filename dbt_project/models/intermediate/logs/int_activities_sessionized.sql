@@ -12,8 +12,8 @@ inbound_messages as (
 
 ),
 
--- One row per moment something happened. A send that was not sent is not an activity: it waits in the same row set, after
--- everything of its second, only to learn which session, if any, was open at its time.
+-- One row per moment at which something happened. A send that was not sent is not an activity; it is included, after everything else in its
+-- second, only to find the session that was open at its time, if any.
 moments_of_sends as (
 
     select
@@ -40,7 +40,7 @@ activities_of_people as (
 
 ),
 
--- A message comes after the send that it quotes: where its time is earlier, the clocks differ.
+-- A message comes after the send that it quotes; if its time is earlier, the clocks differ.
 moments_of_people as (
 
     select

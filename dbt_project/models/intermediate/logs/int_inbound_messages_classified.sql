@@ -1,6 +1,6 @@
--- Some of these are read only where there is a build to go on from.
+-- Some of these are read only if there is a build to start from.
 -- noqa: disable=ST03
--- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
+-- State is read in place and not through import CTEs: if a query reads a CTE twice, DuckDB keeps it in memory as a whole.
 with inbound_messages as (
 
     select * from {{ ref('int_inbound_messages_deduplicated') }}
@@ -31,7 +31,7 @@ sends_to_recompute as (
 
 ),
 
--- What the people to recompute wrote, and what quotes a send to them: a message in a group may, without a link to them.
+-- What the people to recompute wrote, and what quotes a send to them: a message in a group may quote it without being linked to them.
 messages_to_classify as (
 
     {% if built_through_load_id() > 0 %}

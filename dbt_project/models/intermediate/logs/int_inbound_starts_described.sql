@@ -30,7 +30,7 @@ threads_started as (
 
 ),
 
--- The first message says what led the person here; where WhatsApp does not show it, the first one that it shows.
+-- The first message shows what led the person here; if WhatsApp does not show it, the first message that it does show decides.
 sessions_referred as (
 
     select

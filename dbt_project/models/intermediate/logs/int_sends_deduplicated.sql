@@ -41,7 +41,7 @@ new_sends as (
 
 ),
 
--- An echo of a send that the log has is a copy of it: the log says more.
+-- An echo of a send in the log is a copy of that send; the log has more columns.
 {{ deduplicate(
     new_rows='new_sends',
     columns=columns,

@@ -24,8 +24,8 @@ activities as (
 
 ),
 
--- An attempt belongs to no session: its null joins with none. As a condition of the join, which reads one side alone, that made
--- DuckDB compare every send with every session.
+-- An attempt belongs to no session: its null joins with nothing. With a condition on one side of the join instead, DuckDB compared every
+-- send with every session.
 activities_with_session as (
 
     select

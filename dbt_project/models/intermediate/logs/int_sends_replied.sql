@@ -21,7 +21,7 @@ notifications as (
 
 ),
 
--- An answer that names no known send answers the latest notification before it.
+-- A reply that quotes no known send belongs to the latest notification before it.
 unquoted_answers as (
 
     select

@@ -1,6 +1,6 @@
 {% set is_upon_a_build = built_through_load_id() > 0 %}
 
--- One is read only where there is a build to go on from.
+-- One of these is read only if there is a build to start from.
 -- noqa: disable=ST03
 with sends as (
 
@@ -98,7 +98,7 @@ classified_sends as (
         and delivered_at is null
         and read_at is null
         and not is_quoted as is_not_sent,
-        -- An error of the send log has the time of the send; on a tie it comes first.
+        -- An error in the send log has the time of the send; on a tie it comes first.
         has_error and (failed_at is null or sent_at <= failed_at) as was_refused_first
     from joined_sends
 

@@ -37,7 +37,7 @@ sends_with_statuses as (
 
 ),
 
--- Most messages are sends of the log, which has their ids: to keep them here too would take as much room as all the rest.
+-- Most messages are sends in the log, which has their ids; storing them here too would take as much space as all other columns.
 messages_of_no_send as (
 
     select message_key, min(message_id) as message_id

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- State of this run is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
+-- State of this run is read in place and not through import CTEs: if a query reads a CTE twice, DuckDB keeps it in memory as a whole.
 with unavailable_messages as (
 
     select message_key

@@ -29,7 +29,7 @@ botmaker_sessions as (
 
 ),
 
--- The identifiers that one record says together; null where it says fewer.
+-- The identifiers that one record names together; null if it names fewer.
 records as (
 
     select
@@ -70,7 +70,7 @@ new_records as (
 
 ),
 
--- Each is linked with the first one: who is connected with whom is the same as with every pair.
+-- Each identifier is linked only with the first one: the connected people are the same as with every pair.
 pairs as (
 
     select first_identifier, user_id as other_identifier, load_id from new_records where user_id is not null

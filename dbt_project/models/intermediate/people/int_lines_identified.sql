@@ -47,7 +47,7 @@ sightings as (
 
 ),
 
--- A channel id that is written as a number (`+55 11 4000`) is one; digits alone may be an id of WhatsApp's.
+-- A channel id that is written as a number (`+55 11 4000`) is a number; digits alone may be a WhatsApp id.
 numbers_seen as (
 
     select line_number, number_identifier from sightings where number_identifier is not null
@@ -131,7 +131,7 @@ identifiers_grouped as (
 
 ),
 
--- A channel id of the seed keeps its own line; a number that the seed gives to two channels is the smaller one's.
+-- A channel id in the seed keeps its own line; a number that the seed gives to two channels belongs to the smaller one.
 identifiers_of_seed as (
 
     select channel_identifier as identifier, channel_id, 1 as priority from seed_lines
@@ -160,7 +160,7 @@ seed_line_of_component as (
 
 ),
 
--- Of a line that the seed does not know: the smallest channel id that is not a number, else the smallest number.
+-- For a line that is not in the seed: the smallest channel id that is not a number, else the smallest number.
 channel_ids_of_components as (
 
     select identifiers_grouped.component, min(sightings.given_channel_id) as channel_id
@@ -215,7 +215,7 @@ smallest_numbers as (
 
 ),
 
--- The seed's word comes first; of a line that it does not know, Botmaker's.
+-- The seed takes precedence; for a line that is not in the seed, Botmaker decides.
 web_chats as (
 
     select distinct lines_of_identifiers.channel_id

@@ -10,7 +10,7 @@ with statuses as (
 
 ),
 
--- The other identifiers of the status are linked with this one (int_identifiers_linked).
+-- int_identifiers_linked links the other identifiers of the status with this one.
 new_recipients as (
 
     select

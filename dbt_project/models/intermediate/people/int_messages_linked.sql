@@ -4,9 +4,9 @@
     incremental_strategy='delete+insert'
 ) }}
 
--- Some of these are read only where there is a build to go on from.
+-- Some of these are read only if there is a build to start from.
 -- noqa: disable=ST03
--- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
+-- State is read in place and not through import CTEs: if a query reads a CTE twice, DuckDB keeps it in memory as a whole.
 with new_sends as (
 
     select message_key from {{ ref('int_sends_deduplicated') }} where {{ loads_not_built('last_load_id') }}
@@ -21,7 +21,7 @@ keys_with_news as (
     union
     select quoted_message_key as message_key from {{ ref('int_inbound_messages_deduplicated') }} where {{ loads_not_built('last_load_id') }}
     union
-    -- What turns out to be a copy of a send quotes nothing any more.
+    -- A message that turns out to be a copy of a send no longer quotes anything.
     select quoted_message_key as message_key
     from {{ ref('int_inbound_messages_deduplicated') }}
     where message_key in (select new_sends.message_key from new_sends)
@@ -109,8 +109,8 @@ identifiers_now as (
 
 ),
 
--- Each identifier that a message no longer links keeps a row without a second one, so that its people are put together
--- again, also by a later run where this one stops after this model.
+-- Each identifier that a message no longer links keeps a row without a second identifier, so that its people are regrouped, also by a later
+-- run if this one stops after this model.
 links_gone as (
 
     select identifiers_before.message_key, identifiers_before.identifier as identifier_1

@@ -47,7 +47,7 @@ components_with_news as (
 
 ),
 
--- Whole components, as they were: new links connect them, and links that are gone take them apart.
+-- Whole components as they were: new links connect them, and removed links split them.
 identifiers_to_connect as (
 
     select identifier from identifiers_with_news
@@ -91,8 +91,8 @@ components as (
 ),
 -- noqa: enable=all
 
--- Components that are too long to settle are far beyond the limit of a person; one name for all of them keeps together
--- what has to be looked at together.
+-- Components that are too long to settle are far beyond the limit of a person. One name for all of them keeps together what must be
+-- recomputed together.
 identifiers_connected as (
 
     select

@@ -1,8 +1,8 @@
 {% set built_through = built_through_load_id() %}
 
--- Some of these are read only where there is a build to go on from.
+-- Some of these are read only if there is a build to start from.
 -- noqa: disable=ST03
--- State is read in place and not through imports: what a query reads twice under one name, DuckDB keeps in memory whole.
+-- State is read in place and not through import CTEs: if a query reads a CTE twice, DuckDB keeps it in memory as a whole.
 with statuses as (
 
     select * from {{ ref('int_statuses_merged') }}
@@ -41,8 +41,8 @@ new_sends as (
 
 ),
 
--- Where another copy counts now, both stand here, with what each of them quotes. The one that counted came no earlier than the earliest
--- copy of the same contact and quote, which is the row that is left.
+-- If another copy counts now, both copies are here, each with the send that it quotes. The copy that counted before is no earlier than the
+-- earliest copy with the same contact and quote, which is the row that remains.
 new_messages as (
 
     select message_key, quoted_message_key, contact_identifier, happened_at
@@ -51,7 +51,7 @@ new_messages as (
 
 ),
 
--- Events and messages come with the session's item, so that its load is theirs as well.
+-- Events and messages come with the session's item, so its load is also theirs.
 new_botmaker_sessions as (
 
     select contact_identifier
@@ -79,7 +79,7 @@ sends_touched as (
 
 ),
 
--- A send that was not known when it was quoted now takes the answer from another one.
+-- A send that was not known when it was quoted now takes the reply from another send.
 quoting_messages as (
 
     select contact_identifier, happened_at
@@ -88,7 +88,7 @@ quoting_messages as (
 
 ),
 
--- A message that turns out to be a copy of a send is not a message of a person any more.
+-- A message that turns out to be a copy of a send is no longer a person's message.
 echoes as (
 
     select contact_identifier
@@ -124,7 +124,7 @@ botmaker_sessions_touched as (
     from botmaker_sessions
     where
         session_key in (select session_key from botmaker_sent_results where last_load_id > {{ built_through }})
-        -- A message of the logs with the id of a session takes its place (int_botmaker_sessions_started).
+        -- A message of the logs with a session's id takes the session's place (int_botmaker_sessions_started).
         or {{ key_hash(['session_id']) }} in (select new_sends.message_key from new_sends)
         or {{ key_hash(['session_id']) }} in (select new_messages.message_key from new_messages)
         or exists (
@@ -197,7 +197,7 @@ identifiers_of_people as (
 
 ),
 
--- Botmaker's sessions of a person are made again as a whole.
+-- A person's Botmaker sessions are recomputed as a whole.
 people_of_botmaker as (
 
     select distinct identifiers_of_people.person_id

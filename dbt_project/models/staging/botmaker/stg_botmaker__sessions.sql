@@ -8,7 +8,7 @@ shown as (
 
     select
         *,
-        -- A person with a username may have no number; without any id of a person, the chat stands for one.
+        -- A person with a username may have no number. Without any id of the person, the chat id is used.
         {{ contact_id_shown('coalesce(contact_id, user_id, parent_user_id, chat_id)') }} as contact_id_shown
     from source
 

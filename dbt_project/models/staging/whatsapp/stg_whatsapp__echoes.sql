@@ -20,7 +20,7 @@ renamed as (
         {{ key_hash(['message_id']) }} as message_key,
         message_id,
         phone_number_id as given_channel_id,
-        -- Without metadata the sender is the only word about the line.
+        -- Without metadata, the sender is the only evidence of the line.
         coalesce(display_phone_number, case when phone_number_id is null then sender_id end) as given_line_number,
         recipient_id as given_contact_id,
         {{ comparable_identifier('contact_id') }} as contact_identifier,

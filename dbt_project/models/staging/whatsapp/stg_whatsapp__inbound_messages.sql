@@ -9,7 +9,7 @@ shown as (
     select
         *,
         {{ contact_id_shown('sender_id') }} as contact_id,
-        -- A reaction names the message that it is about in a place of its own, every other kind quotes it.
+        -- A reaction names its message in a field of its own; every other kind quotes a message.
         case when message_type = 'reaction' then reaction_message_id else context_message_id end as quoted_message_id
     from source
 
