@@ -1,1 +1,1 @@
-"""Botmaker as a source: its API's pages, as they come, into the landing zone."""
+"""Fetch the pages of Botmaker's API, unchanged, into the landing zone."""

@@ -1,7 +1,7 @@
-"""Botmaker's API: one page at a time, at the pace it allows, tried again when that may help.
+"""Request pages from Botmaker's API one at a time, at the pace that it allows, with retries.
 
-tenacity for trying again: a body that breaks off in the middle, or JSON that does, is only noticed after
-the headers are in, which is too late for the retries that HTTP libraries bring along.
+The retries use tenacity. A truncated body, or truncated JSON, is only noticed after the headers have arrived, which is too late for
+the retries of HTTP libraries.
 """
 
 import json
@@ -25,7 +25,7 @@ from orchestration.botmaker.transport import Response, ResponseTooLargeError, Re
 from orchestration.errors import StartsError
 from orchestration.texts import printable
 
-# The waits add up to two minutes, and to more where Botmaker says how long to wait.
+# The waits add up to two minutes, or to more if Botmaker asks for longer ones.
 TRIES = 8
 # Another connection may be faster, but each try takes up to `RESPONSE_SECONDS`.
 TRIES_WHEN_SLOW = 2
@@ -37,22 +37,22 @@ _WHEN_MOVED = "If the API has moved, set BOTMAKER_BASE_URL."
 _LONGEST_HOST_NAME = 253
 _DAY_SECONDS = 86_400.0
 _NO_CONTENT = 204
-# Python refuses to convert more than 4,300, because the time grows with their square.
+# Python refuses to convert more than 4,300 digits, because the time grows with their square.
 _MOST_DIGITS = 4_000
-# A million sessions in a day, or customers of one notification: eight times the largest bot that we know of.
+# Enough for a million sessions in a day, or customers of one notification: eight times the largest bot that we know of.
 MOST_PAGES = 2_000
-# Lines and templates; WhatsApp allows an account 6,000 templates.
+# For lines and templates; WhatsApp allows 6,000 templates per account.
 MOST_PAGES_OF_A_SNAPSHOT = 200
-# What an operator can do is the same for every odd response.
+# The advice to the operator is the same for every unusable response.
 _WHAT_TO_DO = (
-    "Nothing of it was stored. Run again later: the next run goes on from the last good page. "
-    "If it stays like this, ask Botmaker's support."
+    "None of it was stored. Run again later: the next run continues from the last good page. "
+    "If the error persists, contact Botmaker's support."
 )
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A path of the API, the pace it allows, and the field that holds a page's items."""
+    """A path of the API, the pace that it allows, and the field that contains a page's items."""
 
     path: str
     seconds_between: float = 1.0
@@ -61,7 +61,7 @@ class Endpoint:
     most_pages: int = MOST_PAGES
 
     def of(self, identifier: str) -> "Endpoint":
-        """Return the endpoint of one thing; all of these share a pace."""
+        """Return the endpoint of a single item; the endpoints of all items share a pace."""
         return replace(self, path=f"{self.path}/{quote(identifier, safe='')}", pace=self.path + "/")
 
     @property
@@ -78,9 +78,9 @@ WHATSAPP_TEMPLATES = Endpoint("whatsapp/templates", most_pages=MOST_PAGES_OF_A_S
 
 @dataclass(frozen=True)
 class Page:
-    """A response as it came, but for the token. An empty body is a page without items, and the last one.
+    """A response as received, except for the token. An empty body is a page without items, and the last page.
 
-    `next_page` is the address as it came, and may hold the token; in `body` it is crossed out.
+    `next_page` is the URL as received, and may contain the token; in `body`, the token is replaced by `***`.
     """
 
     body: bytes = field(repr=False)
@@ -89,7 +89,7 @@ class Page:
 
 
 class BotmakerAnswerError(StartsError):
-    """Botmaker answers, but with nothing that can be used; another address may get a better answer. `reason` is without advice."""
+    """Botmaker responds, but not with anything usable; another URL may get a better response. `reason` excludes the advice."""
 
     def __init__(self, reason: str, advice: str = _WHAT_TO_DO) -> None:
         super().__init__(f"{reason} {advice}")
@@ -97,9 +97,9 @@ class BotmakerAnswerError(StartsError):
 
 
 class BotmakerRefusedError(BotmakerAnswerError):
-    """An address that leads nowhere, however often it is asked; `status` is None where it was not even asked."""
+    """A URL that leads nowhere, however often it is requested; `status` is None if it was not requested at all."""
 
-    def __init__(self, reason: str, status: int | None, advice: str = "If it stays like this, ask Botmaker's support.") -> None:
+    def __init__(self, reason: str, status: int | None, advice: str = "If the error persists, contact Botmaker's support.") -> None:
         super().__init__(reason, advice)
         self.status = status
 
@@ -114,7 +114,7 @@ class _TryAgainError(Exception):
 
 @dataclass(frozen=True)
 class Clock:
-    """Time, so that tests need not wait for it."""
+    """The clock, replaceable so that tests need not wait."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
@@ -122,7 +122,7 @@ class Clock:
 
 
 class BotmakerClient:
-    """Use it in a `with` block. Everything it raises is a `StartsError`, and none of it holds the token."""
+    """A client for use in a `with` block. Every error that it raises is a `StartsError` that does not contain the token."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class BotmakerClient:
         return self._page(endpoint, str(url))
 
     def next_page(self, endpoint: Endpoint, url: str) -> Page:
-        """Follow a page's `next_page`, which leads to Botmaker's own host or nowhere."""
+        """Request the URL in a page's `next_page`, which must be on Botmaker's own host."""
         try:
             checked = checked_next_page(self._settings.base_url, url)
         except BotmakerRefusedError as error:
@@ -160,11 +160,11 @@ class BotmakerClient:
         return self._page(endpoint, checked)
 
     def _shown(self, text: str) -> str:
-        """Return a text that can be shown: without the token, and on one line."""
+        """Return a text that may be shown: without the token, and on one line."""
         return printable(self._token.cross_out(text))
 
     def _quoted(self, text: str) -> str:
-        """Return what Botmaker or a library wrote, for a message of ours."""
+        """Return a text from Botmaker or a library, shortened for one of our messages."""
         return self._shown(text)[:_MESSAGE_CHARACTERS]
 
     def _page(self, endpoint: Endpoint, url: str) -> Page:
@@ -180,7 +180,7 @@ class BotmakerClient:
             return retrying(self._try, endpoint, url)
         except _TryAgainError as error:
             reason = f"Botmaker did not answer {endpoint.path} in {retrying.statistics['attempt_number']} tries; the last time: {error}."
-            advice = "Run again later: what has come stays, and the next run goes on from there."
+            advice = "Run again later: the fetched pages are kept, and the next run continues from there."
             raise (BotmakerAnswerError(reason, advice) if error.is_answer else StartsError(f"{reason} {advice}")) from None
 
     def _before_sleep(self, endpoint: Endpoint, state: RetryCallState) -> None:
@@ -198,13 +198,13 @@ class BotmakerClient:
             raise BotmakerAnswerError(f"Botmaker's answer to {endpoint.path} {error}, which is not a page of its API.") from None
         except ResponseTooSlowError as error:
             raise _TryAgainError(f"the answer {error}", tries=TRIES_WHEN_SLOW) from None
-        # These hold the request, and the request holds the token: only their names and words go on.
+        # These errors hold the request, which holds the token, so only their names and texts are passed on.
         except httpx.RemoteProtocolError as error:
             raise _TryAgainError(self._quoted(f"the answer is not a whole HTTP response ({error})")) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _TryAgainError(self._quoted(f"{type(error).__name__} {error}".strip())) from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise BotmakerAnswerError(f"Botmaker's {endpoint.path} cannot be asked: {self._quoted(str(error))}.") from None
+            raise BotmakerAnswerError(f"Botmaker's {endpoint.path} cannot be requested: {self._quoted(str(error))}.") from None
         self._check_status(endpoint, response)
         return self._read(endpoint, url, response)
 
@@ -221,8 +221,8 @@ class BotmakerClient:
             return
         if status in (401, 403):
             raise StartsError(
-                f"Botmaker refused the token for {endpoint.path} (HTTP {status}): it is wrong, expired, or has no right to this. "
-                f"Make a new one ({WHERE_TOKENS_ARE_MADE}) and put it into {TOKEN_VARIABLE}."
+                f"Botmaker refused the token for {endpoint.path} (HTTP {status}): it is wrong, expired, or lacks permission for this. "
+                f"Create a new one ({WHERE_TOKENS_ARE_MADE}) and set {TOKEN_VARIABLE} to it."
             )
         if status == 429:
             raise _TryAgainError("too many requests (HTTP 429)", wait_seconds=self._retry_after(response))
@@ -231,7 +231,7 @@ class BotmakerClient:
         if 300 <= status < 400:
             raise StartsError(
                 f"Botmaker redirects {endpoint.path} to another address, and the token is not sent there. "
-                "Set BOTMAKER_BASE_URL to where the API is now."
+                "Set BOTMAKER_BASE_URL to the new address of the API."
             )
         raise BotmakerRefusedError(f"Botmaker refused {endpoint.path} (HTTP {status}): {self._quoted(_message(response.body))}.", status)
 
@@ -239,11 +239,12 @@ class BotmakerClient:
         seconds = _seconds(response.headers.get("retry-after"), self._clock.now())
         if seconds is not None and seconds > _LONGEST_RETRY_AFTER_SECONDS:
             wait = f"{seconds / 60:.0f} minutes" if seconds < _DAY_SECONDS else "more than a day"
-            raise StartsError(f"Botmaker asks to wait for {wait} (HTTP {response.status}). Run again then.")
+            raise StartsError(f"Botmaker asks to wait for {wait} (HTTP {response.status}). Run again after that.")
         return seconds
 
     def _read(self, endpoint: Endpoint, url: str, response: Response) -> Page:
-        # "Nothing" may have no body, but so has a response that a proxy lost: where it is not explicit, it must come twice.
+        # A response without items may have no body, but so does one that a proxy lost. Unless the status is 204, an empty body must
+        # arrive twice.
         if response.status != _NO_CONTENT and not response.body.strip() and url not in self._empty_once:
             self._empty_once.add(url)
             raise _TryAgainError("the answer is empty")
@@ -257,7 +258,7 @@ class BotmakerClient:
 
 
 def read_page(body: bytes, items: str) -> Page:
-    """Read what is needed of a page to go on. Raises `ValueError` where it is not whole JSON, else `BotmakerAnswerError`."""
+    """Parse a page. Raises `ValueError` if it is not complete JSON, `BotmakerAnswerError` if it is not a page of the API."""
     if not body.strip():
         return Page(body, [], None)
     content = parsed(body)
@@ -271,10 +272,10 @@ def read_page(body: bytes, items: str) -> Page:
 
 
 def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Parse JSON of any bytes. Raises `ValueError` where it is not whole JSON, `BotmakerAnswerError` where it is nested too deeply.
+    """Parse JSON from any bytes. Raises `ValueError` if it is not complete JSON, `BotmakerAnswerError` if it is nested too deeply.
 
-    Numbers that no reader takes (NaN, 1e400, 5,000 digits) become None, and stray bytes U+FFFD: one odd value in one
-    message must not stop a page, and the landing judges it in the body, which is stored as it came.
+    Numbers that no reader accepts (NaN, 1e400, 5,000 digits) become None, and invalid bytes U+FFFD, because one odd value in one
+    message must not stop a page. Landing checks the value in the body, which is stored as received.
     """
     with as_too_deep():
         return json.loads(
@@ -288,7 +289,7 @@ def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None =
 
 @contextmanager
 def as_too_deep() -> Iterator[None]:
-    """Turn Python's own limit of nesting, some thousand levels, into a `BotmakerAnswerError`."""
+    """Turn Python's own limit of nesting, about a thousand levels, into a `BotmakerAnswerError`."""
     try:
         yield
     except RecursionError:
@@ -301,7 +302,7 @@ def _finite(text: str) -> float | None:
 
 
 def checked_next_page(base_url: str, url: str) -> str:
-    """Return the address as it came, but by the scheme of `base_url`. Raises `BotmakerRefusedError` for another host."""
+    """Return the URL as received, but with the scheme and port of `base_url`. Raises `BotmakerRefusedError` for another host."""
     base, given = urlsplit(base_url), _split(url)
     default_ports = (None, 443, 80) if base.port is None else (None, base.port)
     if given is None or given.scheme not in ("http", "https") or given.hostname != base.hostname or given.port not in default_ports:
@@ -327,7 +328,7 @@ def _is_last_try(state: RetryCallState) -> bool:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Twice as long each time, with jitter; longer where Botmaker says so."""
+    """Return the seconds to wait: twice as long each time, with jitter, or longer if Botmaker asks for it."""
     back_off = wait_exponential_jitter(initial=1, max=_LONGEST_WAIT_SECONDS, jitter=1)(state)
     error = state.outcome.exception() if state.outcome else None
     requested = error.wait_seconds if isinstance(error, _TryAgainError) else None
@@ -335,14 +336,14 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _seconds(retry_after: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header: seconds, or a date. One that is neither counts as missing."""
+    """Parse a Retry-After header, which is seconds or a date. Anything else counts as missing."""
     text = (retry_after or "").strip()
     if re.fullmatch(r"[0-9]+", text):
-        # Infinity for thousands of digits.
+        # Thousands of digits become infinity.
         return float(text)
     try:
         until = parsedate_to_datetime(text)
-        # Without a zone it is UTC, as in every HTTP date.
+        # A date without a zone is UTC, like every HTTP date.
         return max(0.0, ((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -1,7 +1,7 @@
-"""Fetch Botmaker's answers into the landing zone, going on where the last run stopped.
+"""Fetch Botmaker's responses into the landing zone, and continue where the last run stopped.
 
-There is no state but the files: a fetch that a kill cut short is found by their names and finished
-before anything else.
+The files are the only state. A fetch that a kill interrupted is recognized by the names of its files, and finished before anything
+else.
 """
 
 import json
@@ -62,14 +62,14 @@ from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import prepare_data_folder
 
-# A page may be empty where a filter left nothing of it, but not so many of them in a row.
+# A page may be empty if a filter removed all its items, but not this many pages in a row.
 _MOST_IDLE_PAGES = 100
-_BEGINNING_AGAIN = "beginning that period again"
-_WHEN_ENDLESS = "Run again later: the next run begins this period again. If it stays like this, ask Botmaker's support."
-# So many notifications that fail are no matter of a single one.
+_BEGINNING_AGAIN = "restarting that period"
+_WHEN_ENDLESS = "Run again later: the next run restarts this period. If the error persists, contact Botmaker's support."
+# If this many notifications fail, the cause is not a single one of them.
 _MOST_FAILURES = 3
 _LONGEST_IDENTIFIER = 200
-# A name may be plural, and have a prefix: botToken, client_secrets.
+# A name may be plural and have a prefix: botToken, client_secrets.
 _SECRET_NAME = re.compile(r"(token|secret|password|api[-_]?key)s?$", re.IGNORECASE)
 
 _SESSION_PARAMETERS = {
@@ -81,12 +81,12 @@ _SESSION_PARAMETERS = {
 
 
 class EndlessPagesError(StartsError):
-    """Pages that lead from one to the next for ever."""
+    """The pages link to one another without end."""
 
 
 @dataclass
 class FetchReport:
-    """What one feed's fetch brought. `bytes` are of bodies, before they are packed."""
+    """The counts of one feed's fetch. `bytes` counts bodies before compression."""
 
     feed: str
     windows: int = 0
@@ -104,7 +104,7 @@ class FetchReport:
 
 @dataclass(frozen=True)
 class Source:
-    """All that a fetch needs: the API, the store of its pages, the settings, the time, and where its progress goes."""
+    """Everything that a fetch needs: the API, the store of pages, the settings, the clock, and the output for progress."""
 
     client: BotmakerClient
     store: PageStore
@@ -127,7 +127,7 @@ def open_source(
     warn: Callable[[str], None],
     clock: Clock | None = None,
 ) -> Iterator[Source]:
-    """Check the landing zone and hold the right to fetch into it for the time of a `with` block. Raises `StartsError`."""
+    """Check the landing zone and hold the fetch lock for the duration of a `with` block. Raises `StartsError`."""
     clock = clock or Clock()
     store = PageStore(LandingZone(settings.landing, (*FEED_NAMES, "botmaker")))
     with _fetch_lock(settings), BotmakerClient(botmaker, clock=clock, warn=warn) as client:
@@ -136,10 +136,10 @@ def open_source(
 
 @contextmanager
 def _fetch_lock(settings: Settings) -> Iterator[None]:
-    """Keep a second fetch from finishing what this one has begun.
+    """Prevent a second fetch from finishing what this one has begun.
 
-    Not the writer's lock: a backfill takes hours at Botmaker's pace, and what it writes can be landed
-    meanwhile, because a page is there whole or not at all.
+    This is not the writer's lock. A backfill takes hours at Botmaker's pace, and its pages can be landed meanwhile, because a page
+    appears whole or not at all.
     """
     prepare_data_folder(settings)
     lock = FileLock(settings.data / ".botmaker.lock", timeout=0)
@@ -156,7 +156,7 @@ def _fetch_lock(settings: Settings) -> Iterator[None]:
 
 
 def fetch(source: Source, feed: str, request: FetchRequest) -> FetchReport:
-    """Fetch one of `FETCHES`. What came before an error stays, and the next fetch goes on from there."""
+    """Fetch one of `FETCHES`. Pages fetched before an error are kept, and the next fetch continues from there."""
     report = FetchReport(feed)
     requests, retries = source.client.requests, source.client.retries
     FETCHES[feed](source, request, report)
@@ -225,7 +225,7 @@ def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchRepo
             try:
                 details[detail.name] = _fetch_sent_result(source, identifier, detail, report)
             except BotmakerAnswerError as error:
-                # The others must not wait for one that Botmaker cannot serve.
+                # One notification that Botmaker cannot serve must not block the others.
                 failures.append(f"{folder_name(identifier)}: {error}")
                 if len(failures) == _MOST_FAILURES:
                     break
@@ -241,13 +241,13 @@ def _fetch_sent_result(source: Source, identifier: str, page_set: PageSet, repor
     except BotmakerRefusedError as error:
         if error.status != 404:
             raise
-        # It was deleted after it was listed; that must not keep the others away.
+        # It was deleted after it was listed; that must not block the others.
         source.say(f"sent_results: {folder_name(identifier)} is gone (HTTP 404)")
         return page_set
 
 
 def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[str, PageSet]) -> dict[str, PageSet]:
-    """Say which of the listed notifications to fetch: new ones, and those whose results may still change."""
+    """Return which of the listed notifications to fetch: new ones, and those whose results may still change."""
     fetched = {name.rpartition("/")[0] for name, page_set in details.items() if page_set.is_complete}
     settled_before = fetch.stamped_at - timedelta(days=source.settings.sweep_days)
     due: dict[str, PageSet] = {}
@@ -265,7 +265,7 @@ def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[s
 
 
 def _can_be_asked_for(identifier: Any) -> TypeGuard[str]:
-    """Say if an address can be made of an identifier: of text that is not half an emoji or a dot segment, and not too long."""
+    """Return whether an identifier fits into a URL: a printable string (no half emoji), no dot segment, and not too long."""
     return (
         isinstance(identifier, str)
         and identifier.isprintable()
@@ -291,15 +291,16 @@ def _fetch_whatsapp_templates(source: Source, request: FetchRequest, report: Fet
 
 
 def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: FetchReport, body_of: Callable[[Page], bytes]) -> None:
-    """Fetch what has no history, and keep it if it says something new."""
+    """Fetch data that has no history, and store it if it has items and differs from the latest snapshot."""
     bodies: list[bytes] = []
     items = 0
     for page in _pages_from(source, endpoint, source.client.first_page(endpoint)):
         bodies.append(body_of(page))
         items += len(page.items)
-        # They are kept in memory until the last one is there, so all of them together may be as large as one other page.
+        # The pages stay in memory until the last one arrives, so all of them together may be only as large as one page of another
+        # endpoint.
         if sum(map(len, bodies)) > MOST_BODY_BYTES:
-            raise BotmakerAnswerError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB in all.")
+            raise BotmakerAnswerError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB in total.")
     page_sets = source.store.page_sets(folder)
     latest = max((page_set for page_set in page_sets.values() if page_set.is_complete), key=lambda page_set: page_set.name, default=None)
     if not items or (latest is not None and [source.store.read(name) for name in latest.page_names] == bodies):
@@ -316,7 +317,7 @@ def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: Fet
 
 
 def without_secrets(page: Page) -> bytes:
-    """Write a page without the secrets of other services, such as a Telegram bot's token. An empty page stays empty."""
+    """Return a page's body without the secrets of other services, such as a Telegram bot's token. An empty body stays empty."""
 
     def cleaned(value: dict[str, Any]) -> dict[str, Any]:
         return {name: inner for name, inner in value.items() if not _SECRET_NAME.search(name)}
@@ -328,7 +329,7 @@ def without_secrets(page: Page) -> bytes:
 
 
 def _fetch_page_set(source: Source, endpoint: Endpoint, page_set: PageSet, parameters: Mapping[str, str], report: FetchReport) -> PageSet:
-    """Fetch the missing pages of an incomplete page set, each in the zone before the next is requested; return it complete."""
+    """Fetch the missing pages of an incomplete page set and return it complete; write each page before requesting the next."""
     first = _page_after(source, endpoint, page_set) if page_set.pages else None
     if first is None:
         page_set = page_set.restarted() if page_set.pages else page_set
@@ -339,32 +340,32 @@ def _fetch_page_set(source: Source, endpoint: Endpoint, page_set: PageSet, param
             source.store.write(page_set.newest_page_name, page.body)
             report.add(page)
     except EndlessPagesError:
-        # The last address leads nowhere. An empty page 0 makes the next run begin again at the first page, in a new attempt.
+        # The last URL leads nowhere. An empty page 0 makes the next run start again at the first page, in a new attempt.
         source.store.write(page_set.restarted().page_name(0, is_last=False), b"")
         raise
     return page_set
 
 
 def _page_after(source: Source, endpoint: Endpoint, page_set: PageSet) -> Page | None:
-    """Ask for the page after the newest of a page set, or return None where that address is lost."""
+    """Request the page after the newest of a page set, or return None if its URL is lost."""
     newest = _stored_page(source, endpoint, page_set.newest_page_name)
     if newest.next_page is None:
         return None
     if CROSSED_OUT in newest.next_page:
         source.say(
-            f"{endpoint.path}: the address after {page_set.newest_page_name} held the token, which is not stored; {_BEGINNING_AGAIN}"
+            f"{endpoint.path}: the address after {page_set.newest_page_name} contained the token, which is not stored; {_BEGINNING_AGAIN}"
         )
         return None
     try:
         return source.client.next_page(endpoint, newest.next_page)
     except BotmakerAnswerError as error:
-        # Whatever the answer is, Botmaker may have forgotten the address; that must not stop every later run.
+        # Whatever the response is, Botmaker may have dropped the URL. That must not stop every later run.
         source.say(f"{endpoint.path}: the page after {page_set.newest_page_name} cannot be fetched ({error.reason}); {_BEGINNING_AGAIN}")
         return None
 
 
 def _stored_pages(source: Source, endpoint: Endpoint, page_set: PageSet) -> Iterator[Page]:
-    """Read the pages of a complete page set one after the other."""
+    """Read the pages of a complete page set one by one."""
     return (_stored_page(source, endpoint, name) for name in page_set.page_names)
 
 
@@ -372,25 +373,25 @@ def _stored_page(source: Source, endpoint: Endpoint, name: str) -> Page:
     try:
         return read_page(source.store.read(name), endpoint.items)
     except (ValueError, BotmakerAnswerError):
-        raise StartsError(f"{name} in the landing zone is not a page of Botmaker's. Remove its folder, and run again.") from None
+        raise StartsError(f"{name} in the landing zone is not a page from Botmaker. Remove its folder and run again.") from None
 
 
 def _pages_from(source: Source, endpoint: Endpoint, page: Page, *, pages_before: int = 0) -> Iterator[Page]:
-    """Follow pages from one that has `pages_before` it to the last. Raises `EndlessPagesError` where there seems to be none."""
+    """Yield a page, which has `pages_before` before it, and all that follow. Raises `EndlessPagesError` if they seem to have no end."""
     followed: set[str] = set()
     idle, pages = 0, pages_before + 1
     yield page
     while page.next_page is not None:
         if page.next_page in followed:
-            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} go in a circle. {_WHEN_ENDLESS}")
+            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} form a loop. {_WHEN_ENDLESS}")
         if pages >= endpoint.most_pages:
-            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} go on after {pages:,} of them. {_WHEN_ENDLESS}")
+            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} do not end after {pages:,} pages. {_WHEN_ENDLESS}")
         followed.add(page.next_page)
         following = source.client.next_page(endpoint, page.next_page)
         idle = idle + 1 if not following.items or following.items == page.items else 0
         if idle > _MOST_IDLE_PAGES:
             raise EndlessPagesError(
-                f"Botmaker's pages of {endpoint.path} go on, but the last {idle:,} of them brought nothing new. {_WHEN_ENDLESS}"
+                f"Botmaker's pages of {endpoint.path} do not end, and the last {idle:,} brought nothing new. {_WHEN_ENDLESS}"
             )
         page, pages = following, pages + 1
         yield page
@@ -413,7 +414,7 @@ def _say_progress(source: Source, report: FetchReport, before: FetchReport, what
     source.say(f"{report.feed}: {what}: {pages} {'page' if pages == 1 else 'pages'}, {items:,} items")
 
 
-# In this order: what is fetched most, and matters most, comes first.
+# In this order: the feeds that are fetched most, and matter most, come first.
 FETCHES: dict[str, Callable[[Source, FetchRequest, FetchReport], None]] = {
     "sessions": _fetch_sessions,
     "sent_results": _fetch_sent_results,

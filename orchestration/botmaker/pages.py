@@ -1,13 +1,13 @@
-"""Pages in the landing zone: their names, which say all that a later run needs to know.
+"""Name and store pages in the landing zone; their names contain everything that a later run needs to know.
 
     botmaker/sessions/<period>/<kind>-<time of the fetch>/<window>/page-00001.json.zst
     botmaker/sent_results_lists/<period>/<kind>-<time of the fetch>/page-00001.json.zst
     botmaker/sent_results/<notification instance>/<time of the fetch>/page-00001.json.zst
     botmaker/channels/<time of the fetch>/page-00001.json.zst, botmaker/whatsapp_templates/…
 
-The pages that belong together are a *page set*, in a folder of its own. Its last page ends in `.last.json.zst`, so a
-listing shows what is complete, and no page need be read. A page set that was begun again is in `<page set>_2`; an empty
-`page-00000.json.zst` in it means that it is to be begun again.
+Pages that belong together are a *page set*, in a folder of its own. The name of its last page ends in `.last.json.zst`, so a
+listing shows what is complete without reading a page. A restarted page set is in `<page set>_2`; an empty `page-00000.json.zst` in
+it means that it must be fetched from the first page.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from orchestration.errors import StartsError
 from orchestration.landing.zone import LandingZone
 
 SESSIONS_FOLDER = "botmaker/sessions"
-# Beside sent_results/, not in it: that folder is a feed, whose records are customers.
+# Beside sent_results/, not in it, because that folder is a feed whose records are customers.
 SENT_RESULTS_LISTS_FOLDER = "botmaker/sent_results_lists"
 SENT_RESULTS_FOLDER = "botmaker/sent_results"
 CHANNELS_FOLDER = "botmaker/channels"
@@ -33,7 +33,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 @dataclass(frozen=True)
 class PageSet:
-    """How far a page set has come: its latest attempt, the number of that one's pages, and whether the last one is there."""
+    """The progress of a page set: its latest attempt, the number of pages of that attempt, and whether the last one is there."""
 
     name: str
     attempt: int = 1
@@ -50,7 +50,7 @@ class PageSet:
 
     @property
     def page_names(self) -> list[str]:
-        """The names of all pages of a complete page set."""
+        """Return the names of all pages of a complete page set."""
         return [self.page_name(number, is_last=number == self.pages) for number in range(1, self.pages + 1)]
 
     def restarted(self) -> "PageSet":
@@ -65,19 +65,19 @@ class PageStore:
         self._zone = zone
 
     def page_sets(self, folder: str) -> dict[str, PageSet]:
-        """List the page sets below a folder by name."""
+        """Return the page sets below a folder by name."""
         return page_sets_of(file.name for file in self._zone.files(folder))
 
     def write(self, name: str, body: bytes) -> None:
         self._zone.write(name, pa.compress(body, codec="zstd", asbytes=True))
 
     def read(self, name: str) -> bytes:
-        """Raises `StartsError` where the file cannot be read whole."""
+        """Return a page's decompressed body. Raises `StartsError` if the file cannot be read completely."""
         packed = self._zone.read(name)
         try:
             return pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read()
         except OSError as error:
-            raise StartsError(f"{name} in the landing zone is damaged ({error}). Remove its folder, and run again.") from error
+            raise StartsError(f"{name} in the landing zone is damaged ({error}). Remove its folder and run again.") from error
 
 
 def page_sets_of(names: Iterable[str]) -> dict[str, PageSet]:
@@ -91,7 +91,7 @@ def page_sets_of(names: Iterable[str]) -> dict[str, PageSet]:
 
 
 def folder_name(identifier: str) -> str:
-    """Return a name for a folder: the identifier itself, or its hash where it could mean another place."""
+    """Return a name for a folder: the identifier itself, or its hash if the identifier could mean another place."""
     if _SAFE_NAME.fullmatch(identifier):
         return identifier
     return "sha256-" + hashlib.sha256(identifier.encode(errors="surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""What the environment says about Botmaker, checked before the first request."""
+"""Read Botmaker's settings from the environment, and check them before the first request."""
 
 import re
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ _MOST_DAYS = 366
 
 @dataclass(frozen=True)
 class BotmakerSettings:
-    """Where the API is and how far back to look.
+    """The address of the API, and how far back to fetch.
 
-    `access_token` is a secret: it is left out of the representation and never stored anywhere.
+    `access_token` is a secret, so it is left out of the representation and never stored anywhere.
     """
 
     access_token: str = field(repr=False)
@@ -33,7 +33,7 @@ class BotmakerSettings:
     def __post_init__(self) -> None:
         if not _VISIBLE_ASCII.match(self.access_token):
             raise SettingsError(
-                f"{TOKEN_VARIABLE} holds spaces or other characters that no token has: copy it again ({WHERE_TOKENS_ARE_MADE})."
+                f"{TOKEN_VARIABLE} contains spaces or other characters that no token has: copy it again ({WHERE_TOKENS_ARE_MADE})."
             )
         _check_base_url(self.base_url)
 
@@ -47,9 +47,7 @@ class BotmakerSettings:
         env = environment() if environ is None else without_empty(environ)
         token = env.get(TOKEN_VARIABLE)
         if token is None:
-            raise SettingsError(
-                f"{TOKEN_VARIABLE} is not set: put a token of yours into the environment or into .env ({WHERE_TOKENS_ARE_MADE})."
-            )
+            raise SettingsError(f"{TOKEN_VARIABLE} is not set: put your token into the environment or into .env ({WHERE_TOKENS_ARE_MADE}).")
         return cls(
             access_token=token.strip(),
             base_url=env.get("BOTMAKER_BASE_URL", _DEFAULT_BASE_URL).strip().rstrip("/"),
@@ -61,7 +59,8 @@ class BotmakerSettings:
 
 def _check_base_url(url: str) -> None:
     message = (
-        "BOTMAKER_BASE_URL is not an address that a token may be sent to: write one that starts with https://, such as " + _DEFAULT_BASE_URL
+        "BOTMAKER_BASE_URL is not an address that a token may be sent to. "
+        f"Set it to one that starts with https://, such as {_DEFAULT_BASE_URL}"
     )
     try:
         parts = urlsplit(url)
@@ -75,7 +74,7 @@ def _check_base_url(url: str) -> None:
 
 def _days(name: str, value: str, *, least: int) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", value.strip()) or not least <= int(value) <= _MOST_DAYS:
-        raise SettingsError(f"{name} is {value!r}: write a number of days from {least} to {_MOST_DAYS}.")
+        raise SettingsError(f"{name} is {value!r}: set it to a number of days from {least} to {_MOST_DAYS}.")
     return int(value)
 
 
@@ -85,4 +84,4 @@ def _day(name: str, value: str | None) -> date | None:
     try:
         return date.fromisoformat(value.strip())
     except ValueError:
-        raise SettingsError(f"{name} is {value!r}: write a day such as 2026-10-01.") from None
+        raise SettingsError(f"{name} is {value!r}: set it to a day such as 2026-10-01.") from None

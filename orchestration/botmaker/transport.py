@@ -1,8 +1,8 @@
-"""One HTTP response at a time, within bounds of size and time.
+"""Request one HTTP response at a time, within limits of size and time.
 
-httpx limits the silence between two reads, but not a whole response: a server that sends a byte a second, be it of the body, of
-the headers or of interim responses, keeps it waiting for hours. It also unpacks whatever gzip expands to. Therefore the request
-runs as a coroutine, which a timeout can end at any point, and the body is unpacked here, in pieces.
+httpx limits the silence between two reads, but not the time of a whole response. A server that sends one byte per second, in the
+body, the headers or interim responses, keeps it waiting for hours. httpx also decompresses any amount of data that gzip expands to.
+Therefore the request runs as a coroutine, which a timeout can end at any point, and this module decompresses the body in pieces.
 """
 
 import asyncio
@@ -17,31 +17,31 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-# A page of 500 sessions with their messages has some 10 MiB. As Python objects, JSON takes up to 25 times its size.
+# A page of 500 sessions with their messages has about 10 MiB. As Python objects, JSON takes up to 25 times its size.
 MOST_BODY_BYTES = 64 * 1024 * 1024
-# Botmaker needs a while for such a page, more so in a long-term search: this long it may be silent.
+# Botmaker needs a while for such a page, and longer in a long-term search. It may be silent for this long.
 _SILENCE = httpx.Timeout(120.0, connect=20.0)
-# The silence, and 10 MiB unpacked over a line of 1.5 Mbit/s.
+# The time of silence, and of 10 MiB of uncompressed data at 1.5 Mbit/s.
 RESPONSE_SECONDS = 180.0
 _PIECE_BYTES = 256 * 1024
 _GZIP = zlib.MAX_WBITS | 16
 
-# httpx logs the address of each request and httpcore the headers of each response; Botmaker may repeat the token in both.
+# httpx logs the URL of each request, and httpcore the headers of each response. Botmaker may repeat the token in both.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class ResponseTooLargeError(Exception):
-    """The body is larger than `MOST_BODY_BYTES`, as sent or unpacked; the message is a predicate."""
+    """The body is larger than `MOST_BODY_BYTES`, as sent or decompressed; the message is a predicate without a subject."""
 
 
 class ResponseTooSlowError(Exception):
-    """The response was not complete after `RESPONSE_SECONDS`; the message is a predicate."""
+    """The response was not complete after `RESPONSE_SECONDS`; the message is a predicate without a subject."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """A complete response; `body` is unpacked."""
+    """A complete response; `body` is decompressed."""
 
     status: int
     headers: httpx.Headers = field(repr=False)
@@ -49,14 +49,14 @@ class Response:
 
 
 class Transport:
-    """An HTTP client with one method. It follows no redirect, because httpx would send our headers to the other host too."""
+    """An HTTP client with one method. It follows no redirects, because httpx would send our headers to the other host, too."""
 
     def __init__(self, headers: Mapping[str, str], *, trust_env: bool) -> None:
         self._runner = asyncio.Runner()
         self._http = httpx.AsyncClient(
-            # gzip alone: the one encoding that `_body` unpacks within bounds.
+            # Only gzip, because it is the one encoding that `_body` decompresses within limits.
             headers={"accept-encoding": "gzip", **headers},
-            # The API has no use for cookies, and large ones, sent back, would make it refuse every later request.
+            # The API needs no cookies. If large ones were sent back, it would refuse every later request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
             timeout=_SILENCE,
@@ -69,7 +69,10 @@ class Transport:
             self._runner.run(self._http.aclose())
 
     def get(self, url: str) -> Response:
-        """Raises `ResponseTooLargeError`, `ResponseTooSlowError`, and what httpx raises, with `DecodingError` for broken gzip."""
+        """Return the response to a GET request.
+
+        Raises `ResponseTooLargeError`, `ResponseTooSlowError` and the errors of httpx, with `DecodingError` for broken gzip.
+        """
         return self._runner.run(self._get(url))
 
     async def _get(self, url: str) -> Response:
@@ -82,9 +85,12 @@ class Transport:
 
 @cache
 def _trusted(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Return whom a client trusts, read once for the variables of OpenSSL that httpx follows: it takes 50 ms of CPU."""
+    """Return the TLS context with the trusted certificates.
+
+    It is cached for the variables of OpenSSL that httpx follows, because creating it takes 50 ms of CPU.
+    """
     tls = httpx.create_ssl_context()
-    # What the machine trusts too, such as the certificate of a company proxy.
+    # Also trust the machine's certificates, such as that of a company proxy.
     tls.load_default_certs()
     return tls
 
@@ -92,7 +98,7 @@ def _trusted(file: str | None, folder: str | None) -> ssl.SSLContext:
 async def _body(response: httpx.Response) -> bytes:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity", ""):
-        raise httpx.DecodingError("the body has an encoding that was not asked for")
+        raise httpx.DecodingError("the body has an encoding that was not requested")
     unpacker = _Unpacker() if encoding == "gzip" else None
     body, received = bytearray(), 0
     async for chunk in response.aiter_raw():
@@ -102,12 +108,12 @@ async def _body(response: httpx.Response) -> bytes:
             if max(received, len(body)) > MOST_BODY_BYTES:
                 raise ResponseTooLargeError(f"has more than {MOST_BODY_BYTES / 2**20:g} MiB")
     if unpacker and received and not unpacker.is_complete:
-        raise httpx.DecodingError("the gzip breaks off")
+        raise httpx.DecodingError("the gzip data is truncated")
     return bytes(body)
 
 
 class _Unpacker:
-    """Unpacks gzip, of any number of members, into pieces of bounded size."""
+    """Decompresses gzip, with any number of members, into pieces of limited size."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)

@@ -1,7 +1,6 @@
-"""Which periods to fetch: pure functions of the request, of what was fetched before, and the time.
+"""Choose which periods to fetch, by pure functions of the request, the earlier fetches and the time.
 
-A *fetch* covers a period; its period is cut into *windows* of at most a day, which are fetched and
-completed one by one.
+A *fetch* covers a period. Its period is cut into *windows* of at most a day, which are fetched and completed one by one.
 """
 
 import re
@@ -16,13 +15,13 @@ from orchestration.errors import StartsError
 
 # Older sessions need `long-term-search`, which Botmaker bills.
 LONG_TERM_AFTER = timedelta(days=7)
-# Botmaker's "three months back", whatever months these are.
+# Botmaker's "three months back", short enough for any three months.
 SENT_RESULTS_REACH = timedelta(days=88)
-# A fetch that was resumed and ends this close to now leaves the rest to the next one.
+# If a resumed fetch ends this close to now, the next fetch covers the rest.
 _NEARLY_NOW = timedelta(hours=1)
 _SWEEP_IS_DUE_AFTER = timedelta(days=7)
 
-# No colons: not every file system takes them.
+# No colons, because not every file system allows them.
 _STAMP = "%Y-%m-%dT%H%M%SZ"
 _STAMP_PATTERN = r"\d{4}-\d\d-\d\dT\d{6}Z"
 _WINDOW_NAME = re.compile(rf"({_STAMP_PATTERN})--({_STAMP_PATTERN})")
@@ -31,7 +30,7 @@ _FETCH_NAME = re.compile(rf"({_STAMP_PATTERN}--{_STAMP_PATTERN})/([a-z]+)-({_STA
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """From `start` to `end`, both in UTC and at whole seconds."""
+    """The time from `start` to `end`, both in UTC and at whole seconds."""
 
     start: datetime
     end: datetime
@@ -46,7 +45,7 @@ class Window:
         try:
             return cls(_from_stamp(match[1]), _from_stamp(match[2])) if match else None
         except ValueError:
-            # Not one of ours, such as of a 30th of February.
+            # Not a name of ours, such as one with a 30th of February.
             return None
 
     def __str__(self) -> str:
@@ -61,7 +60,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Fetch:
-    """One fetch of a period; its name is a folder, from which it can be read back."""
+    """One fetch of a period; its name is a folder name from which the fetch can be read back."""
 
     kind: Kind
     period: Window
@@ -85,7 +84,7 @@ class Fetch:
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """What an operator or a schedule wants; a backfill names its period, the others follow from what is there."""
+    """What an operator or a schedule requests. A backfill has a period; the periods of other kinds follow from the known fetches."""
 
     kind: Kind = Kind.INCREMENTAL
     period: Window | None = None
@@ -93,7 +92,7 @@ class FetchRequest:
 
 
 def split(period: Window) -> list[Window]:
-    """Cut at UTC midnights: a day that is read again gives the same pages, which land once."""
+    """Cut a period at UTC midnights: a day that is fetched again gives the same pages, which land once."""
     windows, start = [], period.start
     while start < period.end:
         midnight = datetime(start.year, start.month, start.day, tzinfo=UTC) + timedelta(days=1)
@@ -108,24 +107,22 @@ def needs_long_term_search(window: Window, now: datetime) -> bool:
 
 
 def requested(period_from: str | None, period_to: str | None, *, sweep: bool, zone: str, now: datetime) -> FetchRequest:
-    """Turn what an operator wrote into what to fetch. Raises `StartsError`.
+    """Turn an operator's input into a request. Raises `StartsError`.
 
-    A day is a day of the report, both ends included, so that a backfill of October fills the report's October.
+    A day is a report day, and both ends are included, so that a backfill of October fills the report's October.
     """
     if sweep and (period_from or period_to):
-        raise StartsError("A sweep has its period already (BOTMAKER_SWEEP_DAYS): leave out the period, or the sweep.")
+        raise StartsError("A sweep already has its period (BOTMAKER_SWEEP_DAYS): leave out the period or the sweep.")
     if sweep:
         return FetchRequest(Kind.SWEEP)
     if not period_from:
         if period_to:
-            raise StartsError(f"The period ends at {period_to} but has no start: say from when, too.")
+            raise StartsError(f"The period ends at {period_to} but has no start: add one.")
         return FetchRequest()
     start = _moment(period_from, zone)
     end = _moment(period_to, zone, is_end=True) if period_to else now
     if start >= min(end, now):
-        raise StartsError(
-            f"The period from {period_from} to {period_to or 'now'} holds nothing: it must start before it ends, and before now."
-        )
+        raise StartsError(f"The period from {period_from} to {period_to or 'now'} is empty: it must start before it ends, and before now.")
     return FetchRequest(Kind.BACKFILL, Window(start, min(end, now)), is_up_to_now=end >= now)
 
 
@@ -138,11 +135,11 @@ def planned(
     is_finished: Callable[[Fetch], bool],
     now: datetime,
 ) -> list[Fetch]:
-    """Say what to fetch: first what was left unfinished, as it was; then what is new since. Raises `StartsError`."""
+    """Return what to fetch: first an unfinished fetch, as it was, then anything new since. Raises `StartsError`."""
     stamped_at = now
     while any(fetch.stamped_at == stamped_at for fetch in known):
         stamped_at += timedelta(seconds=1)
-    # A clock that was ahead once must not end all fetching until that time has come.
+    # A clock that was once ahead must not stop all fetching until that time.
     known = [fetch for fetch in known if fetch.period.end <= now]
     last = max((fetch for fetch in known if _is_like(fetch, request)), key=lambda fetch: fetch.stamped_at, default=None)
     fresh = Fetch(request.kind, _fresh_period(request, settings, zone, known, now), stamped_at)
@@ -182,9 +179,9 @@ def _first_start(settings: BotmakerSettings, zone: str, now: datetime) -> dateti
     if settings.start is not None:
         start = _midnight(settings.start, zone)
         if start >= now:
-            raise StartsError(f"BOTMAKER_START is {settings.start}, which is still to come: write the first day to fetch.")
+            raise StartsError(f"BOTMAKER_START is {settings.start}, which is in the future: set it to the first day to fetch.")
         return start
-    # The first midnight within seven days, not exactly seven days: time goes on until the first page is requested.
+    # The first midnight within the last seven days, not exactly seven days ago, because time passes until the first page is requested.
     return datetime(now.year, now.month, now.day, tzinfo=UTC) - LONG_TERM_AFTER + timedelta(days=1)
 
 
@@ -193,7 +190,7 @@ def stamp(moment: datetime) -> str:
 
 
 def api_time(moment: datetime) -> str:
-    """Write a time the only way Botmaker takes it."""
+    """Format a time in the only format that Botmaker accepts."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,1 +1,1 @@
-"""From files in the landing zone to the raw tables."""
+"""Load files from the landing zone into the raw tables."""

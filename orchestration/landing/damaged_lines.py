@@ -1,15 +1,16 @@
-"""Where the records of a damaged line begin: whole objects next to one that is cut, or next to what is no JSON.
+"""Find where records begin on a damaged line: complete objects next to a truncated one, or next to text that is not JSON.
 
-The bytes of the line alone decide, never how a file comes in. What is in doubt is not cut, because a part of a damaged
-object must not land as a record: a line with one damaged object stays one rejected record.
+The result depends only on the bytes of the line, not on how the file is read. Doubtful places are not cut, because a part of a
+damaged object must not land as a record: a line with one damaged object stays one rejected record.
 
-- A line is looked at if an object seems to begin on it where none may within JSON (`{"` that neither begins the line nor
-  follows `,`, `:` or `[`), and that is outside texts, or the line leaves a text or brackets open.
-- From the beginning of the line: an object that ends is a record, unless `,`, `:`, `}` or `]` follows it. What else begins
-  there is one bad record, up to the next object that stands for itself.
-- Such an object is valid JSON, is followed by none of `,`, `:`, `}` and `]`, and follows either `}`, or none of `,`, `:` and
-  `[` and begins with the first key of the damaged object, or of the whole one before. It may follow a comma where that
-  alone breaks the damaged object: an object holds no objects without keys. After a colon it belongs to the damaged one.
+- A line is examined if an object seems to begin where JSON allows none (a `{"` that is neither at the start of the line nor after
+  `,`, `:` or `[`), and either that place is outside strings or the line has an unclosed string or unbalanced brackets.
+- Reading starts at the beginning of the line. An object that is closed is a record, unless `,`, `:`, `}` or `]` follows it.
+  Anything else is one bad record, up to the next standalone object.
+- A standalone object is valid JSON and is not followed by `,`, `:`, `}` or `]`. It either follows `}`, or it follows none of `,`,
+  `:` and `[` and begins with the same key as the damaged object (if that has no key: as the complete object before it). It may
+  follow a comma if only that comma breaks the damaged object, because an object cannot contain objects without keys. After a colon,
+  it belongs to the damaged object.
 """
 
 import json
@@ -23,31 +24,31 @@ _SPACE = re.compile(rb"[ \t\r]*")
 _LINE_START = re.compile(rb"[ \t\r]*(?:" + BYTE_ORDER_MARK + rb"[ \t\r]*)?")
 _BEGIN = re.compile(rb'\{(?=[ \t\r]*+")')
 _FIRST_KEY = re.compile(rb'\{[ \t\r]*("[^"]*")[ \t\r]*:')
-# Up to the next bracket, or a text after which no JSON goes on.
+# Matches up to the next bracket, or up to a string that is not followed by `,`, `:`, `}`, `]` or the end of the line.
 _NO_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"[^"]*+"(?=[ \t\r]*+(?:[,:}\]]|\Z)))*+')
 _BLANK_BYTES = b" \t\r"
 _GOES_ON = b",:}]"
 _MAY_HOLD_OBJECTS = b",:["
-# The parser of Python has no more depth for certain.
+# Python's JSON parser is not guaranteed to handle deeper nesting.
 _DEEPEST = 200
-# A bound for lines that are made to be slow: how many bytes may be read for each byte of a line.
+# Limits the work on lines crafted to be slow: the bytes that may be read per byte of a line, and a constant on top.
 _READ_TIMES, _READ_MORE = 8, 4096
 
 
 def without_escapes(text: bytes) -> bytes:
-    """Blank escaped backslashes and quotes, so that each quote left begins or ends a text; the length stays."""
+    """Replace escaped backslashes and quotes by underscores, so each quote left begins or ends a string; keep the length."""
     return text.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in text else text
 
 
 def begins_within(line: bytes) -> list[int]:
-    """Return where records begin after the first on a line, which has no newline; nothing if it needs no second look."""
+    """Return where records after the first begin on a line without its newline; empty if the line needs no second look."""
     look = _Look(line)
     return look.begins() if look.is_needed() else []
 
 
 @dataclass(frozen=True)
 class _Scan:
-    """How far an object was read: up to its end, or to what cannot be within it."""
+    """How far an object was read: to its end, or to the first byte that cannot be part of it."""
 
     stop: int
     ends: bool
@@ -92,7 +93,7 @@ class _Look:
         return found
 
     def _next(self, damaged: int, scan: _Scan, key: bytes | None) -> int | None:
-        """Return where the next object begins that stands for itself, after a place at which none does."""
+        """Return where the next standalone object begins after the damaged text at `damaged`, or None."""
         for place in self._candidates[bisect_right(self._candidates, damaged) :]:
             before = self._before(place)
             if before in _MAY_HOLD_OBJECTS and not (before == b"," and place == scan.stop):
@@ -155,7 +156,7 @@ class _Look:
         return _match_end(_SPACE, self._text, place)
 
     def _before(self, place: int) -> bytes:
-        """Return the byte before a place, white space skipped."""
+        """Return the last byte before a place that is not whitespace."""
         place -= 1
         while place > 0 and self._text[place] in _BLANK_BYTES:
             place -= 1

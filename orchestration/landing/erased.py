@@ -1,8 +1,8 @@
-"""People who were erased stay erased (contract, section 3): what lands later of them is counted and withheld.
+"""Keep erased people erased (contract, section 3): their records that arrive later are counted and withheld.
 
-Kept are keyed hashes of a person's identifiers and of the ids of the messages to the person, in a file below the data folder
-and not in the warehouse, so that they outlive it. A record that names an erased identifier together with one that is not
-known yet extends the person: a number's new user id is erased like the number.
+The list stores keyed hashes of each person's identifiers and of the ids of messages sent to them. It lives in the data folder, not
+in the warehouse, so it survives a rebuild of the warehouse. A record that contains an erased identifier together with an unknown
+one extends the person: the new user id of an erased number is erased like the number.
 """
 
 import json
@@ -26,11 +26,12 @@ _KEY_BYTES = 32
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
-# A message id is not an identifier of a person, and must never be taken for one. Ids of the second kind were named by a status or an
-# answer of the person, which says that the message went to the person; files of earlier versions have them, too.
+# Prefixes of message ids before hashing, so that a message id is never mistaken for an identifier of a person. The second kind marks
+# ids that a status or a reply of the person refers to, which proves that the message went to the person. Files of earlier versions
+# contain it, too.
 _MESSAGE, _NAMED = "message:", "status:"
 
-# More than this is an error in the data (contract, section 2.1): it must not erase one person after the other.
+# More than this is a data error (contract, section 2.1), which must not erase one person after another.
 MOST_IDENTIFIERS = 20
 
 ERASED_TEXT = "(erased)"
@@ -38,7 +39,7 @@ ERASED_TEXT = "(erased)"
 
 @dataclass
 class ErasedPerson:
-    """The hashes of one erased person: of identifiers as they are compared, and of the ids of messages to the person."""
+    """The hashes of one erased person: of comparable identifiers, and of the ids of messages sent to the person."""
 
     erased_at: str
     identifiers: set[str] = field(default_factory=set)
@@ -47,10 +48,11 @@ class ErasedPerson:
 
 @dataclass
 class ErasedPeople:
-    """Everyone who was erased from a data folder. `key` is a secret: it is left out of the representation.
+    """All people erased from a data folder. `key` is a secret, so it is left out of the representation.
 
-    `has_new_identifiers`: someone has got identifiers of which rows may have landed before (`maintenance/erased_again.py`).
-    `messages_in_clear` are the kinds and ids, never written, of their messages that came by since the file was read.
+    `has_new_identifiers` is true if a person has new identifiers whose rows may already have landed
+    (`maintenance/erased_again.py`). `messages_in_clear` contains the kinds and ids of their messages seen since the file was read;
+    it is never written to disk.
     """
 
     path: Path
@@ -61,7 +63,7 @@ class ErasedPeople:
 
     @classmethod
     def load(cls, data: Path) -> "ErasedPeople":
-        """Read the file of a data folder; without one, no one was erased. Raises `StartsError` for a file that is not ours."""
+        """Read the file of a data folder; without a file, no one is erased. Raises `LandingError` if the file is not valid."""
         path = data / "erased_people.json"
         try:
             people = cls.from_json(path, json.loads(read_start(path).decode()))
@@ -71,8 +73,8 @@ class ErasedPeople:
             return cls(path, secrets.token_bytes(_KEY_BYTES))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LandingError(
-                f"{path} cannot be read, so it is not known who was erased, and nothing lands. Restore it from a backup. "
-                "Without one, delete it and erase those people again."
+                f"{path} cannot be read, so it is unknown who was erased, and nothing is landed. Restore it from a backup. "
+                "If there is no backup, delete it and erase those people again."
             ) from error
 
     @classmethod
@@ -81,13 +83,13 @@ class ErasedPeople:
         return cls(path, bytes.fromhex(stored["key"]), people, stored.get("has_new_identifiers", False) is True)
 
     def _check(self) -> None:
-        """Raise `ValueError` for a key or hashes that are not as we write them: erased people would come back without a word."""
+        """Raise `ValueError` if the key or a hash is malformed; without this check, erased people would silently return."""
         hashes = set().union(*(person.identifiers | person.messages for person in self.people))
         if len(self.key) != _KEY_BYTES or not all(isinstance(hash_, str) and _HASH.fullmatch(hash_) for hash_ in hashes):
-            raise ValueError("not the key or the hashes that were written")
+            raise ValueError("the key or a hash is malformed")
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the file holds."""
+        """Return the content of the file."""
         people = [
             {"erased_at": person.erased_at, "identifiers": sorted(person.identifiers), "messages": sorted(person.messages)}
             for person in self.people
@@ -95,7 +97,7 @@ class ErasedPeople:
         return {"key": self.key.hex(), "has_new_identifiers": self.has_new_identifiers, "people": people}
 
     def merge(self, people: Iterable[Mapping[str, Any]]) -> bool:
-        """Extend the people here by what others, who began with the same ones, have found; return whether anything was new."""
+        """Add what other processes, which started with the same people, found for them; return whether anything was new."""
         before = [(len(person.identifiers), len(person.messages)) for person in self.people]
         for found in people:
             for person in self.people:
@@ -106,22 +108,22 @@ class ErasedPeople:
         return before != [(len(person.identifiers), len(person.messages)) for person in self.people]
 
     def save(self) -> None:
-        """Replace the file as a whole; only its owner may read it."""
+        """Replace the whole file; only its owner may read it."""
         replace_private_file(self.path, json.dumps(self.as_json(), indent=1))
 
     def find(self, identifier: str) -> ErasedPerson | None:
-        """Return the erased person of an identifier, given as it is compared."""
+        """Return the erased person with a comparable identifier, or None."""
         hashed = keyed_hash(self.key, identifier)
         return next((person for person in self.people if hashed in person.identifiers), None)
 
     def by_person(self, identifiers: Iterable[str]) -> list[tuple[ErasedPerson, list[str]]]:
-        """Return the erased people of identifiers, given as they are compared, each with those that are of that person."""
+        """Return the erased people who have any of these comparable identifiers, each with those identifiers."""
         hashes = {identifier: keyed_hash(self.key, identifier) for identifier in identifiers}
         found = [(person, [name for name, hashed in hashes.items() if hashed in person.identifiers]) for person in self.people]
         return [(person, names) for person, names in found if names]
 
     def extend(self, person: ErasedPerson, identifiers: Iterable[str]) -> bool:
-        """Add the hashes of identifiers to a person who was erased, unless they would be too many; return whether any was new."""
+        """Add identifier hashes to an erased person, unless that makes too many; return whether any was added."""
         together = person.identifiers.union(identifiers)
         if together == person.identifiers or len(together) > MOST_IDENTIFIERS:
             return False
@@ -130,15 +132,15 @@ class ErasedPeople:
         return True
 
     def extend_by_identifiers(self, person: ErasedPerson, identifiers: Iterable[str]) -> list[str]:
-        """Add identifiers, given as they are compared, unless they would be too many; return those that are the person's now."""
+        """Add comparable identifiers, unless that makes too many; return those that now belong to the person."""
         hashes = {identifier: keyed_hash(self.key, identifier) for identifier in identifiers}
         self.extend(person, hashes.values())
         return [identifier for identifier, hashed in hashes.items() if hashed in person.identifiers]
 
     def extend_by_messages(self, found: Iterable[Sequence[str | None]]) -> bool:
-        """Extend people by what has landed beside their messages (`IDENTIFIERS_BESIDE_SQL`); return whether anyone was new."""
+        """Extend people by identifiers that landed with their messages (`IDENTIFIERS_BESIDE_SQL`); return whether any was new."""
         rows = [(f"{kind}{message_id}", {name for name in given if name is not None}) for kind, message_id, *given in found]
-        # Mostly nothing has landed, and the spelling rules take a DuckDB of their own.
+        # Usually nothing has landed, and `comparable_identifiers` opens a DuckDB of its own.
         if not rows:
             return False
         comparable = comparable_identifiers(name for _, names in rows for name in names)
@@ -150,14 +152,14 @@ class ErasedPeople:
         return is_extended
 
     def remember_messages(self, person: ErasedPerson, message_ids: Iterable[str], named_ids: Iterable[str]) -> None:
-        """Keep the hashes of more messages and sessions of someone who was erased, or named by that person, and write the file."""
+        """Add hashes of messages and sessions of an erased person, and of ids that the person's records refer to; save the file."""
         named = list(named_ids)
         person.messages |= {keyed_hash(self.key, _MESSAGE + message_id) for message_id in (*message_ids, *named)}
         person.messages |= {keyed_hash(self.key, _NAMED + message_id) for message_id in named}
         self.save()
 
     def add(self, erased_at: str, identifiers: list[str]) -> ErasedPerson:
-        """Add a person by identifiers, as they are compared, and return the person; one that is known already is extended."""
+        """Add a person by comparable identifiers, merged with people who already have any of them; return the person."""
         hashes = {keyed_hash(self.key, identifier) for identifier in identifiers}
         known = [person for person in self.people if person.identifiers & hashes]
         messages = set[str]().union(*(person.messages for person in known))
@@ -166,8 +168,8 @@ class ErasedPeople:
         return merged
 
 
-# Rows with the id of a message and up to three identifiers, all of one person, because a message is of one chat; not those of groups.
-# A send or echo counts only for an id that was named: many refused sends may have one id.
+# Tables with a message id and up to three identifiers per row. All are of one person, because a message belongs to one chat; messages in
+# groups are excluded. A send or echo counts only for an id that was referred to, because many refused sends may share one id.
 _IDENTIFIERS_BESIDE = (
     ("sends", _NAMED, "message_id", "contact_id, null, null", "true"),
     ("webhook_echoes", _NAMED, "message_id", "recipient_id, null, null", "true"),
@@ -175,7 +177,8 @@ _IDENTIFIERS_BESIDE = (
     ("webhook_messages", _MESSAGE, "context_message_id", "sender_id, sender_user_id, sender_parent_user_id", "not is_in_group"),
     ("webhook_messages", _MESSAGE, "reaction_message_id", "sender_id, sender_user_id, sender_parent_user_id", "not is_in_group"),
 )
-# What has landed says of the messages of `erased_messages` (kind, message_id): kind, id and three identifiers. DuckDB and Spark run it.
+# Selects the rows that landed for the messages in `erased_messages` (kind, message_id): kind, id and three identifiers. Runs on DuckDB
+# and Spark.
 IDENTIFIERS_BESIDE_SQL = " union ".join(
     f"select '{kind}' as kind, {id_} as message_id, {identifiers} from raw.{table} "
     f"where {condition} and {id_} in (select message_id from erased_messages where kind = '{kind}')"
@@ -185,12 +188,12 @@ IDENTIFIERS_BESIDE_SQL = " union ".join(
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a row of a parsed table that is of one person.
+    """A part of a row in a parsed table that belongs to one person.
 
-    `identifiers`, `ids` and `own_id` are SQL expressions over the row: what names the person, what names messages or sessions of
-    the person, and the id of the message itself. An own id is remembered but shows nothing alone, unless a part of the person that
-    `names_sends` has named it: a log may give one constant id to the refusals of many people. `withhold` clears the part; without it
-    the whole row goes.
+    `identifiers`, `ids` and `own_id` are SQL expressions over the row: the person's identifiers, the ids of the person's messages
+    or sessions, and the id of the message itself. An own id is stored, but does not identify the person unless a part of the person
+    with `names_sends` refers to it, because a log may give one constant id to the refused sends of many people. `withhold` clears
+    the part; without it, the whole row is deleted.
     """
 
     table: str
@@ -202,7 +205,7 @@ class _Part:
     names_sends: bool = False
 
 
-# A message in a group says nothing about who was quoted.
+# A message in a group does not show whom it quotes.
 _PARTS: dict[str, tuple[_Part, ...]] = {
     "sends": (_Part("parsed_sends", ("contact_id",), own_id="message_id"),),
     "webhooks": (
@@ -241,8 +244,8 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
 }
 
 
-# Texts in which the records of others may name a person (`maintenance/person_rows.py` has those of the raw tables). A message
-# that quotes an id of the person is withheld as a whole.
+# Columns in which other people's records may name a person (`maintenance/person_rows.py` lists those of the raw tables). A message that
+# quotes an id of the person is withheld as a whole.
 _TEXTS = {
     "parsed_sends": ("customer_id", "chat_link", "agent_groups", "error_title", "error_details"),
     "parsed_statuses": ("error_title", "error_message", "error_details"),
@@ -251,10 +254,10 @@ _TEXTS = {
 
 
 def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople | None) -> None:
-    """Take what is of erased people out of a feed's parsed rows, and note which records held any of it.
+    """Remove the data of erased people from a feed's parsed rows, and store which records contained any of it.
 
-    Leaves the temporary table `erased_records` (file_index, record_number), empty where no one was erased. Erased people
-    are extended by what the records say; the file of `erased` is written then, before anything is committed.
+    Creates the temporary table `erased_records` (file_index, record_number), which is empty if no one was erased. Erased people
+    gain the identifiers that records show to be theirs. In that case the file of `erased` is written, before anything is committed.
     """
     connection.execute("create or replace temp table erased_records (file_index integer, record_number bigint)")
     if erased is None or not erased.people or not _PARTS[feed.name]:
@@ -271,13 +274,13 @@ def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, er
 
 
 def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
-    """Make `part_hashes`: the hashes of each part's identifiers, of its ids, and of the numbers that its ids hold."""
+    """Create `part_hashes`: the hashes of each part's identifiers, of its ids, and of the phone numbers inside its ids."""
     selects = []
     for number, part in enumerate(_PARTS[feed.name]):
         hashes = [("identifier", f"erasure_hash(comparable_identifier({identifier}))") for identifier in part.identifiers]
         hashes += [("id", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in part.ids]
-        # A wamid holds the number in base64, also where the record names no one. Other ids hold dates and counters, so
-        # what an id holds never extends a person.
+        # A wamid contains the number in base64, even if the record has no identifier. Other ids contain dates and counters, so a number
+        # inside an id never extends a person.
         own_ids = [part.own_id] if part.own_id else []
         hashes += [("own", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
         hashes += [("named", f"erasure_hash('{_NAMED}' || {id_})") for id_ in own_ids]
@@ -291,7 +294,7 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 
 
 def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool:
-    """Add to each erased person what the records say together with it; return whether anything was new."""
+    """Add to each erased person the hashes that records contain together with a known one; return whether any was new."""
     found = connection.execute(
         """
         select
@@ -316,9 +319,9 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
 
 
 def _extend_by_what_landed(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople) -> bool:
-    """Extend erased people by what has landed beside the messages of the batch that are theirs; return whether anyone was new.
+    """Extend erased people by identifiers that landed with their messages in this batch; return whether any was new.
 
-    Only these ids are looked for, and only where the batch holds some.
+    The query looks up only these ids, and runs only if the batch contains any.
     """
     found: set[tuple[str, str]] = set()
     for number, part in enumerate(_PARTS[feed.name]):
@@ -355,7 +358,7 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
             f"where rowid in (select row_number from parts_to_withhold where part = {number})"
         )
     for table in _tables_with_texts(feed):
-        # A record that was rejected for another part of it stays counted as rejected; its text goes.
+        # A record that was rejected because of another part still counts as rejected; its text is cleared.
         connection.execute(
             f"update {table} set record = '{ERASED_TEXT}' where record is not null "
             "and (file_index, record_number) in (select (file_index, record_number) from erased_records)"
@@ -374,19 +377,19 @@ def _tables_with_texts(feed: Feed) -> list[str]:
     return [table for table in feed.parsed_tables if table not in ("parsed_identities", "parsed_channels")]
 
 
-# How many groups a number may be written in (`5 5 1 1 …`), and of how many words an identifier may consist (`US.ENT.1349`, `web-9f-2c-77`).
+# The most groups in which a number may be written (`5 5 1 1 …`), and the most words of an identifier (`US.ENT.1349`, `web-9f-2c-77`).
 _MOST_GROUPS, _MOST_WORDS = 16, 6
 
 
 def _leading(column: str, count: int) -> str:
-    """Return the SQL list of a row's text, of it with the next row's, and so on."""
+    """Return a SQL list: the row's text, the row's text followed by the next row's, and so on, up to `count` rows."""
     rows = [column, *(f"lead({column}, {step}) over following" for step in range(1, count))]
     return f"[{', '.join(' || '.join(rows[:size]) for size in range(1, count + 1))}]"
 
 
-# What may be a number or another identifier in a text: numbers, also in groups, and words with what joins them. A text is read as it is
-# written in links, too, as is what it holds in base64. Groups are rows and not lists: a lambda keeps the list that it looks into once for
-# each element, 18 GB for a text of 16 MB.
+# Finds possible identifiers in a text: numbers, including numbers in groups, and words with the characters that join them. The query
+# reads the text as written, with URL escapes decoded, and what it contains in base64. Groups are rows, not lists, because a lambda
+# copies the list that it reads once per element: 18 GB for a text of 16 MB.
 CANDIDATES_SQL = rf"""
 with runs as (
     select text_number, unnest(base64_runs(readable_text(text))) as letters from texts
@@ -439,8 +442,9 @@ where regexp_full_match(candidate, '[A-Za-z0-9][A-Za-z0-9._-]{{4,}}|[A-Z]{{2}}[.
 
 
 def _redact(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Clear the texts of other people's records, and of rejected ones, that name an erased person; the records count as before."""
-    # A record without a problem is not kept: inbound messages have one each, with sixty groups of digits.
+    """Clear texts that name an erased person in other people's and in rejected records; the counts of records do not change."""
+    # The text of a record without a problem is not stored, so it is skipped: every inbound message has such a text, with sixty groups
+    # of digits.
     for text, condition in (("record", "problem is not null"), *((text, "true") for text in _TEXTS.get(table, ()))):
         connection.execute(
             f"""
@@ -467,7 +471,7 @@ def _redact(connection: duckdb.DuckDBPyConnection, table: str) -> None:
 
 
 def _register_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> None:
-    """Create `erased_hashes`: each `hash`, and the place in `erased.people` of its `person`."""
+    """Create `erased_hashes`: each `hash` with its `person`, an index into `erased.people`."""
     rows = [(number, hash_) for number, person in enumerate(erased.people) for hash_ in sorted(person.identifiers | person.messages)]
     people, hashes = [number for number, _ in rows], [hash_ for _, hash_ in rows]
     connection.register("erased_hashes_given", pa.table({"person": pa.array(people, pa.int32()), "hash": pa.array(hashes, pa.string())}))

@@ -1,4 +1,4 @@
-"""The feeds that can be landed, and the raw tables that each one fills."""
+"""Define the feeds that can be landed, and the raw tables that each one fills."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import pyarrow as pa
 from orchestration.landing.lines import read_lines
 from orchestration.landing.rate_cards import read_rate_card
 
-# Written to the ledger with each file. Raise it when a change of the SQL of a feed, or of how files become lines, makes
-# another set of raw rows out of the same bytes (a column, a kind of record, a rejection less or more): the next run then
-# reads the files of the landing zone again. A change that only makes reading faster leaves it as it is.
+# Stored in the ledger with each file. Raise it when a change to a feed's SQL, or to how files are cut into records, produces different
+# raw rows from the same bytes (a column, a kind of record or a rejection more or less). The next run then reads the files of the
+# landing zone again. Do not raise it for a change that only makes reading faster.
 READER_VERSION = 5
 
 
@@ -19,11 +19,11 @@ READER_VERSION = 5
 class Feed:
     """A folder of the landing zone.
 
-    `read` cuts a file into records, `lines.LINES_SCHEMA`. `parse_sql` turns a batch's `lines` into typed rows in temporary
-    tables, `parsed_tables`, and makes a view `parsed_records` of them: file_index, record_number, line_number, problem, record;
-    one row or more per record, with what is wrong with it, or null. `land_sql` puts the good rows into `tables` of schema
-    `raw`. Between the two, rows may be taken out: those of files that were not read whole, and of people who were erased (see
-    `erased`).
+    `read` cuts a file into records (`lines.LINES_SCHEMA`). `parse_sql` turns a batch's `lines` into typed rows in the temporary
+    tables `parsed_tables`, and creates the view `parsed_records` over them: file_index, record_number, line_number, problem,
+    record. The view has at least one row per record, with the record's problem or null. `land_sql` inserts the valid rows into
+    `tables` of the schema `raw`. Between the two steps, rows may be removed: those of files that were not read completely, and
+    those of erased people (see `erased`).
     """
 
     name: str

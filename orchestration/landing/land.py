@@ -1,7 +1,7 @@
-"""Land a feed: every new content of the landing zone, once, into the raw tables.
+"""Land a feed: load each new content in the landing zone into the raw tables exactly once.
 
-A batch of files is one transaction: its rows, its rejected records and its lines in the ledger come
-together or not at all, so a kill at any moment costs at most the batch that was under way.
+Each batch of files is one transaction. Its rows, its rejected records and its ledger rows are committed together, so a kill at any
+moment loses at most the current batch.
 """
 
 from collections import Counter
@@ -24,18 +24,19 @@ from orchestration.progress import report_progress
 from orchestration.transactions import transaction
 from orchestration.transform.builds import invalidate_builds
 
-# Files of a batch share one pass of DuckDB: large enough that a thousand small files cost little,
-# small enough that a batch's parsed rows stay well under 1 GB (64 MiB of zstd were 0.5 GB parsed).
+# The files of a batch share one pass of DuckDB. A batch is large enough that a thousand small files cost little, and small enough that
+# its parsed rows stay well under 1 GB (64 MiB of zstd were 0.5 GB parsed).
 BATCH_BYTES = 64 << 20
 BATCH_FILES = 1000
 
 
 @dataclass
 class LandingReport:
-    """What one look at a feed found. Counts of files, and of records in the files that are new.
+    """The result of listing and landing a feed. Counts files, and records in the new files.
 
-    `files_reread` of the files that landed replace what an older reader had made of them. Files that were set aside or
-    changed while they were read have names, as they can be printed, with a reason. `is_missing`: the feed's folder is not there, but was.
+    `files_reread` counts the landed files that replaced the rows of an older reader. `files_set_aside` and `files_changed` (changed
+    while they were read) list printable file names, each with the reason. `is_missing` is true if the feed's folder existed before
+    but does not now.
     """
 
     feed: str
@@ -54,10 +55,10 @@ class LandingReport:
 
 @dataclass
 class _Attempt:
-    """A content under one of its names, and what came of reading it.
+    """A content under one of its names, and the result of reading it.
 
-    `sha256` is what the file was hashed to before, if it was. Under `misfits` it could not be unpacked: the extension of
-    another name may fit.
+    `sha256` is the hash of the file if it was hashed before reading. Under the names in `misfits`, the content could not be
+    decompressed; the extension of another name may be the right one.
     """
 
     copy: LocalCopy
@@ -93,11 +94,11 @@ def land_feed(
     reread: bool = False,
     max_record_bytes: int = MAX_RECORD_BYTES,
 ) -> LandingReport:
-    """Land what is new in a feed of the zone; the same content, under any name, lands once (contract, section 3).
+    """Land the new files of a feed; the same content, under any name, lands once (contract, section 3).
 
-    With `reread` every file is looked into, also those that seem unchanged. What is of `erased` people does not land. Files
-    that an older version of the reader has read are read again, in place of what it made of them. Raises `StartsError` where
-    a folder cannot be listed.
+    With `reread`, every file is read, even if it seems unchanged. Records of `erased` people do not land. Files that an older
+    version of the reader read are read again, and the new rows replace the old ones. Raises `StartsError` if a folder cannot be
+    listed.
     """
     prepare_raw_schema(connection)
     connection.execute(MACROS_SQL)
@@ -111,7 +112,7 @@ def land_feed(
 def look_into_zone(
     connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, *, reread: bool
 ) -> tuple[LandingReport, list[LandingFile], dict[str, str]]:
-    """List a feed's folder: return a report that has what the listing says, the files to read, and why others cannot be, by name."""
+    """List a feed's folder: return a report on the listing, the files to read, and why other files cannot be read, by name."""
     listing = zone.listing(feed.name)
     report = LandingReport(feed.name, passed_over=listing.passed_over)
     report.is_missing = not listing.is_there and ledger.has_listed_files(connection, feed)
@@ -138,7 +139,7 @@ def _batches(files: list[LandingFile]) -> Iterator[list[LandingFile]]:
 
 
 class Lander:
-    """Lands files of a feed within one load, in batches. `unread` has the files, by name, that could not be read, with the reason."""
+    """Lands files of a feed in batches, within one load. `unread` maps each file name that could not be read to the reason."""
 
     def __init__(
         self,
@@ -166,7 +167,7 @@ class Lander:
 
     def land_files(self, zone: LandingZone, files: list[LandingFile]) -> None:
         self._files_to_read = len(files)
-        # Rows keep the order of arrival by load and file, which is all that zone maps need.
+        # Rows keep the order of arrival by load and file, which is enough for zone maps.
         self._connection.execute("set preserve_insertion_order = false")
         for batch in _batches(files):
             with zone.local_copies(batch) as copies:
@@ -180,9 +181,10 @@ class Lander:
             attempts = self._write(attempts)
 
     def _attempts(self, copies: list[LocalCopy]) -> list[_Attempt]:
-        """Return what to read: each content that is not known, under one of its names.
+        """Return an attempt for each new content, under one of its names.
 
-        A content that is known has a size that is known, so only files of such a size are hashed before they are read.
+        Known content has a known size, so a file is hashed before it is read only if its size is known or another file of the batch
+        has it, too.
         """
         sizes = Counter(copy.file.bytes for copy in copies)
         sizes_to_hash = ledger.sizes_in_ledger(self._connection, self._feed, sizes) | {size for size, files in sizes.items() if files > 1}
@@ -210,14 +212,14 @@ class Lander:
         return attempts + [_Attempt(first, sha256, others) for sha256, (first, *others) in by_hash.items() if sha256 not in known]
 
     def _leave(self, file: LandingFile, error: ChangedFileError | UnreadableFileError) -> None:
-        """Leave a file to a later run."""
+        """Report a file and leave it for a later run."""
         if isinstance(error, ChangedFileError):
             self._report.files_changed.append(f"{shown_name(file.name)}: {error}")
         else:
             self._set_aside(file, str(error))
 
     def _parse(self, attempts: list[_Attempt]) -> None:
-        """Parse the files into the feed's temporary tables, and leave in them only the rows of those that were read whole."""
+        """Parse the files into the feed's temporary tables, and keep only the rows of files that were read completely."""
         batches = pa.RecordBatchReader.from_batches(LINES_SCHEMA, self._lines_of(attempts))
         self._connection.register("lines", batches)
         try:
@@ -227,11 +229,11 @@ class Lander:
         for attempt in attempts:
             is_read = attempt.error is None or isinstance(attempt.error, DamagedFileError)
             if is_read and attempt.sha256 not in (None, attempt.reading.sha256):
-                attempt.error = ChangedFileError("it was changed while it was read")
+                attempt.error = ChangedFileError("it changed while it was being read")
         self._forget_rows([index for index, attempt in enumerate(attempts) if attempt.error is not None])
 
     def _lines_of(self, attempts: list[_Attempt]) -> Iterator[pa.RecordBatch]:
-        """Yield every file's lines, and keep the errors, which DuckDB would hide."""
+        """Yield the lines of every file, and keep the errors, because DuckDB would hide them."""
         for index, attempt in enumerate(attempts):
             self._files_begun.add(attempt.copy.file.name)
             report_progress(len(self._files_begun), self._files_to_read, "new files")
@@ -241,7 +243,7 @@ class Lander:
                 attempt.error = error
 
     def _write(self, attempts: list[_Attempt]) -> list[_Attempt]:
-        """Commit what was read, and return what is to be tried under another name."""
+        """Commit what was read, and return the attempts to repeat under another name."""
         entries = ledger.entries_of(self._connection, self._feed, [attempt.reading.sha256 for attempt in attempts])
         known = {sha256 for sha256, entry in entries.items() if entry.is_landed and entry.reader_version == READER_VERSION}
         to_land: dict[int, _Attempt] = {}
@@ -260,15 +262,16 @@ class Lander:
         self._forget_rows(again)
         self._add_long_records(to_land)
         withhold_erased_people(self._connection, self._feed, self._erased)
-        # A damaged file that is in the ledger already stays as it is there.
+        # A damaged file that this reader version has already set aside keeps its ledger row.
         set_aside = ledger.Entry(is_landed=False, reader_version=READER_VERSION)
         new_damage = [attempt for attempt in damaged if entries.get(attempt.reading.sha256) != set_aside]
-        # What was parsed lies in a table of its own: DuckDB scans committed rows with every thread, its own uncommitted ones with one.
+        # Parsed rows are in committed tables of their own, because DuckDB scans committed rows with all threads, but a transaction's
+        # uncommitted rows with one.
         with transaction(self._connection):
             written = [attempt.reading.sha256 for attempt in (*to_land.values(), *new_damage)]
             replaced = ledger.take_back(self._connection, self._feed, [sha256 for sha256 in written if sha256 in entries])
             if replaced:
-                # State models have counted the rows that are gone.
+                # State models have counted the deleted rows.
                 invalidate_builds(self._connection)
             counts = self._write_rows(to_land)
             for attempt in new_damage:
@@ -294,7 +297,7 @@ class Lander:
             self._connection.execute(f"delete from {table} where file_index in (select unnest($indexes))", {"indexes": indexes})
 
     def _add_long_records(self, attempts: dict[int, _Attempt]) -> None:
-        """Add the records that were too long to be parsed to those that were rejected."""
+        """Add the records that are too long to parse to the rejected records."""
         rows = [
             {
                 "file_index": index,
@@ -312,7 +315,7 @@ class Lander:
             self._connection.unregister("long_records")
 
     def _write_rows(self, attempts: dict[int, _Attempt]) -> _Counts:
-        """Write the parsed rows, the rejected records and the ledger."""
+        """Write the parsed rows, the rejected records and the ledger rows; return the counts."""
         self._register_files(attempts)
         landed_at = datetime.now(UTC).replace(tzinfo=None)
         for statement in self._connection.extract_statements(self._feed.land_sql):
@@ -325,7 +328,7 @@ class Lander:
                 select distinct file_index, record_number from parsed_records where problem is not null
             ),
 
-            -- A record that is rejected for another part of it counts as rejected.
+            -- A record that is rejected because of another part counts as rejected.
             records_erased as (
                 select * from erased_records anti join rejected_records using (file_index, record_number)
             ),
@@ -365,7 +368,7 @@ class Lander:
         ]
         schema = pa.schema([("file_index", pa.int32()), ("file_name", pa.string()), ("content_sha256", pa.string()), ("bytes", pa.int64())])
         self._connection.register("files_to_land", pa.Table.from_pylist(rows, schema=schema))
-        # A table, because DuckDB knows its size; over the Arrow table it built the join the wrong way round.
+        # A table, because DuckDB knows its size; with the Arrow table, it picked the wrong build side for the join.
         self._connection.execute("create or replace temp table batch_files as from files_to_land")
         self._connection.unregister("files_to_land")
 
@@ -390,7 +393,7 @@ class Lander:
         )
 
     def _write_ledger(self, status: str, reason: str | None) -> None:
-        """Write a line of the ledger for each of `batch_files`, with its `file_counts`, or zeros where it has none."""
+        """Write a ledger row for each of `batch_files`, with its `file_counts`, or zeros if it has none."""
         self._connection.execute(
             """
             insert into raw.landed_files by name

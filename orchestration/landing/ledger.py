@@ -1,7 +1,7 @@
-"""What a warehouse knows of files: the ledger of contents, and the names under which they lay at the last look.
+"""Read and write the ledger of contents, and the file names found by the last listing.
 
-The ledger, `raw.landed_files`, has a row for each content, known by its sha256. A file that cannot be read has no content to
-be known by: as long as that lasts it has a row under `unread:` and its name.
+The ledger, `raw.landed_files`, has a row for each content, identified by its sha256. A file that cannot be read has no known
+content. As long as that lasts, its row is identified by `unread:` and its name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,20 +18,20 @@ from orchestration.landing.zone import LandingZone
 from orchestration.transactions import transaction
 
 _UNREAD = "unread:"
-# Follows the version of a file that had changed a moment before it was read: it is looked into once more.
+# Suffix of the version of a file that had changed just before it was listed. The next run reads the file again.
 _UNSETTLED = " unsettled"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the ledger says of a content."""
+    """The ledger's entry for a content."""
 
     is_landed: bool
     reader_version: int
 
 
 def next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
-    # Builds count as well: an id that one is complete through must never be given to rows that it has not seen.
+    # Builds count as well: a load id that a build is complete through must never be given to rows that the build did not read.
     row = connection.execute(
         """
         select greatest(coalesce(max(load_id), 0), (select coalesce(max(through_load_id), 0) from state.builds)) + 1
@@ -43,7 +43,7 @@ def next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def entries_of(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterable[str]) -> dict[str, Entry]:
-    """Return the entries, by sha256, of those contents that the ledger has."""
+    """Return the ledger's entries by sha256, for those of these contents that it has."""
     rows = connection.execute(
         "select content_sha256, status = 'landed', reader_version from raw.landed_files "
         "where feed = $feed and content_sha256 in (select unnest($hashes))",
@@ -53,7 +53,7 @@ def entries_of(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterab
 
 
 def sizes_in_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, sizes: Iterable[int]) -> set[int]:
-    """Return those of these sizes, in bytes, that some content of the ledger has."""
+    """Return those of these sizes, in bytes, that any content in the ledger has."""
     rows = connection.execute(
         "select distinct bytes from raw.landed_files where feed = $feed and bytes in (select unnest($sizes))",
         {"feed": feed.name, "sizes": list(sizes)},
@@ -62,10 +62,10 @@ def sizes_in_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, sizes: It
 
 
 def known_names(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, files: list[LandingFile]) -> set[str]:
-    """Forget the names that are gone from a feed's listing, and return those that are as they were at the last look.
+    """Forget the names that are gone from a feed's listing or changed; return those that are unchanged since the last listing.
 
-    A name of which the content holds back publication is not forgotten before its file is changed or removed: that its
-    folder is away for a run is neither.
+    A name whose content blocks publication is kept until its file is changed or removed. A folder that is missing for a run counts
+    as neither.
     """
     listing = pa.table(
         {"file_name": [file.name for file in files], "version": [file.version for file in files]},
@@ -98,7 +98,7 @@ def known_names(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: 
 
 
 def names_to_look_into_again(connection: duckdb.DuckDBPyConnection, feed: Feed, reader_version: int) -> set[str]:
-    """Return the known names of which another look may show more: those just changed, and those that an older reader has read."""
+    """Return the known names to read again: those that had just changed, and those that an older reader read."""
     rows = connection.execute(
         """
         select l.file_name
@@ -117,14 +117,14 @@ def has_listed_files(connection: duckdb.DuckDBPyConnection, feed: Feed) -> bool:
 
 
 def has_files(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Say whether any file was ever read or set aside."""
+    """Return whether any file was ever read or set aside."""
     return connection.execute("select count(*) > 0 from raw.landed_files").fetchone() == (True,)
 
 
 def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_version: int) -> int:
-    """Count the contents whose rows an older reader made and which do not lie in the landing zone, to be read again.
+    """Count the contents with rows of an older reader that cannot be read again, because they are not in the landing zone.
 
-    Those that an operator had forgotten (version 0) are not of an older reader.
+    Contents that an operator marked for a replay (version 0) do not count as read by an older reader.
     """
     row = connection.execute(
         """
@@ -140,7 +140,7 @@ def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_ve
 
 
 def write_passed_over(connection: duckdb.DuckDBPyConnection, feed: str, passed_over: Iterable[PassedOver]) -> None:
-    """Note what a look at a feed's folder passed over; `feed` is empty for what lies in no feed's folder."""
+    """Store what a listing of a feed's folder passed over; `feed` is empty for anything outside all feeds' folders."""
     rows = [{"feed": feed, "name": passed.name, "reason": passed.reason} for passed in passed_over]
     schema = pa.schema([(name, pa.string()) for name in ("feed", "name", "reason")])
     connection.register("passed_over", pa.Table.from_pylist(rows, schema=schema))
@@ -151,13 +151,13 @@ def write_passed_over(connection: duckdb.DuckDBPyConnection, feed: str, passed_o
 
 
 def all_passed_over(connection: duckdb.DuckDBPyConnection) -> list[PassedOver]:
-    """Return what the last look at the landing zone passed over, by name."""
+    """Return what the last listing of the landing zone passed over, by name."""
     rows = connection.execute("select name, reason from state.files_passed_over order by name").fetchall()
     return [PassedOver(*row) for row in rows]
 
 
 def write_listing(connection: duckdb.DuckDBPyConnection, feed: Feed, files: Iterable[tuple[LandingFile, str]]) -> None:
-    """Note which content, by sha256, each of these files held."""
+    """Store the content, by sha256, of each of these files."""
     rows = [
         {
             "feed": feed.name,
@@ -177,7 +177,7 @@ def write_listing(connection: duckdb.DuckDBPyConnection, feed: Feed, files: Iter
 
 
 def take_back(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterable[str]) -> int:
-    """Remove everything that these contents have put into the raw tables and the ledger; return how many had landed."""
+    """Delete all rows of these contents from the raw tables and the ledger; return how many contents had landed."""
     hashes = list(hashes)
     if not hashes:
         return 0
@@ -201,7 +201,7 @@ def take_back(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterabl
 
 
 def write_unread(connection: duckdb.DuckDBPyConnection, feed: Feed, reasons: Mapping[str, str], reader_version: int) -> None:
-    """Set those files of a feed aside, by name, that cannot be read now, and no others."""
+    """Set aside exactly those files of a feed, by name, that cannot be read now; drop the rows of earlier ones."""
     unread = {_UNREAD + name: (name, reason) for name, reason in reasons.items()}
     rows = connection.execute(
         "select content_sha256, file_name, reason from raw.landed_files where feed = $feed and starts_with(content_sha256, $unread)",
@@ -217,7 +217,7 @@ def write_unread(connection: duckdb.DuckDBPyConnection, feed: Feed, reasons: Map
             "delete from raw.landed_files where feed = $feed and content_sha256 in (select unnest($outdated))",
             {"feed": feed.name, "outdated": outdated},
         )
-        # Nothing has landed with them: a load id of their own would make the next run build.
+        # No rows landed with these files. A load id of their own would make the next run start a build.
         connection.execute(
             """
             insert into raw.landed_files by name

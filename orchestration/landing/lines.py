@@ -1,24 +1,25 @@
-"""A file of JSON values as a stream of Arrow batches, ready for DuckDB to parse in bulk.
+"""Read a file of JSON values as a stream of Arrow batches that DuckDB can parse in bulk.
 
-DuckDB's own JSON reader gives no line numbers, stops at one bad byte and trusts a damaged archive.
-So the bytes are cut into records here, a chunk at a time and without a Python object per record, and
-only the parsing is DuckDB's. Decompression is Arrow's, which checks what gzip and zstd promise.
+DuckDB's own JSON reader gives no line numbers, stops at one bad byte and accepts a damaged archive. So this module cuts the bytes
+into records, a chunk at a time and without a Python object per record, and DuckDB only parses them. Arrow decompresses, because it
+verifies the checks that gzip and zstd define.
 
 How a file is cut, whatever its extension (contract, sections 2 and 3):
 
-- A line is a record; blank lines are none. A byte order mark at the start of a line does not count.
-- Outside texts, `}` and `{` with at most white space between them never meet within JSON: a record ends and another
-  begins there, on one line or on two.
-- Where a line holds damage and objects next to it, `damaged_lines` says which of them are records; what is cut or between
-  them is one. That takes the end of the line: a line longer than the limit of a record is cut between objects only.
-- A line that begins with `{` and leaves brackets open goes on over the next ones until these are closed. If another
-  object begins, a line leaves a text open, or the file ends before that, the line is a (bad) record alone, and the next
-  one is read as if it had not been there.
+- A line is a record; blank lines are skipped. A byte order mark at the start of a line is ignored.
+- In JSON, `}` is never followed by `{` outside strings with only whitespace between them. Where this occurs, one record ends and
+  another begins, on one line or across two.
+- If a line contains damage and objects next to it, `damaged_lines` decides which of them are records. Each truncated part, and each
+  part between objects, is one record. This requires the end of the line, so a line longer than the record limit is cut between
+  objects only.
+- A line that begins with `{` and leaves brackets open continues on the next lines until they are closed. If another object begins,
+  a line leaves a string open, or the file ends before that, the line is a (bad) record alone, and the next line is read as if this
+  one had not been there.
 - In a `.json` file that begins with an array, the elements are the records; another array or lines may follow it.
-- A record longer than a limit is one rejected record, and no more of it is kept than its beginning. While it is being
-  skipped, it ends with its line or, if it spans several, where the next object begins.
+- A record longer than the limit is one rejected record, and only its beginning is kept. While it is skipped, it ends with its line
+  or, if it spans several lines, where the next object begins.
 
-What is in a record is checked elsewhere. Memory is bounded by the chunk and the limit, not by the file.
+The content of a record is checked elsewhere. Memory is bounded by the chunk and the limit, not by the file.
 """
 
 from collections.abc import Iterator
@@ -41,26 +42,25 @@ _NEWLINE, _CARRIAGE_RETURN, _QUOTE, _COMMA = b'\n\r",'
 _OPENING_BRACE, _CLOSING_BRACE, _OPENING_BRACKET, _CLOSING_BRACKET = b"{}[]"
 _IS_SPACE = np.isin(np.arange(256), list(b" \t\r"))
 _IS_BLANK = np.isin(np.arange(256), list(_BLANK))
-# After these, an object begins within another value or at the start of a line.
+# After these bytes, an object begins within another value or at the start of a line.
 _IS_BEFORE_OBJECTS = np.isin(np.arange(256), list(b",:[\n"))
-# Runs of white space are longer only in files that are made to be slow.
+# Only files crafted to be slow contain longer runs of whitespace.
 _STEPS_OVER_SPACE = 64
 # Arrow's string views hold strings up to this length inside the view itself.
 _INLINE_BYTES = 12
-# Of an array at a time, because the arrays of a step are several times as large.
+# Bytes of a JSON array that are cut at a time; the numpy arrays of a step are several times as large.
 _STEP_BYTES = 4 << 20
-# How many lines of a file may be looked at for the end of an object that then does not end: a bound for files in which
-# every line opens one.
+# The most lines of a file that are searched in vain for the end of an object: a limit for files in which every line opens one.
 _MOST_LINES_IN_VAIN = 10_000_000
 
 LINES_SCHEMA = pa.schema(
     [
         ("file_index", pa.int32()),
-        # Counts the records of a file; several may share a line.
+        # Numbers the records of a file; several may share a line.
         ("record_number", pa.int64()),
         ("line_number", pa.int64()),
         ("line", pa.string_view()),
-        # What a line says that is not UTF-8, with the offending bytes written as \xNN.
+        # The text of a line that is not UTF-8, with the invalid bytes written as \xNN.
         ("undecodable", pa.string()),
     ]
 )
@@ -68,7 +68,7 @@ LINES_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class LongRecord:
-    """A record that is longer than the limit: `beginning` is all that is kept of it."""
+    """A record that is longer than the limit; only its `beginning` is kept."""
 
     record_number: int
     line_number: int
@@ -77,7 +77,7 @@ class LongRecord:
 
 @dataclass
 class Reading:
-    """What has been found out about a file once it was read to its end."""
+    """What is known about a file after it was read to its end."""
 
     sha256: str = ""
     bytes: int = 0
@@ -86,7 +86,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Cut:
-    """Records of a block of bytes, from `starts` to `ends`; `is_beginning`: of one that is too long and not kept."""
+    """Records in a block, from `starts` to `ends`. With `is_beginning`, the block is the beginning of a record that is too long."""
 
     block: bytes
     starts: np.ndarray
@@ -98,10 +98,10 @@ class _Cut:
 def read_lines(
     path: Path, file_name: str, file_index: int, reading: Reading | None = None, max_record_bytes: int = MAX_RECORD_BYTES
 ) -> Iterator[pa.RecordBatch]:
-    """Yield `LINES_SCHEMA` batches of one file, and fill `reading` with what is known at its end.
+    """Yield `LINES_SCHEMA` batches of one file, and fill `reading` at its end.
 
-    `file_name` is the name in the landing zone: its extension says how the file is packed. Raises `DamagedFileError`,
-    with `reading` filled nevertheless, and `UnreadableFileError` and `ChangedFileError` of `streams`.
+    `file_name` is the name in the landing zone; its extension shows how the file is compressed. Raises `DamagedFileError`, with
+    `reading` filled nevertheless, and `UnreadableFileError` and `ChangedFileError` of `streams`.
     """
     reading = Reading() if reading is None else reading
     is_document = Path(file_name).name.removesuffix(".gz").removesuffix(".zst").endswith(".json")
@@ -117,7 +117,7 @@ def read_lines(
 
 
 def _batches(cuts: Iterator[_Cut], file_index: int, limit: int, long_records: list[LongRecord]) -> Iterator[pa.RecordBatch]:
-    """Number the records, and take those out that are too long."""
+    """Number the records, and move those that are too long to `long_records`."""
     records = 0
     for cut in cuts:
         numbers = np.arange(records + 1, records + 1 + len(cut.starts), dtype=np.int64)
@@ -135,17 +135,17 @@ def _batches(cuts: Iterator[_Cut], file_index: int, limit: int, long_records: li
 
 
 def _shown(limit: int) -> int:
-    """Return how much of a long record is kept: of one that is being skipped, no more than the limit is at hand for certain."""
+    """Return how many bytes of a long record are kept: at most the limit, because no more of a skipped record is certain to be read yet."""
     return min(limit, _MOST_SHOWN_OF_LONG_RECORD)
 
 
 def _batch(cut: _Cut, numbers: np.ndarray, file_index: int) -> pa.RecordBatch:
-    # String views count in 32 bits.
+    # String views have 32-bit offsets.
     if len(cut.block) < 1 << 31 and _is_utf8(cut.block, int(cut.ends[-1])):
         lines = _string_views(cut)
         undecodable = pa.nulls(len(numbers), pa.string())
     else:
-        # Record by record, so that the good ones still land.
+        # Decode record by record, so that the valid ones still land.
         lines, undecodable = _decoded([cut.block[start:end] for start, end in zip(cut.starts.tolist(), cut.ends.tolist(), strict=True)])
     index = pa.array(np.full(len(numbers), file_index, dtype=np.int32))
     return pa.record_batch([index, pa.array(numbers), pa.array(cut.lines), lines, undecodable], schema=LINES_SCHEMA)
@@ -161,7 +161,7 @@ def _is_utf8(block: bytes, length: int) -> bool:
 
 
 def _string_views(cut: _Cut) -> pa.Array:
-    """Point at each record where it lies in the block, by Arrow's string-view layout."""
+    """Return string views, in Arrow's layout, that point at each record in the block."""
     bytes_ = np.frombuffer(cut.block, dtype=np.uint8)
     views = np.zeros((len(cut.starts), 4), dtype=np.int32)
     lengths = cut.ends - cut.starts
@@ -177,7 +177,7 @@ def _string_views(cut: _Cut) -> pa.Array:
 
 
 def _decoded(records: list[bytes]) -> tuple[pa.Array, pa.Array]:
-    """Return the columns `line` and `undecodable` of `LINES_SCHEMA`: each record is in one of the two."""
+    """Return the columns `line` and `undecodable` of `LINES_SCHEMA`; each record is in one of the two."""
     lines: list[str | None] = []
     undecodable: list[str | None] = []
     for record in records:
@@ -195,11 +195,10 @@ def _decoded(records: list[bytes]) -> tuple[pa.Array, pa.Array]:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """A block cut at its newlines and between objects, without the white space before the pieces; blank ones are left out.
+    """A block cut at its newlines and between objects; pieces start after leading whitespace, and blank pieces are left out.
 
-    `lines` counts from 0. `rises` is how many brackets a piece opens more than it closes, `opens_text` whether it ends
-    within a text, `follows_object` whether it begins an object where another one has ended, or after another piece on its
-    line.
+    `lines` counts from 0. `rises` is how many more brackets a piece opens than it closes. `opens_text` is whether it ends within a
+    string. `follows_object` is whether it begins an object after the end of another one, or after another piece on its line.
     """
 
     starts: np.ndarray
@@ -227,7 +226,7 @@ class _Looked:
 
 @dataclass(frozen=True)
 class _Skipped:
-    """A record that is too long, and of which the rest is not kept."""
+    """A record that is too long; only its beginning is kept."""
 
     line: int
     beginning: bytes
@@ -238,7 +237,7 @@ class _Skipped:
 
 
 class _Fate(Enum):
-    """What becomes of an object that its first line leaves open."""
+    """The outcome for an object that is still open at the end of its first line."""
 
     ENDS = auto()
     IS_BROKEN = auto()
@@ -249,15 +248,15 @@ class _Fate(Enum):
 class _LineCutter:
     """Cuts a file, or the rest of one, into its records.
 
-    With `must_end`, an object over several lines that the file's end cuts short is damage, if no line held a whole object.
+    With `must_end`, the file is damaged if its end truncates an object over several lines, unless a line contained a whole object.
     """
 
     def __init__(self, limit: int, *, line: int = 1, must_end: bool = False) -> None:
         self._limit = limit
         self._must_end = must_end
-        # What is not cut yet, and the number of its first line.
+        # The bytes that are not cut yet, and the number of their first line.
         self._rest, self._line = b"", line
-        # Up to where the first line of the rest is cut. It stays whole, because a second look takes the whole line.
+        # How far the first line of the rest is cut. The line is kept whole, because a second look needs all of it.
         self._done = 0
         # Whether the rest begins within a line that is longer than the limit.
         self._is_in_long_line = False
@@ -281,14 +280,14 @@ class _LineCutter:
         yield self._cut_lines(len(self._rest), can_go_on=False)
 
     def _use(self, length: int, as_if: bytes = b"") -> None:
-        """Take the beginning of the rest away, and leave the shortest text that would put a reader into the same state."""
+        """Drop the beginning of the rest, and put in its place the shortest text that leaves a reader in the same state."""
         newlines = self._rest.count(b"\n", 0, length)
         self._line += newlines - as_if.count(b"\n")
         self._rest, self._done = as_if + self._rest[length:], 0
         self._is_in_long_line &= newlines == 0
 
     def _go_on_at(self, place: int) -> None:
-        """Take away what is before a place, but not the beginning of a line that may get a second look."""
+        """Drop the bytes before a place, except the beginning of a line that may get a second look."""
         line_start = self._rest.rfind(b"\n", 0, place) + 1
         newline = self._rest.find(b"\n", place)
         line = self._rest[line_start : len(self._rest) if newline < 0 else newline]
@@ -300,13 +299,13 @@ class _LineCutter:
             self._done = place - line_start
 
     def _pieces(self, length: int, unfinished: int | None = None) -> _Pieces:
-        """Return the pieces that are not cut yet; the line that begins at `unfinished` goes on after them."""
+        """Return the pieces that are not cut yet; the line that begins at `unfinished` continues after them."""
         first = self._rest.find(b"\n") + 1 or len(self._rest) if self._is_in_long_line else 0
         looked = _Looked(first, length if unfinished is None else unfinished, self._limit)
         return _pieces(self._rest, length, looked).since(self._done)
 
     def _skip(self, *, is_last: bool) -> Iterator[_Cut]:
-        """Drop what belongs to a record that is too long, and yield that record where it ends."""
+        """Drop the bytes of a record that is too long, and yield the record at its end."""
         if self._skipped is None:
             return
         end = self._end_of_lines(is_last=is_last) if self._skipped.spans_lines else _end_of_long_line(self._rest)
@@ -321,10 +320,10 @@ class _LineCutter:
             self._go_on_at(end)
 
     def _end_of_lines(self, *, is_last: bool) -> int | None:
-        """Return where the next object begins after a record that spans lines and is being skipped."""
+        """Return where the next object begins after a skipped record that spans lines, or None."""
         self._rest = _with_less_space(self._rest, self._limit)
         line_start = self._rest.rfind(b"\n") + 1
-        # Where the end of the last line has not been read, only a long one is cut.
+        # A last line whose end has not been read is cut only if it is too long.
         length = len(self._rest) if is_last or self._is_long_from(line_start) else line_start
         pieces = self._pieces(length, None if is_last else line_start)
         objects = pieces.starts[pieces.follows_object]
@@ -342,7 +341,7 @@ class _LineCutter:
         return (line_start == 0 and self._is_in_long_line) or _is_long(self._rest[line_start:], self._limit)
 
     def _cut_lines(self, length: int, *, can_go_on: bool, unfinished: int | None = None) -> _Cut:
-        """Cut the whole lines at the beginning of the rest; an object that the next lines may close stays, if it `can_go_on`."""
+        """Cut the whole lines at the beginning of the rest; with `can_go_on`, keep an object that the next lines may close."""
         simple = None if self._done else _simple_lines(self._rest, length, self._line)
         if simple is None:
             return self._cut_pieces(length, can_go_on=can_go_on, unfinished=unfinished)
@@ -387,7 +386,7 @@ class _LineCutter:
         return cut
 
     def _cut_long_line(self) -> Iterator[_Cut]:
-        """Cut a line between its objects, of which more than the limit is there and the end is not."""
+        """Cut a line between its objects if more than the limit of it has been read, but not its end."""
         self._rest = _with_less_space(self._rest, self._limit)
         line_start = self._rest.rfind(b"\n") + 1
         if not _is_long(self._rest[line_start:], self._limit):
@@ -396,7 +395,7 @@ class _LineCutter:
         line_starts = np.zeros(1, dtype=np.int64)
         bytes_ = np.frombuffer(solid, dtype=np.uint8)
         meetings = _meeting_objects(solid, line_starts, _apart(bytes_))
-        # Another object begins here, or the line is too long to belong to one: none of before goes on.
+        # Another object begins here, or the line is too long to be part of one, so no earlier object continues.
         yield self._cut_lines(len(self._rest) - len(solid) + int(meetings[-1:].sum()), can_go_on=False, unfinished=line_start)
         self._is_in_long_line = True
         if len(self._rest) - self._rest.endswith(b"\r") > self._limit:
@@ -405,7 +404,7 @@ class _LineCutter:
 
 
 class _Fates:
-    """Where the objects end that their first lines leave open; `heads` are the pieces that begin them."""
+    """Finds where objects end that are open at the end of their first line; `heads` are the pieces that begin them."""
 
     def __init__(self, pieces: _Pieces, heads: np.ndarray, limit: int) -> None:
         count = len(pieces.starts)
@@ -414,16 +413,16 @@ class _Fates:
         self._objects = np.flatnonzero(pieces.follows_object)
         stops = np.flatnonzero(pieces.follows_object | pieces.opens_text | (pieces.ends - pieces.starts > limit))
         too_long = np.maximum(np.searchsorted(pieces.ends, pieces.starts[heads] + limit, side="right"), heads + 1)
-        # As lists: Python takes one element of an array in ten times the time.
+        # Lists, because Python takes ten times as long to read one element of an array.
         self.heads: list[int] = heads.tolist()
         self._bases: list[int] = (self._heights[heads] - pieces.rises[heads]).tolist()
         self._stops: list[int] = _next_after(stops, heads, count).tolist()
         self._too_long: list[int] = too_long.tolist()
-        # Where no bracket was left open before, which is nearly always.
+        # For heads before which no bracket was left open, which is almost always the case.
         self._closings: list[int] = _next_after(np.flatnonzero(self._heights <= 0), heads, count).tolist()
 
     def of(self, index: int) -> tuple[_Fate, int]:
-        """Return what becomes of the object of a head, by the head's index, and the first piece that does not belong to it."""
+        """Return the fate of the object at a head's index, and the first piece that does not belong to the object."""
         stop, too_long = self._stops[index], self._too_long[index]
         bound = min(stop, too_long)
         if self._bases[index] == 0:
@@ -441,7 +440,7 @@ class _Fates:
 
 
 def _next_after(sorted_: np.ndarray, values: np.ndarray, otherwise: int) -> np.ndarray:
-    """Return the smallest element that is greater than each of the values."""
+    """Return, for each of the values, the smallest element that is greater, or `otherwise`."""
     return np.append(sorted_, otherwise)[np.searchsorted(sorted_, values, side="right")]
 
 
@@ -453,15 +452,15 @@ def _first_at_most(values: np.ndarray, start: int, end: int, limit: int) -> int:
         if len(found):
             return start + int(found[0])
         start += window
-        # Most objects end soon, and some look at all that is there.
+        # Most objects end soon; some searches read all that is there.
         window *= 4
     return end
 
 
 def _simple_lines(block: bytes, length: int, first_line: int) -> tuple[_Cut, int] | None:
-    """Cut the lines of a block if each of them is an object by the look of its ends, and count its newlines.
+    """Cut the lines of a block and count its newlines, if each line begins and ends like an object; otherwise return None.
 
-    Most files have no other blocks.
+    Most files consist only of such blocks.
     """
     bytes_ = np.frombuffer(block, dtype=np.uint8, count=length)
     ends = np.flatnonzero(bytes_ == _NEWLINE)
@@ -503,10 +502,10 @@ def _pieces(block: bytes, length: int, looked: _Looked | None = None) -> _Pieces
     apart = _apart(bytes_)
     if looked is not None:
         found = _found_by_look(block[:length], line_starts[_damaged_lines(bytes_, text, line_starts, apart)], looked)
-        # Texts begin and end from there on as they do from the start of a line.
+        # From these places on, strings begin and end as they do from the start of a line.
         line_starts = np.sort(np.concatenate((line_starts, found)), kind="stable")
     is_outside = _is_outside_texts(bytes_, line_starts)
-    # The two are sorted already; numpy's union hashes them, which took ten times as long.
+    # Both arrays are sorted already; numpy's union hashes them, which took ten times as long.
     starts = np.sort(np.concatenate((line_starts, _meeting_objects(text, line_starts, apart))), kind="stable")
     starts = starts[np.append(True, starts[1:] != starts[:-1])[: len(starts)]]
     ends = np.append(starts[1:], length)[: len(starts)]
@@ -529,7 +528,7 @@ def _pieces(block: bytes, length: int, looked: _Looked | None = None) -> _Pieces
 
 
 def _is_outside_texts(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray:
-    """Say of each byte whether it is outside the texts, closing quotes included; each of these lines begins outside."""
+    """Return for each byte whether it is outside strings (closing quotes are outside); each of the lines begins outside."""
     is_inside = np.bitwise_xor.accumulate((bytes_ == _QUOTE).view(np.uint8))
     at_line_starts = np.concatenate(([0], is_inside[line_starts[1:] - 1]))[: len(line_starts)].astype(np.uint8)
     if at_line_starts.any():
@@ -538,7 +537,7 @@ def _is_outside_texts(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray
 
 
 def _rises(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
-    """Return 1 for each bracket that opens, -1 for each that closes, as bytes."""
+    """Return for each byte outside strings 1 if it is an opening bracket and -1 if it is a closing one, otherwise 0; as int8."""
     opens = ((bytes_ == _OPENING_BRACE) | (bytes_ == _OPENING_BRACKET)) & is_outside
     closes = ((bytes_ == _CLOSING_BRACE) | (bytes_ == _CLOSING_BRACKET)) & is_outside
     return opens.view(np.int8) - closes.view(np.int8)
@@ -546,7 +545,7 @@ def _rises(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Apart:
-    """Braces that open where no object may begin within JSON; `follow_object`: after a closing one."""
+    """Opening braces where JSON allows no object to begin; `follow_object` marks those after a closing brace."""
 
     braces: np.ndarray
     follow_object: np.ndarray
@@ -556,7 +555,7 @@ def _apart(bytes_: np.ndarray) -> _Apart:
     braces = np.flatnonzero(bytes_ == _OPENING_BRACE)
     braces = braces[np.searchsorted(braces, 1) :]
     before, two_before = bytes_[braces - 1], bytes_[braces - 2]
-    # A look at two bytes first: this is done for every file.
+    # Two bytes are checked first, because this runs for every file.
     braces = braces[~(_IS_BEFORE_OBJECTS[before] | (_IS_SPACE[before] & _IS_BEFORE_OBJECTS[two_before]))]
     before = _over_space(bytes_, braces - 1, -1, _IS_SPACE)
     is_apart = (before >= 0) & ~_IS_BEFORE_OBJECTS[bytes_[before]]
@@ -564,7 +563,7 @@ def _apart(bytes_: np.ndarray) -> _Apart:
 
 
 def _meeting_objects(text: bytes, line_starts: np.ndarray, apart: _Apart) -> np.ndarray:
-    """Return where an object begins after another one on the same line, outside texts."""
+    """Return where an object begins after another one on the same line, outside strings."""
     braces = apart.braces[apart.follow_object]
     if not len(braces):
         return braces
@@ -574,7 +573,7 @@ def _meeting_objects(text: bytes, line_starts: np.ndarray, apart: _Apart) -> np.
 
 
 def _damaged_lines(bytes_: np.ndarray, text: bytes, line_starts: np.ndarray, apart: _Apart) -> np.ndarray:
-    """Return which lines may need a second look: no line of good objects, and few others but damaged ones."""
+    """Return the lines that may need a second look: no lines of valid objects, and almost no undamaged lines."""
     is_candidate = np.zeros(len(apart.braces), dtype=bool)
     after = _over_space(bytes_, apart.braces + 1, 1, _IS_SPACE)
     is_there = after < len(bytes_)
@@ -594,15 +593,15 @@ def _damaged_lines(bytes_: np.ndarray, text: bytes, line_starts: np.ndarray, apa
 def _are_objects(
     bytes_: np.ndarray, is_outside: np.ndarray, line_starts: np.ndarray, lines: np.ndarray, meetings: np.ndarray
 ) -> np.ndarray:
-    """Say of each of these lines whether it closes its brackets once more than objects meet on it, and nothing follows."""
+    """Return whether each of these lines closes its outermost brackets once more than objects meet on it, and nothing follows."""
     rises = _rises(bytes_, is_outside)
-    # Few bytes are brackets.
+    # Only brackets are kept, because few bytes are brackets.
     brackets = np.flatnonzero(rises)
     rises = rises[brackets]
     heights = np.append(0, np.cumsum(rises, dtype=np.int32))
     ends = np.append(line_starts[1:], len(bytes_))
     firsts, afters = np.searchsorted(brackets, line_starts), np.searchsorted(brackets, ends)
-    # Before the first line there is nothing but white space.
+    # Only whitespace precedes the first line.
     bases = np.repeat(heights[firsts], afters - firsts)
     is_out = np.append(0, np.cumsum((rises < 0) & (heights[1:] <= bases), dtype=np.int32))
     closings_out = is_out[afters] - is_out[firsts]
@@ -626,7 +625,7 @@ def _is_long(line: bytes, limit: int) -> bool:
 
 
 def _with_less_space(block: bytes, limit: int) -> bytes:
-    """Shorten the white space that a block's last line begins with: more of it would say no more."""
+    """Shorten the whitespace at the start of a block's last line; more of it would change nothing."""
     line_start = block.rfind(b"\n") + 1
     if len(block) - line_start <= limit:
         return block
@@ -635,7 +634,7 @@ def _with_less_space(block: bytes, limit: int) -> bytes:
 
 
 def _over_space(bytes_: np.ndarray, places: np.ndarray, step: int, is_space: np.ndarray) -> np.ndarray:
-    """Return the first place without white space from each place on, in steps of 1 or -1; -1 or the length where there is none."""
+    """Return the first place that is not whitespace from each place on, in steps of 1 or -1; -1 or the length if there is none."""
     places = places.copy()
     moving = np.flatnonzero((places >= 0) & (places < len(bytes_)))
     for _ in range(_STEPS_OVER_SPACE):
@@ -651,7 +650,7 @@ def _over_space(bytes_: np.ndarray, places: np.ndarray, step: int, is_space: np.
 
 
 def _state_at_end(block: bytes) -> bytes:
-    """Return a short text after which a reader is in the same state as after a block, as far as texts and objects go."""
+    """Return a short text that leaves a reader in the same state as a block, as far as strings and objects are concerned."""
     line = without_escapes(block[block.rfind(b"\n") + 1 :])
     escape = b"\\" if line.endswith(b"\\") else b""
     if line.count(b'"') % 2:
@@ -662,12 +661,12 @@ def _state_at_end(block: bytes) -> bytes:
 
 
 def _state_after_lines(pieces: _Pieces) -> bytes:
-    """Return a line after which a reader is in the same state as after these pieces, which end with their line."""
+    """Return a line that leaves a reader in the same state as these pieces, which end with their line."""
     return b"}\n" if pieces.ends_object[-1:].any() else b""
 
 
 def _end_of_long_line(block: bytes) -> int | None:
-    """Return where a record ends that began before a block: at its line's end, or where the next object begins."""
+    """Return where a record ends that began before a block (the end of its line, or the start of the next object), or None."""
     newline = block.find(b"\n")
     pieces = _pieces(block, len(block) if newline < 0 else newline)
     if len(pieces.starts) > 1:
@@ -679,7 +678,7 @@ def _end_of_long_line(block: bytes) -> int | None:
 
 
 def _cut_document(pieces: Iterator[bytes], limit: int) -> Iterator[_Cut]:
-    """Cut a `.json` file: the elements of the arrays that it begins with, and then lines. Raises `DamagedFileError`."""
+    """Cut a `.json` file: the elements of the arrays that it begins with, then lines. Raises `DamagedFileError`."""
     line, is_after_array = 1, False
     while (piece := next(pieces, None)) is not None:
         begun = piece.lstrip(_BLANK)
@@ -696,12 +695,12 @@ def _cut_document(pieces: Iterator[bytes], limit: int) -> Iterator[_Cut]:
 
 
 class _ArrayCutter:
-    """Cuts an array whose first bracket has been read into its elements; `rest` is what follows the last bracket."""
+    """Cuts an array into its elements, after its opening bracket was read; `rest` is the text after the closing bracket."""
 
     def __init__(self, limit: int, line: int) -> None:
         self._limit = limit
         self.rest, self.line = b"", line
-        # How many brackets are open where the rest begins; it begins outside texts.
+        # How many brackets are open at the start of the rest, which is outside strings.
         self._height = 1
         self._has_elements = False
         self._is_over = False
@@ -730,7 +729,7 @@ class _ArrayCutter:
         if self._is_over:
             if bytes_[array_ends[0]] != _CLOSING_BRACKET:
                 line = self.line + int(np.searchsorted(newlines, array_ends[0]))
-                raise DamagedFileError(f"the JSON array of this file does not hold together on line {line}")
+                raise DamagedFileError(f"the JSON array of this file has a mismatched bracket on line {line}")
             bounds = np.append(bounds[bounds < array_ends[0]], array_ends)
         if len(bounds):
             starts = _over_space(bytes_, np.concatenate(([0], bounds[:-1] + 1)), 1, _IS_BLANK)
@@ -755,7 +754,7 @@ class _ArrayCutter:
         self.rest = as_if + self.rest[length:]
 
     def _skip_long_element(self, height: int) -> None:
-        """Drop the element under way once it is too long, and keep the state in which it leaves a reader."""
+        """Drop the current element once it is too long, and keep the state in which it leaves a reader."""
         if self._skipped is None:
             if len(self.rest) > self._limit:
                 self._use(len(self.rest) - len(self.rest.lstrip(_BLANK)))

@@ -1,7 +1,7 @@
-"""What lies in a feed's folder on this machine: files to read, files that cannot be read, and what is not a data file.
+"""List a feed's folder on this machine: files to read, files that cannot be read, and entries that are not data files.
 
-fsspec's own listing takes a folder that it may not read for an empty one, does not enter linked folders and knows times to
-the second, so local folders are listed here.
+fsspec's own listing reports a folder without read permission as empty, does not enter linked folders, and has times to the second
+only. So local folders are listed here.
 """
 
 import os
@@ -20,7 +20,7 @@ PACKED_EXTENSIONS = ("", ".gz", ".zst")
 # Rate cards are CSV, as Meta publishes them; all other feeds are JSON.
 _OTHER_EXTENSIONS = {"rates": (".csv",)}
 
-# File systems keep times to some milliseconds, FAT to two seconds: within that, a second change leaves no trace.
+# File systems store times to some milliseconds, FAT to two seconds. Within that time, a second change leaves no trace.
 _SETTLED_AFTER_NS = 2_000_000_000
 
 _SPECIAL_KINDS = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
@@ -30,8 +30,8 @@ _SPECIAL_KINDS = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), 
 class LandingFile:
     """A file of a feed. `version` changes when the file does; `name` is relative to the landing zone.
 
-    `problem` says why it cannot be read, where the listing shows that. A file that is not settled has changed a moment ago,
-    and may change again without another version.
+    `problem` is the reason why the file cannot be read, if the listing shows it. A file that is not settled has just changed, and
+    may change again without a new version.
     """
 
     name: str
@@ -44,7 +44,7 @@ class LandingFile:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A file or folder that looks like data of a feed and is not read, by its name in the landing zone."""
+    """A file or folder that looks like data of a feed but is not read; `name` is relative to the landing zone."""
 
     name: str
     reason: str
@@ -52,18 +52,18 @@ class PassedOver:
 
 @dataclass
 class Listing:
-    """What a feed's folder holds; `is_there` is false where there is no such folder on this machine."""
+    """The contents of a feed's folder; `is_there` is false if this machine has no such folder."""
 
     files: list[LandingFile] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
     is_there: bool = True
 
 
-HIDDEN = "its name begins with . or _, as those of drafts and markers do"
+HIDDEN = "its name begins with . or _, like those of drafts and markers"
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is one that tools give to what is not to be read: drafts, markers, folders of their own."""
+    """Return whether tools use such a name for entries that are not to be read: drafts, markers, their own folders."""
     return name.startswith((".", "_"))
 
 
@@ -76,26 +76,26 @@ def is_data_file(name: str, feed: str) -> bool:
 
 
 def passed_over_file(name: str, feed: str) -> PassedOver:
-    """Say why a file that is not a data file of a feed by its name is not read."""
+    """Return why a file whose name is not that of a data file of the feed is not read."""
     if is_data_file(name.lower(), feed):
         return PassedOver(name, "its extension is not in lower case")
     return PassedOver(name, f"its extension is not one of {', '.join(data_extensions(feed))}, alone or with .gz or .zst")
 
 
 def shown_name(name: str) -> str:
-    """Return a name that can be stored and printed: bytes that are not UTF-8, and control characters, as escapes."""
+    """Return a name that can be stored and printed: bytes that are not UTF-8 and control characters are escaped."""
     decoded = os.fsencode(name).decode(errors="backslashreplace")
     return "".join(rf"\x{ord(character):02x}" if unicodedata.category(character) == "Cc" else character for character in decoded)
 
 
 def list_folder(root: Path, feed: str) -> Listing:
-    """List a feed's folder with its sub-folders, linked ones too. Raises `StartsError` where one cannot be listed."""
+    """List a feed's folder with its subfolders, including linked ones. Raises `LandingError` if a folder cannot be listed."""
     folder = root / feed
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except FileNotFoundError:
         if folder.is_symlink():
-            raise _cannot_be_listed(feed, "a link that leads nowhere") from None
+            raise _cannot_be_listed(feed, "a broken link") from None
         return Listing(is_there=False)
     except OSError as error:
         raise _cannot_be_listed(feed, error.strerror) from error
@@ -109,7 +109,7 @@ def list_folder(root: Path, feed: str) -> Listing:
 
 
 def device_of(version: str) -> str | None:
-    """Return the device of the folder of a file of this version, or None for files that do not lie in a folder."""
+    """Return the device of the folder of a file with this version, or None for files in an object store."""
     parts = version.split("/")
     return parts[4] if len(parts) == 5 else None
 
@@ -120,7 +120,7 @@ class _Walk:
         self.listing = Listing()
         self._now = time.time_ns()
         self._seen: set[tuple[int, int]] = set()
-        # Linked folders come last, so that what they lead to keeps its own name if it lies in the same feed.
+        # Linked folders come last, so that their targets keep their own names if they are in the same feed.
         self._folders: deque[tuple[str, str]] = deque()
         self._linked: deque[tuple[str, str]] = deque()
 
@@ -140,7 +140,7 @@ class _Walk:
         except OSError as error:
             raise _cannot_be_listed(name, error.strerror) from error
         if (state.st_dev, state.st_ino) in self._seen:
-            self._pass_over(f"{name}/", "a link to a folder that is read already")
+            self._pass_over(f"{name}/", "a link to a folder that was already read")
             return
         self._seen.add((state.st_dev, state.st_ino))
         for entry in found:
@@ -157,11 +157,11 @@ class _Walk:
             state = entry.stat()
         except FileNotFoundError:
             if is_link:
-                self._refuse(entry, name, "a link that leads nowhere")
+                self._refuse(entry, name, "a broken link")
             return
         except OSError as error:
             if not is_link:
-                # A folder whose names may be read, but not what is behind them.
+                # The names in this folder may be read, but not the files.
                 raise _cannot_be_listed(str(PurePosixPath(name).parent), error.strerror) from error
             self._refuse(entry, name, f"a link that cannot be followed ({error.strerror})")
             return
@@ -195,5 +195,5 @@ class _Walk:
 def _cannot_be_listed(name: str, reason: str | None) -> LandingError:
     return LandingError(
         f"{shown_name(name)}/ in the landing zone cannot be listed ({reason}). "
-        "Give this user the right to read it, or move it out of the landing zone."
+        "Give this user read permission, or move it out of the landing zone."
     )

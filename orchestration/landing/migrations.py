@@ -1,4 +1,4 @@
-"""The version of the raw tables: a warehouse of an older version is brought up to date in place, one of a newer version is refused."""
+"""Migrate the raw tables: a warehouse of an older version is upgraded in place, one of a newer version is refused."""
 
 from contextlib import suppress
 from functools import cache
@@ -10,15 +10,15 @@ from orchestration.errors import StartsError
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.transactions import transaction
 
-# Raise it with every change of raw_schema.sql. Version 1 is whatever was written before versions were recorded.
+# Raise it with every change to raw_schema.sql. Version 1 is any schema from before versions were recorded.
 RAW_SCHEMA_VERSION = 2
 
-# What dbt builds from the raw tables, and what is remembered of that: both start over after a change of the raw tables.
+# The schemas that dbt builds from the raw tables, and the state of those builds. Both are reset when raw tables change.
 _BUILT_SCHEMAS = ("marts", "intermediate", "staging")
 _STATE_OF_BUILDS = ("builds", "variables", "changed_days", "watermarks")
 
-# What rows of version 1 hold in columns that they lack and that must have a value, as SQL over the old row. Reader 1 knew no
-# groups, no emoji of reactions, and no one who was erased.
+# Values for rows of version 1, as SQL over the old row, in the columns that they lack and that must not be null. Reader 1 did not
+# handle groups, reaction emoji or erased people.
 _VALUES_OF_OLD_ROWS = {
     ("raw", "landed_files", "erased"): "0",
     ("raw", "landed_files", "reader_version"): "1",
@@ -31,21 +31,21 @@ _Columns: TypeAlias = dict[str, tuple[str, bool]]
 
 
 def prepare_raw_schema(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the schemas `raw` and `state` of the current database, or bring those of an older version up to date.
+    """Create the schemas `raw` and `state` of the current database, or upgrade those of an older version.
 
-    One transaction. Rows that have landed stay; what was built from them goes, and the next run builds it again. Raises
-    `StartsError` where a newer version of the project wrote them.
+    Runs in one transaction. Rows that have landed are kept. If a table changes, everything built from the raw tables is dropped,
+    and the next run rebuilds it. Raises `StartsError` if a newer version of the project wrote the schemas.
     """
     version = raw_schema_version(connection)
     if version == RAW_SCHEMA_VERSION:
         if not _declared_tables().keys() <= _tables(connection).keys():
-            # A table that is new within this version: nothing was built from it yet.
+            # A table was added within this version; nothing has been built from it yet.
             connection.execute(RAW_SCHEMA_SQL)
         return
     if version > RAW_SCHEMA_VERSION:
         raise StartsError(
-            f"The warehouse was written by a newer version of this project: its raw tables have version {version}, and this one knows "
-            f"up to {RAW_SCHEMA_VERSION}. Bring this installation up to date, or set STARTS_DATA to another folder. Nothing was changed."
+            f"The warehouse was written by a newer version of this project: its raw tables have version {version}, and this installation "
+            f"supports up to {RAW_SCHEMA_VERSION}. Upgrade it, or set STARTS_DATA to another folder. Nothing was changed."
         )
     with transaction(connection):
         _bring_up_to_date(connection)
@@ -55,7 +55,7 @@ def prepare_raw_schema(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def raw_schema_version(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the version of the raw tables in the current database; 0 where there are none, 1 where none was recorded."""
+    """Return the version of the raw tables in the current database: 0 if there are none, 1 if none was recorded."""
     with suppress(duckdb.CatalogException):
         row = connection.execute("select max(version) from state.schema_version").fetchone()
         if row is not None and row[0] is not None:
@@ -82,7 +82,10 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _take_over_rows(connection: duckdb.DuckDBPyConnection, table: _Table, before: _Columns, declared: _Columns) -> None:
-    """Copy the rows of a table's old form, rather than alter it: columns keep the declared order, and nothing else can depend on it."""
+    """Copy the rows of the old table instead of altering it.
+
+    This way the columns keep the declared order, and nothing else can depend on the table.
+    """
     schema, name = table
     values = {column: column for column in declared if column in before}
     for column, (_, is_nullable) in declared.items():
@@ -101,7 +104,7 @@ def _declared_tables() -> dict[_Table, _Columns]:
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> dict[_Table, _Columns]:
-    """Return the tables of schemas `raw` and `state` of the current database, each with its columns' types and whether they may be null."""
+    """Return the tables of the schemas `raw` and `state` in the current database, with the type and nullability of each column."""
     rows = connection.execute(
         """
         select schema_name, table_name, column_name, data_type, is_nullable

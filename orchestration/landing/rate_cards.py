@@ -1,11 +1,12 @@
-"""WhatsApp's rate cards: CSV files of prices, tidy or as Meta publishes them (contract, section 5).
+"""Read WhatsApp's rate cards: CSV files of prices, tidy or as Meta publishes them (contract, section 5).
 
-A tidy card has a price on each line, under the header `effective_from, currency, market, category, rate`. A card of Meta has a
-few lines of text, then a market on each line and a category in each column. The text names the day from which the prices
-hold ("Cost per message in USD, effective July 1, 2025"); the name of the file may give it instead (`2025-07-01-usd.csv`).
-A column of a card of Meta's may hold something else, as `Meta Business Agent` does since July 2026 (a price of tokens, in words).
+A tidy card has one price per line, under the header `effective_from, currency, market, category, rate`. A card from Meta has a few
+lines of text, then a table with one market per line and one category per column. The text states the first day on which the prices
+apply ("Cost per message in USD, effective July 1, 2025"); the file name may state it instead (`2025-07-01-usd.csv`). A column of a
+card from Meta may contain something else, as `Meta Business Agent` has since July 2026 (a price of tokens, in words).
 
-A record is a line of prices: text above and below the table, header and blank lines are none. Cards are small, so one is read whole.
+A record is a line of prices. Text above and below the table, the header and blank lines are not records. Cards are small, so each
+is read whole.
 """
 
 import csv
@@ -24,13 +25,13 @@ from orchestration.landing.streams import DamagedFileError, HashedFile, chunks
 from orchestration.texts import is_utf8
 
 _TIDY_COLUMNS = ("effective_from", "currency", "market", "category", "rate")
-# How Meta writes currencies beside ISO codes. A lone `$` may be any of twenty.
+# How Meta writes currencies other than as ISO codes. `$` alone may be any of twenty currencies.
 _CURRENCY_SIGNS = {
     **{"$US": "USD", "US$": "USD", "A$": "AUD", "AU$": "AUD", "R$": "BRL", "MX$": "MXN", "$MX": "MXN", "S$": "SGD", "HK$": "HKD"},
     **{"CA$": "CAD", "C$": "CAD", "NZ$": "NZD", "RP": "IDR", "RS": "INR", "₹": "INR", "€": "EUR", "£": "GBP"},
 }
 _NO_RATE = {"", "n/a", "na", "-", "–", "—"}
-# The columns of Meta's cards, and what else WhatsApp posts as `pricing.category`:
+# The category columns of Meta's cards, and the other values that WhatsApp posts as `pricing.category`:
 # https://developers.facebook.com/docs/whatsapp/pricing
 _KNOWN_CATEGORIES = {
     *("marketing", "utility", "authentication", "authentication-international", "service"),
@@ -44,13 +45,13 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _MONTH = f"({'|'.join(_MONTHS)})[a-z]*\\.?"
 _MONTH_FIRST = re.compile(rf"\b{_MONTH} +([0-9]{{1,2}})(?:st|nd|rd|th)?,? +([0-9]{{4}})\b")
 _DAY_FIRST = re.compile(rf"\b([0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? +{_MONTH},? +([0-9]{{4}})\b")
-# A header of Meta's has a newline inside; more lines than this are not a header.
+# Meta's header contains a newline; a row of more lines than this is not a header.
 _MOST_LINES_OF_A_ROW = 20
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A price of one message, in `currency` (ISO 4217), as landed."""
+    """The price of one message, in `currency` (ISO 4217), as landed."""
 
     effective_from: str
     currency: str
@@ -61,7 +62,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class CardLine:
-    """A line of prices: what it says, and what is wrong with it. `line_number` counts from 1."""
+    """A line of prices, with its text, rates and problems. `line_number` counts from 1."""
 
     line_number: int
     text: str
@@ -72,9 +73,9 @@ class CardLine:
 def read_rate_card(
     path: Path, file_name: str, file_index: int, reading: Reading | None = None, max_record_bytes: int = MAX_RECORD_BYTES
 ) -> Iterator[pa.RecordBatch]:
-    """Yield a card's lines of prices as `LINES_SCHEMA`: each `line` is a JSON object with `record`, `problem` and `rates`.
+    """Yield a card's lines of prices as `LINES_SCHEMA`; each `line` is a JSON object with `record`, `problem` and `rates`.
 
-    Raises as `lines.read_lines` does; `DamagedFileError` also for a file that is not a rate card or has no effective day.
+    Raises the same errors as `lines.read_lines`; `DamagedFileError` also if the file is not a rate card or has no effective day.
     """
     reading = Reading() if reading is None else reading
     with HashedFile(path) as file:
@@ -104,24 +105,24 @@ def read_rate_card(
 
 
 def _text(file: HashedFile, file_name: str, max_bytes: int) -> str:
-    """Return a card's text; bytes that are not UTF-8 as lone surrogates."""
+    """Return a card's text; bytes that are not UTF-8 become lone surrogates."""
     content = bytearray()
     for chunk in chunks(file, file_name):
         content += chunk
         if len(content) > max_bytes:
-            raise DamagedFileError(f"it is longer than {max_bytes:,} bytes, which no rate card is")
+            raise DamagedFileError(f"it is longer than {max_bytes:,} bytes, too long for a rate card")
     return content.decode(errors="surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def card_lines(text: str, file_name: str) -> list[CardLine]:
-    """Return the lines of prices of a card. Raises `DamagedFileError` where there is no header or no effective day."""
+    """Return the lines of prices of a card. Raises `DamagedFileError` if it has no header or no effective day."""
     lines = text.split("\n")
     preamble, header, first = _header(lines)
     if not all(map(is_utf8, header)):
-        # Categories have their names from it.
+        # The names of the categories come from the header.
         raise DamagedFileError(f"its header, which ends on line {first}, is not UTF-8: save it as UTF-8")
     names = [_header_name(cell) for cell in header]
-    # A tidy card has the days in its lines.
+    # A tidy card has the effective day on each line.
     is_tidy = set(_TIDY_COLUMNS) <= set(names)
     effective_from = "" if is_tidy else _effective_from(preamble, file_name)
     rows = [(number, line, *_cells(line)) for number, line in enumerate(lines[first:], first + 1)]
@@ -138,14 +139,14 @@ def card_lines(text: str, file_name: str) -> list[CardLine]:
 
 
 def _without_columns_of_text(names: list[str], rows: list[list[str]]) -> list[str]:
-    """Return the names of a Meta card's columns, without that of each unknown one in which no line has a price."""
+    """Return the column names of a Meta card, with the name of each unknown column without a price on any line cleared."""
     is_priced = [any(place < len(cells) and _amount(cells[place], name)[0] for cells in rows) for place, name in enumerate(names)]
     kept = {"market", "currency", *_KNOWN_CATEGORIES}
     return [name if name in kept or priced else "" for name, priced in zip(names, is_priced, strict=True)]
 
 
 def _is_text(cells: list[str]) -> bool:
-    """Return whether a line of a card of Meta's has its first cell alone: a note below the table, or a market without a price."""
+    """Return whether only the first cell of a Meta card's line is filled: a note below the table, or a market without prices."""
     return bool(cells[0]) and not any(cells[1:])
 
 
@@ -174,19 +175,19 @@ def _next_row(rows: Iterator[list[str]]) -> list[str]:
 
 
 def _header_name(cell: str) -> str:
-    """Return a column's name as it is compared: of a category, the category."""
+    """Return a column's name in comparable form; for a category, the category."""
     return category_of(cell).replace("effective-from", "effective_from")
 
 
 def category_of(text: str) -> str:
-    """Return a category in the one spelling in which WhatsApp posts it."""
+    """Return a category in the one spelling that WhatsApp posts."""
     name = re.sub(r"\s*-\s*", "-", text.strip().lower())
     name = re.sub(r"\s+", "_", name)
     return "authentication-international" if name == "authentication_international" else name
 
 
 def _cells(line: str) -> tuple[list[str], str | None]:
-    """Return a line's cells without the spaces around them, or what is wrong with it."""
+    """Return a line's cells without surrounding spaces, and the problem with the line or None."""
     if not is_utf8(line):
         return [], "not UTF-8"
     try:
@@ -228,7 +229,7 @@ def _rates_by_category(names: list[str], cells: list[str], effective_from: str) 
 
 
 def _line_of(currency: str, market: str) -> tuple[str, list[str]]:
-    """Return the ISO code of a currency, and what is wrong with currency and market."""
+    """Return the ISO code of a currency, and the problems with currency and market."""
     code = _CURRENCY_SIGNS.get(currency.upper().rstrip("."), currency.upper())
     problems = [] if market else ["market: missing"]
     if not currency:
@@ -239,7 +240,7 @@ def _line_of(currency: str, market: str) -> tuple[str, list[str]]:
 
 
 def _amount(text: str, name: str) -> tuple[str | None, str | None]:
-    """Return a price as a plain number (None where the card has none), or what is wrong with it."""
+    """Return a price as a plain number (None if the card has none), and the problem with it or None."""
     bare = text.upper()
     if bare.lower() in _NO_RATE:
         return None, None
@@ -260,9 +261,9 @@ def _amount(text: str, name: str) -> tuple[str | None, str | None]:
 
 
 def _effective_from(preamble: list[str], file_name: str) -> str:
-    """Return the day from which a card of Meta's holds.
+    """Return the day from which a Meta card applies.
 
-    It stands after "effective" in its text, else in the file's name, else it is the only one in the text.
+    It is the first day after "effective" in the text, else the first day in the file name, else the only day in the text.
     """
     text = " ".join(preamble).lower()
     _, word, after = text.partition("effective")
@@ -272,11 +273,11 @@ def _effective_from(preamble: list[str], file_name: str) -> str:
     for found in candidates:
         if found:
             return found[0]
-    raise DamagedFileError("no effective day: neither its first lines nor its name (such as 2026-10-01.csv) says from when its rates hold")
+    raise DamagedFileError("no effective day: neither its first lines nor its name (such as 2026-10-01.csv) states when its rates begin")
 
 
 def _days(text: str) -> list[str]:
-    """Return the days that a text names, in order, as ISO."""
+    """Return the days in a text, in order, in ISO format."""
     found = [(match.start(), match[1], match[2], match[3]) for match in _ISO_DAY.finditer(text)]
     found += [(match.start(), match[3], str(_MONTHS.index(match[1]) + 1), match[2]) for match in _MONTH_FIRST.finditer(text)]
     found += [(match.start(), match[3], str(_MONTHS.index(match[2]) + 1), match[1]) for match in _DAY_FIRST.finditer(text)]

@@ -1,4 +1,4 @@
-"""The records that were rejected, and whether they are few enough to publish the rest (contract, section 3)."""
+"""List rejected records, and check whether they are few enough to publish the rest (contract, section 3)."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,10 +14,10 @@ from orchestration.landing.listing import shown_name
 
 @dataclass(frozen=True)
 class Rejections:
-    """Records that are new since the last finished build, and how many of them could not be read.
+    """The new records since the last finished build, and how many of them were rejected.
 
-    A file that was changed or removed since does not count any more. One whose folder is away still does: it was not removed
-    (`ledger.known_names`).
+    A file that has been changed or removed since then no longer counts. A file whose folder is missing still counts, because it was
+    not removed (`ledger.known_names`).
     """
 
     records: int
@@ -36,20 +36,20 @@ class Rejections:
         return (
             f"{self.rejected} of {self.records} new records were rejected ({self.share:.1%}, the limit is {limit:.1%}), "
             f"so nothing is published. Most of them: {worst}. List them with `{command()} rejected`, correct or remove the "
-            "files and run again, or raise STARTS_MAX_REJECTED_SHARE if this is to be expected. Where their folder is missing as a whole, "
-            "put it back, or leave it there empty if they are gone for good."
+            "files and run again, or raise STARTS_MAX_REJECTED_SHARE if this is expected. If their whole folder is missing, "
+            "put it back, or create it empty if the files are gone for good."
         )
 
 
 def refuse_too_many_rejections(connection: duckdb.DuckDBPyConnection, limit: float) -> None:
-    """Raise `BlockedError` if more than a share of the new records could not be read: nothing is built from the rest."""
+    """Raise `BlockedError` if the share of rejected records among the new ones is above the limit, so that nothing is built."""
     rejections = new_rejections(connection)
     if rejections.are_too_many(limit):
         raise BlockedError(rejections.explain(limit))
 
 
 def unbalanced_files(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, int, int, int, int]]:
-    """Return the files whose sums do not hold, as (name, records, landed, rejected, erased, records in quarantine)."""
+    """Return the files whose counts do not add up, as (name, records, landed, rejected, erased, records in quarantine)."""
     return connection.execute(
         """
         select f.file_name, f.records, f.landed, f.rejected, f.erased, count(r.line_number) as in_quarantine
@@ -62,7 +62,7 @@ def unbalanced_files(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, i
 
 
 def forget_old_payloads(connection: duckdb.DuckDBPyConnection, first_day: date) -> int:
-    """Clear the text of records rejected before a day, and return of how many; that they were rejected stays known."""
+    """Clear the text of records rejected before a day and return their number; the rejections stay listed."""
     row = connection.execute(
         "update raw.rejected_records set record = null where record is not null and landed_at < $first_day", {"first_day": first_day}
     ).fetchone()
@@ -72,9 +72,9 @@ def forget_old_payloads(connection: duckdb.DuckDBPyConnection, first_day: date) 
 
 @dataclass(frozen=True)
 class RejectedRecord:
-    """A record that could not be read. `is_in_zone`: its file lies in the landing zone as it was read; else it was fixed or removed.
+    """A rejected record. `is_in_zone` is whether its file is unchanged in the landing zone; otherwise the file was fixed or removed.
 
-    `record` is the payload, which names people; None where it was not asked for, or was forgotten.
+    `record` is the payload, which names people. It is None if it was not requested or was cleared.
     """
 
     feed: str
@@ -102,7 +102,7 @@ _REJECTED = """
 
 
 def count_rejected(connection: duckdb.DuckDBPyConnection, feed: str | None) -> tuple[int, int]:
-    """Return how many records were rejected, of a feed or of all, and in how many contents of files."""
+    """Return the number of rejected records, of one feed or of all, and of the file contents that contain them."""
     row = connection.execute(
         "select count(*), count(distinct content_sha256) from raw.rejected_records where $feed is null or feed = $feed", {"feed": feed}
     ).fetchone()
@@ -111,14 +111,14 @@ def count_rejected(connection: duckdb.DuckDBPyConnection, feed: str | None) -> t
 
 
 def list_rejected(connection: duckdb.DuckDBPyConnection, feed: str | None, limit: int, *, with_payload: bool) -> list[RejectedRecord]:
-    """Return the records that were rejected last, of a feed or of all; their payloads only if asked for."""
+    """Return the latest rejected records, of one feed or of all, with payloads only if requested."""
     record = "record" if with_payload else "null"
     rows = connection.execute(f"select * replace ({record} as record) from ({_REJECTED}) limit $limit", {"feed": feed, "limit": limit})
     return [RejectedRecord(*row) for row in rows.fetchall()]
 
 
 def write_rejected(connection: duckdb.DuckDBPyConnection, path: Path, feed: str | None, limit: int | None, *, with_payload: bool) -> int:
-    """Write rejected records to a CSV file, whole payloads with them if asked for; return how many. Whole or not at all."""
+    """Write rejected records to a CSV file, with payloads if requested, and return their number. Writes the whole file or nothing."""
     columns = "feed, file_name, line_number, reason, landed_at, is_in_zone" + (", record" if with_payload else "")
     with whole_file(path) as draft:
         row = connection.execute(

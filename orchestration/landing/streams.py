@@ -1,8 +1,7 @@
-"""The bytes of one file: hashed while they are read, unpacked, and known to be the same from the first to the last.
+"""Read the bytes of one file: hash them while they are read, decompress them, and ensure that the file does not change meanwhile.
 
-A file of the landing zone may grow or be written over while a run reads it. What counts as its content is the hash of
-exactly those bytes that were parsed, so the two can never be of different states; and a file that changed meanwhile is
-not registered at all.
+A file of the landing zone may grow or be overwritten while a run reads it. The hash of exactly those bytes that were parsed
+identifies the content, so hash and rows always match. A file that changed meanwhile is not registered at all.
 """
 
 import hashlib
@@ -15,30 +14,30 @@ from typing import Self
 
 import pyarrow as pa
 
-# 2 to 16 MiB were equally fast on 400 MB of webhooks and sends; files that are not plain lines take ten times as much memory.
+# 2 to 16 MiB were equally fast on 400 MB of webhooks and sends; files that are not plain lines need ten times as much memory.
 CHUNK_BYTES = 4 << 20
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
 _UTF16_AND_32_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
-# Without a byte order mark, the first character of JSON shows it: `{` and `[` are one byte in UTF-8.
+# Without a byte order mark, the first character of the JSON shows the encoding: `{` and `[` are one byte in UTF-8.
 _UTF16_WITHOUT_MARK = (b"{\0", b"[\0", b"\0{", b"\0[")
 
 
 class DamagedFileError(Exception):
-    """The file cannot be read whole: its archive is cut short or damaged, or its JSON does not end."""
+    """The file cannot be read completely: its archive is truncated or damaged, or its JSON does not end."""
 
 
 class UnreadableFileError(Exception):
-    """The file cannot be opened or read at all, so nothing is known of its content."""
+    """The file cannot be opened or read at all, so its content is unknown."""
 
 
 class ChangedFileError(Exception):
-    """The file was changed while it was read."""
+    """The file changed while it was being read."""
 
 
 class HashedFile:
-    """A regular file, open for the time of a `with` block, that hashes what is read from it. Raises `UnreadableFileError`.
+    """A regular file that hashes what is read from it; a `with` block closes it. Raises `UnreadableFileError`.
 
     It has the methods that Arrow's decompressors need.
     """
@@ -60,7 +59,7 @@ class HashedFile:
         os.close(self._descriptor)
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end. Raises `ChangedFileError` where the file has grown."""
+        """Return the next bytes, at most `size`, or none at the end. Raises `ChangedFileError` if the file has grown."""
         if not stat.S_ISREG(self._state.st_mode):
             raise UnreadableFileError("it is not a regular file")
         with _errors_in_words():
@@ -68,17 +67,17 @@ class HashedFile:
         self._hash.update(piece)
         self.bytes += len(piece)
         if self.bytes > self._state.st_size:
-            # One that grows as fast as it is read has no end.
-            raise ChangedFileError("it was changed while it was read")
+            # A file that grows as fast as it is read has no end.
+            raise ChangedFileError("it changed while it was being read")
         return piece
 
     def sha256(self) -> str:
-        """Read what is left, and return the hash of the whole file. Raises `ChangedFileError`."""
+        """Read the rest, and return the hash of the whole file. Raises `ChangedFileError`."""
         while self.read(CHUNK_BYTES):
             pass
         before, now = self._state, self._fstat()
         if self.bytes != before.st_size or _moments(before) != _moments(now):
-            raise ChangedFileError("it was changed while it was read")
+            raise ChangedFileError("it changed while it was being read")
         return self._hash.hexdigest()
 
     def readable(self) -> bool:
@@ -88,7 +87,7 @@ class HashedFile:
         return False
 
     def close(self) -> None:
-        """Do nothing: Arrow closes what it has unpacked, and the bytes after a damage are still to be hashed."""
+        """Do nothing: Arrow closes the file that it decompresses, but the bytes after damage must still be hashed."""
 
     def _fstat(self) -> os.stat_result:
         return os.fstat(self._descriptor)
@@ -107,9 +106,9 @@ def _errors_in_words() -> Iterator[None]:
 
 
 def chunks(file: HashedFile, file_name: str) -> Iterator[bytes]:
-    """Yield the unpacked bytes of a file, at most `CHUNK_BYTES` at a time, without a byte order mark.
+    """Yield the decompressed bytes of a file, at most `CHUNK_BYTES` at a time, without a byte order mark.
 
-    `file_name` says how it is packed. Raises `DamagedFileError`, also for text that is not UTF-8 but UTF-16 or UTF-32.
+    The extension of `file_name` shows how the file is compressed. Raises `DamagedFileError`, also for text in UTF-16 or UTF-32.
     """
     codec = _CODECS.get(Path(file_name).suffix)
     stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec) if codec else file
@@ -122,7 +121,7 @@ def chunks(file: HashedFile, file_name: str) -> Iterator[bytes]:
 
 
 def _is_utf16_or_32(start: bytes) -> bool:
-    # A mark alone may be the bytes of one damaged line; in both encodings each character of JSON's grammar has a byte 0.
+    # A mark alone may be bytes of a damaged line. In both encodings, each character of JSON's grammar has a zero byte.
     return start.startswith(_UTF16_WITHOUT_MARK) or (start.startswith(_UTF16_AND_32_MARKS) and b"\0" in start[:1024])
 
 

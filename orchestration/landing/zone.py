@@ -1,8 +1,7 @@
-"""The landing zone: which files a feed has, in a folder or an object store; and how a new one is put there.
+"""Access the landing zone: list a feed's files, in a folder or an object store, and write new ones.
 
-fsspec rather than DuckDB's httpfs: it reaches every store (S3, GCS, Azure, and whatever else has a
-driver on PyPI), installs from PyPI alone behind a firewall, and hands over whole files, which the
-sha256 of a file needs anyway.
+It uses fsspec rather than DuckDB's httpfs. fsspec reaches every store (S3, GCS, Azure, and any other that has a driver on PyPI),
+installs from PyPI alone behind a firewall, and fetches whole files, which the sha256 of a file needs anyway.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,15 +36,15 @@ from orchestration.settings import PROJECT_ROOT
 
 _BUNDLED = PROJECT_ROOT / "seeds"
 
-# What else the project reads or keeps in a landing zone, beside the feeds.
+# Other folders that the project reads or writes in a landing zone, beside the feeds.
 _OTHER_FOLDERS = ("botmaker/sent_results_lists", "botmaker/whatsapp_templates")
-# `webhook/`, `Webhooks2/` and `send/` are close, `archive/` is not.
+# With this cutoff, `webhook/`, `Webhooks2/` and `send/` are close to a feed's name, `archive/` is not.
 _CLOSE_NAME = 0.8
 
 
 @dataclass(frozen=True)
 class LocalCopy:
-    """A file of the zone on this machine, or the error that kept it from getting here."""
+    """A file of the zone on this machine, or the error that prevented fetching it."""
 
     file: LandingFile
     path: Path
@@ -53,7 +52,7 @@ class LocalCopy:
 
 
 class LandingZone:
-    """A folder or object-store URI, as in STARTS_LANDING. Raises `StartsError` where it cannot be read."""
+    """A folder or object-store URI, as in STARTS_LANDING. Raises `StartsError` if it cannot be read."""
 
     def __init__(self, location: str, feeds: tuple[str, ...]) -> None:
         self.location = location
@@ -61,13 +60,13 @@ class LandingZone:
         if location.startswith(("http://", "https://")):
             # fsspec would look for links in the page, find none, and the zone would seem empty.
             raise StartsError(
-                f"STARTS_LANDING is {location}: a web address has no list of files. Give a folder or a bucket, such as s3://…."
+                f"STARTS_LANDING is {location}: files cannot be listed at a web address. Set it to a folder or a bucket, such as s3://…."
             )
         try:
             self._filesystem, self._root = fsspec.core.url_to_fs(location)
         except (ImportError, ValueError) as error:
             raise StartsError(
-                f"STARTS_LANDING is {location}, and there is no driver for it here ({error}). "
+                f"STARTS_LANDING is {location}, and no driver for it is installed ({error}). "
                 f"Install one: `{how_to_install('s3')}`; the others are `gcs` and `azure`."
             ) from error
         self._check(feeds)
@@ -79,14 +78,14 @@ class LandingZone:
             self._check_bucket()
 
     def _check_bucket(self) -> None:
-        # A prefix without objects does not exist in a store, and is an empty zone; a bucket that does not is a mistake.
+        # In an object store, a prefix without objects does not exist; it is an empty zone. A bucket that does not exist is a mistake.
         bucket = self._root.partition("/")[0]
         try:
             is_there = not bucket or self._filesystem.exists(bucket)
         except Exception as error:  # each store's driver has its own
             raise LandingError(f"The landing zone {self.location} cannot be reached: {error}") from error
         if not is_there:
-            raise StartsError(f"STARTS_LANDING is {self.location}, but there is no {bucket}, or these credentials may not see it.")
+            raise StartsError(f"STARTS_LANDING is {self.location}, but {bucket} does not exist, or these credentials have no access to it.")
 
     def _check_folder(self, feeds: tuple[str, ...]) -> None:
         folder = Path(self._root)
@@ -97,9 +96,7 @@ class LandingZone:
             entries = sorted(entry.name for entry in folder.iterdir())
             has_feeds = any((folder / PurePosixPath(feed).parts[0]).is_dir() for feed in feeds)
         except OSError as error:
-            raise LandingError(
-                f"The landing folder {folder} cannot be read ({error.strerror}). Give this user the right to read it."
-            ) from error
+            raise LandingError(f"The landing folder {folder} cannot be read ({error.strerror}). Give this user read permission.") from error
         if entries and not has_feeds:
             raise StartsError(
                 f"The landing folder {folder} holds {', '.join(map(shown_name, entries[:5]))} but none of {_listed(feeds)}. "
@@ -107,11 +104,11 @@ class LandingZone:
             )
 
     def files(self, feed: str) -> list[LandingFile]:
-        """Return the data files of a feed by name, hidden ones left out. Sub-folders count."""
+        """Return the data files of a feed by name, without hidden ones. Subfolders are included."""
         return self.listing(feed).files
 
     def listing(self, feed: str) -> Listing:
-        """List a feed's files by name, and what is passed over. Raises `StartsError` where a folder cannot be listed."""
+        """List a feed's files by name, and what is passed over. Raises `LandingError` if a folder cannot be listed."""
         if isinstance(self._filesystem, LocalFileSystem):
             return list_folder(Path(self._root), feed)
         folder = f"{self._root}/{feed}"
@@ -119,7 +116,7 @@ class LandingZone:
         try:
             found = self._find(folder)
         except FileNotFoundError:
-            # A store has no folders: a feed without objects is as empty as one that never had any.
+            # An object store has no folders: a feed without objects looks like one that never had any.
             return Listing()
         except Exception as error:  # each store's driver has its own
             raise LandingError(f"The landing zone {self.location}/{feed} cannot be listed: {error}") from error
@@ -138,10 +135,10 @@ class LandingZone:
         return listing
 
     def _find(self, folder: str) -> dict[str, dict[str, Any]]:
-        """List what is below a folder of an object store, and raise what a driver raises."""
+        """List all files below a folder of an object store; raise the driver's own errors."""
         if _lists_all_at_once(self._filesystem):
             return self._filesystem.find(folder, detail=True)
-        # fsspec's own `find` leaves out the sub-folders that it cannot list.
+        # fsspec's own `find` leaves out the subfolders that it cannot list.
         found: dict[str, dict[str, Any]] = {}
         folders = {folder}
         listed: set[str] = set()
@@ -154,9 +151,9 @@ class LandingZone:
         return found
 
     def misplaced(self) -> list[PassedOver]:
-        """Return folders whose names are close to a feed's, here or elsewhere, and data files that lie in no feed's folder.
+        """Return folders whose names are close to a feed's, in its own parent folder or another, and data files outside all feeds' folders.
 
-        Raises `StartsError` where the folders above the feeds cannot be listed.
+        Raises `LandingError` if a folder above the feeds cannot be listed.
         """
         known = {*self._feeds, *_OTHER_FOLDERS}
         known |= {str(parent) for name in known for parent in PurePosixPath(name).parents if parent.name}
@@ -172,11 +169,11 @@ class LandingZone:
                 if is_folder and meant:
                     passed_over.append(PassedOver(f"{shown}/", f"its name is close to {meant}/, and only that is read"))
                 elif not is_folder and any(is_data_file(name.lower(), feed) for feed in self._feeds):
-                    passed_over.append(PassedOver(shown, "it lies outside of the feeds' folders"))
+                    passed_over.append(PassedOver(shown, "it is outside the feeds' folders"))
         return passed_over
 
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
-        """Return the (name, whether it is a folder) of what lies directly in a folder of the zone; nothing if it is not there."""
+        """Return (name, whether it is a folder) of each direct entry of a folder of the zone; nothing if there is no such folder."""
         try:
             if isinstance(self._filesystem, LocalFileSystem):
                 return [(entry.name, entry.is_dir()) for entry in (Path(self._root) / folder).iterdir()]
@@ -189,10 +186,10 @@ class LandingZone:
             raise LandingError(f"The landing zone {self.location}/{folder} cannot be listed: {error}") from error
 
     def was_removed(self, name: str, version: str) -> bool:
-        """Say of a file that is listed no more whether it was removed, and not its folder with it.
+        """Return whether a file that is no longer listed was removed, rather than its folder with it.
 
-        Where the folder is not there, or another one is in its place on another disk, the files are away and may come back.
-        In an object store what is not listed is gone.
+        If the folder does not exist, or a folder on another disk is in its place, the file is only away and may come back. In an
+        object store, a file that is not listed is gone.
         """
         device = device_of(version)
         if device is None:
@@ -203,7 +200,7 @@ class LandingZone:
             return False
 
     def refuse_bundled_files(self) -> None:
-        """Raise `StartsError` if this zone is part of the project: what is fetched belongs somewhere else."""
+        """Raise `StartsError` if this zone is part of the project, because fetched files belong elsewhere."""
         if isinstance(self._filesystem, LocalFileSystem) and Path(self._root).resolve().is_relative_to(_BUNDLED):
             raise StartsError(
                 "STARTS_LANDING is not set, or is a folder of the project itself, whose files are samples. "
@@ -211,23 +208,23 @@ class LandingZone:
             )
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of a file of the zone, as they lie there."""
+        """Return the bytes of a file of the zone as they are stored."""
         try:
             return self._filesystem.cat_file(f"{self._root}/{name}")
         except Exception as error:  # each store's driver has its own
             raise StartsError(f"{self.location}/{name} cannot be read: {error}") from error
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a whole file into the zone, or none: no reader ever sees half of it."""
+        """Write a whole file into the zone, or nothing; a reader never sees a part of it."""
         target = f"{self._root}/{name}"
         try:
             if isinstance(self._filesystem, LocalFileSystem):
                 _write_local(Path(target), content)
             else:
-                # A store shows an object when all of it is there.
+                # An object store shows an object only when it is complete.
                 self._filesystem.pipe_file(target, content)
         except Exception as error:  # each store's driver has its own
-            raise StartsError(f"{self.location}/{name} cannot be written: {error}. Give this user the right to write there.") from error
+            raise StartsError(f"{self.location}/{name} cannot be written: {error}. Give this user write permission there.") from error
 
     def _file(self, path: str, info: dict[str, Any]) -> LandingFile:
         stamp = info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("mtime") or info.get("LastModified") or ""
@@ -236,7 +233,7 @@ class LandingZone:
 
     @contextmanager
     def local_copies(self, files: list[LandingFile]) -> Iterator[list[LocalCopy]]:
-        """Give the files on this machine, fetched for the time of a `with` block if they are remote."""
+        """Yield the files as local copies; remote files are fetched for the duration of a `with` block."""
         if isinstance(self._filesystem, LocalFileSystem):
             yield [LocalCopy(file, Path(file.location)) for file in files]
             return
@@ -251,8 +248,8 @@ class LandingZone:
         except (FileNotFoundError, PermissionError) as error:
             return LocalCopy(file, path, UnreadableFileError(f"it cannot be read ({error})"))
         if before != after:
-            # Drivers fetch large objects in parts, each of what is there at that moment.
-            return LocalCopy(file, path, ChangedFileError("it was changed while it was read"))
+            # Drivers fetch large objects in parts, each from the version that exists at that moment.
+            return LocalCopy(file, path, ChangedFileError("it changed while it was being read"))
         return LocalCopy(file, path)
 
     def _version(self, file: LandingFile) -> str:
@@ -261,13 +258,13 @@ class LandingZone:
 
 
 def _close_name(name: str, known: Mapping[str, str]) -> str | None:
-    """Return what the known name means that a name is close to."""
+    """Return the value of the known name that is close to a name, or None."""
     close = get_close_matches(name.lower(), known, n=1, cutoff=_CLOSE_NAME)
     return known[close[0]] if close else None
 
 
 def _lists_all_at_once(filesystem: fsspec.AbstractFileSystem) -> bool:
-    """Whether a driver has a listing of its own that goes through sub-folders, as those of S3, GCS and Azure have."""
+    """Return whether a driver has its own recursive listing, as those of S3, GCS and Azure do."""
     if isinstance(filesystem, AsyncFileSystem):
         return type(filesystem)._find is not AsyncFileSystem._find
     return type(filesystem).find is not fsspec.AbstractFileSystem.find
@@ -275,7 +272,7 @@ def _lists_all_at_once(filesystem: fsspec.AbstractFileSystem) -> bool:
 
 def _write_local(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, so that `files` leaves it out; a draft that a kill left behind is overwritten by the next one.
+    # Hidden, so that `files` leaves it out. The next write overwrites a draft that a kill left behind.
     draft = target.with_name(f".{target.name}.draft")
     draft.write_bytes(content)
     put_in_place(draft, target)

@@ -1,7 +1,7 @@
--- DuckDB's parser accepts more than JSON: a comma before a closing bracket, NaN and Infinity, and numbers of any size, which
--- no double holds. A cheap look at the line finds those that may have one; what texts hold does not count, so a second
--- look takes the texts out. The three patterns begin with a literal: RE2 then skips to it (0.2 s instead of 0.8 s of CPU
--- for 380 MB as one pattern).
+-- DuckDB's parser accepts more than JSON: a comma before a closing bracket, NaN and Infinity, and numbers too large for a double. A
+-- cheap check finds the lines that may contain one of these. The contents of strings do not count, so a second check removes the
+-- strings first. Each of the three patterns begins with a literal, so that RE2 can skip to it (for 380 MB, 0.2 s of CPU instead of
+-- 0.8 s as one pattern).
 create or replace temp macro may_be_lenient(text) as (
     regexp_matches(text, ',\s*(?:[}\]]|null\s*[,\]]|-?(?:\d{40}|\d+(?:\.\d+)?[eE]\+?\d{3}|(?i:nan|inf(?:inity)?)\s*[,}\]]))')
     or regexp_matches(text, ':\s*-?(?:\d{40}|\d+(?:\.\d+)?[eE]\+?\d{3}|(?i:nan|inf(?:inity)?)\s*[,}\]])')
@@ -25,13 +25,13 @@ create or replace temp macro lenient_problem_of(bare) as (
     end
 );
 
--- What is wrong with a text that DuckDB reads and JSON's grammar does not know.
+-- The problem of a text that DuckDB reads but JSON's grammar does not allow, or null.
 create or replace temp macro lenient_problem(text) as (
     case when may_be_lenient(text) then lenient_problem_of(without_texts(text)) end
 );
 
--- Half an emoji (a surrogate escape without its other half) counts as U+FFFD. RE2 knows no lookahead: escaped backslashes
--- and whole pairs are first written with control characters, which JSON does not allow raw and so cannot hold.
+-- Half an emoji (a surrogate escape without its other half) is read as U+FFFD. RE2 has no lookahead, so escaped backslashes and whole
+-- pairs are first replaced by control characters, which JSON does not allow unescaped and so cannot contain.
 create or replace temp macro has_surrogate_escape(text) as contains(text, '\ud') or contains(text, '\uD');
 
 create or replace temp macro with_whole_emojis(text) as (
@@ -50,7 +50,7 @@ create or replace temp macro with_whole_emojis(text) as (
     )
 );
 
--- A line as DuckDB can read it.
+-- The line in a form that DuckDB can read.
 create or replace temp macro readable_json(text) as (
     case
         when not has_surrogate_escape(text) then text
@@ -59,7 +59,7 @@ create or replace temp macro readable_json(text) as (
     end
 );
 
--- What is wrong with a required text, in the words of the quarantine.
+-- The problem of a required text, as the quarantine words it, or null.
 create or replace temp macro problem_of_text(name, text, kind) as (
     case
         when trim(coalesce(text, '')) = '' then name || ': missing'
@@ -67,7 +67,7 @@ create or replace temp macro problem_of_text(name, text, kind) as (
     end
 );
 
--- DuckDB takes a whole number of more than 64 bits for a double.
+-- DuckDB types a whole number of more than 64 bits as a double.
 create or replace temp macro is_text_or_whole_number(text, kind) as (
     kind in ('VARCHAR', 'UBIGINT', 'BIGINT', 'NULL') or kind = 'DOUBLE' and regexp_full_match(text, '-?\d+')
 );
@@ -79,20 +79,20 @@ create or replace temp macro problem_of_time(name, text, kind) as (
     end
 );
 
--- Whether what was read as a text is an object or a list. (`prefix` takes a quarter of the time of `left` or `starts_with`.)
+-- Whether a value read as text is an object or a list. (`prefix` takes a quarter of the time of `left` or `starts_with`.)
 create or replace temp macro is_nested(text) as prefix(text, '{') or prefix(text, '[');
 
--- A text or number; null for an object, a list and an empty text.
+-- The string or number; null for an object, a list or an empty string.
 create or replace temp macro plain(text) as case when not is_nested(text) then nullif(text, '') end;
 
 create or replace temp macro has_digit(text) as coalesce(regexp_matches(text, '[0-9]'), false);
 
--- Whether something at a path is neither null nor of the type.
+-- Whether any value at a path is neither null nor of the type.
 create or replace temp macro has_other_types(text, path, type) as (
     len(list_filter(json_type(text, path), lambda t: t not in (type, 'NULL'))) > 0
 );
 
--- The text or whole number at a path of what was read as a text; null where it is something else.
+-- The string or whole number at a path of a value read as text; null for anything else.
 create or replace temp macro text_at(text, path) as (
     case when try(json_type(text, path)) in ('VARCHAR', 'UBIGINT') then nullif(json_extract_string(text, path), '') end
 );
@@ -104,7 +104,7 @@ create or replace temp macro text_or_number_at(text, path) as (
 
 create or replace temp macro either_text_at(text, path, other_path) as coalesce(text_at(text, path), text_at(text, other_path));
 
--- What a notice of a changed number or user id says (both `system` of a message, and an element of `user_id_update`).
+-- The identifiers in a notice of a changed number or user id (in `system` of a message, or in an element of `user_id_update`).
 create or replace temp macro new_wa_id(notice) as either_text_at(notice, '$.wa_id', '$.new_wa_id');
 create or replace temp macro new_user_id(notice) as either_text_at(notice, '$.user_id', '$.user_id.current');
 create or replace temp macro new_parent_user_id(notice) as either_text_at(notice, '$.parent_user_id', '$.parent_user_id.current');
@@ -125,7 +125,7 @@ create or replace temp macro are_among(wa_id, user_id, parent_user_id, first, se
     and is_null_or_one_of(parent_user_id, first, second, third)
 );
 
--- Of a webhook's items, what is read (all as texts, whatever their type).
+-- The fields that are read from a webhook's items (all as text, whatever their type).
 create or replace temp macro metadata_structure() as '{"phone_number_id": "VARCHAR", "display_phone_number": "VARCHAR"}';
 create or replace temp macro contact_structure() as '{"wa_id": "VARCHAR", "user_id": "VARCHAR", "parent_user_id": "VARCHAR"}';
 create or replace temp macro status_structure() as '{
@@ -156,7 +156,7 @@ create or replace temp macro webhook_shape_problem(body) as (
     end
 );
 
--- What of the parts that are read, by the field of their change, has the wrong type.
+-- The problem of the first part that has the wrong type, among the parts that are read for the field of its change.
 create or replace temp macro webhook_list_problem(body) as (
     list_filter(
         [
@@ -178,7 +178,7 @@ create or replace temp macro webhook_list_problem(body) as (
     )[1].problem
 );
 
--- The elements of what was read as a text, as texts; null where it is not a list.
+-- The elements, as text, of a list read as text; null if it is not a list.
 create or replace temp macro json_elements(text) as (
     case when prefix(text, '[') then try(json_extract(text, '$[*]')::varchar[]) end
 );

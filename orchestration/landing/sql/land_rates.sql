@@ -1,4 +1,4 @@
--- The good rates of a line land also where another one of it cannot be read.
+-- The valid rates of a line land even if another rate on it cannot be read.
 insert into raw.rates by name
 select
     r.effective_from,

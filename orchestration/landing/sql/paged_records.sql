@@ -1,4 +1,5 @@
--- The records of the batch's `lines`: the line itself, or each element of a page's list. An empty page holds none. A page of sent results names its notification beside the list.
+-- The records of the batch's `lines`: the line itself, or each element of a page's list. An empty page has no records. A page of sent
+-- results has the notification's name beside the list.
 create or replace temp view paged_records as
 with readable_lines as (
     select *, readable_json(line) as json
@@ -52,7 +53,7 @@ pages as (
 
 select
     file_index,
-    -- Unique in its file; the records of a page share the number of their line.
+    -- Unique within its file; the records of a page share the number of their line.
     (record_number << 32) + unnest(range(len(records))) as record_number,
     line_number,
     line_problem,

@@ -1,4 +1,4 @@
--- Botmaker's channels, for their line numbers: https://api.botmaker.com/v2.0, `GET /channels`.
+-- Botmaker's channels, for the numbers of the lines: https://api.botmaker.com/v2.0, `GET /channels`.
 create or replace temp table parsed_botmaker_channels as
 with parsed as (
     select
@@ -29,7 +29,7 @@ select
     record_number,
     line_number,
     problem,
-    -- Channels of other kinds carry a secret; it stays in the file.
+    -- Channels of other kinds have a secret token, which stays in the file.
     case when problem is not null then regexp_replace(record, '("[^"]*token"\s*:\s*")(?:[^"\\]|\\.)*"', '\1…"', 'gi') end as record,
     channel.id as channel_id,
     nullif(channel.platform, '') as platform,

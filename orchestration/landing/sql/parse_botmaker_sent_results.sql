@@ -1,6 +1,6 @@
--- What became of each customer of a bulk notification, one row each: https://api.botmaker.com/v2.0,
--- `GET /notifications/sent-results/{notificationInstanceId}`. A page names the notification once for all. Every field
--- is optional there: a customer who was not reached may have no session, which is not a reason to stop a report.
+-- The results of bulk notifications, one row per customer: https://api.botmaker.com/v2.0,
+-- `GET /notifications/sent-results/{notificationInstanceId}`. A page has the notification's name once for all customers. Every field
+-- is optional in the API: a customer who was not reached may have no session, and that must not block a report.
 create or replace temp table parsed_botmaker_sent_results as
 with parsed as (
     select
@@ -44,7 +44,7 @@ select
     line_number,
     problem,
     case when problem is not null then record end as record,
-    -- Not landed: for the erasure of a person.
+    -- Not landed; used for the erasure of a person.
     nullif(result.contactId, '') as contact_id,
     nullif(trim(result.sessionId), '') as session_id,
     coalesce(

@@ -1,4 +1,4 @@
--- The items of Botmaker's sessions, one row per event or message of each, side by side, and at least one:
+-- The events and messages of Botmaker's sessions, side by side in the rows of their session, which has at least one row:
 -- https://api.botmaker.com/v2.0, `GET /sessions`.
 create or replace temp table parsed_botmaker_sessions as
 with parsed as (
@@ -60,7 +60,7 @@ items as (
         nullif(session.startingCause, '') as starting_cause,
         session.chat.chat.chatId as chat_id,
         session.chat.chat.channelId as channel_id,
-        -- Who has a username may have no number.
+        -- A person with a username may have no number.
         nullif(trim(session.chat.chat.contactId), '') as contact_id,
         nullif(session.chat.chat.userId, '') as user_id,
         nullif(session.chat.chat.parentUserId, '') as parent_user_id,
@@ -104,7 +104,7 @@ select
     file_index,
     record_number,
     line_number,
-    -- The good events and messages of a session land beside a bad one.
+    -- The valid events and messages of a session land even if another one of it is rejected.
     coalesce(session_problem, event_problem || '; ' || message_problem, event_problem, message_problem) as problem,
     case when coalesce(session_problem, event_problem, message_problem) is not null then record end as record,
     place = 1 and session_problem is null as is_session,

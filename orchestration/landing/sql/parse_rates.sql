@@ -1,5 +1,5 @@
--- The lines of rate cards as typed rates (the contract, section 5): one row per rate, and one for a line without any.
--- `orchestration/landing/rate_cards.py` has read the cards; `problem` says what is wrong with a line.
+-- The lines of rate cards as typed rates (contract, section 5): one row per rate, and one row for a line without any.
+-- `orchestration/landing/rate_cards.py` reads the cards; `problem` is the problem of a line, or null.
 create or replace temp table parsed_rates as
 with parsed as (
     select

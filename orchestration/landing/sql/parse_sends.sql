@@ -1,4 +1,4 @@
--- The lines of a batch as typed sends (the contract, section 2); `problem` says why one is none.
+-- The lines of a batch as typed sends (contract, section 2); `problem` is the reason why a line is rejected, or null.
 create or replace temp table parsed_sends as
 with readable_lines as (
     select *, readable_json(line) as json
@@ -38,7 +38,7 @@ timed as (
         time_of(send.sent_at, types[2]) as sent_at,
         time_of(send.customer_created_at, types[10]) as customer_created_at,
         nullif(send.error.code, '') as error_code,
-        -- Meta's own error object has its words in `message` and `error_data.details`.
+        -- Meta's own error object has these texts in `message` and `error_data.details`.
         coalesce(nullif(send.error.title, ''), nullif(send.error.message, '')) as error_title,
         coalesce(nullif(send.error.details, ''), nullif(send.error.error_data.details, '')) as error_details
     from parsed

@@ -1,8 +1,9 @@
--- The bodies of a batch, as Meta posts them: https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference
+-- The webhook bodies of a batch, as Meta posts them:
+-- https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference
 
--- Statuses, and the texts of all else for the statements below. The lists of a change are unnested side by side, beside a list
--- of one, so that no body without elements is lost. Nine of ten items are statuses: what they do not have stays JSON text
--- here, because a structure costs every row.
+-- Statuses as columns, and the JSON text of all other items for the statements below. The lists of a change are unnested side by side,
+-- together with a list of one element, so that a body without elements keeps a row. Nine of ten items are statuses. What statuses do
+-- not have stays JSON text here, because a structure would cost time for every row.
 create or replace temp table parsed_statuses as
 with readable_lines as (
     select *, readable_json(line) as json
@@ -46,7 +47,7 @@ changes_by_field as (
     select
         * exclude (change, is_first),
         change.field as field,
-        -- Without a field it is what Meta's field `messages` is.
+        -- A change without a field is read as Meta's field `messages`.
         coalesce(change.field, 'messages') as read_as,
         change.value as value,
         case
@@ -84,7 +85,7 @@ items as (
         statuses is null as lacks_statuses,
         messages is null as lacks_messages,
         texts is null as lacks_texts,
-        -- An element that is null disappears in what follows.
+        -- A null element is lost in the steps below.
         look_twice and (coalesce(list_count(statuses) < len(statuses), false) or coalesce(list_count(messages) < len(messages), false))
         as has_hole,
         read_as = 'user_id_update' or coalesce(len(statuses), 0) + coalesce(len(messages), 0) + coalesce(len(texts), 0) = 0 as is_without_items,
@@ -109,7 +110,7 @@ named as (
         has_hole,
         field,
         coalesce(is_first and is_without_items, false) as is_other_kind,
-        -- Whether one of the lists may have been no list, and so came out as absent. The colon sets a key apart from the
+        -- Whether one of the lists may have been of another type, and so was parsed as absent. The colon distinguishes a key from the
         -- field of that name; few lines have both.
         case
             when is_unreadable then false
@@ -169,7 +170,7 @@ checked as (
             when is_undecodable then 'not UTF-8'
             when is_unreadable then 'not JSON'
             when lenient_problem is not null then lenient_problem
-            -- Nothing that is read: another kind, or a body of the wrong shape.
+            -- The body contains nothing that is read: it is of another kind, or has the wrong shape.
             when is_other_kind then coalesce(webhook_shape_problem(json), list_problem)
         end as body_problem,
         case
@@ -196,7 +197,7 @@ select
     file_index,
     record_number,
     line_number,
-    -- Not even the good items of such a body land.
+    -- Not even the valid items of such a body land.
     body_problem is not null as is_bad_body,
     coalesce(body_problem, neighbour_problem || '; ' || status_problem, neighbour_problem, status_problem) as problem,
     case when coalesce(body_problem, neighbour_problem, status_problem, message_text, echo_text) is not null then line end as record,
@@ -247,8 +248,8 @@ named as (
         phone_number_id,
         display_phone_number,
         nullif(message.id, '') as message_id,
-        -- Coexistence posts in place of some first messages, those from ads among them, only that there was one: Meta's error 131060,
-        -- "This message is unavailable". Other messages of this type are of a kind that the API does not know.
+        -- In place of some first messages, including those from ads, coexistence posts only that there was a message: Meta's error
+        -- 131060, "This message is unavailable". Other messages of this type are of a kind that the API does not support.
         case
             when message.type = 'unsupported' and try_cast(text_or_number_at(message.errors, '$[0].code') as double) = 131060
                 then 'unavailable'
@@ -258,7 +259,7 @@ named as (
         coalesce(
             nullif(message.from, ''), nullif(message.from_user_id, ''), nullif(message.from_parent_user_id, ''),
             nullif(message.user_id, ''), nullif(message.parent_user_id, ''), lone_contact_id,
-            -- A notice of a person whose number may not be shared comes without a sender; it names the new identifiers.
+            -- A notice about a person whose number may not be shared has no sender; it contains the new identifiers.
             case when message.type = 'system' then coalesce(new_wa_id(message.system), new_user_id(message.system)) end
         ) as sender_id,
         coalesce(nullif(message.from_user_id, ''), nullif(message.user_id, '')) as sender_user_id,
@@ -308,8 +309,8 @@ select
     not is_bad_body and problem is null as is_good
 from checked;
 
--- Of the field `smb_message_echoes` as one object, in standby with `type` and `to` in an object `message`; both forms are read in
--- both places.
+-- In the field `smb_message_echoes`, an echo is one flat object. In standby, its `type` and `to` are in an object `message`. Both forms
+-- are read in both places.
 create or replace temp table parsed_echoes as
 with named as (
     select
@@ -359,7 +360,7 @@ select
     case when not is_bad_body and is_of_group then 'echo of a group' end as other_kind
 from checked;
 
--- Two identifiers or more that an element of `contacts`, or a notice of a changed number or user id, says together.
+-- Two or more identifiers that are together in an element of `contacts`, or in a notice of a changed number or user id.
 create or replace temp table parsed_identities as
 with contacts as (
     select
@@ -370,7 +371,7 @@ with contacts as (
         plain(contact_wa_id) as wa_id,
         plain(contact_user_id) as user_id,
         plain(contact_parent_user_id) as parent_user_id,
-        -- The status or message beside a contact mostly says the same, and lands.
+        -- The status or message beside a contact usually has the same identifiers, and it lands.
         has_status and is_good and are_among(
             plain(contact_wa_id), plain(contact_user_id), plain(contact_parent_user_id), recipient_id, recipient_user_id, recipient_parent_user_id
         ) as is_said_beside
@@ -429,7 +430,7 @@ notices_read as (
         sender_id as previous_wa_id,
         coalesce(sender_user_id, previous_user_id(notice)) as previous_user_id,
         coalesce(sender_parent_user_id, previous_parent_user_id(notice)) as previous_parent_user_id,
-        -- All that the notice names: what has no column of its own gets a row of its own.
+        -- All identifiers in the notice: one without a column of its own gets a row of its own.
         [
             text_at(notice, '$.wa_id'), text_at(notice, '$.new_wa_id'), new_user_id(notice), new_parent_user_id(notice),
             previous_user_id(notice), previous_parent_user_id(notice), sender_id, sender_user_id, sender_parent_user_id
@@ -464,7 +465,7 @@ select *
 from identities
 where len(list_distinct([wa_id, user_id, parent_user_id, previous_wa_id, previous_user_id, previous_parent_user_id])) > 1;
 
--- The metadata of what is counted as another kind, the first line of a file that has it.
+-- The metadata of items counted as another kind, with the first line of a file that has it.
 create or replace temp table parsed_channels as
 with others as (
     select file_index, line_number, plain(phone_number_id) as phone_number_id, plain(display_phone_number) as display_phone_number

@@ -1,5 +1,5 @@
--- What was landed, as typed columns: append-only, each row with where it came from. The files
--- themselves stay the payload of record. All times are UTC.
+-- The landed records as typed columns: append-only, each row with its source. The files themselves remain the payload of record. All
+-- times are UTC.
 create schema if not exists raw;
 
 create table if not exists raw.landed_files (
@@ -18,7 +18,7 @@ create table if not exists raw.landed_files (
     reader_version integer not null
 );
 
--- Which content each name held at the last look, so that only new or changed files are read again.
+-- The content of each file name at the last listing, so that a run reads only new or changed files.
 create table if not exists raw.landing_listing (
     feed varchar not null,
     file_name varchar not null,
@@ -104,7 +104,7 @@ create table if not exists raw.webhook_messages (
     _load_id bigint not null
 );
 
--- What the business wrote from its own phone: session messages that no send log has.
+-- Messages that the business wrote from its own phone: session messages that are in no send log.
 create table if not exists raw.webhook_echoes (
     message_id varchar not null,
     message_type varchar,
@@ -119,8 +119,8 @@ create table if not exists raw.webhook_echoes (
     _load_id bigint not null
 );
 
--- Two or more identifiers of one person that one element says together: an element of contacts[], a notice of a changed
--- number or user id. The identifiers of a status or message stand beside it.
+-- Two or more identifiers of one person that are together in one element: in an element of contacts[], or in a notice of a changed
+-- number or user id. The identifiers of a status or message are columns of its own table.
 create table if not exists raw.webhook_identities (
     kind varchar not null,
     wa_id varchar,
@@ -135,7 +135,8 @@ create table if not exists raw.webhook_identities (
     _load_id bigint not null
 );
 
--- A line's channel id and number, as the metadata of what is only counted names them together. Those of what lands stand beside it.
+-- A line's channel id and number, from the metadata of items that are only counted. For items that land, both are in the item's own
+-- table.
 create table if not exists raw.webhook_channels (
     phone_number_id varchar not null,
     display_phone_number varchar not null,
@@ -145,7 +146,7 @@ create table if not exists raw.webhook_channels (
     _load_id bigint not null
 );
 
--- What WhatsApp posts and the report does not use: counted, not lost.
+-- Items that WhatsApp posts and the report does not use: counted, not lost.
 create table if not exists raw.webhook_other_kinds (
     kind varchar not null,
     _file_name varchar not null,
@@ -154,7 +155,7 @@ create table if not exists raw.webhook_other_kinds (
     _load_id bigint not null
 );
 
--- Botmaker's sessions without what people wrote: who, when, what started them and how much is in them.
+-- Botmaker's sessions without the texts of messages: who, when, what started them, and how many events and messages they have.
 create table if not exists raw.botmaker_sessions (
     session_id varchar not null,
     created_at timestamp not null,
@@ -225,7 +226,7 @@ create table if not exists raw.botmaker_channels (
     _load_id bigint not null
 );
 
--- Prices of a message, by the rate cards: `effective_from` is the first day on which one holds, `currency` an ISO code.
+-- Prices per message from the rate cards. `effective_from` is the first day on which a price applies, `currency` is an ISO code.
 create table if not exists raw.rates (
     effective_from date not null,
     currency varchar not null,
@@ -238,7 +239,7 @@ create table if not exists raw.rates (
     _load_id bigint not null
 );
 
--- What runs remember.
+-- The state that runs keep.
 create schema if not exists state;
 
 -- One row per attempt to build the marts; `finished_at` is set only when every check has passed.
@@ -250,14 +251,14 @@ create table if not exists state.builds (
     definition_sha256 varchar not null
 );
 
--- Files and folders that look like data and were not read by the last run, by feed; of no feed's folder: an empty feed.
+-- Files and folders that look like data but were not read by the last run, by feed; `feed` is empty for those in no feed's folder.
 create table if not exists state.files_passed_over (
     feed varchar not null,
     name varchar not null,
     reason varchar not null
 );
 
--- The variables of dbt with which the marts were last built whole.
+-- The dbt variables of the last full build of the marts.
 create table if not exists state.variables (
     name varchar not null,
     value varchar not null
@@ -270,7 +271,7 @@ create table if not exists state.changed_days (
     change_number bigint not null
 );
 
--- Up to which change each daily mart has followed the facts.
+-- The latest change in the facts that each daily mart has processed.
 create table if not exists state.watermarks (
     consumer varchar not null,
     change_number bigint not null
