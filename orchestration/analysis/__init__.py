@@ -1,1 +1,1 @@
-"""Comparisons of templates: pure statistics, how the published report is counted for them, and their picture."""
+"""Comparison of templates: the counts from the published report, the statistics, and the tables and the picture of the result."""

@@ -1,4 +1,4 @@
-"""What a comparison of templates is made from: the published report, counted by template and stratum."""
+"""Count the published report by template and stratum, and compare the templates."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,16 +42,16 @@ class Window(StrEnum):
 
 
 class TemplateQuestion(ReportFilters):
-    """What is compared: the report's filters, and by which outcome. An empty filter lets everything pass."""
+    """What to compare: the report's filters, the grouping and the outcome. An empty filter selects everything."""
 
     by: Annotated[str, among(GroupedBy)] = Field(
-        default=GroupedBy.TEMPLATE.value, description="Compare WhatsApp templates (`template`) or bulk ones (`notification`)."
+        default=GroupedBy.TEMPLATE.value, description="Compare WhatsApp templates (`template`) or bulk notifications (`notification`)."
     )
     outcome: Annotated[str, among(Outcome)] = Field(default=Outcome.REPLIED.value, description=f"{', '.join(Outcome)}.")
     window: Annotated[str, among(Window)] = Field(
         default=Window.ONE_DAY.value, description=f"Replies within {', '.join(Window)}; younger sends are left out."
     )
-    baseline: str = Field(default="", description="Name of what all others are compared with; empty: the most sent one.")
+    baseline: str = Field(default="", description="Name that all others are compared with. Empty: the most sent one.")
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class _Counts:
 
 
 def compare_published(settings: Settings, question: TemplateQuestion) -> TemplateComparison:
-    """Compare the templates of the published report; needs no lock and changes nothing.
+    """Compare the templates of the published report. Needs no lock and changes nothing.
 
-    Raises `StartsError` without statsmodels, where nothing is published, for a name that the report does not have, and where no
-    send that passes the filters is old enough.
+    Raises `StartsError` if statsmodels is not installed, if nothing is published, if a name is not in the report, and if no send that
+    passes the filters is old enough.
     """
     if find_spec("statsmodels") is None:
         raise StartsError(f"statsmodels is not installed: run {how_to_install('stats')}.")
@@ -74,14 +74,14 @@ def compare_published(settings: Settings, question: TemplateQuestion) -> Templat
     if not names:
         raise StartsError(f"No send with a {question.by} name that passes the filters went out more than {question.window} ago.")
     if question.baseline and question.baseline not in names:
-        # Dagster keeps this message, out of reach of an erasure.
+        # Dagster stores this message, and an erasure cannot remove it from there.
         known = ", ".join(sorted(name for name in names if not may_hold_number(name)))
-        raise StartsError(f"There is no {question.by} {question.baseline!r} with a send that is old enough. There are: {known}.")
+        raise StartsError(f"There is no {question.by} {question.baseline!r} with a send that is old enough. Known: {known}.")
     return compare_templates(counts.funnels, counts.cells, question.baseline or None)
 
 
 def _counted(published: duckdb.DuckDBPyConnection, question: TemplateQuestion) -> _Counts:
-    """Count sends by template, and people by template and stratum: the line, the user type and the week of the session's start."""
+    """Count sends by template, and people by template and stratum: line, user type, and week of the session's start."""
     condition, values = question.condition()
     success = {Outcome.DELIVERED: "is_delivered", Outcome.READ: "is_read", Outcome.REPLIED: "is_replied_within"}[Outcome(question.outcome)]
     published.execute(
@@ -121,7 +121,7 @@ def _counted(published: duckdb.DuckDBPyConnection, question: TemplateQuestion) -
         group by name
         """
     ).fetchall()
-    # A person's later sends of a template depend on the first one.
+    # A person's later sends of a template depend on the first one, so they are not counted.
     cells = published.execute(
         f"""
         with first_sends as (

@@ -1,7 +1,7 @@
-"""Differences between the rates of several groups and a baseline's: crude and stratified, with p-values for all of them together.
+"""Differences between the rates of several groups and a baseline: crude and stratified, with p-values adjusted for all comparisons.
 
-Every function takes arrays whose last axes are groups and strata; axes before them are independent data sets, so that a simulation of
-thousands is one call.
+Every function takes arrays whose last axes are groups and strata. Axes before them are independent data sets, so that one call can
+simulate thousands.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Below this many expected successes or failures in a group (Cochran's rule) the normal approximation finds differences that are none.
+# Below this many expected successes or failures in a group (Cochran's rule), the normal approximation finds spurious differences.
 MIN_EXPECTED = 5.0
 ALPHA = 0.05
 _Z_95 = 1.959963984540054
@@ -21,8 +21,8 @@ _Z_95 = 1.959963984540054
 class Differences:
     """Each group against the baseline, in shares (0.02: two percentage points); arrays of shape (..., groups).
 
-    `crude_*` ignore strata, `stratified_*` compare within them; p-values are adjusted after Holm. What cannot be computed is nan,
-    and its p-value 1. `is_enough`: the counts allow a test; `verdicts`: 1 better, -1 worse, 0 none. The baseline's own are 0 and 1.
+    `crude_*` ignore strata, `stratified_*` compare within them; p-values are Holm-adjusted. A value that cannot be computed is nan, with
+    p-value 1. `is_enough`: the counts allow a test. `verdicts`: 1 better, -1 worse, 0 none. The baseline has difference 0 and p-value 1.
     """
 
     crude: Array
@@ -36,9 +36,9 @@ class Differences:
 
 
 def compare_groups(people: Array, successes: Array, baseline: int, alpha: float = ALPHA) -> Differences:
-    """Compare every group with one of them. `people` and `successes` are counts of shape (..., groups, strata).
+    """Compare every group with the group `baseline`. `people` and `successes` are counts of shape (..., groups, strata).
 
-    A verdict needs both tests at `alpha` in one direction: the crude one, and the one within strata.
+    For a verdict, both the crude and the stratified test must be significant at `alpha`, in the same direction.
     """
     n, x = people.sum(axis=-1), successes.sum(axis=-1)
     n0, x0 = n[..., [baseline]], x[..., [baseline]]
@@ -60,8 +60,8 @@ def compare_groups(people: Array, successes: Array, baseline: int, alpha: float 
 def mantel_haenszel(n1: Array, x1: Array, n0: Array, x0: Array) -> tuple[Array, Array, Array]:
     """Return the common risk difference over the last axis, its standard error (Sato), and the Mantel-Haenszel statistic.
 
-    The statistic has one degree of freedom and no correction for continuity. Strata that only one side has say nothing; where there
-    are no others, all three are nan.
+    The statistic has one degree of freedom and no continuity correction. Strata with only one side contribute nothing; if there are
+    no other strata, all three values are nan.
     """
     total = n1 + n0
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -78,7 +78,7 @@ def mantel_haenszel(n1: Array, x1: Array, n0: Array, x0: Array) -> tuple[Array, 
 
 
 def holm(p: Array, is_tested: NDArray[np.bool_]) -> Array:
-    """Adjust p-values over the last axis after Holm; those that are not tested do not count, and become 1."""
+    """Adjust p-values over the last axis by Holm's method. Those that are not tested, or nan, do not count and become 1."""
     usable = is_tested & ~np.isnan(p)
     order = np.argsort(np.where(usable, p, np.inf), axis=-1)
     factors = np.maximum(usable.sum(axis=-1, keepdims=True) - np.arange(p.shape[-1]), 1)
@@ -90,12 +90,12 @@ def holm(p: Array, is_tested: NDArray[np.bool_]) -> Array:
 
 
 def _over(numerator: Array, denominator: Array) -> Array:
-    """Divide; nothing over nothing adds nothing."""
+    """Divide; the result is 0 where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.zeros(np.broadcast(numerator, denominator).shape), where=denominator > 0)
 
 
 def _two_sided(z: Array) -> Array:
-    # Imported late: SciPy comes with the extra `stats`.
+    # Imported here, because SciPy is installed only with the extra `stats`.
     from scipy.special import ndtr
 
     return 2 * ndtr(-np.abs(z))

@@ -1,4 +1,4 @@
-"""A forest plot of a comparison as SVG: each template's rate, and its difference to the baseline, with their intervals."""
+"""Draw a comparison as a forest plot in SVG: each template's rate and its difference to the baseline, with intervals."""
 
 import math
 from base64 import b64encode
@@ -18,7 +18,7 @@ _NAME_CHARACTERS = 26
 def draw(comparison: TemplateComparison, outcome: str, shown: Callable[[str], str] = str) -> str:
     """Return the plot of up to `MAX_ROWS` templates, the baseline first.
 
-    `outcome` is the title of the rates, `shown` what may be shown of a name.
+    `outcome` is the title of the rates. `shown` replaces names that must not be shown.
     """
     drawn = comparison.comparisons[: MAX_ROWS - 1]
     rates = _Scale([bound for rate in (comparison.baseline_rate, *(one.rate for one in drawn)) for bound in (rate.low, rate.high)], _NAME)
@@ -48,7 +48,7 @@ def data_uri(svg: str) -> str:
 
 
 class _Scale:
-    """Shares to x-coordinates of a panel that begins at `left`."""
+    """Maps shares to x-coordinates in a panel that begins at `left`."""
 
     def __init__(self, bounds: list[float], left: int) -> None:
         finite = [bound for bound in bounds if math.isfinite(bound)] or [0.0]
@@ -67,7 +67,7 @@ class _Scale:
 
 
 def _step(rough: float) -> float:
-    """Return the next of 1, 2 or 5 times a power of ten."""
+    """Return the smallest 1, 2 or 5 times a power of ten that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
 

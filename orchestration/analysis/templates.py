@@ -1,6 +1,6 @@
-"""Which template does better: funnels with intervals, and differences to a baseline that hold within line, user type and week.
+"""Compare templates: funnels with intervals, and differences to a baseline that hold within line, user type and week.
 
-Pure functions: counts in, dataclasses out. `docs/analysis.md` says how to read them.
+All functions are pure: counts in, dataclasses out. `docs/analysis.md` explains how to read the results.
 """
 
 import math
@@ -13,12 +13,12 @@ import numpy as np
 from orchestration.analysis.differences import ALPHA, MIN_EXPECTED, compare_groups
 
 POWER = 0.8
-# No plan has more sends than this.
+# No one plans more sends than this.
 MAX_MISSING = 10_000_000
 
 
 class Verdict(StrEnum):
-    """What a comparison allows to say; all but the first two are reasons for saying nothing."""
+    """The verdict of a comparison; all values but the first two are reasons for giving none."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval after Wilson; all three are nan of nothing."""
+    """A share with its 95 % Wilson interval; all three values are nan if `of` is 0."""
 
     count: int
     of: int
@@ -44,7 +44,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class FunnelCounts:
-    """Sends of a template in the report. The last four count mature sends that went out; `replied` is within the window."""
+    """Counts of a template's sends in the report. The last four cover mature sends that went out; `replied` is within the window."""
 
     name: str
     sends: int
@@ -58,7 +58,7 @@ class FunnelCounts:
 
 @dataclass(frozen=True)
 class Cell:
-    """People whose first mature send of a template fell into a stratum, and how many of those sends had the outcome."""
+    """The number of people whose first mature send of a template is in a stratum, and how many of those sends had the outcome."""
 
     name: str
     stratum: Hashable
@@ -68,7 +68,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Funnel:
-    """A template's sends, and the share of mature sends that went out of each later stage."""
+    """A template's sends, and the share of mature sends that reached each later stage."""
 
     counts: FunnelCounts
     delivered: Rate
@@ -78,10 +78,10 @@ class Funnel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A template against the baseline, per person. Differences are in shares, with 95 % intervals; p-values are adjusted after Holm.
+    """A template against the baseline, per person. Differences are in shares, with 95 % intervals; p-values are Holm-adjusted.
 
-    `stratified_*` are nan where no stratum is shared. `missing`: how many more people, for this template and for the baseline each,
-    would find the difference in four of five cases; None where there is a verdict, no difference, or no number that helps.
+    `stratified_*` are nan if no stratum is shared. `missing`: how many more people this template and the baseline each need, so that the
+    difference is found in four of five cases; None if there is a verdict, no difference, or no number that helps.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class TemplateComparison:
-    """Funnels of all templates, most sent first, and the comparisons with the baseline in that order."""
+    """Funnels of all templates, most sent first, and the comparisons with the baseline in the same order."""
 
     baseline: str
     baseline_rate: Rate
@@ -109,9 +109,9 @@ class TemplateComparison:
 
 
 def compare_templates(funnels: Sequence[FunnelCounts], cells: Sequence[Cell], baseline: str | None = None) -> TemplateComparison:
-    """Compare every template with a baseline, by default the most sent one that has a mature send.
+    """Compare every template with a baseline, by default the most sent template that has a mature send.
 
-    Raises `ValueError` where the baseline has no cell, or no template has one. A template without cells has a funnel only.
+    Raises `ValueError` if the baseline has no cell, or no template has one. A template without cells only gets a funnel.
     """
     ordered = sorted(funnels, key=lambda counts: (-counts.sent, counts.name))
     with_people = {cell.name for cell in cells if cell.people}
@@ -154,7 +154,7 @@ def compare_templates(funnels: Sequence[FunnelCounts], cells: Sequence[Cell], ba
 
 
 def _counted(cells: Sequence[Cell], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return people and successes as arrays of groups by strata."""
+    """Return people and successes as arrays of shape (groups, strata)."""
     groups = {name: group for group, name in enumerate(names)}
     strata: dict[Hashable, int] = {}
     for cell in cells:
@@ -173,7 +173,7 @@ def _funnel(counts: FunnelCounts) -> Funnel:
 
 
 def _rate(count: int, of: int) -> Rate:
-    # Imported late, here and below: the extra `stats`.
+    # Imported here and in the functions below, because it needs the extra `stats`.
     from statsmodels.stats.proportion import proportion_confint
 
     if of == 0:
@@ -183,7 +183,7 @@ def _rate(count: int, of: int) -> Rate:
 
 
 def _newcombe(people: np.ndarray, successes: np.ndarray, baseline: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95 % interval of each difference to the baseline, after Newcombe."""
+    """Return the 95 % Newcombe interval of each difference to the baseline."""
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     base = np.full_like(people, people[baseline]), np.full_like(successes, successes[baseline])
@@ -203,9 +203,10 @@ def _verdict(sign: int, is_enough: bool, stratified: float, p: float, stratified
 def _missing(
     verdict: Verdict, p: float, stratified_p: float, base: float, other: float, people: tuple[int, int], tests: int
 ) -> tuple[int, int] | None:
-    """Return how many more people each of two groups needs, with an equal number in both, to find the difference with `POWER`.
+    """Return how many more people each of two groups needs, with equal group sizes, to find the difference with power `POWER`.
 
-    `tests` comparisons share `ALPHA`. None where it is found, is none, or was found twice in opposite directions.
+    `tests` comparisons share `ALPHA`. None if the difference is found, if there is none, if both tests found it in opposite directions,
+    or if more people would not help.
     """
     if verdict.is_found or verdict is Verdict.NOTHING_SHARED or (p < ALPHA and stratified_p < ALPHA):
         return None
@@ -217,9 +218,9 @@ def _missing(
 
 
 def people_needed(base: float, other: float, tests: int = 1) -> int | None:
-    """Return how many people of each of two groups find a difference of two shares with `POWER`, where `tests` tests share `ALPHA`.
+    """Return how many people each of two groups needs to find the difference of two shares with `POWER`, if `tests` tests share `ALPHA`.
 
-    None where the shares are equal, or more than `MAX_MISSING` are needed.
+    None if the shares are equal, or more than `MAX_MISSING` people are needed.
     """
     from scipy.special import ndtri
     from statsmodels.stats.proportion import proportion_effectsize
@@ -227,7 +228,7 @@ def people_needed(base: float, other: float, tests: int = 1) -> int | None:
     effect = float(np.abs(np.asarray(proportion_effectsize(min(max(other, 0.0), 1.0), base))))
     if effect < 1e-6:
         return None
-    # In closed form: statsmodels' `solve_power` finds no root where a few people are enough.
+    # In closed form, because statsmodels' `solve_power` finds no root if a few people are enough.
     people = 2 * ((ndtri(1 - ALPHA / tests / 2) + ndtri(POWER)) / effect) ** 2
     pooled = (base + min(max(other, 0.0), 1.0)) / 2
     for_a_test = MIN_EXPECTED / min(pooled, 1 - pooled)

@@ -1,4 +1,4 @@
-"""A comparison of templates as tables: aligned for a terminal, Markdown for Dagster."""
+"""Tables of a template comparison: aligned text for a terminal, Markdown for Dagster."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ class Table:
 
 
 def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Callable[[str], str] = str) -> tuple[Table, Table]:
-    """Return the funnels and the differences to the baseline; `shown` is what may be shown of a name.
+    """Return two tables: funnels, and differences to the baseline. `shown` replaces names that must not be shown.
 
-    Where there is nothing to compare with, the title of the differences says so, and there are none.
+    If there is nothing to compare with, the second table has no rows, and its title states this.
     """
     funnels = Table(
-        f"Sends; of the mature ones (older than {question.window}, up to the newest event) the shares, with 95 % intervals",
+        f"Sends, and shares of the mature ones (more than {question.window} before the newest event) with 95 % intervals",
         (question.by, "sends", "not sent", "sent", "mature", "delivered", "read", f"replied in {question.window}"),
         [
             (
@@ -37,8 +37,8 @@ def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Ca
     if not comparison.comparisons:
         return funnels, Table(f"Nothing to compare: {baseline} is the only {question.by} with a send that is old enough", (), [])
     differences = Table(
-        f"Difference of {outcome_in_words(question)} to {baseline}, {rate_in_words(base)} of {base.of:,} people; by each person's first "
-        "mature send, in points",
+        f"Rate: {outcome_in_words(question)}. Difference to {baseline}, {rate_in_words(base)} of {base.of:,} people, in points, by each "
+        "person's first mature send",
         (question.by, "people", "rate", "difference", "p", "in line, user type, week", "p", "verdict"),
         [
             (

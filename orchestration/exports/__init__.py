@@ -1,1 +1,1 @@
-"""The report as TSV: a file per report day, and any selection on demand."""
+"""Export the report: one TSV file per report day, and any selection on demand."""

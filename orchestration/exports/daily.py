@@ -1,4 +1,4 @@
-"""The report as TSV: a file per report day, kept up to date."""
+"""Export the report as TSV: one file per report day, kept up to date."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,9 +33,9 @@ from orchestration.transform.builds import STARTS
 
 @dataclass
 class DailyExports:
-    """The daily files after an export: which were written and removed, how many there are, and the latest day's.
+    """The result of a daily export: the files written and removed, the rows of all existing files by day, and the latest day's file.
 
-    `damaged` names files that were not as they had been written, and were written again; `rows_of_days` has all files there are.
+    `damaged` lists files that were missing or changed since they were written, and were therefore rewritten.
     """
 
     written: list[str] = field(default_factory=list)
@@ -63,10 +63,10 @@ WriteDrafts = Callable[[duckdb.DuckDBPyConnection, Settings, list[date], datetim
 
 
 def write_drafts(published: duckdb.DuckDBPyConnection, settings: Settings, days: list[date], now: datetime) -> Drafts:
-    """Write each day's draft, as many at a time as DuckDB has threads; return what they hold, None for a day without rows.
+    """Write each day's draft, as many at a time as DuckDB has threads; return each day's entry, or None for a day without rows.
 
-    A day is one row group of DuckDB or two, which it writes with one thread: on 2 cores, two at a time
-    took 2.5 s for a million rows in 62 days, one at a time 3.4 s.
+    A day is one or two of DuckDB's row groups, which DuckDB writes with one thread. On 2 cores, a million rows in 62 days took 2.5 s
+    two days at a time, and 3.4 s one day at a time.
     """
     threads = published.execute("select current_setting('threads')::integer").fetchone()
     assert threads is not None
@@ -112,9 +112,9 @@ def export_days(
 ) -> DailyExports:
     """Rewrite the daily files whose bytes changed since the last export, from the published marts.
 
-    Days `asked_for` are looked at in any case; a file that already holds the right bytes stays as it is. The size of every
-    file is checked, and its hash where it was changed after the manifest was written, or with `thorough`. `write` is what writes
-    the drafts. The caller holds the writer's lock.
+    The days `asked_for` are always checked, unless they are past retention; a file that already has the right bytes is not replaced.
+    The size of every file is checked, and its hash if the file changed after the manifest was written, or with `thorough`. `write` is
+    the function that writes the drafts. The caller holds the writer's lock.
     """
     make_folder(settings.exports_dir, settings)
     recover_exports(settings)
@@ -167,14 +167,14 @@ def _settings_of(settings: Settings) -> ExportSettings:
 
 
 def _changed_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, manifest: Manifest | None, source: Source) -> list[date] | None:
-    """Return the report days that changed since the last export, or None where it cannot be built upon."""
+    """Return the report days that changed since the last export, or None if all days must be exported."""
     if manifest is None or manifest.settings != _settings_of(settings):
         return None
     return days_behind(warehouse, manifest.publication, source, STARTS)
 
 
 def _is_as_written(settings: Settings, entry: ExportedFile, trusted_until: int | None = None) -> bool:
-    """Compare a file with its entry: by size, and by hash unless it was last changed no later than `trusted_until` (nanoseconds)."""
+    """Compare a file with its entry: by size, and by hash unless its mtime is no later than `trusted_until` (nanoseconds)."""
     path = settings.exports_dir / entry.file
     if not path.is_file():
         return False
@@ -184,13 +184,13 @@ def _is_as_written(settings: Settings, entry: ExportedFile, trusted_until: int |
 
 
 def _entry(before: ExportedFile | None, drafted: ExportedFile) -> ExportedFile:
-    """Return a file's entry; one whose bytes are what they were keeps its time."""
+    """Return a file's new entry, or the previous one, with its `made_at`, if nothing else differs."""
     same = before is not None and before.model_copy(update={"made_at": drafted.made_at}) == drafted
     return before if same and before is not None else drafted
 
 
 def _drop_equal_drafts(settings: Settings, entries: list[ExportedFile]) -> list[str]:
-    """Drop the drafts of files that have the same bytes already; return the names of the others."""
+    """Delete the drafts of files that already have the same bytes; return the names of the other files."""
     different = []
     for entry in entries:
         if _is_as_written(settings, entry):
@@ -203,7 +203,7 @@ def _drop_equal_drafts(settings: Settings, entries: list[ExportedFile]) -> list[
 def _remove_on_demand(
     warehouse: duckdb.DuckDBPyConnection, settings: Settings, manifest: Manifest | None, source: Source, first_day: date
 ) -> list[str]:
-    """Remove the exports on demand of before the first day that is kept; all of them where they may hold what must not be read any more."""
+    """Remove the exports on demand made before `first_day`, or all if they may contain data that must no longer be read."""
     before = manifest.publication if manifest else None
     if before is None:
         is_safe = source.masking_fingerprint == Contacts.PLAIN

@@ -1,4 +1,4 @@
-"""The report's five filters: period, origin, line, template, user type; and what else an export on demand takes."""
+"""The report's five filters (period, origin, line, template, user type), and the other options of an export on demand."""
 
 import re
 from datetime import date
@@ -29,7 +29,7 @@ class UserType(StrEnum):
 
 
 class FileFormat(StrEnum):
-    """How an export on demand is written: `tsv` (contract, section 6), or `xlsx` for spreadsheets."""
+    """The file format of an export on demand: `tsv` (contract, section 6), or `xlsx` for spreadsheets."""
 
     TSV = "tsv"
     XLSX = "xlsx"
@@ -42,7 +42,7 @@ def _one_of(kind: type[StrEnum], value: str) -> str:
 
 
 def among(kind: type[StrEnum]) -> AfterValidator:
-    """Return the check of a field that its text is a value of an enumeration."""
+    """Return a validator that accepts only the values of an enumeration."""
     return AfterValidator(partial(_one_of, kind))
 
 
@@ -51,7 +51,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 
 
 class ReportFilters(BaseModel):
-    """The filters of the report (contract, section 1). An empty one lets everything pass."""
+    """The filters of the report (contract, section 1). An empty filter selects everything."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -86,7 +86,7 @@ class ReportFilters(BaseModel):
         return self
 
     def condition(self) -> tuple[str, dict[str, Any]]:
-        """Return the SQL condition on session starts `s`, and the values to bind. Lines are channel ids, as `resolved` returns them."""
+        """Return the SQL condition on session starts `s`, and the values to bind. Lines must be channel ids, as `resolved` returns them."""
         conditions, values = ["true"], {}
         if self.period_from:
             conditions.append("s.session_start_date >= $period_from::date")
@@ -111,20 +111,20 @@ class ReportFilters(BaseModel):
     def resolved(self, published: duckdb.DuckDBPyConnection) -> Self:
         """Return the filters with each line as its channel id.
 
-        Raises `StartsError` for a line or template that the published marts have never seen.
+        Raises `StartsError` for a line or template that does not occur in the published marts.
         """
         templates = _values(
             published, "select template_name from fct_session_starts union select notification_name from fct_session_starts"
         )
         for template in self.templates:
             if template not in templates:
-                # Dagster keeps this message, out of reach of an erasure.
+                # Dagster stores this message, and an erasure cannot remove it from there.
                 known = sorted(name for name in templates if not may_hold_number(name))
                 raise StartsError(f"There is no template or notification {template!r} in the report. Known: {', '.join(known)}.")
         return self.model_copy(update={"lines": self._channels(published)})
 
     def _channels(self, published: duckdb.DuckDBPyConnection) -> list[str]:
-        """Return the channel ids of the lines: a line is given by its channel id or number, in any spelling (contract, section 2.2)."""
+        """Return the channel ids of the lines. A line is passed as its channel id or number, in any spelling (contract, section 2.2)."""
         if not self.lines:
             return []
         lines = published.execute("select distinct channel_id, line_number from fct_session_starts").fetchall()
@@ -140,22 +140,22 @@ class ReportFilters(BaseModel):
 
 
 class ExportSelection(ReportFilters):
-    """What an export on demand holds, and how it is written."""
+    """The content and the format of an export on demand."""
 
     layout: Annotated[str, among(Layout)] = Field(
         default=Layout.STANDARD.value,
-        description="`standard`: as the daily files. `botmaker`: only the original download's 18 columns, under its Spanish headers.",
+        description="`standard`: as in the daily files. `botmaker`: only the original download's 18 columns, with its Spanish headers.",
     )
     language: str = Field(
         default="",
-        description=f"Headers and failure reasons in {', '.join(Language)}; empty: as in the daily files. "
-        "The headers of the layout `botmaker` are always Spanish, and so are its failure reasons where this is empty.",
+        description=f"Language of headers and failure reasons: {', '.join(Language)}. Empty: as in the daily files. "
+        "In the layout `botmaker`, headers are always Spanish, and failure reasons are Spanish if this is empty.",
     )
     format: Annotated[str, among(FileFormat)] = Field(
         default=FileFormat.TSV.value, description="`tsv`, or `xlsx`: ids as text, times as dates, for spreadsheets."
     )
-    bom: bool = Field(default=False, description="Begin a TSV with a byte order mark, by which Excel recognises UTF-8.")
-    file_name: str = Field(default="", description="Name of the file below exports/on_demand; empty: made from the period and the time.")
+    bom: bool = Field(default=False, description="Start a TSV with a byte order mark, by which Excel recognises UTF-8.")
+    file_name: str = Field(default="", description="Name of the file below exports/on_demand. Empty: built from the period and the time.")
 
     @field_validator("language")
     @classmethod
@@ -166,14 +166,14 @@ class ExportSelection(ReportFilters):
     def _is_file_name(self) -> Self:
         if self.file_name and not (_FILE_NAME.fullmatch(self.file_name) and self.file_name.endswith(f".{self.format}")):
             raise ValueError(
-                f"{self.file_name!r} is not a name for this file: use letters, digits, '.', '_' and '-', and the extension .{self.format}"
+                f"{self.file_name!r} is not a valid file name: use letters, digits, '.', '_' and '-', and the extension .{self.format}"
             )
         return self
 
     @model_validator(mode="after")
     def _has_bom_in_tsv_only(self) -> Self:
         if self.bom and self.format != FileFormat.TSV:
-            raise ValueError("a byte order mark is for the format tsv")
+            raise ValueError("a byte order mark is only for the format tsv")
         return self
 
 

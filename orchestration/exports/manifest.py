@@ -1,7 +1,7 @@
-"""What is known of the daily exports: `manifest.json` beside them, and the journal of a replacement under way.
+"""Records of the daily exports: `manifest.json` beside them, and the journal of a replacement in progress.
 
-The manifest says which bytes belong together. It is replaced last, so a reader that compares a file with it never mixes two
-exports. Before the first file is replaced, the journal holds the whole replacement: after a kill it is finished, not guessed.
+The manifest lists the files of one export with their hashes. It is replaced last, so a reader that compares files with it never mixes
+two exports. Before the first file is replaced, the journal records the whole replacement, so that it can be finished after a kill.
 """
 
 import re
@@ -23,7 +23,7 @@ _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def file_name(day: date) -> str:
-    """Return the name of a report day's file: years have four digits, as no date format of every system writes them."""
+    """Return the name of a report day's file. Years have four digits on every system, unlike with `strftime`."""
     return f"sessionStartingCauses-{day.isoformat()}.tsv"
 
 
@@ -32,7 +32,7 @@ class _Model(BaseModel):
 
 
 class ExportedFile(_Model):
-    """A day's file: its rows without the header, and the bytes that it must have."""
+    """The entry of a day's file: its number of rows without the header, its size and its hash."""
 
     file: str
     report_date: date
@@ -44,14 +44,14 @@ class ExportedFile(_Model):
 
     @model_validator(mode="after")
     def _is_named_after_its_day(self) -> Self:
-        # The manifest lies where other tools write, too: its names become paths that are replaced and removed.
+        # Other tools may write to the manifest's folder, and the names in it become paths that are replaced and removed.
         if self.file != file_name(self.report_date):
             raise ValueError(f"{self.file!r} is not the file of {self.report_date}")
         return self
 
 
 class ExportSettings(_Model):
-    """The settings that every daily file depends on, beside the marts."""
+    """The settings that every daily file depends on, besides the marts."""
 
     time_zone: str
     language: str
@@ -69,14 +69,14 @@ class Manifest(_Model):
 
 
 class _Journal(_Model):
-    """A replacement whose drafts are all written: the manifest after it, and the days whose files go."""
+    """A replacement whose drafts are all written: the new manifest, and the days whose files are removed."""
 
     manifest: Manifest
     removed: list[date]
 
 
 def read_manifest(settings: Settings) -> Manifest | None:
-    """Return the manifest, or None where there is none that this version of the project has written."""
+    """Return the manifest, or None if there is none that this version of the project can read."""
     try:
         return Manifest.model_validate_json(read_start(_manifest_path(settings)))
     except (OSError, ValidationError):
@@ -88,7 +88,7 @@ def draft_of(settings: Settings, day: date) -> Path:
 
 
 def replace_exports(settings: Settings, manifest: Manifest, removed: list[date]) -> None:
-    """Put the drafts in place, remove the files of days that are gone, and replace the manifest, so that a kill loses nothing."""
+    """Put the drafts in place, remove the files of the days `removed`, and replace the manifest. A kill loses nothing."""
     sync_folder(settings.exports_dir)
     journal = _Journal(manifest=manifest, removed=removed)
     _write(settings, _journal_path(settings), journal.model_dump_json())
@@ -96,7 +96,7 @@ def replace_exports(settings: Settings, manifest: Manifest, removed: list[date])
 
 
 def recover_exports(settings: Settings) -> None:
-    """Finish the replacement that a kill interrupted, and remove drafts that belong to none. The caller holds the writer's lock."""
+    """Finish a replacement that a kill interrupted, and remove all other drafts. The caller holds the writer's lock."""
     if not settings.exports_dir.is_dir():
         return
     try:
@@ -108,13 +108,13 @@ def recover_exports(settings: Settings) -> None:
     for draft in settings.exports_dir.glob(".*.draft"):
         draft.unlink()
     for path in settings.exports_dir.glob("*.tsv"):
-        # A link is not ours, and what it leads to may be somebody's file.
+        # Exports are never links, and a link may lead to someone else's file.
         if path.is_file() and not path.is_symlink():
             restrict_file(path, settings, read_only=True)
 
 
 def remove_unlisted(settings: Settings, manifest: Manifest) -> list[str]:
-    """Remove the daily files that lie here from before and that no manifest knows; return their names."""
+    """Remove daily files of earlier exports that the manifest does not list; return their names."""
     listed = {entry.file for entry in manifest.files}
     unlisted = [path for path in settings.exports_dir.glob("*.tsv") if path.name not in listed and _DAILY_FILE.fullmatch(path.name)]
     for path in unlisted:
@@ -123,7 +123,7 @@ def remove_unlisted(settings: Settings, manifest: Manifest) -> list[str]:
 
 
 def manifest_written_at(settings: Settings) -> int:
-    """Return the time of the manifest in nanoseconds: all files that it names were written before. 0 where there is none."""
+    """Return the manifest's mtime in nanoseconds, or 0 if there is none. All files listed in it were written before."""
     path = _manifest_path(settings)
     return path.stat().st_mtime_ns if path.is_file() else 0
 

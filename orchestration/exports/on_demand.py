@@ -1,4 +1,4 @@
-"""The report as TSV or XLSX for any selection: written on demand, from what is published, also while a run works."""
+"""Export any selection of the report as TSV or XLSX on demand, from the published file, even during a run."""
 
 import shutil
 from datetime import UTC, date, datetime, timedelta
@@ -20,14 +20,14 @@ from orchestration.settings import Language, Settings
 def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Path, int]:
     """Write the selected rows of the published report to one file; return its path and number of rows.
 
-    Raises `StartsError` where nothing is published, for a line or template that the report does not have, and for an XLSX
-    file without its library or with more rows than a sheet holds.
+    Raises `StartsError` if nothing is published, if the report does not contain a line or template, and for an XLSX file if its
+    library is not installed or a sheet cannot hold all rows.
     """
     if selection.format == FileFormat.XLSX:
         check_xlsx_can_be_written()
     folder = _folder(settings)
     path = folder / (selection.file_name or _name_of_selection(settings, selection, datetime.now(UTC)))
-    # Its own, because two may write a file of one name at a time; the later one stays.
+    # A unique draft, because two exports may write a file of the same name at once; the later one wins.
     draft = path.with_name(f".{path.name}.{token_hex(8)}.draft")
     layout = Layout(selection.layout)
     usual_language = Language.ES if layout is Layout.BOTMAKER else settings.language
@@ -47,23 +47,23 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
 
 
 def _place(settings: Settings, draft: Path, path: Path) -> None:
-    """Put the file in place, unless a run has published with another mask meanwhile: it has removed the exports of before."""
+    """Put the file in place, unless a run has meanwhile published with another mask and so removed all earlier exports."""
     version = current_version(settings)
     if version is None or version.record is None or version.record.source.masking_fingerprint != masking_fingerprint(settings):
         draft.unlink(missing_ok=True)
-        raise StartsError("A run published with another STARTS_CONTACTS or STARTS_MASK_KEY meanwhile. Nothing was exported.")
+        raise StartsError("A run has meanwhile published with another STARTS_CONTACTS or STARTS_MASK_KEY. Nothing was exported.")
     try:
         restrict_file(draft, settings, read_only=False)
         put_in_place(draft, path)
     except FileNotFoundError:
-        raise StartsError("A run removed all exports on demand meanwhile. Export again.") from None
+        raise StartsError("A run or an erasure has meanwhile removed all exports on demand. Export again.") from None
 
 
 def remove_all_on_demand(settings: Settings) -> list[str]:
-    """Remove every export on demand, and those being written; return the names of the exports.
+    """Remove every export on demand, including those being written; return the names of the finished ones.
 
-    For an erasure, and for a change from plain to masked contacts or of the key: a masked export names no one whom an
-    erasure could look for, and an export may hold a person under any name that a run has never seen.
+    Used for an erasure, and for a change from plain to masked contacts or of the key. An erasure cannot find a person in a masked
+    export, and an export may contain a person under a name that no run has ever seen.
     """
     files = _exports(settings)
     for path in files:
@@ -74,8 +74,8 @@ def remove_all_on_demand(settings: Settings) -> list[str]:
 
 
 def remove_old_on_demand(settings: Settings, first_day: date) -> list[str]:
-    """Remove the exports made before a report day, and drafts that a kill left; return the names of the exports."""
-    # A draft may be in the making until it is some days old.
+    """Remove the exports made before a report day, and drafts left by a kill; return the names of the exports."""
+    # A younger draft may belong to an export that is still being written.
     yesterday = datetime.now(ZoneInfo(settings.report_timezone)).date() - timedelta(days=1)
     for draft in _drafts(settings):
         if _made_on(draft, settings) < yesterday:
@@ -99,7 +99,7 @@ def _drafts(settings: Settings) -> list[Path]:
 
 
 def _remove_draft(draft: Path) -> None:
-    # An XLSX file is put together in a folder.
+    # The pieces of an XLSX file are written to a folder.
     if draft.is_dir():
         shutil.rmtree(draft, ignore_errors=True)
     else:

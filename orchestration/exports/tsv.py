@@ -1,7 +1,6 @@
-"""The TSV of the report: its 27 columns, their headers in three languages, and how a cell is written.
+"""The TSV of the report: its 27 columns, their headers in three languages, and how a cell is written (contract, section 6).
 
-The contract, section 6. Every rule about a cell is one SQL expression, so that DuckDB writes a
-million rows in one scan.
+Each rule for cells is one SQL expression, so that DuckDB writes a million rows in one scan.
 """
 
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ FAILURE_REASONS = DBT_PROJECT_DIR / "seeds" / "failure_reasons.csv"
 
 
 class Layout(StrEnum):
-    """Which columns a TSV has: ours (`standard`), or only those of the original download, under its own headers (`botmaker`)."""
+    """The columns of a TSV: all 27 (`standard`), or only those of the original download, with its headers (`botmaker`)."""
 
     STANDARD = "standard"
     BOTMAKER = "botmaker"
@@ -26,7 +25,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class TsvColumn:
-    """A column of the TSV: its field name, its headers, and the SQL that makes it from a session start."""
+    """A column of the TSV: its field name, its headers, and the SQL that computes it from a session start."""
 
     name: str
     pt: str
@@ -38,7 +37,7 @@ class TsvColumn:
 
 
 def _text(sql: str) -> str:
-    """Text as one cell: no control characters, no formula, no empty string beside the missing value."""
+    """Return the SQL of a text cell: without control characters or formulas, and NULL instead of an empty string."""
     return f"text_cell({sql})"
 
 
@@ -81,15 +80,15 @@ TSV_COLUMNS = (
     TsvColumn("failure_action", "Ação recomendada", "Acción recomendada", "failure_action"),
 )
 
-# The original download ends here; what follows is ours.
+# The columns of the original download; the later ones exist only in this project.
 ORIGINAL_COLUMNS = TSV_COLUMNS[:18]
 
-# A spreadsheet runs a cell that starts with one of these, full-width or after spaces as well, unless
-# the whole cell is a number: then the sign, such as a phone's +, must stay. An apostrophe disarms it.
-# U+0085, U+2028 and U+2029 end a line for some readers, so they go with the control characters.
-# Cells are quoted here, and only where they hold a quote: DuckDB would also quote every link with a `#`,
-# and a program that cuts lines at tabs would see it.
-# Fast path: most cells need no escaping. It halves the time of a million rows.
+# A spreadsheet runs a cell as a formula if it starts with one of these characters, also if full-width or after spaces. An apostrophe
+# prevents that. A cell that is entirely a number is left alone: its sign, such as the + of a phone number, must stay.
+# U+0085, U+2028 and U+2029 end a line for some readers, so they are replaced like the control characters.
+# Cells are quoted here, and only if they contain a quote: DuckDB would also quote every link with a `#`, and a program that splits
+# lines at tabs would see the quotes.
+# Fast path: most cells need no escaping. It halves the time for a million rows.
 CELL_MACROS = r"""
 create or replace temp macro one_line(text) as
     regexp_replace(text, '[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]', ' ', 'g');
@@ -112,7 +111,7 @@ end;
 
 
 def prepare_cells(published: duckdb.DuckDBPyConnection) -> None:
-    """Create what `report_rows` needs on a connection: how a cell is written, and what the failure codes are called."""
+    """Prepare a connection for `report_rows`: the time zone UTC, the macros for cells, and the labels of the failure codes."""
     published.execute("set timezone = 'UTC'")
     published.execute(CELL_MACROS)
     published.execute(
@@ -122,17 +121,17 @@ def prepare_cells(published: duckdb.DuckDBPyConnection) -> None:
 
 
 def header_of(layout: Layout, language: Language) -> list[tuple[TsvColumn, str]]:
-    """Return the columns of a layout, each with its header; the original's headers are Spanish whatever the language."""
+    """Return the columns of a layout, each with its header. The headers of the layout `botmaker` are Spanish in every language."""
     if layout is Layout.BOTMAKER:
         return [(column, column.es) for column in ORIGINAL_COLUMNS]
     return [(column, column.header(language)) for column in TSV_COLUMNS]
 
 
 def report_rows(columns: list[tuple[TsvColumn, str]], where: str, language: Language) -> str:
-    """Return the query for the report rows that fulfil `where`: these columns, under these headers.
+    """Return the query for the report rows that match `where`, with these columns under these headers.
 
-    Sorted by `sent_at`, then `session_start_id`; a row that a person started has no `sent_at` and comes last. `where` is one of this
-    package's own conditions on a session start `s`; its values and `$report_timezone` are bound by the caller.
+    Rows are sorted by `sent_at`, then `session_start_id`; a session that a person started has no `sent_at` and comes last. `where` is
+    a condition of this package on a session start `s`. The caller binds its values and `$report_timezone`.
     """
     selected = ",\n            ".join(f'{column.sql} as "{header}"' for column, header in columns)
     return f"""
@@ -164,7 +163,7 @@ def write_tsv(
     *,
     bom: bool = False,
 ) -> int:
-    """Write the rows of `report_rows` to a TSV, with a byte order mark if asked for; return their number."""
+    """Write the rows of `report_rows` to a TSV, with a byte order mark if `bom`; return the number of rows."""
     (first, header), *others = header_of(layout, language)
     columns = [(first, f"{_BYTE_ORDER_MARK}{header}" if bom else header), *others]
     row = published.execute(

@@ -1,4 +1,4 @@
-"""The report as an XLSX file for spreadsheets: ids and phone numbers as text, times as dates in the report's zone (contract, section 6)."""
+"""The report as XLSX for spreadsheets: ids and phone numbers as text, times as dates in the report's time zone (contract, section 6)."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,19 +13,19 @@ from orchestration.exports.tsv import Layout, header_of, report_rows
 from orchestration.installation import how_to_install
 from orchestration.settings import Language, Settings
 
-# Excel's limits of a sheet's rows, the header among them, and of a cell's text in UTF-16 units. Its calendar begins in 1900.
+# Excel's limits: rows of a sheet, including the header, and UTF-16 code units of a cell's text. Its calendar begins in 1900.
 MAX_SHEET_ROWS = 1_048_576
 _MAX_CELL_UNITS = 32_767
 _FIRST_YEAR = 1900
 _ROWS_AT_ONCE = 1_000
 _TIME_WIDTH = 19
 
-# A string cell is never run as a formula and needs no quotes, so only the control characters of `text_cell` go.
+# A string cell is never run as a formula and needs no quotes, so this `text_cell` replaces only control characters.
 _TEXT_CELL = "create or replace temp macro text_cell(text) as nullif(one_line(text), '')"
 
 
 def check_xlsx_can_be_written() -> None:
-    """Raise `StartsError` where XlsxWriter is not installed."""
+    """Raise `StartsError` if XlsxWriter is not installed."""
     if find_spec("xlsxwriter") is None:
         raise StartsError(f"XlsxWriter is not installed: run {how_to_install('xlsx')}.")
 
@@ -39,10 +39,10 @@ def write_xlsx(
     language: Language,
     layout: Layout = Layout.STANDARD,
 ) -> int:
-    """Write the rows of `report_rows` to an XLSX file of one sheet; return their number.
+    """Write the rows of `report_rows` to an XLSX file with one sheet; return the number of rows.
 
-    Rows are streamed: the memory does not depend on their number. What is longer than a cell may be is cut, and a time before
-    1900, for which Excel has no date, is text. Raises `StartsError` for more rows than a sheet holds.
+    Rows are streamed, so memory use does not depend on their number. A text that is too long for a cell is cut. A time before 1900, for
+    which Excel has no date, is written as text. Raises `StartsError` if there are more rows than a sheet holds.
     """
     from xlsxwriter import Workbook
 
@@ -51,7 +51,7 @@ def write_xlsx(
     assert counted is not None
     _refuse_more_than_a_sheet_holds(int(counted[0]))
     columns = header_of(layout, language)
-    # What is written piece by piece lies beside the file, where an erasure looks, and not in the system's folder.
+    # XlsxWriter's temporary files are kept beside the file, where an erasure looks, not in the system's temporary folder.
     pieces = path.with_name(f"{path.stem}.pieces.draft")
     pieces.mkdir(mode=0o700)
     try:
@@ -103,7 +103,7 @@ def _cell_writer(sheet: Any, date_format: Any) -> Callable[[int, int, Any], None
 
 
 def cut_to_cell(text: str) -> str:
-    """Return a text, cut to what a cell of Excel holds: 32,767 UTF-16 units, of which an emoji takes two."""
+    """Return a text cut to Excel's limit for a cell: 32,767 UTF-16 code units. An emoji takes two."""
     if len(text) <= _MAX_CELL_UNITS // 2:
         return text
     return text.encode("utf-16-le")[: 2 * _MAX_CELL_UNITS].decode("utf-16-le", errors="ignore")

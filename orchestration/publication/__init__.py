@@ -1,1 +1,1 @@
-"""What leaves the warehouse for BI: the published file, Parquet and PostgreSQL, with contacts plain or masked."""
+"""Publish the marts for BI: the published file, Parquet and PostgreSQL, with plain or masked contacts."""

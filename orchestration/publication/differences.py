@@ -1,4 +1,4 @@
-"""The thorough check of what is published: every row of the published file and of its Parquet, against the marts."""
+"""The thorough check of the publication: every row of the published file against the marts, and of its Parquet against that file."""
 
 from collections.abc import Collection, Iterable
 from datetime import date
@@ -17,7 +17,7 @@ from orchestration.transform.builds import UNDATED
 def days_that_differ(
     warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Version, changed_days: Collection[date]
 ) -> list[date]:
-    """Return the report days whose published rows are not those of the marts, but for days that changed since."""
+    """Return the report days whose published rows differ from those of the marts, except days that changed since."""
     prepare_masking(warehouse, settings)
     masks = masks_in_force(settings)
     different: set[date] = set()
@@ -38,7 +38,7 @@ def days_that_differ(
 
 
 def parquet_that_differs(connection: duckdb.DuckDBPyConnection, version: Version, names: Iterable[str]) -> list[str]:
-    """Return which of a version's Parquet files hold other rows than its DuckDB file, or cannot be read."""
+    """Return which of a version's Parquet files differ from its DuckDB file or cannot be read."""
     different = []
     connection.execute(f"attach {quoted(version.database)} as published (read_only)")
     try:
@@ -71,5 +71,5 @@ def _by_day(day: str, columns: Collection[str], rows: str) -> str:
 
 
 def _content(columns: Collection[str]) -> str:
-    """Return a number that depends on every cell and not on the order of rows."""
+    """Return the SQL of a value that depends on every cell but not on the order of rows."""
     return f"count(*) || ' rows, ' || coalesce(sum(hash({', '.join(columns)})::hugeint), 0)"

@@ -1,4 +1,4 @@
-"""The marts in a version's DuckDB file before anyone sees it, attached to the warehouse as `draft`: written whole, or by changed rows."""
+"""Write the marts into a version's DuckDB file before readers see it: all rows, or only the changed ones."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from orchestration.transactions import transaction
 
 @contextmanager
 def attached(warehouse: duckdb.DuckDBPyConnection, database: Path, *, read_only: bool) -> Iterator[None]:
-    """Attach a version's file as `draft`."""
+    """Attach a version's file to the warehouse as `draft`."""
     warehouse.execute(f"attach {quoted(database)} as draft{' (read_only)' if read_only else ''}")
     try:
         yield
@@ -29,10 +29,10 @@ def attached(warehouse: duckdb.DuckDBPyConnection, database: Path, *, read_only:
 def write_marts(
     warehouse: duckdb.DuckDBPyConnection, settings: Settings, days_by_mart: Mapping[str, list[date]] | None
 ) -> dict[str, ChangedParts]:
-    """Write the draft's tables, or replace some days of each mart in those that it has; return what changed of the marts."""
+    """Write the draft's tables, or replace only the given days of each mart; return which parts of the marts changed."""
     prepare_masking(warehouse, settings)
     masks = masks_in_force(settings)
-    # A mart has no order of its own; keeping the warehouse's costs a third of the writing.
+    # The order of a mart's rows has no meaning, and keeping it takes a third of the writing time.
     warehouse.execute("set preserve_insertion_order = false")
     try:
         if days_by_mart is None:
@@ -52,7 +52,7 @@ def write_marts(
 
 
 def _together(one: ChangedParts, other: ChangedParts) -> ChangedParts:
-    """Return what changed of a mart of which this changed in one table and that in another."""
+    """Merge the changes of one mart that is stored in two tables."""
     together = dict(one)
     for part, columns in other.items():
         known = together.get(part, frozenset())
@@ -88,14 +88,14 @@ def _create_view(warehouse: duckdb.DuckDBPyConnection) -> None:
         for mart, condition in table.shown_by
         if mart.name == SESSION_STARTS
     ]
-    # A view keeps the names that it is made with: one with `draft` in it would not be found in a file that is attached under another name.
+    # A view stores the names in its query. `draft.…` would not be found once readers attach the file under another name.
     with warehouse.cursor() as in_draft:
         in_draft.execute("use draft")
         in_draft.execute(f"create view {SESSION_STARTS} as {' union all '.join(parts)}")
 
 
 def _copy_comments(warehouse: duckdb.DuckDBPyConnection) -> None:
-    """Give the draft's marts and their columns the comments of the warehouse's."""
+    """Copy the comments of the warehouse's marts and columns to the draft."""
     comments = warehouse.execute(
         """
         with relations as (
@@ -129,8 +129,8 @@ def _copy_comments(warehouse: duckdb.DuckDBPyConnection) -> None:
 
 
 def write_comments(warehouse: duckdb.DuckDBPyConnection, comments: Iterable[tuple[str, str, str]]) -> None:
-    """Comment on the draft's `table`, `view` or `column` of a name."""
-    # Together: each transaction waits for the disk.
+    """Write comments on tables, views and columns of the draft, as (`table`, `view` or `column`; name; comment)."""
+    # In one transaction, because each commit waits for the disk.
     with transaction(warehouse):
         for kind, name, comment in comments:
             warehouse.execute(f"comment on {kind} draft.main.{name} is {quoted(comment)}")
@@ -139,9 +139,9 @@ def write_comments(warehouse: duckdb.DuckDBPyConnection, comments: Iterable[tupl
 def _replace_rows(
     warehouse: duckdb.DuckDBPyConnection, settings: Settings, table: PublishedTable, masks: Masks, days: list[date]
 ) -> dict[str, ChangedParts]:
-    """Replace the rows of some days that changed; return what that changes of each mart that shows the table.
+    """Replace the changed rows of some days; return which parts change in each mart that shows the table.
 
-    Rows are compared by fingerprints, one for each row: a third of what writing the days takes.
+    Rows are compared by their fingerprints, which takes a third of the time of writing all rows of the days.
     """
     on_these_days, columns, drafted = table.mart.is_on(days), _columns(warehouse, table.source), f"draft.{table.name}"
     # Two hashes of 64 bits, as the models compare rows (`row_fingerprint` of the dbt project).
@@ -164,7 +164,7 @@ def _replace_rows(
 
 
 def _changed_parts(warehouse: duckdb.DuckDBPyConnection, mart: PublishedMart, condition: str) -> ChangedParts:
-    """Compare the rows of a mart that came with those that went: where each has a partner in its place, only columns changed."""
+    """Compare the inserted rows of a mart with the deleted ones: if each has a counterpart with the same key, only columns changed."""
     columns = _columns(warehouse, f"marts.{mart.name}")
     key = columns if mart.order == ("all",) else [mart.date_column, *mart.order]
     compared = [column for column in columns if column not in key]

@@ -1,4 +1,4 @@
-"""What is published of the warehouse: the marts, by which day their rows are kept, in which order, and in which tables of the file."""
+"""Define what is published: the marts, the day and the order of their rows, and the tables of the published file."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from datetime import date
 
 from orchestration.transform.builds import BILL, MARTS, STARTS, UNDATED
 
-# All other marts are kept by `session_start_date`.
+# The day of a row in all other marts is `session_start_date`.
 _DATE_COLUMNS = {"fct_billed_messages": "billed_date"}
-# What orders the rows of a day: by time, which sorts fastest, and then by what makes rows different. Two sessions of Botmaker may name
-# one message. Other marts are small, and ordered by all their columns.
+# The order of a day's rows: first by time, which sorts fastest, then by the columns that make rows unique. Two Botmaker sessions may
+# have the same message. All other marts are small, and ordered by all their columns.
 _ORDERS = {
     "fct_session_starts": ("sent_at", "session_start_id"),
     "fct_notifications": ("sent_at", "session_start_id", "message_id"),
@@ -19,10 +19,10 @@ _ORDERS = {
 
 @dataclass(frozen=True)
 class PublishedMart:
-    """A mart: `date_column` is the day by which its rows are replaced; `order` makes an order of a day's rows without ties; `facts` are
-    those in whose log its changed days stand.
+    """A mart that is published.
 
-    Rows without a day (messages that were not delivered, on no bill) are kept under `UNDATED`.
+    `date_column` is the day by which its rows are replaced. `order` sorts the rows of a day without ties. `facts` are the facts whose
+    changed days apply to the mart. Rows without a day (messages that were not delivered, on no bill) are stored under `UNDATED`.
     """
 
     name: str
@@ -32,33 +32,33 @@ class PublishedMart:
 
     @property
     def day(self) -> str:
-        """Return the day of a row, as SQL."""
+        """Return the SQL expression for the day of a row."""
         return f"coalesce({self.date_column}, date '{UNDATED}')" if self.name in _DATE_COLUMNS else self.date_column
 
     @property
     def is_late(self) -> str:
-        """Return whether a row is late, as SQL: a send in a session that began two days before or more, or a session without a send.
+        """Return the SQL condition for a late row: a send two or more days after its session began, or a session without a send.
 
-        Days of the past get such rows every day. In the order of a day they are the last ones.
+        Past days get such rows every day. They come last in the order of a day.
         """
         return f"coalesce(sent_at >= {self.date_column} + interval 2 day, true)" if self.order[0] == "sent_at" else "false"
 
     @property
     def order_by(self) -> str:
-        """Return the order of a file's rows, as SQL."""
+        """Return the SQL `order by` list for the rows of a file."""
         return ", ".join(self.order if self.order == ("all",) else (self.date_column, *self.order))
 
     def is_on(self, days: Collection[date]) -> str:
-        """Return the condition for the rows of some days, as SQL.
+        """Return the SQL condition for the rows of these days.
 
-        Literals, because DuckDB prunes row groups by them and not by a bound list.
+        It uses literals, because DuckDB prunes row groups by literals but not by a bound list.
         """
         literals = ", ".join(f"date '{day.isoformat()}'" for day in days)
         dated = f"{self.date_column} in ({literals})"
         return f"({dated} or {self.date_column} is null)" if UNDATED in days else dated
 
     def is_between(self, first: date, last: date) -> str:
-        """Return the condition for the rows of all days from one to another, or for those without a day, as SQL."""
+        """Return the SQL condition for the rows from `first` to `last`, or for the rows without a day if `last` is `UNDATED`."""
         if last == UNDATED:
             return f"{self.date_column} is null"
         return f"{self.date_column} between date '{first.isoformat()}' and date '{last.isoformat()}'"
@@ -72,9 +72,9 @@ PUBLISHED_MARTS = tuple(
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table of the published file, named with its schema: its rows stand in `source`, with the day and the masks of `mart`.
+    """A table of the published file. `name` includes the schema; the rows come from `source`, with the day and the masks of `mart`.
 
-    `shown_by` are the marts that show its rows, each with the condition for those that it shows, as SQL.
+    `shown_by` lists the marts that show its rows, each with the SQL condition for the rows that it shows.
     """
 
     name: str
@@ -105,12 +105,12 @@ def _tables() -> tuple[PublishedTable, ...]:
     )
 
 
-# The only mart that is a view, as in the warehouse: its rows stand in two tables, and written once more they were a third of the file.
+# The only mart that is a view, as in the warehouse: its rows are in two tables, and writing them again took a third of the file.
 SESSION_STARTS = "fct_session_starts"
 PUBLISHED_TABLES = _tables()
 
 
 def month_of(day: date) -> str:
-    """Return the name of the file for a day's month: `2026-10`, or `undated`."""
-    # Not by strftime, which writes the year 999 with three digits on some systems.
+    """Return the file name for a day's month: `2026-10`, or `undated`."""
+    # Not with `strftime`, which on some systems writes the year 999 with three digits.
     return "undated" if day == UNDATED else day.isoformat()[:7]

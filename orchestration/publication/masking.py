@@ -1,10 +1,9 @@
-"""Contacts as a keyed hash and their last four digits, and ids without a number in them (contract, section 6).
+"""Mask contacts as a keyed hash with their last four digits, and ids that contain a number as a keyed hash (contract, section 6).
 
-A mask depends on the value and the key alone, so the same value has the same mask in every mart, file and database, and joins
-keep working.
+A mask depends only on the value and the key, so the same value has the same mask in every mart, file and database, and joins keep
+working.
 
-HMAC-SHA256 in SQL over two pads that are bound as variables, so that the key never stands in a statement, a log or a
-file.
+HMAC-SHA256 is computed in SQL from two pads that are bound as variables, so that the key never appears in a statement, a log or a file.
 """
 
 import hashlib
@@ -21,16 +20,16 @@ from orchestration.publication.person_columns import Mask
 from orchestration.settings import Contacts, Settings
 
 _KEY_VARIABLES = ("mask_inner_pad", "mask_outer_pad")
-# Part of the fingerprint: a change of what a mask is rewrites everything that is masked.
+# Part of the fingerprint. Change it with the masking rules, so that everything masked is rewritten.
 _RULES = 2
 
-# Eight digits, with up to three characters between two of them that are neither letters nor digits.
+# At least eight digits, with up to three characters between two of them that are neither letters nor digits.
 _GROUPED_NUMBER = "[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){7,}"
-# The same for digits of any script, 50 times slower: for texts that are not ASCII.
+# The same for digits of any script. It is 50 times slower, so it is used only for texts that are not ASCII.
 _GROUPED_NUMBER_OF_ANY_SCRIPT = r"\p{Nd}(?:[^\p{L}\p{N}]{0,3}\p{Nd}){7,}"
 _EIGHT_DIGITS = re.compile(r"\d(?:[\W_]{0,3}\d){7}")
-# Eight ASCII digits in a row as base64 writes them. A digit is 0011xxxx in binary, so three of them are always four characters
-# from these classes, and eight contain at least two such threes: before, between or after which the rest follows.
+# Eight ASCII digits in a row, encoded in base64. A digit is 0011xxxx in binary, so three aligned digits are always four characters from
+# these classes. Eight digits contain two such groups; the other two digits come after them, before them, or one on each side.
 _THREE_DIGITS = "[MNO][DTjz][AEIMQUYcgk][w-z0-5]"
 _BASE64_NUMBER = "|".join(
     (
@@ -39,14 +38,15 @@ _BASE64_NUMBER = "|".join(
         f"[AEIMQUYcgkosw048][w-z0-5](?:{_THREE_DIGITS}){{2}}[MNO]",
     )
 )
-# The same as `_GROUPED_NUMBER` in decoded bytes, written in hexadecimal; a character of UTF-8 has up to three bytes.
+# The same as `_GROUPED_NUMBER`, for decoded bytes in hexadecimal: up to nine bytes, three characters of three bytes in UTF-8, between
+# two digits.
 _HEX_NUMBER = "3[0-9](?:(?:[0-289A-F][0-9A-F]|3[A-F]|40|5[B-F]|60|7[B-F]){0,9}3[0-9]){7}"
-# Eight digits in base64.
+# The length of eight digits in base64.
 _SHORTEST_BASE64 = 11
 
 _MACROS = rf"""
 {BASE64_MACROS}
--- Letters alone: a hash in hexadecimal would itself have eight digits in a row in one of ten cases.
+-- Letters only: in one of ten cases, a hash in hexadecimal would itself contain eight digits in a row.
 create or replace temp macro keyed_hash(text, size) as translate(
     left(sha256(getvariable('{_KEY_VARIABLES[1]}') || unhex(sha256(getvariable('{_KEY_VARIABLES[0]}') || encode(text)))), size),
     '0123456789', 'ghijklmnop'
@@ -59,12 +59,12 @@ end;
 
 create or replace temp macro base64_letters(text) as standard_base64(regexp_replace(text, '[^A-Za-z0-9+/_-]+', '', 'g'));
 create or replace temp macro decoded_hex(letters, start) as hex(base64_bytes(substr(letters, start)));
--- What stands before the base64 shifts where its groups of four begin. 41 is a letter, which parts two numbers.
+-- Text before the base64 shifts where its groups of four begin, so all four offsets are tried. 41 is a letter that separates numbers.
 create or replace temp macro decoded_has_number(letters) as regexp_matches(
     concat_ws('41', decoded_hex(letters, 1), decoded_hex(letters, 2), decoded_hex(letters, 3), decoded_hex(letters, 4)),
     '{_HEX_NUMBER}'
 );
--- The first condition holds for nearly every id of WhatsApp.
+-- The first condition is true for nearly every WhatsApp id.
 create or replace temp macro shows_number(text) as case
     when regexp_matches(text, '{_BASE64_NUMBER}') then true
     when regexp_matches(text, '{_GROUPED_NUMBER}') then true
@@ -82,7 +82,7 @@ create or replace temp macro masked_id(text) as case
     when starts_with(text, 'wamid.') then 'wamid.' || keyed_hash(text, 24)
     else keyed_hash(text, 24)
 end;
--- In lower case, as servers are written: the base64 of digits has a capital letter in four.
+-- Only lower case, as in server names: every four characters of base64-encoded digits include a capital letter.
 create or replace temp macro server_of(link) as regexp_extract(link, '^[a-z]+://[a-z0-9.:-]+/');
 create or replace temp macro masked_link(text) as
     case when shows_number(server_of(text)) then '' else server_of(text) end || masked_identifier(text);
@@ -99,7 +99,7 @@ end;
 
 
 def prepare_masking(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Create the macros that `published_rows` uses; nothing for plain contacts."""
+    """Create the macros that `published_rows` uses. For plain contacts, it needs none."""
     if settings.contacts is Contacts.PLAIN:
         return
     assert settings.mask_key is not None
@@ -111,10 +111,10 @@ def prepare_masking(connection: duckdb.DuckDBPyConnection, settings: Settings) -
 def published_rows(
     columns: list[str], relation: str, settings: Settings, masks: Mapping[str, Mask], where: str = "true", *, with_place: bool = False
 ) -> str:
-    """Return the query for a mart's rows as they may leave the warehouse; `masks` are those of its columns, if contacts are masked.
+    """Return the query for a mart's rows as they may leave the warehouse; `masks` are the masks of its columns, if contacts are masked.
 
-    `with_place` adds the column `place`: the row's id in the relation, which is a table then. Raises `StartsError` for a column
-    without a mask.
+    `with_place` adds the column `place`, the row id in the relation, which must then be a table. Raises `StartsError` if contacts are
+    masked and a column has no mask.
     """
     place = "rowid as place, " * with_place
     if settings.contacts is Contacts.PLAIN:
@@ -124,7 +124,7 @@ def published_rows(
         raise StartsError(
             f"{relation} has columns without a rule for masking ({', '.join(unknown)}): give each a meta `person` in the YAML of the mart."
         )
-    # Most rows have one id three times and one identifier twice: its mask is computed once.
+    # Most rows contain the same id three times and the same identifier twice, so each mask is computed only once.
     first = {mask: next((column for column in columns if masks[column] is mask), None) for mask in (Mask.ID, Mask.IDENTIFIER)}
     firsts = ", ".join(f"masked_{mask}({column}) as first_{mask}" for mask, column in first.items() if column is not None)
     masked = ["place"] * with_place + [_masked(column, masks[column], first) for column in columns]
@@ -142,12 +142,12 @@ def _masked(column: str, mask: Mask, first: Mapping[Mask, str | None]) -> str:
 
 
 def may_hold_number(text: str) -> bool:
-    """Say whether eight digits stand in a text, in a row or in groups: for what is shown to operators and kept by Dagster."""
+    """Return whether a text contains eight digits, in a row or in groups; for texts that operators see and Dagster stores."""
     return bool(_EIGHT_DIGITS.search(text))
 
 
 def masking_fingerprint(settings: Settings) -> str:
-    """Say which mask files are written with, without giving the key away: `plain`, or `masked/` and a hash under the key."""
+    """Return the mask of written files without revealing the key: `plain`, or `masked/` and a hash under the key."""
     if settings.mask_key is None or settings.contacts is Contacts.PLAIN:
         return settings.contacts
     digest = hmac.new(settings.mask_key.encode(), b"conversation-starts mask fingerprint %d" % _RULES, hashlib.sha256).hexdigest()

@@ -1,8 +1,9 @@
 """The published marts as Parquet: a file for each mart and month (contract, section 7).
 
-The bytes of a month follow from its rows alone, in whatever steps they came: rows have a total order, and a month of more than one
-row group has row groups of its own for each part of it: a day's rows, and its late rows (`PublishedMart.is_late`). So what a run writes
-is the parts that changed, and of a part of which no row came or went the columns that changed; everything else is copied as it is.
+The bytes of a month depend only on its rows, not on the steps in which they arrived. Rows have a total order, and a month with more than
+one row group has separate row groups for each part: a day's rows, and the day's late rows (`PublishedMart.is_late`). A run therefore
+writes only the parts that changed. If no row of a part was added or removed, it writes only the columns that changed. It copies
+everything else.
 """
 
 from collections import defaultdict
@@ -24,16 +25,16 @@ from orchestration.publication.parquet_footer import ParquetFile, Part, UnknownP
 from orchestration.publication.versions import PARQUET, WrittenFile, link_or_copy, written_file
 from orchestration.settings import Settings
 
-# DuckDB's own default, which its readers work best with: https://duckdb.org/docs/stable/data/parquet/tips
+# DuckDB's default, and the size that its reader handles best: https://duckdb.org/docs/stable/data/parquet/tips
 _ROW_GROUP_ROWS = 122_880
-# Bloom filters stand outside of row groups, so they could not be copied.
+# Bloom filters are stored outside the row groups, so they could not be copied with them.
 PARQUET_OPTIONS = f"format parquet, compression zstd, compression_level 1, row_group_size {_ROW_GROUP_ROWS}, write_bloom_filter false"
 
 RowsByDay = dict[date, int]
 
 
 class DayPart(NamedTuple):
-    """A day of a mart but for its late rows, or those alone: what is written together."""
+    """The unit that is written together: a day of a mart without its late rows, or only its late rows."""
 
     day: date
     is_late: bool = False
@@ -41,13 +42,13 @@ class DayPart(NamedTuple):
 
 RowsByPart = dict[DayPart, int]
 _Key = TypeVar("_Key", date, DayPart)
-# What changed of a mart: the columns in which rows differ, or None where rows came or went.
+# The changes of a mart, by part: the columns in which rows differ, or None if rows were added or removed.
 ChangedParts = Mapping[DayPart, frozenset[str] | None]
 
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A Parquet file of the version before that is as it was written."""
+    """An undamaged Parquet file of the previous version."""
 
     path: Path
     rows: int
@@ -55,7 +56,7 @@ class KeptFile:
 
 @dataclass(frozen=True)
 class _Month:
-    """A month's file that has to be written: `reusable` holds the row groups of parts without a change or with one of some columns."""
+    """A month's file to write. `reusable` has row groups of parts that did not change, or only in some columns."""
 
     mart: PublishedMart
     path: Path
@@ -79,7 +80,7 @@ class _Month:
         return self.path.with_name(f".{self.path.name}.{part.day.isoformat()}{'.late' * part.is_late}.draft")
 
 
-# What is written at once: the month, the file to write, the parts of days in it, and the columns if not all.
+# One file to write: its month, its path, the parts of days in it, and its columns (None: all).
 _Piece = tuple[_Month, Path, list[DayPart], frozenset[str] | None]
 
 
@@ -94,9 +95,9 @@ def write_parquet(
 ) -> list[WrittenFile]:
     """Write the Parquet files of a version's folder from the tables `draft.main.<mart>`; return all of them.
 
-    `rows_by_part` are the rows of each table, and `changed` is what changed of it since the version before. `kept` are the files of
-    that version, by name: a month without a changed day is a link to its file. So is one that turns out to have the same bytes as in
-    `folder_before`.
+    `rows_by_part` counts the rows of each table; `changed` has its changes since the previous version. `kept` has the files of that
+    version by name: the file of a month without changes becomes a link to the kept one. So does a file that turns out to have the same
+    bytes as in `folder_before`.
     """
     files, months = [], []
     for mart in PUBLISHED_MARTS:
@@ -126,7 +127,7 @@ def write_parquet(
 
 
 def by_month(rows: Mapping[_Key, int], day_of: Callable[[_Key], date]) -> dict[str, dict[_Key, int]]:
-    """Part the rows of days, or of parts of days, by month, each month in order."""
+    """Group the row counts of days, or of parts of days, by month, sorted."""
     months: dict[str, dict[_Key, int]] = defaultdict(dict)
     for key in sorted(rows):
         months[month_of(day_of(key))][key] = rows[key]
@@ -134,7 +135,7 @@ def by_month(rows: Mapping[_Key, int], day_of: Callable[[_Key], date]) -> dict[s
 
 
 def _month(mart: PublishedMart, path: Path, rows_by_part: RowsByPart, old: KeptFile | None, changed: ChangedParts) -> _Month:
-    """Find the row groups of a month's old file that can be used again."""
+    """Find the row groups of a month's old file that can be reused."""
     nothing = _Month(mart, path, rows_by_part, None, {}, {})
     if old is None or nothing.rows <= _ROW_GROUP_ROWS:
         return nothing
@@ -148,7 +149,7 @@ def _month(mart: PublishedMart, path: Path, rows_by_part: RowsByPart, old: KeptF
     usable = {}
     for part, rows in rows_by_part.items():
         groups = groups_by_day[part.day]
-        # Late rows are the last of a day, and the others the first: where so many rows end a row group, these are their row groups.
+        # A day's late rows come last. If the expected number of rows ends exactly at a row group, the row groups up to there hold them.
         found = _first_with_rows(file, groups[::-1] if part.is_late else groups, rows)
         if found and changed.get(part, frozenset()) is not None:
             usable[part] = sorted(found)
@@ -156,7 +157,7 @@ def _month(mart: PublishedMart, path: Path, rows_by_part: RowsByPart, old: KeptF
 
 
 def _first_with_rows(file: ParquetFile, row_groups: list[int], rows: int) -> list[int]:
-    """Return the first row groups that have so many rows together, or none where no number of them has."""
+    """Return the first row groups that together have exactly `rows` rows, or none if there is no such number of them."""
     for count, rows_together in enumerate(accumulate(file.rows_of(number) for number in row_groups), start=1):
         if rows_together == rows:
             return row_groups[:count]
@@ -164,14 +165,14 @@ def _first_with_rows(file: ParquetFile, row_groups: list[int], rows: int) -> lis
 
 
 def _write_drafts(connection: duckdb.DuckDBPyConnection, months: Sequence[_Month]) -> None:
-    """Write every small month, and every part of a large one, as many at a time as DuckDB has threads: it writes a row group with one."""
+    """Write small months whole and large months by part, as many at a time as DuckDB has threads: it writes a row group with one thread."""
     pieces: list[_Piece] = []
     for month in months:
         if month.rows <= _ROW_GROUP_ROWS:
             pieces.append((month, month.path, list(month.rows_by_part), None))
         else:
             pieces += [(month, month.draft_of(part), [part], month.columns_to_write(part)) for part in month.parts_to_write]
-    # The largest first, so that none of them is left for one thread at the end.
+    # The largest first, so that no large file keeps a single thread busy at the end.
     pieces.sort(key=_rows_of, reverse=True)
     threads = connection.execute("select current_setting('threads')::integer").fetchone()
     assert threads is not None
@@ -201,9 +202,9 @@ def _write_rows(
     columns: frozenset[str] | None,
     rows: int,
 ) -> None:
-    # `columns` keeps the table's order, in which all of them stand in a file.
+    # `columns(…)` keeps the order of the table, which is also the order in a file with all columns.
     chosen = "*" if columns is None else f"columns(name -> name in ({', '.join(map(quoted, sorted(columns)))}))"
-    # Literals, because DuckDB prunes row groups by them and not by bound values.
+    # Literals, because DuckDB prunes row groups by literals but not by bound values.
     where = mart.is_between(parts[0].day, parts[-1].day)
     if len(parts) == 1:
         where += f" and {mart.is_late} = {parts[0].is_late}"
@@ -215,7 +216,7 @@ def _write_rows(
 
 
 def _put_together(connection: duckdb.DuckDBPyConnection, month: _Month) -> None:
-    """Make a large month's file of the days just written and the row groups of its old file."""
+    """Assemble a large month's file from the parts just written and the row groups of its old file."""
     if month.rows <= _ROW_GROUP_ROWS:
         return
     try:
@@ -224,7 +225,7 @@ def _put_together(connection: duckdb.DuckDBPyConnection, month: _Month) -> None:
     except UnknownParquetError:
         if month.reusable is None:
             raise
-        # Written by another version of DuckDB: nothing of the old file is used.
+        # Another version of DuckDB wrote the old file, so none of it is reused.
         again = _Month(month.mart, month.path, month.rows_by_part, None, {}, {})
         _write_drafts(connection, [again])
         _put_together(connection, again)

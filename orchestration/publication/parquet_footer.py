@@ -1,9 +1,9 @@
-"""Parquet files put together from row groups and columns of others, without decoding a value.
+"""Assemble Parquet files from row groups and columns of other files, without decoding a value.
 
-The bytes of a column of a row group mean the same wherever they stand in a file: only the footer says where they are. So a month's file
-of which a day changed is copied but for that day's columns that changed, and a footer is written with the new places. The footer
-is a struct of Apache Thrift's compact protocol (https://github.com/apache/parquet-format: parquet.thrift); it is decoded into
-plain values, so that what this module does not know stays as it was.
+The bytes of a column of a row group mean the same at any position in a file: only the footer records the position. So if one day of a
+month's file changed, the file is copied except for the changed columns of that day, and a footer with the new positions is written. The
+footer is a struct in Apache Thrift's compact protocol (https://github.com/apache/parquet-format: parquet.thrift). It is decoded into plain
+values, so that fields unknown to this module stay unchanged.
 """
 
 import os
@@ -28,16 +28,16 @@ _GROUP_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_ORDINAL = 1, 3, 5, 7
 _CHUNK_OFFSET, _CHUNK_META, _CHUNK_INDEXES = 2, 3, (4, 5, 6, 7)
 _META_TYPE, _META_PATH, _META_CODEC, _META_UNCOMPRESSED, _META_SIZE = 1, 3, 4, 6, 7
 _META_OFFSETS, _META_STATISTICS, _META_BLOOM_FILTER = (9, 10, 11), 12, (14, 15)
-# A row group's sizes are the sums of these of its columns.
+# Each size of a row group is the sum of this field over its columns.
 _GROUP_SIZES = {2: _META_UNCOMPRESSED, 6: _META_SIZE}
 _STATISTICS_MAX, _STATISTICS_MIN = 5, 6
 
-# A struct is its fields by number, each with its type; a list is the type of its items and the items.
+# A struct maps field numbers to (type, value); a list is a pair of the type of its items and the items.
 Struct = dict[int, tuple[int, Any]]
 
 
 class UnknownParquetError(Exception):
-    """A Parquet file is not as this module expects; it has to be written as a whole."""
+    """A Parquet file does not have the expected structure, so it must be written as a whole."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ParquetFile:
         return self.row_groups[row_group][_GROUP_ROWS][1]
 
     def days_of_row_groups(self, date_column: str) -> list[date] | None:
-        """Return the one day of each row group, or None where a row group holds several."""
+        """Return the day of each row group, or None if the statistics of a row group do not show a single day."""
         days = [_one_day(group, date_column) for group in self.row_groups]
         return None if None in days else [day for day in days if day is not None]
 
@@ -80,14 +80,14 @@ def read_parquet_file(path: Path) -> ParquetFile:
 
 @dataclass(frozen=True)
 class Part:
-    """Row groups of a file, of which the columns of another file take the place: it has only these columns and the same row groups."""
+    """Row groups of a file. The columns of `replaced`, a file with only these columns and the same row groups, replace theirs."""
 
     file: ParquetFile
     row_groups: Sequence[int]
     replaced: ParquetFile | None = None
 
     def chunks_of_groups(self) -> Iterator[tuple[Struct, list[tuple[ParquetFile, Struct]]]]:
-        """Yield each row group with its columns, each with the file where its bytes are."""
+        """Yield each row group with its columns, and with each column the file that contains its bytes."""
         for position, number in enumerate(self.row_groups):
             group = self.file.row_groups[number]
             yield group, [(self.file, chunk) for chunk in _chunks(group)] if self.replaced is None else self._replaced(group, position)
@@ -104,7 +104,7 @@ class Part:
 
 
 def write_parquet_file(target: Path, parts: Sequence[Part]) -> int:
-    """Write the row groups of all parts, in this order, as one file; return its rows. Raises `UnknownParquetError`."""
+    """Write the row groups of all parts, in this order, to one file; return its number of rows. Raises `UnknownParquetError`."""
     footer = dict(parts[0].file.footer)
     groups = []
     with target.open("wb") as written:
@@ -133,7 +133,7 @@ def write_parquet_file(target: Path, parts: Sequence[Part]) -> int:
 
 
 def _kind(chunk: Struct) -> tuple[Any, Any, Any]:
-    """Return a column's path, type and codec: what has to be the same in two files."""
+    """Return a column's path, type and codec, which must be the same in both files."""
     meta = chunk[_CHUNK_META][1]
     return tuple(meta[_META_PATH][1][1]), meta[_META_TYPE][1], meta[_META_CODEC][1]
 
@@ -154,17 +154,17 @@ def _one_day(group: Struct, date_column: str) -> date | None:
 
 
 def _place(chunks: Sequence[Struct]) -> tuple[int, int]:
-    """Return where some columns begin in their file, and their bytes: they stand one after the other."""
+    """Return the start of adjacent columns in their file, and their total size. Raises `UnknownParquetError` if they are not adjacent."""
     metas = [chunk[_CHUNK_META][1] for chunk in chunks]
     starts = [min(meta[field][1] for field in _META_OFFSETS if field in meta) for meta in metas]
     ends = [start + meta[_META_SIZE][1] for start, meta in zip(starts, metas, strict=True)]
     if starts[1:] != ends[:-1]:
-        raise UnknownParquetError("the columns of a row group do not stand one after the other")
+        raise UnknownParquetError("the columns of a row group are not adjacent")
     return starts[0], ends[-1] - starts[0]
 
 
 def _moved(group: Struct, chunks: list[Struct], place: int, ordinal: int) -> Struct:
-    """Return a row group's description for columns at another place. Indexes and filters outside of it stay behind."""
+    """Return a row group's metadata for columns at another position. Indexes and filters outside the row group are left out."""
     moved = dict(group)
     moved[_GROUP_COLUMNS] = (_LIST, (_STRUCT, chunks))
     for field, of_column in _GROUP_SIZES.items():
@@ -183,7 +183,7 @@ def _moved_chunk(chunk: Struct, by: int) -> Struct:
         if field in meta:
             meta[field] = (_I64, meta[field][1] + by)
     moved = {field: value for field, value in chunk.items() if field not in _CHUNK_INDEXES}
-    # Zero means that the description stands in the footer alone.
+    # Zero means that the column's metadata is only in the footer.
     if moved[_CHUNK_OFFSET][1]:
         moved[_CHUNK_OFFSET] = (_I64, moved[_CHUNK_OFFSET][1] + by)
     moved[_CHUNK_META] = (_STRUCT, meta)
@@ -191,7 +191,7 @@ def _moved_chunk(chunk: Struct, by: int) -> Struct:
 
 
 class _Reader:
-    """Decodes the compact protocol from the beginning of some bytes."""
+    """Decodes values of the compact protocol, from the beginning of `data`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -217,7 +217,7 @@ class _Reader:
             header = self._byte()
             size = header >> 4 if header >> 4 != 15 else self._unsigned()
             item = header & 0x0F
-            # A truth value in a list is a byte of its own.
+            # A boolean in a list has its own byte.
             return item, [self._byte() if item in (_TRUE, _FALSE) else self._value(item) for _ in range(size)]
         if kind == _STRUCT:
             return self.struct()

@@ -1,7 +1,7 @@
-"""Which columns of the marts name a person, and how each is masked (contract, section 6).
+"""The columns of the marts that identify a person, and how each is masked (contract, section 6).
 
-The only place that says so is the meta `person` of a column in the YAML of its mart; masking and the previews in the Dagster UI
-read it here.
+The only source is the meta `person` of a column in the YAML of its mart. This module reads it for masking and for the previews in the
+Dagster UI.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from orchestration.transform.parsed import parsed_project
 class Mask(StrEnum):
     """How a column is masked.
 
-    `identifier`: always. `id`: where its text or what it holds in base64 has a number. `link`: always, but for the
-    server's name. `text`: the numbers in it. `none`: never, because it is about the business's own lines and templates, or
-    about times, states and counts. A line's number is not a person's; names of templates and notifications are the report's
-    filters and keys of its daily marts.
+    `identifier`: always. `id`: if its text, or its content decoded from base64, contains a number. `link`: always, except for the
+    server's name. `text`: only the numbers in it. `none`: never, because it concerns the business's own lines and templates, or times,
+    states and counts. A line's number does not belong to a person. Names of templates and notifications are filters of the report and
+    keys of its daily marts.
     """
 
     IDENTIFIER = "identifier"
@@ -32,17 +32,17 @@ class Mask(StrEnum):
 # By mart and column. A column that is missing has no rule.
 Masks = Mapping[str, Mapping[str, Mask]]
 
-# Columns of other types need a rule of their own: identifiers are texts, and no number or time is one.
+# Columns of other types need an explicit rule. Identifiers are texts, so no number or time is an identifier.
 _TYPES_THAT_NAME_NO_ONE = frozenset({"boolean", "integer", "bigint", "decimal", "date", "timestamp"})
 
 
 def type_names_no_one(data_type: str) -> bool:
-    """Say whether no value of a SQL type, such as `decimal(18, 8)`, can name a person."""
+    """Return whether no value of a SQL type, such as `decimal(18, 8)`, can identify a person."""
     return data_type.partition("(")[0].lower() in _TYPES_THAT_NAME_NO_ONE
 
 
 def masks_of_marts(manifest: Mapping[str, Any]) -> Masks:
-    """Read the masks of all marts from dbt's manifest. Raises `StartsError` for a `person` that is not a mask."""
+    """Return the masks of all marts from dbt's manifest. Raises `StartsError` if a `person` is not a mask."""
     marts = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and node["schema"] == "marts"]
     return {
         mart["name"]: {
@@ -53,7 +53,7 @@ def masks_of_marts(manifest: Mapping[str, Any]) -> Masks:
 
 
 def masks_in_force(settings: Settings) -> Masks:
-    """Return the masks of all marts; none where contacts are plain: reading the manifest takes 40 ms."""
+    """Return the masks of all marts, or none if contacts are plain, because reading the manifest takes 40 ms."""
     return {} if settings.contacts is Contacts.PLAIN else masks_of_marts(parsed_project(settings).json)
 
 

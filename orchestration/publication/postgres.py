@@ -1,7 +1,7 @@
-"""Publish the marts into a PostgreSQL database, from the published file, in one transaction.
+"""Publish the marts from the published file to a PostgreSQL database, in one transaction.
 
-Rows are deleted and copied in, never truncated or swapped: only so does a reader with an older snapshot
-keep seeing all of the old state, and no one waits. Tables are dropped only when their columns changed.
+Rows are deleted and copied in; tables are not truncated or swapped. Only this way, a reader with an older snapshot keeps seeing all of
+the old state, and no one waits. A table is dropped only if its columns changed.
 """
 
 import os
@@ -37,11 +37,11 @@ _TYPES = {
     "BIGINT": "bigint",
     "DOUBLE": "double precision",
 }
-# The day serves the report's period and the replacement of days; the others, a look-up of one person, session or message.
-# There is no primary key: ids come in any length, and a tree takes no more than 2,700 bytes, while a hash index keeps four. That
-# ids are unique is checked before anything is published.
+# The index on the day serves the report's period and the replacement of days; the indexes on these columns serve look-ups of one
+# person, session or message. There is no primary key: ids have any length, and a B-tree entry takes at most 2,700 bytes, while a hash
+# index stores four bytes. Checks before the publication ensure that ids are unique.
 _LOOKED_UP = ("session_start_id", "message_id", "person_id", "contact_id")
-# A table that someone reads in a long transaction cannot be dropped; the old state stays until the next run.
+# A table that someone reads in a long transaction cannot be dropped; it keeps the old state until the next run.
 _LOCK_TIMEOUT = "60s"
 _CONNECT_TIMEOUT_SECONDS = 15
 
@@ -50,38 +50,38 @@ _LOCAL_HOST = re.compile(r"(?:/.*|(?:localhost|127(?:\.\d{1,3}){3}|::1|\[::1\])?
 
 _REFUSALS = (
     ("password authentication failed", "the user or the password is wrong"),
-    ("no password supplied", "the server wants a password and none was given"),
-    ("no pg_hba.conf entry", "the server does not let this user in from here (pg_hba.conf)"),
-    ("does not exist", "there is no such database or user"),
+    ("no password supplied", "the server requires a password and none was given"),
+    ("no pg_hba.conf entry", "the server does not accept this user from this address (pg_hba.conf)"),
+    ("does not exist", "the database or the user does not exist"),
     ("could not translate host name", "its host name is unknown"),
     ("connection refused", "no server listens there (connection refused)"),
     ("no such file or directory", "no server listens there (no such socket)"),
     ("timeout expired", f"it did not answer within {_CONNECT_TIMEOUT_SECONDS} seconds"),
     ("permission denied for database", "this user may not connect to the database"),
-    ("too many", "it has no connection left"),
-    ("does not support ssl", "it offers no TLS; write sslmode=disable into the URL only for a network that you trust"),
+    ("too many", "it has no free connections"),
+    ("does not support ssl", "it offers no TLS; add sslmode=disable to the URL only for a network that you trust"),
     ("ssl", "the encrypted connection failed; see `sslmode`"),
     ("starting up", "it is still starting up"),
 )
 _ADVICE = {
-    "42501": "Give the user of STARTS_POSTGRES_URL the right to create and to write there.",
-    "42704": "Create the role of STARTS_POSTGRES_READER, or name another.",
-    "2BP01": "Drop what depends on the table (a view?), publish, and create it again.",
-    "55P03": "Someone reads the tables in a long transaction; publish again when it has ended.",
-    "25006": "The database is read-only: name the primary server.",
+    "42501": "Give the user of STARTS_POSTGRES_URL the right to create and write there.",
+    "42704": "Create the role in STARTS_POSTGRES_READER, or set another.",
+    "2BP01": "Drop what depends on the table (such as a view), publish, and create it again.",
+    "55P03": "Someone is reading the tables in a long transaction; publish again when it has ended.",
+    "25006": "The database is read-only: connect to the primary server.",
     "53100": "The server's disk is full.",
 }
 
 
 def publish_to_postgres(warehouse: duckdb.DuckDBPyConnection, settings: Settings, target: PostgresSettings) -> Publication:
-    """Bring the database up to the published file; leave every row alone if nothing changed."""
+    """Update the database to match the published file; change no row if nothing changed."""
     with open_published(settings) as published, _connection(target) as database:
         check_settings(published, settings)
         return _Copy(warehouse, published, database, target).run()
 
 
 class _Copy:
-    """One publication, within one transaction of `database`."""
+    """One publication, in one transaction of `database`."""
 
     def __init__(
         self, warehouse: duckdb.DuckDBPyConnection, published: duckdb.DuckDBPyConnection, database: Any, target: PostgresSettings
@@ -107,7 +107,7 @@ class _Copy:
         except StartsError:
             if days is None:
                 raise
-            # Someone else deleted rows or added some: nothing of what is there is worth building upon.
+            # Someone else deleted or added rows: the existing rows cannot be relied on, so all are replaced.
             days, changed = None, True
             self._write(present, days)
             rows = self._verify()
@@ -117,10 +117,10 @@ class _Copy:
     def _keep_others_out(self) -> None:
         ((alone,),) = self._rows(f"select pg_try_advisory_xact_lock(hashtext({quoted('conversation_starts ' + self._target.schema)}))")
         if not alone:
-            raise StartsError(f"Another publication to the schema {self._target.schema} is under way. Nothing was changed.")
+            raise StartsError(f"Another publication to the schema {self._target.schema} is in progress. Nothing was changed.")
 
     def _tables_present(self) -> dict[str, list[tuple[str, str]]]:
-        """Return the columns of our tables that are there. Refuses a schema that holds tables of the same names by others."""
+        """Return the columns of the existing tables. Raises `StartsError` if no publication created the tables in the schema."""
         columns = self._rows(
             f"""
             select cast(c.relname as text), cast(a.attname as text), format_type(a.atttypid, a.atttypmod)
@@ -136,13 +136,13 @@ class _Copy:
             present.setdefault(table, []).append((column, kind))
         if present and "publish_info" not in present:
             raise StartsError(
-                f"The schema {self._target.schema} holds tables that no publication made ({', '.join(present)}). "
-                "Name another with STARTS_POSTGRES_SCHEMA. Nothing was changed."
+                f"The schema {self._target.schema} holds tables that no publication created ({', '.join(present)}). "
+                "Set another schema in STARTS_POSTGRES_SCHEMA. Nothing was changed."
             )
         return present
 
     def _days_to_replace(self, present: dict[str, list[tuple[str, str]]]) -> list[date] | None:
-        """Return the report days that changed since what the database holds, or None if that cannot be built upon."""
+        """Return the days that changed since the publication in the database, or None if all rows must be replaced."""
         if present != self._columns:
             return None
         before = self._info(present)
@@ -175,7 +175,7 @@ class _Copy:
         self._replace_all("publish_info", present.get("publish_info"))
 
     def _prepare_schema(self) -> None:
-        # `if not exists` would ask for the right to create even where the schema is there.
+        # `if not exists` would require the right to create even if the schema exists.
         if not self._rows(f"select 1 from pg_namespace where nspname = {quoted(self._target.schema)}"):
             self._execute(f'create schema "{self._target.schema}"')
 
@@ -197,7 +197,7 @@ class _Copy:
         self._copy_rows(table, condition)
 
     def _copy_rows(self, table: str, condition: str) -> None:
-        # PostgreSQL has no text with a zero character.
+        # PostgreSQL cannot store a NUL character in a text.
         columns = ", ".join(f"replace({name}, chr(0), ' ') as {name}" if kind == "text" else name for name, kind in self._columns[table])
         batches = self._published.execute(f"select {columns} from {table} where {condition}").to_arrow_reader()
         with self._database.cursor() as cursor:
@@ -225,7 +225,7 @@ class _Copy:
             self._execute(f"comment on {kind} {name} is {quoted(comment)}")
 
     def _grant(self) -> None:
-        """Let the reader's role read, if it may not yet; nothing else is granted to it."""
+        """Grant read access to the reader's role, if it does not have it yet; grant nothing else."""
         reader, schema = self._target.reader, self._target.schema
         if reader is None:
             return
@@ -236,15 +236,15 @@ class _Copy:
             self._execute(f'grant select on {", ".join(map(self._name, TABLES))} to "{reader}"')
 
     def _verify(self) -> dict[str, int]:
-        """Compare the tables with the published ones, row count by row count, before anyone may see them."""
+        """Compare the row count of each table with the published mart, before the commit makes the rows visible."""
         copied, published = {}, {}
         for mart in PUBLISHED_MARTS:
             ((copied[mart.name],),) = self._rows(f"select count(*) from {self._name(mart.name)}")
             ((published[mart.name],),) = self._published.execute(f"select count(*) from {mart.name}").fetchall()
         if copied != published:
             raise StartsError(
-                f"The tables in PostgreSQL would differ from the published marts (rows {copied}, not {published}); they were left as "
-                f"they were. Drop the schema {self._target.schema} and publish again."
+                f"The tables in PostgreSQL would differ from the published marts (rows {copied}, not {published}), so they were not "
+                f"changed. Drop the schema {self._target.schema} and publish again."
             )
         return copied
 
@@ -274,7 +274,7 @@ def _postgres_type(kind: str) -> str:
 
 @contextmanager
 def _connection(target: PostgresSettings) -> Iterator[Any]:
-    """Open the database for one transaction, rolled back unless it was committed. Raises `StartsError` alone, never the driver's errors."""
+    """Open the database for one transaction, rolled back unless committed. Raises only `StartsError`, never the driver's errors."""
     if find_spec("adbc_driver_postgresql") is None:
         raise StartsError(f"The driver for PostgreSQL is not installed: run {how_to_install('postgres')}.")
     from adbc_driver_postgresql import dbapi
@@ -284,8 +284,8 @@ def _connection(target: PostgresSettings) -> Iterator[Any]:
     try:
         database = dbapi.connect(connection_url(target.url, os.environ))
     except dbapi.Error as error:
-        problem = f"PostgreSQL at {target.place} cannot be reached: {_refusal(str(error))}. Look at STARTS_POSTGRES_URL."
-    # Raised out here, so that the driver's own words, which may quote the URL, are in no trace of the error.
+        problem = f"PostgreSQL at {target.place} cannot be reached: {_refusal(str(error))}. Check STARTS_POSTGRES_URL."
+    # Raised outside the `except` block, so that the driver's message, which may quote the URL, is not in the traceback.
     if database is None:
         raise StartsError(problem)
     try:
@@ -298,7 +298,7 @@ def _connection(target: PostgresSettings) -> Iterator[Any]:
 
 
 def _close(database: Any) -> None:
-    """Roll back what was not committed, and go; a server that went away has rolled back itself."""
+    """Roll back what was not committed, and disconnect. If the connection is lost, the server has already rolled back."""
     from adbc_driver_postgresql import dbapi
 
     for step in (database.rollback, database.close):
@@ -309,9 +309,9 @@ def _close(database: Any) -> None:
 
 
 def connection_url(url: str, environ: Mapping[str, str]) -> str:
-    """Return the URL to connect with: with a time limit, and with TLS for a server elsewhere, unless the URL says otherwise.
+    """Return the URL to connect with. Add a time limit, and TLS for a remote server, unless the URL or PGSSLMODE sets them.
 
-    libpq's own default, `prefer`, goes on without TLS where the server has none or somebody in between says so.
+    With libpq's default, `prefer`, the connection continues without TLS if the server has none, or someone in between claims so.
     """
     asked = dict(parse_qsl(urlsplit(url).query))
     added = {} if "connect_timeout" in asked else {"connect_timeout": str(_CONNECT_TIMEOUT_SECONDS)}
@@ -321,18 +321,18 @@ def connection_url(url: str, environ: Mapping[str, str]) -> str:
 
 
 def _is_local(url: str, asked: Mapping[str, str]) -> bool:
-    """Say whether all servers are on this machine: by a socket's folder, or by an address that never leaves it."""
+    """Return whether all servers are on this machine: their address is a socket folder or a loopback address."""
     hosts = asked.get("hostaddr") or asked.get("host") or urlsplit(url).netloc.rpartition("@")[2]
     return all(_LOCAL_HOST.fullmatch(host) for host in hosts.split(","))
 
 
 def _refusal(words: str) -> str:
-    """Say in our words why there is no connection: the driver's may quote the URL."""
-    return next((reason for sign, reason in _REFUSALS if sign in words.lower()), "the driver did not say why in words that can be shown")
+    """Return why there is no connection, without the driver's own message, which may quote the URL."""
+    return next((reason for sign, reason in _REFUSALS if sign in words.lower()), "the driver gave no reason that can be shown")
 
 
 def _explain(error: Exception, target: PostgresSettings) -> str:
-    """Return what PostgreSQL said in its first line, which holds no values, and what to do about it."""
+    """Return the first line of PostgreSQL's error, which contains no values, and what to do about it."""
     said = re.search(r"(?:ERROR|FATAL):\s+([^\n]+)", str(error))
     reason = said[1] if said else "the connection broke"
     advice = _ADVICE.get(getattr(error, "sqlstate", None) or "", "Correct that and publish again.")

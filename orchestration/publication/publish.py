@@ -1,7 +1,7 @@
 """Publish the marts for BI: a DuckDB file and Parquet by month, shown together in one step or not at all.
 
-The cost follows the days that changed: their changed rows are replaced in a copy of the last published file, if that file is as it
-was written. A reader that holds the old file open keeps it; the next one to open gets the new one.
+The cost depends on the days that changed: their changed rows are replaced in a copy of the last published file, unless that file was
+modified or damaged. A reader that has the old file open keeps reading it; the next reader to open the file gets the new one.
 """
 
 from collections import defaultdict
@@ -38,11 +38,10 @@ from orchestration.transform.builds import BILL, STARTS, FinishedBuild
 
 @dataclass
 class Publication:
-    """What was published: rows by mart, rows more than before, and the report days that were replaced (None: all of them).
+    """The result of a publication: rows by mart, rows more than before, and the report days that were replaced (None: all of them).
 
-    `rows_written` are those of the days that were replaced, by mart, changed or not.
-
-    `damaged` names published files that were not as they had been written, and were written again.
+    `rows_written` counts all rows of the replaced days by mart, changed or not. `damaged` lists the published files that were missing or
+    modified and therefore rewritten.
     """
 
     changed: bool
@@ -55,9 +54,9 @@ class Publication:
 
 @dataclass(frozen=True)
 class Work:
-    """What a publication has to do: replace the days of each mart in a copy of `base`, or write everything where there is no base.
+    """The work of a publication: replace the days of each mart in a copy of `base`, or write everything if there is no base.
 
-    `is_held`: another program has the base open for writing, so readers need a copy even if nothing changed.
+    `is_held` is true if another program has the base open for writing: readers then need a copy even if nothing changed.
     """
 
     base: Version | None
@@ -72,12 +71,12 @@ class Work:
 
     @property
     def days(self) -> list[date]:
-        """Return the days of all marts, oldest first."""
+        """Return the days to replace in any mart, oldest first."""
         return sorted({day for days in self.days_by_mart.values() for day in days})
 
     @property
     def is_changed(self) -> bool:
-        """Whether rows have to be written, and not only files again."""
+        """Return whether rows have to be written, and not only files repaired."""
         return self.base is None or bool(self.days)
 
     @property
@@ -85,15 +84,15 @@ class Work:
         return not self.is_changed and not self.damaged and not self.is_held
 
     def unchanged(self) -> Publication:
-        """Return what there is, where there is nothing to do."""
+        """Return the result of a publication that had nothing to do."""
         assert self.before is not None
         return Publication(changed=False, rows=self.before.rows, days_replaced=[])
 
 
 def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, *, thorough: bool = False) -> Publication:
-    """Bring the published files up to a finished build; leave every byte alone if nothing changed.
+    """Update the published files to a finished build; change no byte if nothing changed.
 
-    Sizes and times of the published files are checked in any case; with `thorough` also every row, against the marts.
+    The sizes and times of the published files are always checked; with `thorough`, every row is compared with the marts, too.
     """
     recover_publication(settings)
     source = source_of(settings, build)
@@ -107,7 +106,7 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
         # A full disk stays full.
         if work.base is None or in_words(error) is not None:
             raise
-        # What lies there is damaged somewhere inside: nothing of it is worth building upon.
+        # The published file is damaged somewhere inside, so none of it can be reused.
         return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
 
 
@@ -116,7 +115,7 @@ def _everything(damaged: list[str]) -> Work:
 
 
 def work_of(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Version | None, source: Source, thorough: bool) -> Work:
-    """Find what changed since the published version, and which of its files are not as they were written."""
+    """Find what changed since the published version, and which of its files are missing or modified."""
     if version is None or version.record is None:
         return _everything([])
     intact = version.intact_files()
@@ -149,7 +148,7 @@ def _publish_version(
     if work.base is not None:
         (copy_file if work.is_changed or work.is_held else link_or_copy)(work.base.database, database)
         if DATABASE not in work.base.intact_files():
-            # Another program wrote to it while it was copied.
+            # Another program wrote to the base while it was copied.
             return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
     with attached(warehouse, database, read_only=not work.is_changed):
         changed: dict[str, ChangedParts] = {mart.name: {} for mart in PUBLISHED_MARTS}
@@ -174,7 +173,7 @@ def finish_version(
     rows_by_day: dict[str, RowsByDay],
     files: list[WrittenFile],
 ) -> Publication:
-    """Show a version whose `files` are written in place of the one that is `shown`; return what was published."""
+    """Replace the `shown` version by a new one, whose `files` have been written; return the result of the publication."""
     rows = {mart: sum(days.values()) for mart, days in rows_by_day.items()}
     before = work.before
     if before is not None and not work.is_changed:
@@ -201,7 +200,7 @@ def finish_version(
 
 
 def _may_be_kept(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
-    """Say whether a version may stay for its readers: not if it may hold erased people, or contacts under another mask."""
+    """Return whether a version may be kept for its readers: not if it may contain erased people, or contacts with another mask."""
     before = version.record.source if version.record is not None else None
     return before is not None and before.masking_fingerprint == now.masking_fingerprint and is_of_this_warehouse(warehouse, before)
 
@@ -216,10 +215,10 @@ def write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings,
             $build_started_at::timestamp as build_started_at,
             $through_load_id::bigint as through_load_id,
             $change_number::bigint as change_number,
-            -- How fresh the data is, which the time of the publication does not say.
+            -- The age of the data; the time of the publication does not show it.
             (select max(newest_event_at) from intermediate.int_newest_events) as newest_event_at,
-            -- How far replies are known, by the source of a send. A clock that is ahead must not make sends look older; without
-            -- an event nothing is known, and `least` would leave the null out.
+            -- The time through which replies are known, by the source of a send. A clock that is ahead must not make sends look older.
+            -- Without an event the time is null: `least` would ignore the null and return the time of the publication.
             (
                 select least(max(newest_event_at), $published_at::timestamp)
                 from intermediate.int_newest_events where feed = 'webhooks' having count(*) > 0
@@ -244,7 +243,7 @@ def write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings,
 
 
 def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, RowsByPart]:
-    """Compare the draft with the marts, day by day, before anyone may see it; return the rows of each mart and part of a day."""
+    """Compare the rows per day of the draft and the marts before a reader can see it; return the rows of each mart and part of a day."""
     expected, drafted = (_rows_by_mart_and_part(warehouse, schema) for schema in ("marts", "draft.main"))
     different = [name for name in expected if expected[name] != drafted[name]]
     if different:

@@ -1,7 +1,6 @@
-"""What published files and exports are made from, and which report days have changed since.
+"""The source of published files and exports, and the report days that have changed since.
 
-Everything that is made from the marts keeps such a record with it. This module is the only place of publication
-and exports that reads the record of builds.
+Everything that is made from the marts stores its source. In the publication and the exports, only this module reads the record of builds.
 """
 
 from collections.abc import Collection
@@ -16,9 +15,9 @@ from orchestration.transform.builds import FinishedBuild, days_changed_since, is
 
 
 class Source(BaseModel):
-    """A finished build, and the settings that decide what leaves the warehouse.
+    """A finished build, and the settings that determine what leaves the warehouse.
 
-    `build_started_at` is UTC; `change_number` is that of the newest change of a report day that the marts hold.
+    `build_started_at` is UTC; `change_number` is the number of the newest change of a report day that the marts contain.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +47,7 @@ def source_of(settings: Settings, build: FinishedBuild) -> Source:
 
 
 def published_source(published: duckdb.DuckDBPyConnection) -> Source:
-    """Return what a published file was made from, as its table `publish_info` says."""
+    """Return the source of a published file, from its table `publish_info`."""
     columns = ", ".join(Source.model_fields)
     row = published.execute(f"select {columns} from publish_info").fetchone()
     assert row is not None
@@ -56,10 +55,9 @@ def published_source(published: duckdb.DuckDBPyConnection) -> Source:
 
 
 def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Source, facts: Collection[str]) -> list[date] | None:
-    """Return the days on which some facts changed between two sources, oldest first; None where `now` does not continue `before`.
+    """Return the days on which any of these facts changed between two sources, oldest first; None if `now` does not continue `before`.
 
-    That is so after a change of models or settings, for a warehouse that was made again, and for a state that is
-    newer than `now`.
+    This is the case after a change of models or settings, for a warehouse that was recreated, and if `before` is newer than `now`.
     """
     settings_of = {"definition_sha256", "report_timezone", "masking_fingerprint"}
     if before.model_dump(include=settings_of) != now.model_dump(include=settings_of) or before.change_number > now.change_number:
@@ -70,5 +68,5 @@ def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Sourc
 
 
 def is_of_this_warehouse(warehouse: duckdb.DuckDBPyConnection, source: Source) -> bool:
-    """Say whether a source is a build of this warehouse, which was neither made again nor cleaned of a person since."""
+    """Return whether a source is a build of this warehouse, and neither a new warehouse nor an erasure has invalidated it since."""
     return is_known(warehouse, source.build_id, source.build_started_at.replace(tzinfo=None))

@@ -1,4 +1,4 @@
-"""Versions of what is published: a folder for each, and one link that says which of them readers see.
+"""Versions of the published files: a folder for each, and one link to the version that readers see.
 
     published/.versions/17/conversation_starts.duckdb
     published/.versions/17/parquet/<mart>/<YYYY-MM>.parquet
@@ -6,16 +6,16 @@
     published/conversation_starts.duckdb -> .versions/current/conversation_starts.duckdb
     published/parquet -> .versions/current/parquet
 
-A version is written in its folder and never changed after. Replacing the link `current` shows all its files in one step,
-so a kill leaves the old version or the new one. DuckDB follows links before it names its write-ahead log, so what
-somebody wrote into a version stays with that version. Unchanged Parquet files are hard links to those of the version
-before, which is kept for one publication (its DuckDB file until the next run starts): a reader that has resolved the link
-can finish.
+A version is written to its folder and never changed afterwards. Replacing the link `current` shows all its files in one step, so a kill
+leaves either the old version or the new one. DuckDB resolves links before it names its write-ahead log, so anything that another
+program wrote into a version stays with that version. Unchanged Parquet files are hard links to those of the previous version. The
+previous version is kept for one more publication (its DuckDB file until the next run starts), so that a reader that has already resolved
+the link can finish.
 
-What was written is recorded beside the warehouse (`.published/17.json`), where readers have no right to write. Only
-files that are as recorded are built upon or exported.
+The files written are recorded beside the warehouse (`.published/17.json`), where readers have no write access. Only files that match
+their record are reused or exported.
 
-Where a file system has no links, `current` is a text file, and the files are copied to the names of the contract.
+If the file system has no links, `current` is a text file, and the files are copied to the names in the contract.
 """
 
 import errno
@@ -35,12 +35,12 @@ PARQUET = "parquet"
 
 _VERSIONS = ".versions"
 _CURRENT = "current"
-# How file systems say that they have no links, or not one more to the same file.
+# Errors of file systems that support no links, or no further link to the same file.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK}
 
 
 class WrittenFile(BaseModel):
-    """A published file as it was written: `name` within its version, `rows` of a Parquet file."""
+    """A published file as it was written. `name` is its path in the version's folder; `rows` is set for Parquet files."""
 
     name: str
     bytes: int
@@ -49,7 +49,7 @@ class WrittenFile(BaseModel):
 
 
 class VersionRecord(BaseModel):
-    """What a version was made from and holds: rows by mart, and every file."""
+    """The source and the content of a version: the number of rows by mart, and every file."""
 
     source: Source
     rows: dict[str, int]
@@ -59,7 +59,7 @@ class VersionRecord(BaseModel):
 
 @dataclass(frozen=True)
 class Version:
-    """A folder of published files; `record` is None where nothing is known of what was written into it."""
+    """A folder of published files; `record` is None if there is no record of what was written to it."""
 
     number: int
     folder: Path
@@ -70,7 +70,7 @@ class Version:
         return self.folder / DATABASE
 
     def intact_files(self) -> dict[str, WrittenFile]:
-        """Return the files, by name, that have the size and the time of change with which they were written."""
+        """Return the files, by name, whose size and mtime are as recorded."""
         return {file.name: file for file in self.record.files if _is_as_written(self.folder / file.name, file)} if self.record else {}
 
 
@@ -81,7 +81,7 @@ def written_file(folder: Path, path: Path, rows: int = 0) -> WrittenFile:
 
 
 def current_version(settings: Settings) -> Version | None:
-    """Return the version that readers see, or None where nothing is published."""
+    """Return the version that readers see, or None if nothing is published."""
     versions = settings.published_dir / _VERSIONS
     number = _pointed_at(versions / _CURRENT)
     if number is None or not (versions / number).is_dir():
@@ -100,7 +100,7 @@ def new_version(settings: Settings) -> Path:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a finished file a second name, or a copy with the same time of change where the file system has no links."""
+    """Hard-link a finished file to a second name, or copy it with its mtime if the file system has no links."""
     try:
         target.hardlink_to(source)
     except OSError as error:
@@ -110,7 +110,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def show_version(settings: Settings, folder: Path, record: VersionRecord) -> None:
-    """Make a finished version the one that readers see, in one step, and remove those that no reader needs."""
+    """Make a finished version the one that readers see, in one step, and remove versions that no reader needs."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             sync_folder(path)
@@ -126,16 +126,16 @@ def show_version(settings: Settings, folder: Path, record: VersionRecord) -> Non
 
 
 def recover_publication(settings: Settings) -> None:
-    """Finish or take back what a kill left half done, and remove what other programs left beside the published files.
+    """Finish or undo what a kill interrupted, and remove what other programs left beside the published files.
 
-    The caller holds the writer's lock. Costs a few system calls where there is nothing to do.
+    The caller holds the writer's lock. If there is nothing to do, this costs a few system calls.
     """
     if not settings.published_dir.is_dir():
         return
     _remove_side_files(settings)
     version = current_version(settings)
     if version is not None and not os.path.lexists(settings.published_dir / DATABASE):
-        # The documented remedy for a damaged file: a user who deletes it wants it written again.
+        # The documented remedy for a damaged file: the user deletes it to have it rewritten.
         _record_path(settings, version.number).unlink(missing_ok=True)
     elif version is not None and version.record is not None:
         _enter(settings, version)
@@ -145,14 +145,14 @@ def recover_publication(settings: Settings) -> None:
     _remove_others(settings, number, record)
     previous = _previous(settings, number, record)
     if previous is not None:
-        # A reader opens this one file at once, and one that had only resolved the link has opened it by now.
+        # A reader opens this file right after it resolves the link, so by now it has the file open.
         for path in (settings.published_dir / _VERSIONS / str(previous)).glob(f"{DATABASE}*"):
             if path.is_file():
                 path.unlink()
 
 
 def _enter(settings: Settings, version: Version) -> None:
-    """Give the files of the current version the names of the contract."""
+    """Give the files of the current version the names in the contract."""
     if not (settings.published_dir / _VERSIONS / _CURRENT).is_symlink():
         _copy_to_entries(settings, version)
         return
@@ -161,7 +161,7 @@ def _enter(settings: Settings, version: Version) -> None:
         if entry.is_symlink() and str(entry.readlink()) == target:
             continue
         if entry.is_dir() and not entry.is_symlink():
-            # Parquet of an earlier version of this project: a folder cannot be replaced by a link in one step.
+            # An earlier version of this project wrote this folder. A link cannot replace a folder in one step.
             replaced = version.folder.with_name(f".{name}.replaced")
             shutil.rmtree(replaced, ignore_errors=True)
             entry.rename(replaced)
@@ -195,7 +195,7 @@ def _copy_as_it_is(source: Path, target: Path) -> None:
 
 
 def _point(link: Path, target: str) -> bool:
-    """Replace a link by one to `target`; return whether the file system has links."""
+    """Replace a link with one to `target`; return whether the file system has links."""
     draft = link.with_name(f".{link.name}.draft")
     draft.unlink(missing_ok=True)
     try:
@@ -205,7 +205,7 @@ def _point(link: Path, target: str) -> bool:
             raise
         return False
     if link.is_dir() and not link.is_symlink():
-        # A backup that follows links has put a folder in its place.
+        # A backup that follows links put a folder in its place.
         shutil.rmtree(link)
     draft.replace(link)
     sync_folder(link.parent)
@@ -226,7 +226,7 @@ def _previous(settings: Settings, current: int, record: VersionRecord | None) ->
 
 
 def _remove_others(settings: Settings, current: int, record: VersionRecord | None) -> None:
-    """Remove every version but the current one and the one before; a draft that a kill left is newer."""
+    """Remove every version except the current and the previous one, including a newer draft that a kill left."""
     kept = {_CURRENT, str(current), str(_previous(settings, current, record))}
     for path in (settings.published_dir / _VERSIONS).glob("*"):
         if path.name not in kept:
@@ -237,7 +237,7 @@ def _remove_others(settings: Settings, current: int, record: VersionRecord | Non
 
 
 def _remove_side_files(settings: Settings) -> None:
-    """Remove write-ahead logs of programs that wrote into a published file, and drafts of earlier versions of this project."""
+    """Remove write-ahead logs of programs that wrote to a published file, and drafts of earlier versions of this project."""
     names = (f"{DATABASE}.wal", f".{DATABASE}.draft", f".{DATABASE}.draft.wal")
     version = current_version(settings)
     paths = [settings.published_dir / name for name in names] + ([version.folder / names[0]] if version else [])

@@ -1,1 +1,1 @@
-"""Our rows against a download from Botmaker."""
+"""Comparison of the published report with a download from Botmaker."""

@@ -1,8 +1,7 @@
-"""Compare a download from Botmaker with what is published for the same period (contract, section 6).
+"""Compare a download from Botmaker with the published report for the same period (contract, section 6).
 
-A download is as people pass it on: saved again by a spreadsheet, in another encoding, with its columns
-moved. So both sides are brought to one spelling first, cell by cell, and only then paired and compared;
-all of it in DuckDB, because a month of a large sender is millions of rows.
+People pass downloads on saved again by a spreadsheet, in another encoding, or with columns moved. So both sides are first normalized
+cell by cell, and only then paired and compared. Everything runs in DuckDB, because a month of a large sender is millions of rows.
 """
 
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ _STARTED_MINUTE = f"left(session_started_at, {_MINUTE})"
 
 
 class Cause(StrEnum):
-    """Why a row counts as different. The words are those of the report on the screen."""
+    """Why a row counts as different. The values are the words that the report on the screen uses."""
 
     MISSING_HERE = "missing here"
     MISSING_THERE = "missing there"
@@ -39,7 +38,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """A cause, the column that differs (only for `DIFFERS`), how many rows, and the first of them in words."""
+    """A cause, the column that differs (only for `DIFFERS`), the number of rows, and the first of them as text."""
 
     cause: Cause
     column: str | None
@@ -49,9 +48,9 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """What a comparison found. Counts are rows of the report; `period` is in report days, both included.
+    """The result of a comparison. Counts are rows of the report; `period` is in report days, both included.
 
-    `rows_filtered` are rows of the file that the filters leave out; `damage` says in sentences what a spreadsheet did to the file.
+    `rows_filtered` counts the rows of the file that the filters leave out; `damage` describes in sentences what a spreadsheet did to it.
     """
 
     encoding: str
@@ -86,13 +85,13 @@ _KINDS = {
     **dict.fromkeys(("is_new_user", "is_not_sent", "is_sent", "is_delivered", "is_read", "is_replied"), _Kind.BOOLEAN),
 }
 
-# One spelling for both sides. Quotes and the apostrophe that disarms a formula are the writer's, not the value's. Each macro names
-# its argument where it costs nothing to work it out: DuckDB plans a nested call once for every time that the outer one names it.
+# These macros normalize both sides. Quotes and the apostrophe that disarms a formula come from the writer, not from the value. A macro
+# uses an argument more than once only if that is a plain column: DuckDB plans a nested call again for each use of the argument.
 _MACROS = r"""
 create or replace temp macro as_text(cell) as nullif(ltrim(
     trim(regexp_replace(replace(nfc_normalize(cell), '"', ''), '[\s\x00-\x1f\x7f-\x{a0}\x{2028}\x{2029}\x{3000}]+', ' ', 'g')),
 ' '''), '');
--- An empty box and a box without an X both say no.
+-- An empty cell is a box without an X, so it means no.
 create or replace temp macro as_boolean(text, word) as case
     when text is null then 'false'
     when word in ('true', 't', 'si', 's', 'sim', 'yes', 'y', '1', 'x', 'verdadero', 'verdadeiro') then 'true'
@@ -125,13 +124,13 @@ end;
 def compare_download(
     settings: Settings, path: Path, filters: ReportFilters | None = None, all_differences: Path | None = None
 ) -> Comparison:
-    """Compare a download with the published report, for a period or for that of the file's own rows, and for some filters.
+    """Compare a download with the published report, for the period of `filters`, or else of the file's rows, and for the other filters.
 
-    The file may be a download of those filters or of more: rows that are published and do not pass them are left out on both sides.
-    With `all_differences`, every difference is written there as TSV, one line each, and only a header where nothing differs.
+    The file may contain rows that the filters exclude: published rows that do not pass the filters are left out on both sides. With
+    `all_differences`, every difference is written to that file as TSV, one per line; if nothing differs, it contains only a header.
 
-    Raises `UnreadableDownloadError` for a file that cannot be read, and `StartsError` where there is nothing to compare it with:
-    nothing published, no row on either side, an unknown line or template, or contacts that were masked.
+    Raises `UnreadableDownloadError` if the file cannot be read, and `StartsError` if there is nothing to compare it with: nothing
+    published, no row on either side, an unknown line or template, or masked contacts.
     """
     filters = filters or ReportFilters()
     if all_differences is not None:
@@ -162,7 +161,7 @@ def compare_download(
         _count(connection, download, comparison)
         if not comparison.rows_there and not comparison.rows_here:
             raise StartsError(
-                f"Neither the file nor what is published has a row from {period[0]} to {period[1]}: name a period that has landed."
+                f"Neither the file nor the published report has a row from {period[0]} to {period[1]}. Choose a period that has landed."
             )
         if all_differences is not None:
             _write_differences(connection, all_differences)
@@ -174,14 +173,14 @@ def _time_zone_of_plain_contacts(published: duckdb.DuckDBPyConnection) -> str:
     assert row is not None
     if row[1] != Contacts.PLAIN:
         raise StartsError(
-            "The published contacts are masked, and a download has plain ones: no row would meet its other half. "
-            "Run the job with STARTS_CONTACTS=plain into a data folder of its own, and compare with that."
+            "The published contacts are masked, but a download has plain ones, so no rows would match. "
+            "Run the job with STARTS_CONTACTS=plain into a separate data folder, and compare with that."
         )
     return str(row[0])
 
 
 def _collect_theirs(connection: duckdb.DuckDBPyConnection, download: Download) -> None:
-    """Bring the file's rows to one spelling, in the table `theirs`; what repeats the header is not a row."""
+    """Normalize the file's rows into the table `theirs`, except rows that repeat the header."""
     connection.register("download", download.rows)
     start = download.positions["session_started_at"]
     headers = ", ".join(f"'{name}'" for name in sorted(HEADERS))
@@ -202,9 +201,9 @@ def _collect_theirs(connection: duckdb.DuckDBPyConnection, download: Download) -
 
 
 def _in_one_spelling(rows: str, kinds: Mapping[str, _Kind], others: str) -> str:
-    """Return a query that brings the cleaned texts of a query, by their kind, to the spelling in which they are compared.
+    """Return a query that normalizes the cleaned texts of the query `rows`, each by its kind, so that they can be compared.
 
-    In steps, each with a column of its own: see `_MACROS`. Of a time, `<name>_time` is what was read; `others` are columns beside.
+    Each step has its own columns, for the reason at `_MACROS`. `<name>_time` is the parsed value of a time; `others` are further columns.
     """
     parts = {
         _Kind.IDENTIFIER: "contact_id_shown({0}) as {0}_shown",
@@ -234,8 +233,8 @@ def _period(connection: duckdb.DuckDBPyConnection, filters: ReportFilters) -> tu
     last = date.fromisoformat(filters.period_to) if filters.period_to else row[1]
     if first is None or last is None:
         raise UnreadableDownloadError(
-            "The file has no row with a time that can be read, such as 2026-10-05 08:12:02 or, with the day first, 05/10/2026 08:12. "
-            "Where that is right, say which period it is of: --from, --to."
+            "The file has no row with a readable time, such as 2026-10-05 08:12:02 or, with the day first, 05/10/2026 08:12. "
+            "If that is correct, pass its period with --from and --to."
         )
     if first > last:
         raise StartsError(f"The period ends ({last}) before it starts ({first}).")
@@ -243,7 +242,7 @@ def _period(connection: duckdb.DuckDBPyConnection, filters: ReportFilters) -> tu
 
 
 def _leave_out(connection: duckdb.DuckDBPyConnection, period: tuple[date, date]) -> int:
-    """Drop the file's rows outside the period, and return how many they were."""
+    """Delete the file's rows outside the period; return their number."""
     row = connection.execute(
         "delete from theirs where started_at is not null and not started_at::date between $first and $last",
         {"first": period[0], "last": period[1]},
@@ -253,9 +252,9 @@ def _leave_out(connection: duckdb.DuckDBPyConnection, period: tuple[date, date])
 
 
 def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, date], time_zone: str, filters: ReportFilters) -> None:
-    """Bring the published rows of the period to the same spelling, with the reason in every language.
+    """Normalize the published rows of the period in the same way, with the failure reason in every language.
 
-    Those that pass the filters are in the view `ours`, all others in `others`, under negative ids.
+    Rows that pass the filters are in the view `ours`. All other rows are in the view `others`, with negative ids.
     """
     derived = {
         "is_new_user": "user_type = 'new'",
@@ -281,7 +280,7 @@ def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, dat
             {labels}
         from fct_session_starts as s
         left join reasons as known on s.failure_code = known.failure_code
-        -- As a condition of its own, `is_not_sent` would have DuckDB try every row with every reason.
+        -- With `is_not_sent` as a separate condition, DuckDB would compare every row with every reason.
         left join reasons as r on case when s.is_not_sent then coalesce(known.failure_code, 'unknown') end = r.failure_code
         where s.is_in_report and s.session_start_date between $first and $last
     """
@@ -300,11 +299,11 @@ def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, dat
 
 
 def _pair(connection: duckdb.DuckDBPyConnection, download: Download) -> None:
-    """Find each row's other half, in the table `pairs`.
+    """Pair the rows of both sides, in the table `pairs`.
 
-    The key is (contact, session start to the minute, channel), and a failed send may be tried again
-    within the minute. So what is wholly equal goes first, then what was sent at the same time, and what is
-    left by the order in which it was sent; only then by the customer, whose contact may be written otherwise.
+    The key is (contact, session start to the minute, channel), but a failed send may be retried within the minute. So rows that are
+    entirely equal are paired first, then rows sent at the same time, then the rest in the order in which they were sent. Finally, rows are
+    paired by customer, because a contact may be written differently.
     """
     connection.execute("create or replace temp table pairs (their_id bigint, our_id bigint)")
     known = set(download.positions)
@@ -334,7 +333,7 @@ def _key_by_contact(known: set[str]) -> list[str]:
 
 
 def _leave_out_filtered(connection: duckdb.DuckDBPyConnection, download: Download) -> int:
-    """Drop the file's rows that are published and do not pass the filters, and return how many they were."""
+    """Delete the file's rows that are published but do not pass the filters; return their number."""
     key = _key_by_contact(set(download.positions))
     if "contact_id" not in download.positions:
         key[0] = "customer_id"
@@ -362,7 +361,7 @@ def _unpaired(table: str, id_: str, key: list[str], order: str) -> str:
 
 
 def _at_the_files_precision(connection: duckdb.DuckDBPyConnection, column: str) -> str:
-    """Return a column's SQL; a time is cut to minutes where the file gives no more."""
+    """Return the SQL of a column; a time is cut to minutes if the file has no seconds."""
     if _kind(column) is not _Kind.TIME:
         return column
     row = connection.execute(f"select coalesce(min(length({column})), {_SECOND}) from theirs").fetchone()
@@ -371,7 +370,7 @@ def _at_the_files_precision(connection: duckdb.DuckDBPyConnection, column: str) 
 
 
 def _collect_differences(connection: duckdb.DuckDBPyConnection, download: Download, language: Language) -> None:
-    """List every difference in the table `differences`: its cause, its column, the row, and the value on each side."""
+    """List every difference in the table `differences`: cause, column, row, and the value on each side."""
     pairs = "pairs inner join theirs as t on pairs.their_id = t.row_id inner join ours as o on pairs.our_id = o.row_id"
     unpaired_there = "from theirs as t where t.row_id not in (select their_id from pairs)"
     queries = [
@@ -408,7 +407,7 @@ def _difference(cause: Cause, side: str, column: str | None = None, there: str =
 
 
 def _count(connection: duckdb.DuckDBPyConnection, download: Download, comparison: Comparison) -> None:
-    """Count the rows of each side and the differences by cause, with the first examples of each."""
+    """Count the rows of each side, and the differences by cause and column, with the first examples of each."""
     row = connection.execute(
         f"""
         select
@@ -426,7 +425,7 @@ def _count(connection: duckdb.DuckDBPyConnection, download: Download, comparison
             select
                 *,
                 count(*) over (partition by position) as of_position,
-                coalesce(contact_id, customer_id, 'no one') || ' at ' || coalesce(session_started_at, 'no time')
+                coalesce(contact_id, customer_id, 'no contact') || ' at ' || coalesce(session_started_at, 'no time')
                 || coalesce(' on ' || channel_id, '') || coalesce(' (line ' || line || ')', '')
                 || case when column_name is null then '' else {values} end as example
             from differences
@@ -440,7 +439,7 @@ def _count(connection: duckdb.DuckDBPyConnection, download: Download, comparison
 
 
 def _write_differences(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Write the table `differences` as TSV, whole or not at all. It names people: the entry point's umask keeps it from others."""
+    """Write the table `differences` as TSV, entirely or not at all. It names people: the entry point's umask keeps it private."""
     connection.execute(CELL_MACROS)
     texts = ("contact_id", "customer_id", "session_started_at", "channel_id", "there", "here")
     cells = ", ".join(f"text_cell({name}) as {name}" for name in texts)
@@ -455,9 +454,9 @@ def _write_differences(connection: duckdb.DuckDBPyConnection, path: Path) -> Non
 
 
 def _differs(column: str) -> str:
-    """Return the SQL that says whether a pair of rows differs in a column."""
+    """Return the SQL condition under which a pair of rows differs in a column."""
     if _kind(column) is _Kind.TIME:
-        # A file without seconds says nothing about them.
+        # If the file has no seconds, they are not compared.
         here = f"case when length(t.{column}) = {_MINUTE} then left(o.{column}, {_MINUTE}) else o.{column} end"
         return f"t.{column} is distinct from {here}"
     if column == "failure_reason":

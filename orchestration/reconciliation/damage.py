@@ -1,18 +1,18 @@
-"""What a spreadsheet does to a download when it takes ids for numbers and times for its own: said in sentences, for the comparison."""
+"""Describe in sentences, for the comparison, how a spreadsheet damaged a download: ids read as numbers, or times shifted."""
 
 from collections.abc import Iterator
 
 import duckdb
 
 _IDS = ("customer_id", "contact_id", "channel_id")
-# A spreadsheet keeps 15 digits of a number and writes zeros for the others.
+# A spreadsheet keeps 15 digits of a number and replaces the others with zeros.
 _KEPT_DIGITS = 15
-# Two time zones are at most 26 hours apart, and nearly all by half hours.
+# Two time zones are at most 26 hours apart, and nearly always by a multiple of half an hour.
 _MAX_SHIFT_MINUTES, _SHIFT_STEP_MINUTES = 26 * 60, 30
 
 
 def damage_in_words(connection: duckdb.DuckDBPyConnection, columns: set[str]) -> list[str]:
-    """Say what happened to a file's ids and times, from the tables `theirs` and `published`; `columns` are those that the file has."""
+    """Return sentences about damage to a file's ids and times, from the tables `theirs` and `published`; the file has `columns`."""
     ids = [name for name in _IDS if name in columns]
     shift = _shifted_times(connection, "contact_id" if "contact_id" in columns else "customer_id")
     return [*_destroyed_ids(connection, ids), *([shift] if shift else [])]
@@ -31,7 +31,7 @@ def _destroyed_ids(connection: duckdb.DuckDBPyConnection, columns: list[str]) ->
             )
             select
                 (select count(*) from theirs where regexp_full_match({column}, '\d([.,]\d+)?[eE]\+?\d+')),
-                -- An id may end in zeros of its own: it counts where one that is published has other digits there.
+                -- A genuine id may end in zeros: it counts only if a published id has other digits in their place.
                 (
                     select count(distinct zeros.row_id)
                     from zeros
@@ -44,18 +44,18 @@ def _destroyed_ids(connection: duckdb.DuckDBPyConnection, columns: list[str]) ->
         in_scientific_notation, with_zeros = row
         if in_scientific_notation:
             yield (
-                f"A spreadsheet destroyed {column} in {_rows(in_scientific_notation)}: it wrote a number such as 5,51199E+12 for the id. "
-                "Compare the file as it was downloaded, or import it into the spreadsheet with this column as text."
+                f"A spreadsheet destroyed {column} in {_rows(in_scientific_notation)}: it wrote a number such as 5,51199E+12 instead of "
+                "the id. Compare the original download, or import it into the spreadsheet with this column as text."
             )
         if with_zeros:
             yield (
-                f"A spreadsheet destroyed {column} in {_rows(with_zeros)}: it kept {_KEPT_DIGITS} digits of the id and wrote zeros for the "
-                "others. Compare the file as it was downloaded, or import it into the spreadsheet with this column as text."
+                f"A spreadsheet destroyed {column} in {_rows(with_zeros)}: it kept {_KEPT_DIGITS} digits of the id and replaced the others "
+                "with zeros. Compare the original download, or import it into the spreadsheet with this column as text."
             )
 
 
 def _shifted_times(connection: duckdb.DuckDBPyConnection, person: str) -> str | None:
-    """Say by how much the starts of most rows are shifted, by whole or half hours, against a published start of the same person."""
+    """Describe the shift, in whole or half hours, between most rows' start times and a published start of the same person, if any."""
     row = connection.execute(
         f"""
         with differences as (
@@ -89,7 +89,7 @@ def _shifted_times(connection: duckdb.DuckDBPyConnection, person: str) -> str | 
     direction = "later" if minutes > 0 else "earlier"
     return (
         f"The times of {_rows(file_rows)} are {hours}:{rest:02} h {direction} than here: the file is in another time zone, or a "
-        "spreadsheet shifted them. Compare the file as it was downloaded, or set STARTS_REPORT_TIMEZONE to its zone and run the job."
+        "spreadsheet shifted them. Compare the original download, or set STARTS_REPORT_TIMEZONE to the file's time zone and run the job."
     )
 
 

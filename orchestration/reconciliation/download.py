@@ -1,4 +1,4 @@
-"""Read a download of the report as people pass it on: a TSV or CSV in any encoding, or a workbook that a spreadsheet saved."""
+"""Read a download of the report as people pass it on: a TSV or CSV in any encoding, or a workbook saved by a spreadsheet."""
 
 import codecs
 import csv
@@ -23,23 +23,23 @@ from orchestration.exports.tsv import ORIGINAL_COLUMNS, TSV_COLUMNS
 from orchestration.installation import how_to_install
 
 _HEADER_WITHIN_LINES = 10
-# Botmaker separates by tabs; spreadsheets of Latin America save CSV with semicolons.
+# Botmaker separates cells with tabs; spreadsheets in Latin America save CSV with semicolons.
 _SEPARATORS = ("\t", ";", ",")
 _CELL_END = "\x1f"
-# An XLSX file is a ZIP archive; a workbook of before 2007, or one with a password, is in Microsoft's older container.
+# An XLSX file is a ZIP archive. A workbook from before 2007, or with a password, is in Microsoft's older container format.
 _ZIP, _OLD_CONTAINER = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _DAMAGED_WORKBOOK = (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, SyntaxError, zlib.error)
 
 
 class UnreadableDownloadError(StartsError):
-    """The file is not a download that can be read; the message says why."""
+    """The file is not a readable download; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file's rows: a table of `line_number` (from 1) and `line`, whose cells `separator` separates.
+    """The rows of a file: a table of `line_number` (from 1) and `line`, whose cells are separated by `separator`.
 
-    `positions` gives the place (from 1) of each column of the original that the file has; `extra` names columns of neither layout.
+    `positions` has the position (from 1) of each column of the original that the file has; `extra` lists headers of neither layout.
     """
 
     encoding: str
@@ -50,17 +50,17 @@ class Download:
 
 
 def read_download(path: Path) -> Download:
-    """Read a file. Raises `UnreadableDownloadError` where it is not a download of this report, and `StartsError` without openpyxl."""
+    """Read a file. Raises `UnreadableDownloadError` if it is not a download of this report, and `StartsError` without openpyxl."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableDownloadError(f"{path} cannot be read: {error.strerror}.") from error
     if content.startswith(_OLD_CONTAINER):
-        raise UnreadableDownloadError(f"{path} is a workbook of an old format, or has a password. Save it as XLSX without one.")
+        raise UnreadableDownloadError(f"{path} is a workbook in an old format or with a password. Save it as XLSX without a password.")
     found = _from_workbook(path, content) if content.startswith(_ZIP) else _from_text(content)
     if found is None:
         raise UnreadableDownloadError(
-            f"{path} is not a download of this report: its first lines name no session start with a contact or customer, "
+            f"{path} is not a download of this report: its first lines have no headers for the session start and a contact or customer, "
             f"such as {ORIGINAL_COLUMNS[2].es!r} and {ORIGINAL_COLUMNS[1].es!r}, separated by tabs, semicolons or commas."
         )
     return found
@@ -78,14 +78,14 @@ def _from_text(content: bytes) -> Download | None:
 
 
 def decoded(content: bytes) -> tuple[str, str]:
-    """Return the text of a file and the name of its encoding: UTF-8, UTF-16 (with or without a mark), or else Windows-1252."""
+    """Return the text of a file and the name of its encoding: UTF-8, UTF-16 (with or without a byte order mark), or else Windows-1252."""
     if content.startswith(codecs.BOM_UTF8):
         return content.decode("utf-8-sig", errors="replace"), "utf-8-sig"
     for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         if content.startswith(mark):
             return content.decode("utf-16", errors="replace"), "utf-16"
     head = content[:4096]
-    # Latin letters have a zero byte beside them, on the one side or the other.
+    # In UTF-16, a Latin letter has a zero byte after it (little-endian) or before it (big-endian).
     for encoding, zeros in (("utf-16-le", head[1::2].count(0)), ("utf-16-be", head[0::2].count(0))):
         if zeros > len(head) // 4:
             return content.decode(encoding, errors="replace"), encoding
@@ -104,14 +104,14 @@ def _simplified(header: str) -> str:
     return re.sub(r"[^a-z0-9]", "", "".join(letter for letter in plain if not unicodedata.combining(letter)).lower())
 
 
-# Ours after the original's are known too, so that they are not reported as extra.
+# Includes the columns that exist only in this project, so that they are not reported as extra.
 _NAMES = {_simplified(header): column.name for column in TSV_COLUMNS for header in (column.name, column.pt, column.es)}
 HEADERS = frozenset(_NAMES)
 _COMPARED = {column.name for column in ORIGINAL_COLUMNS}
 
 
 def _header(cells: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Return the position of each compared column (the first, where it is there twice), and the unknown headers."""
+    """Return the position of each compared column (the first, if it occurs twice), and the unknown headers."""
     positions: dict[str, int] = {}
     extra = []
     for position, cell in enumerate(cells, 1):
@@ -133,10 +133,10 @@ def _table(rows: list[tuple[int, str]]) -> pa.Table:
 
 
 def _rows(lines: list[str], header: int, separator: str) -> tuple[pa.Table, str]:
-    """Return the rows after the header, and what separates the cells of a line.
+    """Return the rows after the header, and the separator of their cells.
 
-    Where every line has all its cells, the separator always separates two cells, however odd the quotes within.
-    Only a file with lines cut by a quoted line break, or with a quoted separator, is read by the rules for quotes.
+    If every line has all its cells, each separator separates two cells, however odd the quotes are. Only a file with quoted line breaks
+    or quoted separators is read by the rules for quotes.
     """
     ends, after = lines[header].count(separator), lines[header + 1 :]
     rows = [(number, line) for number, line in enumerate(after, header + 2) if line.strip()]
@@ -148,7 +148,7 @@ def _rows(lines: list[str], header: int, separator: str) -> tuple[pa.Table, str]
 
 
 def _rows_by_quotes(lines: list[str], width: int, separator: str) -> list[tuple[int, str]]:
-    """Return (last line number, cells separated by `_CELL_END`) of each row, or nothing if that gives no table either."""
+    """Return (last line number, cells separated by `_CELL_END`) of each row, or nothing if this gives no table either."""
     reader = csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=separator)
     try:
         rows = [(reader.line_num, row) for row in reader if any(row)]
@@ -171,7 +171,7 @@ def _from_workbook(path: Path, content: bytes) -> Download | None:
     try:
         book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
         for sheet in book.worksheets:
-            # What a program wrote as the sheet's size may be wrong.
+            # The size of the sheet that a program wrote to the file may be wrong.
             sheet.reset_dimensions()
             lines = _lines_of_sheet(sheet)
             for _, cells in islice(lines, _HEADER_WITHIN_LINES):
@@ -192,13 +192,13 @@ def _lines_of_sheet(sheet: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def cell_text(value: object) -> str:
-    """Return a cell's value as a TSV would have it; a number without an exponent, with the digits that the spreadsheet kept."""
+    """Return a cell's value as in a TSV. A number has no exponent, and the digits that the spreadsheet kept."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        # A spreadsheet keeps times as fractions of a day.
+        # A spreadsheet stores a time as a fraction of a day, so it is rounded to the second.
         return (value + timedelta(milliseconds=500)).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return f"{value:%Y-%m-%d} 00:00:00"

@@ -1,1 +1,1 @@
-"""From raw tables to marts: the record of builds, and dbt run in this process."""
+"""Build the marts from the raw tables: the record of builds, and dbt called inside this process."""

@@ -1,4 +1,4 @@
-"""The record of builds: what the marts are complete through, and which report days a build changed."""
+"""The record of builds: up to which load the marts are complete, and which report days each build changed."""
 
 import hashlib
 import json
@@ -18,20 +18,20 @@ MARTS = (
     *("funnel_session_starts", "status_session_starts", "session_starts_daily", "sends_by_hour"),
     "fct_billed_messages",
 )
-# The facts in whose log of changed days the days of the report stand, and those of WhatsApp's bill (`facts` in the macros of dbt).
+# The facts whose changed days are days of the report, and those whose changed days are days of WhatsApp's bill (dbt macro `facts`).
 STARTS = ("fct_notifications", "int_starts_without_notification_unioned")
 BILL = ("fct_billed_messages",)
-# The day under which rows are kept that have none: no time of a record falls on it (`billed_day` in the macros of dbt).
+# The day under which rows without a day are stored: no record's time falls on it (dbt macro `billed_day`).
 UNDATED = date.min
 
 _INTERMEDIATE = "intermediate"
-# Tests as well: a check that is new has passed on nothing yet.
+# Tests are included, because a new check has not yet passed on any data.
 _DEFINITION_FOLDERS = ("models", "macros", "tests", "seeds")
 _DEFINITION_EXTENSIONS = {".sql", ".yml", ".csv", ".md"}
 
 
-# Stands for tables that no definition explains: some are being made again from the raw tables, and until all are, the others
-# do not fit them. Only another build from the raw tables may follow. Written by `dbt_project/macros/run_guards.sql`, too.
+# Marks tables that no single definition produced: a rebuild from the raw tables has started, and until it finishes, the tables not
+# yet rebuilt do not match the others. Only another rebuild may follow. `dbt_project/macros/run_guards.sql` also writes this value.
 _UNSETTLED = ""
 
 _NEWEST_CHANGE = "(select coalesce(max(change_number), 0) from state.changed_days)"
@@ -39,7 +39,7 @@ _NEWEST_CHANGE = "(select coalesce(max(change_number), 0) from state.changed_day
 
 @dataclass(frozen=True)
 class FinishedBuild:
-    """A build whose checks have all passed, and which may be published."""
+    """A build whose checks have all passed, so that it may be published."""
 
     build_id: int
     through_load_id: int
@@ -50,7 +50,7 @@ class FinishedBuild:
 
 @dataclass(frozen=True)
 class Build:
-    """A build under way: an increment upon a finished build of the same definition, or one from the raw tables."""
+    """A build in progress: an increment on a finished build of the same definition, or a rebuild from the raw tables."""
 
     build_id: int
     through_load_id: int
@@ -59,7 +59,7 @@ class Build:
 
 
 def build_that_still_holds(connection: duckdb.DuckDBPyConnection, settings: Settings) -> FinishedBuild | None:
-    """Return the last build if it finished, nothing has landed since, and it was of today's definition."""
+    """Return the last build if it finished, nothing has landed since, and it used the current definition; otherwise None."""
     build = last_finished_build(connection)
     if build is None or build.definition_sha256 != definition_sha256(settings):
         return None
@@ -68,7 +68,7 @@ def build_that_still_holds(connection: duckdb.DuckDBPyConnection, settings: Sett
 
 
 def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
-    """Open a build; it is an increment when `next_is_increment`. One from the raw tables is unsettled until it finishes."""
+    """Record the start of a build: an increment if `next_is_increment`, else a rebuild, which stays unsettled until it finishes."""
     definition = definition_sha256(settings)
     is_increment = _next_is_increment(connection, definition)
     if not is_increment:
@@ -91,7 +91,7 @@ def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Bu
 
 
 def next_is_increment(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
-    """Return whether the last finished build and every attempt since, which has left its own tables behind, are of today's definition."""
+    """Return whether the last finished build and every later attempt, which left tables behind, used the current definition."""
     return _next_is_increment(connection, definition_sha256(settings))
 
 
@@ -108,7 +108,7 @@ def _next_is_increment(connection: duckdb.DuckDBPyConnection, definition: str) -
 
 
 def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
-    """Record that every check of the build has passed: from here on the marts may be published."""
+    """Record that every check of the build has passed: from now on the marts may be published."""
     connection.execute(
         "update state.builds set finished_at = $now, definition_sha256 = $definition where build_id = $build_id",
         {"now": datetime.now(UTC).replace(tzinfo=None), "definition": build.definition_sha256, "build_id": build.build_id},
@@ -116,9 +116,9 @@ def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
 
 
 def drop_tables_of_no_model(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) -> None:
-    """Drop from the schema `intermediate` what an older version of the project built and this one (dbt's manifest) does not.
+    """Drop tables and views in the schema `intermediate` that an older version of the project built and dbt's manifest no longer lists.
 
-    Nothing would bring it up to what lands, and it would keep its room, and what it says of people, for ever.
+    Nothing would update them, and they would keep their disk space and their data about people forever.
     """
     known = [node["alias"] for node in manifest["nodes"].values() if node["schema"] == _INTERMEDIATE]
     rows = connection.execute(
@@ -134,7 +134,7 @@ def drop_tables_of_no_model(connection: duckdb.DuckDBPyConnection, manifest: Map
 
 
 def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Write down the variables with which the marts are built whole; dbt by hand refuses to go on with others."""
+    """Store the variables of a rebuild from the raw tables; dbt by hand refuses to continue with other values."""
     connection.execute("delete from state.variables")
     for name, value in settings.dbt_vars.items():
         connection.execute("insert into state.variables values ($name, $value)", {"name": name, "value": value})
@@ -143,9 +143,9 @@ def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings)
 def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, of_person: bool = False) -> None:
     """Make the next build start from the raw tables.
 
-    It is complete through nothing then, so that whether too much was rejected is asked of all files together:
-    those that a replay reads again would never pass on their own. With `of_person` a person was taken out: no build of before is known
-    any more (`is_known`), so what was published and exported from one goes, and all is written again.
+    It also resets `through_load_id` to 0, so that the check for too many rejected records considers all files together: the files that
+    a replay reads again would never pass on their own. With `of_person`, a person was erased: no earlier build is known any more
+    (`is_known`), so everything published or exported from one is removed and rewritten.
     """
     connection.execute("update state.builds set definition_sha256 = $unsettled, through_load_id = 0", {"unsettled": _UNSETTLED})
     if of_person:
@@ -153,7 +153,7 @@ def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, of_person: bool 
 
 
 def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:
-    """Return the build that may be published, or None where the latest one did not finish."""
+    """Return the latest build, or None if it did not finish and so must not be published."""
     row = connection.execute(
         f"""
         select build_id, through_load_id, definition_sha256, started_at, {_NEWEST_CHANGE}, finished_at
@@ -166,7 +166,7 @@ def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild 
 
 
 def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: datetime) -> bool:
-    """Say whether a build is one of this warehouse: a new one counts from 1 again, and must not be taken for the old."""
+    """Return whether a build belongs to this warehouse: a new warehouse numbers its builds from 1 again."""
     row = connection.execute(
         "select count(*) from state.builds where build_id = $build_id and started_at = $started_at",
         {"build_id": build_id, "started_at": started_at},
@@ -175,9 +175,9 @@ def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: d
 
 
 def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int, facts: Collection[str]) -> list[date]:
-    """Return the days on which one of some facts changed after the change of that number, oldest first.
+    """Return the days on which any of these facts changed after change `change_number`, oldest first.
 
-    Those of `BILL` are the days of WhatsApp's bill, and `UNDATED` where messages without one changed.
+    The days of `BILL` are days of WhatsApp's bill, and include `UNDATED` if messages without a day changed.
     """
     rows = connection.execute(
         "select distinct session_start_date from state.changed_days "
@@ -188,9 +188,9 @@ def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int
 
 
 def definition_sha256(settings: Settings) -> str:
-    """Hash everything that decides what the marts say about given raw tables.
+    """Hash everything that determines the marts, apart from the raw tables.
 
-    dbt works out the same hash for the runs that it guards (`dbt_project/macros/run_guards.sql`).
+    dbt computes the same hash for the runs that it guards (`dbt_project/macros/run_guards.sql`).
     """
     project = DBT_PROJECT_DIR / "dbt_project.yml"
     folders = [DBT_PROJECT_DIR / name for name in _DEFINITION_FOLDERS]

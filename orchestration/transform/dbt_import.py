@@ -1,4 +1,4 @@
-"""dbt is imported by what calls it. Its import takes a quarter of the CPU seconds of a run without news, which never calls it."""
+"""Import dbt only where it is called: the import takes a quarter of the CPU seconds of a run without new data, which never calls dbt."""
 
 import logging
 import sys
@@ -10,15 +10,16 @@ _VERSION = "dbt.version"
 
 @contextmanager
 def dbt_hidden() -> Iterator[None]:
-    """Let `dagster_dbt` be imported in this block as where there is no dbt-core, which it supports, unless dbt is imported already.
+    """Make `dagster_dbt` in this block behave as if dbt-core were not installed, which it supports, unless dbt is already imported.
 
-    It takes from dbt-core names of types and of statuses, which it has itself then, and what selects nodes: without a selection,
-    it takes all nodes of the manifest. Dagster's list of a code location's libraries has `dbt-fusion` in place of `dbt-core`.
+    From dbt-core, `dagster_dbt` imports names of types and statuses, which it otherwise defines itself, and the selection of nodes.
+    Without a selection, it takes all nodes of the manifest. Dagster's list of a code location's libraries then shows `dbt-fusion`
+    instead of `dbt-core`.
     """
     if _VERSION in sys.modules:
         yield
         return
-    # Python's way to say that there is no such module.
+    # With None in `sys.modules`, Python treats the module as not installed.
     sys.modules[_VERSION] = None  # pyright: ignore[reportArgumentType]
     try:
         yield
@@ -27,7 +28,7 @@ def dbt_hidden() -> Iterator[None]:
 
 
 def import_dbt() -> None:
-    """Import dbt, and leave the root logger as it was: snowplow, which dbt imports, makes it print all warnings to stderr."""
+    """Import dbt and restore the root logger's handlers: snowplow, which dbt imports, makes it print all warnings to stderr."""
     root = logging.getLogger()
     handlers = [*root.handlers]
     import dbt.cli.main  # noqa: F401

@@ -1,7 +1,7 @@
-"""A plugin of dbt-duckdb that opens the warehouse, so that dbt by hand gets a sentence where it cannot (contract, section 7).
+"""Open the warehouse in a dbt-duckdb plugin, so that dbt by hand reports in one sentence why it cannot (contract, section 7).
 
-dbt-duckdb waits at every missing folder as it does for a locked file, opens the file nine times before it gives up, and ends with a
-traceback. What a plugin raises as `RuntimeError` dbt reports as the reason why it could not connect.
+If the folder is missing, dbt-duckdb waits as it does for a locked file. It tries to open the file nine times before it gives up, and
+ends with a traceback. If a plugin raises `RuntimeError`, dbt reports its message as the reason why it could not connect.
 """
 
 import time
@@ -14,31 +14,31 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 
 from orchestration.errors import is_lock_of_another
 
-# A reader closes the file in seconds; a run of the job holds it for longer.
+# A reader closes the file within seconds; a run of the job holds it open for longer.
 _SECONDS_TO_WAIT = 60.0
 _SECONDS_BETWEEN_TRIES = 2.0
-# dbt asks again for each of its threads: what has been waited for in vain is not waited for again.
+# dbt connects once per thread: after one wait in vain, the other threads do not wait again.
 _SECONDS_TO_REMEMBER = 10.0
 
 
 class Plugin(BasePlugin):
-    """Named in `dbt_project/profiles.yml`."""
+    """The plugin that `dbt_project/profiles.yml` lists."""
 
     _opened: duckdb.DuckDBPyConnection | None = None
     _given_up: tuple[float, str] | None = None
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Open the file before dbt does, which then shares what is open. Raises `RuntimeError` with a sentence."""
+        """Open the file before dbt does; dbt then shares the open database. Raises `RuntimeError` with a one-sentence reason."""
         path = Path(creds.path)
         if creds.path != ":memory:" and not path.parent.is_dir():
             raise RuntimeError(
-                f"Nothing has landed yet, there is no folder {path.parent.resolve()}: run the job conversation_starts first (make run), "
-                "or set STARTS_DATA to the data folder that is meant."
+                f"Nothing has landed yet: the folder {path.parent.resolve()} does not exist. Run the job conversation_starts first "
+                "(make run), or set STARTS_DATA to the right data folder."
             )
         self._opened = self._open(creds.path, config)
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """Let go of the file, which dbt has opened, too."""
+        """Close this plugin's connection: by now dbt has opened the file itself."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -55,7 +55,7 @@ class Plugin(BasePlugin):
                     raise RuntimeError(f"The warehouse cannot be opened: {error}") from error
                 if time.monotonic() >= until:
                     said = str(error).partition(" See also")[0].rstrip(".")
-                    sentence = f"Another program holds the warehouse, such as a run of the job: try again when it is over ({said})."
+                    sentence = f"Another program, such as a run of the job, holds the warehouse. Try again when it has finished ({said})."
                     self._given_up = time.monotonic(), sentence
                     raise RuntimeError(sentence) from error
             time.sleep(_SECONDS_BETWEEN_TRIES)

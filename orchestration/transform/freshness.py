@@ -1,4 +1,4 @@
-"""Freshness of the data, not of runs: which feeds and lines have been silent for too long (contract, section 3)."""
+"""Freshness of the data, not of runs: find feeds and lines that have been silent for too long (contract, section 3)."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from orchestration.yaml_files import read_yaml
 
 @dataclass(frozen=True)
 class Silence:
-    """A feed, or one line of it, whose newest event is older than it may be. `newest_event_at` is naive UTC."""
+    """A feed, or one line of it, whose newest event is older than allowed. `newest_event_at` is naive UTC."""
 
     feed: str
     line: str | None
@@ -26,14 +26,14 @@ class Silence:
 
 @cache
 def max_silence_hours() -> dict[str, int]:
-    """Return the dbt variable of that name: hours by feed."""
+    """Return the dbt variable `max_silence_hours`: hours by feed."""
     return read_yaml(DBT_PROJECT_DIR / "dbt_project.yml")["vars"]["max_silence_hours"]
 
 
 def silences(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[Silence]:
-    """Return the feeds that are silent at a time (naive UTC), and the silent lines of those that are not.
+    """Return the feeds that are silent at `now` (naive UTC), and the silent lines of the other feeds.
 
-    An event in the future, of a clock that is ahead, counts as now.
+    An event in the future, from a clock that is ahead, counts as now.
     """
     newest = connection.execute(
         """

@@ -1,7 +1,7 @@
-"""dbt called inside this process.
+"""Call dbt inside this process.
 
-A warm `dbtRunner` saves the three seconds that `dbt --version` and a cold start cost on every run, and
-it goes down with the run that a kill ends: no orphan keeps writing to the warehouse.
+A warm `dbtRunner` saves the three seconds that `dbt --version` and a cold start cost on every run. It also ends when the run is
+killed: no orphaned process keeps writing to the warehouse.
 """
 
 import json
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 
-# Spark follows a message by a hundred lines of it.
+# Spark appends about a hundred lines of Java stack trace to a message.
 _STACK_OF_JAVA = re.compile(r"\n\s*(?:JVM stacktrace:|at [\w.$/]+\()")
 
 
 class DbtError(Exception):
-    """dbt did not finish; the message lists what failed, as dbt says it."""
+    """A dbt command failed; the message lists what failed, in dbt's words."""
 
 
 def common_arguments(settings: Settings, target_dir: Path | None = None) -> list[str]:
-    """Return the options of every dbt command; what it writes goes below the data folder unless `target_dir` is given."""
+    """Return the options of every dbt command. dbt writes below the data folder unless `target_dir` is passed."""
     target = target_dir or settings.dbt_target_dir
     return [
         "--project-dir", str(DBT_PROJECT_DIR),
@@ -43,7 +43,7 @@ def common_arguments(settings: Settings, target_dir: Path | None = None) -> list
 def invoke(
     settings: Settings, arguments: list[str], manifest: "Manifest | None" = None, on_event: Callable[[Any], None] | None = None
 ) -> None:
-    """Run a dbt command, on a manifest that is parsed already if one is given. Raises `DbtError`."""
+    """Run a dbt command, on an already parsed manifest if one is passed. Raises `DbtError`."""
     import_dbt()
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
@@ -52,7 +52,7 @@ def invoke(
         with warehouse_in_environment(settings):
             result = dbtRunner(manifest, callbacks=[on_event] if on_event else []).invoke(arguments)
     finally:
-        # dbt-duckdb keeps the file open until the process ends, and with it every other process out.
+        # dbt-duckdb would keep the file open, and lock out every other process, until this process ends.
         DuckDBConnectionManager.close_all_connections()
     if result.success:
         return
@@ -69,7 +69,7 @@ def _failures(result: Any) -> Iterator[str]:
 
 @contextmanager
 def warehouse_in_environment(settings: Settings) -> Iterator[None]:
-    """Let the dbt profile and the Dagster resource mean the same warehouse: settings may also come from `.env`."""
+    """Point the dbt profile to the same warehouse as the Dagster resource: settings may also come from `.env`."""
     meant = {"STARTS_WAREHOUSE": str(settings.warehouse_path), "STARTS_ENGINE": settings.engine.value}
     before = {name: os.environ.get(name) for name in meant}
     os.environ.update(meant)

@@ -1,7 +1,7 @@
-"""dbt's macros as Jinja has compiled them, kept beside the parsed project.
+"""Keep dbt's macros, as compiled by Jinja, beside the parsed project.
 
-In each process dbt compiles every macro that it calls from its text: of an increment of one send a quarter of dbt's Python time. Reading
-what Jinja has compiled takes a hundredth of that. A kept macro is found by its text, so it is never out of date.
+In each process, dbt compiles every macro that it calls. In an increment of one send, this takes a quarter of dbt's Python time; loading
+the compiled macros takes a hundredth of that. A compiled macro is looked up by its text, so it is never stale.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 @contextmanager
 def kept_templates(folder: Path) -> Iterator[None]:
-    """Offer dbt the macros that are kept in a folder; after the `with` block those that it called are kept there, too.
+    """Offer dbt the compiled macros from a folder. After the `with` block, save there the macros that dbt called.
 
-    What is kept is Python code, so the folder must be one that only those can write to who may change the project.
+    The file contains Python code, so only users who may change the project may have write access to the folder.
     """
     from dbt_common.clients.jinja import get_environment, template_cache
 
@@ -37,7 +37,7 @@ def kept_templates(folder: Path) -> Iterator[None]:
     yield
     called = template_cache.file_cache.keys() - kept.keys()
     if called:
-        # Where nothing can be written, dbt compiles them the next time as well.
+        # If the file cannot be written, dbt compiles these macros again next time.
         with suppress(OSError):
             _write(folder / _NAME, kept | {text: _compiled(text) for text in called})
 
@@ -50,12 +50,12 @@ def _compiled(text: str) -> CodeType:
 
 
 def _stamp() -> bytes:
-    """Return what compiled code depends on beside its text: Python, Jinja, and dbt's extensions of it."""
+    """Return what compiled code depends on besides its text: the versions of Python, Jinja, and dbt's extensions to Jinja."""
     return importlib.util.MAGIC_NUMBER + " ".join(version(package) for package in ("jinja2", "dbt-common")).encode()
 
 
 def _read(path: Path) -> dict[str, CodeType]:
-    """Return the kept macros; none where the file is damaged, or of other versions."""
+    """Return the kept macros, or none if the file is missing, damaged or from other versions."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -1,7 +1,7 @@
-"""The dbt project as dbt has parsed it, kept on disk for every data folder and process that needs it.
+"""Keep the parsed dbt project on disk, for every data folder and process that needs it.
 
-Parsing takes dbt 1.4 CPU seconds, reading what it has parsed 0.03. A parsed project is found by a hash of everything that
-parsing reads, so it is never out of date; another version, variable or dbt parses once and is kept beside it.
+Parsing takes dbt 1.4 CPU seconds; loading the parsed project takes 0.03. The parsed project is looked up by a hash of everything
+that the parser reads, so it is never stale. Other project versions, variables and dbt versions are parsed once and kept beside it.
 """
 
 import hashlib
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 _MANIFEST_JSON = "manifest.json"
 _MANIFEST_OF_DBT = "partial_parse.msgpack"
 _CHECKSUM = "sha256"
-# Below dbt's own folder of a clone; below the data folder where that is read-only, or the project is an installed package.
+# In a clone, below dbt's own folder. If that is read-only, or the project is an installed package, the data folder is used instead.
 _SHARED_FOLDER = DBT_PROJECT_DIR / "target" / "parsed"
-# A parsed project is 3 MB. A few versions and time zones are used in turn; the folders used longest ago are deleted.
+# A parsed project takes 3 MB. A few versions and time zones are used in turn; the least recently used folders are deleted.
 _KEPT = 8
 
 
 @dataclass(frozen=True)
 class ParsedProject:
-    """A parsed project: `json_path` is dbt's manifest.json, `json` what it holds."""
+    """A parsed project: `json_path` is the path of dbt's manifest.json, `json` its content."""
 
     folder: Path
 
@@ -46,7 +46,7 @@ class ParsedProject:
 
     @property
     def is_shared(self) -> bool:
-        """Whether it lies in the clone, and not below a data folder."""
+        """Return whether the folder is in the clone, not below a data folder."""
         return self.folder.parent == _SHARED_FOLDER
 
     @property
@@ -54,24 +54,24 @@ class ParsedProject:
         return json.loads(self.json_path.read_text(encoding="utf-8"))
 
     def manifest(self) -> "Manifest":
-        """Return dbt's own manifest, a new one each time: a run writes into it."""
+        """Load dbt's own manifest. Each call returns a new one, because a run writes into it."""
         import_dbt()
         from dbt.contracts.graph.manifest import Manifest
         from dbt.parser.manifest import extended_mashumuro_decoder
 
-        # The type of the decoder is dbt's own mistake: it passes the same one.
+        # dbt declares the wrong type for `decoder`; its own code passes the same decoder.
         return Manifest.from_msgpack((self.folder / _MANIFEST_OF_DBT).read_bytes(), decoder=extended_mashumuro_decoder)  # pyright: ignore[reportArgumentType]
 
 
 def parsed_project(settings: Settings) -> ParsedProject:
-    """Return the project parsed with the variables of these settings; parse it only where no process has before.
+    """Return the project parsed with the variables of these settings. Parse it only if no process has parsed it before.
 
-    Raises `DbtError` where dbt cannot parse it, and `OSError` where nothing can be written below the data folder.
+    Raises `DbtError` if dbt cannot parse it, and `OSError` if nothing can be written below the data folder.
     """
     key = _key(settings)
     for folder in _folders(settings):
         if _is_whole(folder / key):
-            # The folder's time says when it was last used; in a read-only project nothing is deleted by it.
+            # The folder's mtime records its last use. In a read-only project it cannot be set, and nothing is deleted there.
             with suppress(OSError):
                 os.utime(folder / key)
             return ParsedProject(folder / key)
@@ -84,7 +84,7 @@ def _folders(settings: Settings) -> tuple[Path, Path]:
 
 
 def _key(settings: Settings) -> str:
-    """Hash what dbt's parser reads: the project's files and variables, the profile and its target, dbt itself."""
+    """Hash what dbt's parser reads: the project's files and variables, the profile and its target, and the version of dbt."""
     profile = (DBT_PROJECT_DIR / "profiles.yml").read_bytes()
     target = os.environ.get("STARTS_DBT_TARGET", settings.engine)
     parts = [definition_sha256(settings), hashlib.sha256(profile).hexdigest(), target, _dbt_version()]
@@ -97,7 +97,7 @@ def _dbt_version() -> str:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Compare with the checksum: a full disk or a copy that was cut short may have left half of a parsed project."""
+    """Verify the checksum: a full disk or an interrupted copy may have left an incomplete parsed project."""
     try:
         return (folder / _CHECKSUM).read_text(encoding="utf-8") == _checksum(folder)
     except OSError:
@@ -109,7 +109,7 @@ def _checksum(folder: Path) -> str:
 
 
 def _parse(settings: Settings, key: str) -> ParsedProject:
-    """Parse into a folder of this process's own and move it into place as one, so that no reader sees half of it."""
+    """Parse into a folder that only this process uses, then rename it, so that no reader sees an incomplete one."""
     shared, draft = _new_draft(settings)
     try:
         invoke(settings, ["parse", *common_arguments(settings, draft)])
@@ -125,14 +125,14 @@ def _move_into_place(draft: Path, place: Path) -> None:
     try:
         draft.rename(place)
     except OSError:
-        # Another process was faster, and its folder is as good; or what lies there is damaged.
+        # Another process was faster and its folder is just as good, or the existing folder is damaged.
         if not _is_whole(place):
             shutil.rmtree(place)
             draft.rename(place)
 
 
 def _new_draft(settings: Settings) -> tuple[Path, Path]:
-    """Create an empty folder in the first place that can be written to; return that place and the folder."""
+    """Create an empty folder in the first writable place; return that place and the folder."""
     shared, own = _folders(settings)
     name = f"draft-{uuid.uuid4().hex}"
     try:

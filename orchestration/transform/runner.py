@@ -1,4 +1,4 @@
-"""The production build: which nodes dbt runs, and what they report."""
+"""Run dbt for the job: the command lines of builds and checks, and the events that dbt reports."""
 
 import ctypes
 import sys
@@ -23,14 +23,14 @@ _SECONDS_BETWEEN_WAKINGS = 0.1
 
 
 def build_arguments(settings: Settings, build: Build, *, with_all_checks: bool = False) -> list[str]:
-    """Return dbt's command line for a build of the job; `dbt_project/selectors.yml` says what each of them does.
+    """Return dbt's command line for a build of the job; `dbt_project/selectors.yml` describes the selectors.
 
-    What is not an increment is made from the raw tables: dbt by hand, or an attempt that failed, may have left tables of another
-    version behind. The checks of an increment look at what is new, unless `with_all_checks`.
+    A build that is not an increment starts from the raw tables: dbt by hand, or a failed attempt, may have left tables of another
+    version behind. The checks of an increment cover only new data, unless `with_all_checks`.
     """
     increment = "increment_with_all_checks" if with_all_checks else "increment"
     selection = ["--selector", increment] if build.is_increment else ["--selector", "production", "--full-refresh"]
-    # No file of results: they are reported as dbt runs.
+    # No results file: results are reported while dbt runs.
     return ["build", *selection, "--no-write-json", *common_arguments(settings)]
 
 
@@ -40,7 +40,7 @@ def check_arguments(settings: Settings) -> list[str]:
 
 
 def build_people(settings: Settings, *, full_refresh: bool) -> None:
-    """Bring the table of people up to what has landed, outside a build. Raises `DbtError`."""
+    """Update the table of people with everything that has landed, outside a build. Raises `DbtError`."""
     arguments = ["run", "--select", "+int_people_identified", "--no-write-json", *common_arguments(settings)]
     _, failure = run_dbt(settings, [*arguments, "--full-refresh"] if full_refresh else arguments)
     if failure is not None:
@@ -48,7 +48,7 @@ def build_people(settings: Settings, *, full_refresh: bool) -> None:
 
 
 def run_dbt(settings: Settings, arguments: list[str]) -> tuple[list[dict[str, Any]], DbtError | None]:
-    """Run a dbt command to its end; return the events of `stream_dbt`, and what went wrong if anything did."""
+    """Run a dbt command to its end; return the events of `stream_dbt`, and the error if it failed."""
     events: list[dict[str, Any]] = []
     try:
         events.extend(stream_dbt(settings, arguments))
@@ -58,9 +58,9 @@ def run_dbt(settings: Settings, arguments: list[str]) -> tuple[list[dict[str, An
 
 
 def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, Any]]:
-    """Run a dbt command on the parsed project; yield its events (`STARTS`, `RESULTS`) as they come, as dbt's JSON log would show them.
+    """Run a dbt command on the parsed project; yield its events (`STARTS`, `RESULTS`) as they occur, in the form of dbt's JSON log.
 
-    Raises `DbtError` after the last one where something failed. Closed before, or interrupted, it returns when dbt has stopped.
+    Raises `DbtError` after the last event if something failed. If it is closed early or interrupted, it returns when dbt has stopped.
     """
     project = parsed_project(settings)
     manifest = project.manifest()
@@ -68,7 +68,7 @@ def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, 
 
     def work() -> None:
         try:
-            # A data folder may be one that others write to as well.
+            # Compiled macros are Python code, and other users may have write access to a data folder.
             with kept_templates(project.folder) if project.is_shared else nullcontext():
                 invoke(settings, arguments, manifest, lambda event: _pass_on(event, events))
         except BaseException as error:
@@ -76,7 +76,7 @@ def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, 
         else:
             events.put(None)
 
-    # dbt returns only when all is done, so it works in a thread of its own; as a daemon, it ends with the process.
+    # dbt returns only when everything is done, so it runs in its own thread. A daemon thread ends with the process.
     thread = Thread(target=copy_context().run, args=(work,), name=DBT_THREAD, daemon=True)
     thread.start()
     try:
@@ -90,7 +90,7 @@ def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, 
 
 
 def stop_dbt() -> None:
-    """Stop what `stream_dbt` has begun in this process: an interrupted run may leave its events unread, and dbt at work."""
+    """Stop every dbt command of `stream_dbt` in this process: an interrupted run may leave its events unread, and dbt running."""
     for thread in enumerate_threads():
         if thread.name == DBT_THREAD:
             _stop(thread)
@@ -104,9 +104,9 @@ def _pass_on(event: Any, events: "SimpleQueue[dict[str, Any] | BaseException | N
 
 
 def _stop(thread: Thread) -> None:
-    """Interrupt dbt as Ctrl-C would, if it still works: it starts no further node, and returns when those under way are finished."""
+    """Interrupt dbt as Ctrl-C would, if it still runs: it starts no further node, and returns when the running nodes have finished."""
     if thread.is_alive():
-        # Python has no other way to raise something in another thread.
+        # Python has no other way to raise an exception in another thread.
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt))
     while thread.is_alive():
         _wake(thread)
@@ -114,7 +114,7 @@ def _stop(thread: Thread) -> None:
 
 
 def _wake(thread: Thread) -> None:
-    """Let a thread go on that waits for a condition, as dbt does for its nodes: what is raised in it is raised only then."""
+    """Wake a thread that waits on a condition, as dbt does for its nodes: a pending exception is raised only when the thread runs."""
     frame = sys._current_frames().get(thread.ident or 0)
     while frame is not None and frame.f_code is not Condition.wait.__code__:
         frame = frame.f_back
