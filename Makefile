@@ -1,4 +1,4 @@
-# Everything runs in .venv, made from uv.lock with the system's Python; uv itself is installed there too.
+# Everything runs in .venv, which is created from uv.lock with the system's Python; uv itself is installed there, too.
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := .venv/bin/uv
@@ -6,12 +6,12 @@ UV := .venv/bin/uv
 unexport PYTHONDONTWRITEBYTECODE
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
-# Trust what the machine trusts, such as the certificate of a company proxy.
+# Trust the certificates that the machine trusts, such as that of a company proxy.
 export UV_SYSTEM_CERTS := true
-# How many workers `auto` is says tests/conftest.py; tests of one xdist_group share what is expensive, so they stay together.
+# tests/conftest.py sets the number of workers for `auto`. Tests of one xdist_group share expensive fixtures, so they run on one worker.
 IN_PARALLEL := -n auto --dist loadgroup
 
-# It takes from ten seconds to minutes; on a terminal a point a second shows that it works.
+# The installation takes from ten seconds to minutes; on a terminal, a dot per second shows that it is active.
 define INSTALL
 test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"; } \
     && $(UV) sync --locked --quiet --inexact --compile-bytecode --python .venv/bin/python $(UV_SYNC_FLAGS)
@@ -20,7 +20,7 @@ endef
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-fast superset-test spark-test spark-cluster spark-cluster-stop dev lint docs site lineage bench sample-logs sample-botmaker clean
 
-help: ## Say what can be made
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .venv/.synced: pyproject.toml uv.lock
@@ -34,27 +34,27 @@ run: .venv/.synced ## Land, build, check, publish and export once
 dev: .venv/.synced ## Open the Dagster UI on http://localhost:3000
 	@.venv/bin/python -m orchestration dg dev
 
-test: .venv/.synced ## Run the tests, in five minutes
+test: .venv/.synced ## Run the tests (five minutes)
 	.venv/bin/python -m pytest $(IN_PARALLEL) $(PYTEST_FLAGS)
 
 test-all: .venv/.synced ## Run the tests with every seed, as CI does
 	.venv/bin/python -m pytest $(IN_PARALLEL) -m "" --ignore tests/spark $(PYTEST_FLAGS)
 
-test-fast: .venv/.synced ## Run the tests that build no models but empty ones
+test-fast: .venv/.synced ## Run the tests that build no models, or only empty ones
 	.venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models tests/reference $(PYTEST_FLAGS)
 
-superset-test: .venv/.synced ## Test the dashboard in a real Superset: give SUPERSET_PYTHON=/path/to/python or STARTS_TEST_SUPERSET=1
-	@test -n "$(SUPERSET_PYTHON)$(STARTS_TEST_SUPERSET)" || { echo "Set SUPERSET_PYTHON to the Python of an environment with Superset, or STARTS_TEST_SUPERSET=1 to have one made."; exit 2; }
+superset-test: .venv/.synced ## Test the dashboard in a real Superset: set SUPERSET_PYTHON=/path/to/python or STARTS_TEST_SUPERSET=1
+	@test -n "$(SUPERSET_PYTHON)$(STARTS_TEST_SUPERSET)" || { echo "Set SUPERSET_PYTHON to the Python of an environment with Superset, or STARTS_TEST_SUPERSET=1 to create one."; exit 2; }
 	.venv/bin/python -m pytest tests/bi $(PYTEST_FLAGS)
 
-# Where the processes of a local cluster write, and its lake.
+# The folder to which the processes of a local cluster write, including its lake.
 SPARK_CLUSTER := $(CURDIR)/.spark_cluster
 
 .venv/.synced-spark: .venv/.synced
 	@$(UV) sync --locked --quiet --inexact --extra spark --extra spark-test --python .venv/bin/python $(UV_SYNC_FLAGS)
 	@touch $@
 
-spark-test: .venv/.synced-spark ## Test the second engine on a local Spark cluster: needs Java 17
+spark-test: .venv/.synced-spark ## Test the Spark engine on a local cluster: needs Java 17
 	.venv/bin/python -m pytest tests/spark -n 2 --dist loadgroup -m "" $(PYTEST_FLAGS)
 
 spark-cluster: .venv/.synced-spark ## Start a local Spark cluster and print the variables to set: needs Java 17
@@ -82,23 +82,23 @@ site: .venv/.synced ## Build the docs as a site, in .site/html
 	@NO_MKDOCS_2_WARNING=true .venv/bin/mkdocs build --strict > .site/log 2>&1 || { cat .site/log; exit 1; }
 	@echo .site/html/index.html
 
-lineage: .venv/.synced ## Draw the lineage picture of the docs again
+lineage: .venv/.synced ## Redraw the lineage picture of the docs
 	@.venv/bin/python -m tests.lineage
 
 bench: .venv/.synced ## Compare the job with the floor, pandas and a usual stack: BENCH_FLAGS="--sends 1000000 5000000"
 	.venv/bin/python -m tests.benchmarks.compare $(BENCH_FLAGS)
 
-sample-logs: .venv/.synced ## Make the bundled logs again, byte for byte
+sample-logs: .venv/.synced ## Regenerate the bundled logs, byte for byte
 	rm -rf seeds/sample_logs
 	.venv/bin/python -m tests.data.generate_logs --out seeds/sample_logs --sends 4400 --days 46 --blemishes
 
-sample-botmaker: .venv/.synced ## Make the bundled Botmaker pages again, byte for byte
+sample-botmaker: .venv/.synced ## Regenerate the bundled Botmaker pages, byte for byte
 	rm -rf seeds/sample_botmaker
 	.venv/bin/python -m tests.data.generate_botmaker --out seeds/sample_botmaker
 
-clean: ## Remove what runs leave behind; asks before it deletes the data folder (YES=1: no question)
+clean: ## Remove all generated files and .venv; asks before it deletes the data folder (YES=1: does not ask)
 	@if [ -e data ] && [ -z "$(YES)" ]; then \
-	    [ -t 0 ] || { echo "make clean would delete the folder data, with the warehouse and all exports: say YES=1 where no one can be asked." >&2; exit 2; }; \
+	    [ -t 0 ] || { echo "make clean would delete the folder data, with the warehouse and all exports: set YES=1 to allow it without a terminal." >&2; exit 2; }; \
 	    printf 'Delete the folder data, with the warehouse and all exports? [y/N] '; \
 	    read answer; [ "$$answer" = y ] || { echo "Nothing was deleted."; exit 2; }; \
 	fi

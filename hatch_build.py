@@ -1,10 +1,10 @@
-"""What a wheel holds beside the Python package: the files of a clone that runs need, below `orchestration/bundled`."""
+"""Build hook: add the files of the clone that runs need to a wheel, below `orchestration/bundled`."""
 
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# Named one by one: dbt writes into folders of its project.
+# Listed one by one, because dbt writes into folders of its project.
 _BUNDLED = (
     "dagster.yaml",
     "dbt_project/dbt_project.yml",

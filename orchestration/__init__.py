@@ -1,1 +1,1 @@
-"""Dagster's side of the project: land, build, publish, export."""
+"""The pipeline around the dbt project: land, build, publish, export."""

@@ -1,6 +1,6 @@
-"""Post to STARTS_ALERT_URL why a run failed: a chat's incoming webhook, or anything that takes JSON.
+"""Post the reason for a failed run to STARTS_ALERT_URL: a chat's incoming webhook, or any endpoint that accepts JSON.
 
-Free of Dagster, because its sensor does not see runs of the command line, which posts its own.
+This module does not import Dagster: Dagster's sensor does not see runs from the command line, which therefore posts its own alerts.
 """
 
 import asyncio
@@ -12,40 +12,40 @@ import httpx
 from orchestration.errors import StartsError
 from orchestration.settings import environment
 
-# For all of it: a chat that sends its answer byte by byte must not hold a run.
+# For the whole request: a chat that sends its response byte by byte must not block a run.
 _SECONDS = 10.0
-# Google Chat refuses a text of more than 4,096.
+# Google Chat rejects a text of more than 4,096 characters.
 _MOST_CHARACTERS = 4_000
 
-# httpx logs the address of each request, which holds a chat's secret.
+# httpx logs the URL of each request, which contains a chat's secret.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 def alert_address() -> str | None:
-    """Return STARTS_ALERT_URL; it may hold a chat's secret, so it is never logged. Raises `SettingsError`."""
+    """Return STARTS_ALERT_URL. It may contain a chat's secret, so it is never logged. Raises `SettingsError`."""
     return environment().get("STARTS_ALERT_URL")
 
 
 def alert_of_failure(what: str, reasons: list[str]) -> dict[str, str]:
-    """Return the message as JSON with the key `text`, which Slack, Mattermost and Google Chat show."""
+    """Return the alert as JSON with the key `text`, which Slack, Mattermost and Google Chat display."""
     text = f"{what}:\n" + "\n".join(reasons or ["See the run's log."])
-    # Half an emoji in a reason is not text that could be sent.
+    # A lone surrogate (half an emoji) in a reason cannot be encoded.
     return {"text": text[:_MOST_CHARACTERS].encode(errors="replace").decode()}
 
 
 def send_alert(address: str, alert: dict[str, str], *, log: Callable[[str], None]) -> None:
-    """Post the alert within ten seconds. It raises nothing: why it could not be sent goes to `log`, without the address."""
+    """Post the alert within ten seconds. Never raises: if the alert cannot be sent, the error goes to `log`, without the URL."""
     try:
         asyncio.run(_post(address, alert))
-    # Not only httpx's own errors: whatever is wrong with the address or the chat must not become the run's result.
+    # Not only httpx's errors: no problem with the URL or the chat may change the result of the run.
     except Exception as error:
-        # The exception's text holds the address.
+        # The exception's text contains the URL.
         log(f"The alert could not be sent to STARTS_ALERT_URL: {type(error).__name__}")
 
 
 def send_alert_if_set(what: str, reasons: list[str], *, log: Callable[[str], None]) -> None:
-    """Post why something failed, if STARTS_ALERT_URL is set. Where the settings cannot be read, that is already known."""
+    """Post why something failed, if STARTS_ALERT_URL is set. Do nothing if the settings cannot be read: that is reported already."""
     try:
         address = alert_address()
     except StartsError:
@@ -55,6 +55,6 @@ def send_alert_if_set(what: str, reasons: list[str], *, log: Callable[[str], Non
 
 
 async def _post(address: str, alert: dict[str, str]) -> None:
-    # Streamed, so that the body of the answer is never read.
+    # Streamed, so that the response body is never read.
     async with asyncio.timeout(_SECONDS), httpx.AsyncClient() as http, http.stream("POST", address, json=alert) as response:
         response.raise_for_status()

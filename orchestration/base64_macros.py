@@ -1,7 +1,7 @@
-"""Base64 in ids, as DuckDB reads it: the macros that masking and erasure decode with.
+"""DuckDB macros that decode base64 in ids, for masking and erasure.
 
-`standard_base64` takes the letters of either alphabet into the standard one. `base64_bytes` decodes such letters, however many
-of them: padding is not expected, and a last letter that is too few for a byte is left out.
+`standard_base64` converts letters of either alphabet to the standard one. `base64_bytes` decodes any number of such letters: it
+expects no padding, and drops a last letter that is too short for a byte.
 """
 
 BASE64_MACROS = """

@@ -1,4 +1,4 @@
-"""Everything Dagster knows of this project."""
+"""The Dagster definitions of this project."""
 
 from dagster import Definitions, in_process_executor, map_asset_specs
 
@@ -29,7 +29,7 @@ from orchestration.defs.schedules import botmaker_daily, botmaker_weekly_sweep, 
 from orchestration.defs.sensors import new_files, notify_on_run_failure
 from orchestration.file_rights import restrict_new_files
 
-# Dagster's daemon and web interface import this in the processes in which runs work.
+# Dagster's daemon and webserver import this module in the processes that execute runs.
 restrict_new_files()
 
 defs = Definitions(

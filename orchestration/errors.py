@@ -1,4 +1,4 @@
-"""Errors that an operator can fix, each as a sentence that says what happened and what to do."""
+"""Errors that an operator can fix. Each message says what happened and what to do."""
 
 import errno
 import re
@@ -11,27 +11,27 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What a command ends with; `docs/operations.md` has the table for users."""
+    """The exit codes of the commands; `docs/operations.md` has the table for users."""
 
     SUCCESS = 0
-    # Something else went wrong; also: a comparison found differences.
+    # Any other failure; also a comparison that found differences.
     FAILED = 1
-    # Nothing was done: a wrong command line (argparse has this code, too), a wrong setting, a folder that is not there.
+    # Nothing was done: a wrong command line (argparse uses this code, too), a wrong setting, a missing folder.
     COULD_NOT_START = 2
     # Nothing is published until the data is corrected.
     BLOCKED = 3
-    # Another run or fetch holds the data folder; the same command works later.
+    # Another run or fetch has locked the data folder; the same command works later.
     LOCKED = 4
-    # Files of the landing zone could not be landed, or pages not be fetched.
+    # Files of the landing zone could not be landed, or pages could not be fetched.
     LANDING_FAILED = 5
-    # 128 + SIGINT, as shells have it.
+    # 128 + SIGINT, the convention of shells.
     INTERRUPTED = 130
 
 
 class StartsError(Exception):
-    """Something that an operator can fix; the message says what happened and what to do. It is never retried.
+    """An error that an operator can fix; the message says what happened and what to do. It is never retried.
 
-    `exit_code` is set where the error has one of its own; otherwise it depends on when the error comes.
+    `exit_code` is set if the error has its own; otherwise the code depends on when the error occurs.
     """
 
     exit_code: ClassVar[ExitCode | None] = None
@@ -44,27 +44,27 @@ class BlockedError(StartsError):
 
 
 class LandingError(StartsError):
-    """The landing zone, or what says who was erased from it, cannot be read."""
+    """The landing zone, or the list of people erased from it, cannot be read."""
 
     exit_code = ExitCode.LANDING_FAILED
 
 
 class LockedError(StartsError):
-    """Another process holds what this one needs."""
+    """Another process holds a lock that this one needs."""
 
     exit_code = ExitCode.LOCKED
 
 
 def exit_code_at_start(error: StartsError) -> ExitCode:
-    """Return the exit code of an error that comes before anything is done: a landing zone that is not there is a wrong setting then."""
+    """Return the exit code of an error that occurs before any work is done; a missing landing zone counts as a wrong setting then."""
     return ExitCode.LOCKED if isinstance(error, LockedError) else ExitCode.COULD_NOT_START
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of error of the machine: how the operating system numbers it, how DuckDB and SQLite word it, and what to do.
+    """A kind of machine error: its numbers in the operating system, its texts in DuckDB and SQLite, and what to do.
 
-    `advice` holds `{place}`: the file that is concerned, or what stands for it where the error does not name one.
+    `advice` contains `{place}`: the file concerned, or a general description if the error does not name a file.
     """
 
     errnos: frozenset[int]
@@ -87,13 +87,13 @@ _SOMETHING_ELSE = _Kind(
     "Something else is in the place of {place}, or its name cannot be used. Remove or rename it and run again.",
 )
 
-# The texts are those of the C library, which DuckDB appends to its own, and of SQLite, which Dagster keeps its runs in.
-# The order matters: a temporary file that does not fit on the disk is an error of memory to DuckDB.
+# The texts are those of the C library, which DuckDB appends to its own, and of SQLite, in which Dagster stores its runs.
+# The order matters: DuckDB reports a temporary file that does not fit on the disk as an out-of-memory error.
 _KINDS = (
     _Kind(
         frozenset({errno.ENOSPC, errno.EDQUOT}),
         re.compile(r"No space left on device|Disk quota exceeded|max_temp_directory_size|database or disk is full"),
-        "No space is left on the disk of {place}. Free some and run again: the next run goes on from what was committed.",
+        "No space is left on the disk of {place}. Free some and run again: the next run continues from what was committed.",
     ),
     _Kind(
         frozenset({errno.EFBIG}),
@@ -109,7 +109,7 @@ _KINDS = (
     _Kind(
         frozenset({errno.EACCES, errno.EPERM}),
         re.compile(r"Permission denied|Operation not permitted|attempt to write a readonly database|unable to open database file"),
-        "This user may not read or write {place}. Give it the right to, and run again.",
+        "This user may not read or write {place}. Give the user this right, and run again.",
     ),
     _Kind(
         frozenset({errno.EMFILE, errno.ENFILE}),
@@ -123,7 +123,7 @@ _KINDS = (
         re.compile(r"Input/output error"),
         "The disk or share of {place} fails to read or write. Check it (`dmesg` shows its errors), then run again.",
     ),
-    # SQLite says this of a full disk, too, where it cannot enlarge the index of its log.
+    # SQLite also reports a full disk this way, if it cannot enlarge the index of its log.
     _Kind(
         frozenset(),
         re.compile(r"disk I/O error"),
@@ -139,18 +139,18 @@ _KINDS = (
     ),
 )
 
-# What DuckDB says of files and of memory. Its other errors may quote data, in which any text can stand.
+# DuckDB's errors about files and memory. Its other errors may quote data, which can contain any text.
 _DUCKDB_TEXT = re.compile(r"^\s*(?:\w+: )?((?:IO|Out of Memory|TransactionContext|FATAL) Error: .*(?:\n.*)?)", re.MULTILINE)
 QUOTED_FILE = re.compile(r'file "([^"]+)"')
 
 
 def in_words(error: BaseException) -> StartsError | None:
-    """Return what to do about an error, or about one that it was raised from or while handling; None where it is not the machine's."""
+    """Return what to do about an error, or about one in its chain of causes; None if none of them is a machine error."""
     for link in chain_of(error):
         if isinstance(link, OSError):
             for kind in _KINDS:
                 if link.errno in kind.errnos:
-                    # Of a rename, what is in the way has the second name.
+                    # For a rename, the second name is the one that is in the way.
                     return kind.error((kind is _SOMETHING_ELSE and link.filename2) or link.filename)
         elif isinstance(link, MemoryError):
             return _MEMORY.error(None)
@@ -163,18 +163,18 @@ def in_words(error: BaseException) -> StartsError | None:
 
 
 def is_lock_of_another(error: BaseException) -> bool:
-    """Say whether DuckDB could not open a file because another program holds it."""
+    """Return whether DuckDB could not open a file because another program has locked it."""
     return "Could not set lock on file" in str(error)
 
 
 def something_else_in_place_of(path: Path) -> StartsError:
-    """Return what to do about a folder, a pipe or a link in the place of a file."""
+    """Return the error for a folder, a pipe or a link in the place of a file."""
     return _SOMETHING_ELSE.error(str(path))
 
 
 @contextmanager
 def operator_errors(in_words: Callable[[BaseException], StartsError | None] = in_words) -> Iterator[None]:
-    """Raise what the operator can fix as a `StartsError`: a full disk, a missing right, exhausted memory; leave other errors alone."""
+    """Raise errors that the operator can fix (full disk, missing rights, exhausted memory) as `StartsError`; pass on all others."""
     try:
         yield
     except StartsError:
@@ -187,7 +187,7 @@ def operator_errors(in_words: Callable[[BaseException], StartsError | None] = in
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and, in turn, what each was raised from or while handling: a failed rollback hides why it was tried."""
+    """Yield an error and its chain of causes or contexts: a failed rollback hides the error that led to it."""
     link: BaseException | None = error
     while link is not None:
         yield link
@@ -195,7 +195,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def text_of_machine_error(error: BaseException) -> str | None:
-    """Return what DuckDB or SQLite says of files and memory in an error, also where dbt quotes it; None for any other error."""
+    """Return the text of DuckDB or SQLite about files and memory in an error, also if dbt quotes it; None for any other error."""
     if type(error).__module__ == "sqlite3":
         return str(error)
     found = _DUCKDB_TEXT.search(str(error))

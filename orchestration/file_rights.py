@@ -1,6 +1,6 @@
-"""Who may read what is written: this user alone, for it names people.
+"""Who may read the files that the project writes: only this user, because the files contain personal data.
 
-With STARTS_FILE_MODE=group its group may read what is published and exported.
+With STARTS_FILE_MODE=group, the user's group may also read published and exported files.
 """
 
 import os
@@ -11,17 +11,17 @@ from orchestration.settings import FileMode, Settings
 
 
 def restrict_new_files() -> None:
-    """Make this process, and those that it starts, create files for this user alone. For the entry points.
+    """Make this process and its children create files that only this user can access. For the entry points.
 
-    What the group may read is opened to it file by file (`files.restrict_file`, `files.make_folder`).
+    Files that the group may read are opened to it one by one (`files.restrict_file`, `files.make_folder`).
     """
     os.umask(FileMode.PRIVATE.umask)
 
 
 def restrict_existing_files(settings: Settings) -> None:
-    """Close what an older version of the project left open to others, and let the group come to what it may read.
+    """Close files that an older version of the project left open to others, and give the group access to the files it may read.
 
-    The data folder itself may be shared, so nothing is taken from its rights.
+    The data folder itself may be shared, so none of its rights are removed.
     """
     shared = (settings.published_dir, settings.exports_dir)
     private = (settings.dbt_target_dir, settings.dagster_home, settings.warehouse_path, settings.lock_path)

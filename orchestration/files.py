@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole or not at all, their permissions, and their names in SQL."""
+"""Atomic replacement of files, their permissions, and their names in SQL."""
 
 import errno
 import hashlib
@@ -17,14 +17,14 @@ _COPY_BYTES = 1 << 23
 
 
 def put_in_place(draft: Path, target: Path) -> None:
-    """Turn a finished draft into the file itself, so that a crash leaves either the old bytes or the new ones."""
+    """Move a finished draft to its target. A crash leaves either the old bytes or the new ones."""
     sync_file(draft)
     draft.replace(target)
     sync_folder(target.parent)
 
 
 def replace_private_file(path: Path, text: str) -> None:
-    """Replace a file as a whole; only its owner may read it."""
+    """Replace a file atomically; only its owner may read it."""
     draft = path.with_name(f".{path.name}.draft")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)
@@ -34,7 +34,7 @@ def replace_private_file(path: Path, text: str) -> None:
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Yield a draft beside a file that a user named: it becomes the file after the `with` block, or nothing stays of it."""
+    """Yield a draft beside a file that a user named. It becomes the file after the `with` block; on an error it is deleted."""
     draft = target.with_name(f".{target.name}.{token_hex(8)}.draft")
     try:
         yield draft
@@ -44,19 +44,19 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 def check_folder_of(path: Path) -> None:
-    """Raise `StartsError` where there is no folder for a file that a user named."""
+    """Raise `StartsError` if the folder of a file that a user named does not exist."""
     if not path.parent.is_dir():
         raise StartsError(f"There is no folder {path.parent} to write {path.name} to.")
 
 
 def sync_file(path: Path) -> None:
-    """Return when the file's bytes are on the disk."""
+    """Flush a file's bytes to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on the disk."""
+    """Flush the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -65,17 +65,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file's bytes within the kernel; where the file system shares blocks (XFS, Btrfs), only a reference is written."""
+    """Copy a file's bytes within the kernel; a file system that shares blocks (XFS, Btrfs) writes only a reference."""
     with source.open("rb") as read, target.open("wb") as written:
         copy_range(read.fileno(), written.fileno(), 0, source.stat().st_size)
 
 
 def copy_range(source: int, target: int, start: int, size: int) -> None:
-    """Write `size` bytes of one open file, from `start`, at the position of another. Raises `OSError` where there are fewer."""
+    """Write `size` bytes of one open file, from `start`, at the current position of another. Raises `OSError` if there are fewer."""
     while size > 0:
         copied = _copy_some(source, target, start, size)
         if copied == 0:
-            raise OSError(f"the file has {size} bytes less than it should")
+            raise OSError(f"the file is {size} bytes shorter than expected")
         start, size = start + copied, size - copied
 
 
@@ -88,9 +88,9 @@ def _copy_some(source: int, target: int, start: int, size: int) -> int:
 
 
 def read_start(path: Path, size: int = -1) -> bytes:
-    """Return the first bytes of a regular file, or all of them.
+    """Return the first `size` bytes of a regular file, or all of them.
 
-    Raises `OSError` where something else is in its place: a named pipe would keep the run, and its lock, waiting for ever.
+    Raises `OSError` if it is not a regular file: a named pipe would block the run, and its lock, forever.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -99,7 +99,7 @@ def read_start(path: Path, size: int = -1) -> bytes:
 
 
 def remove(path: Path) -> None:
-    """Remove what is at a path, whatever it is, if there is something; of a link, not what it leads to."""
+    """Remove whatever is at a path, if anything; for a link, the link and not its target."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -112,18 +112,18 @@ def sha256_of(path: Path) -> str:
 
 
 def make_folder(folder: Path, settings: Settings) -> None:
-    """Create a folder, or close one, so that only we can open it and, with `STARTS_FILE_MODE=group`, our group."""
+    """Create or restrict a folder: only this user can open it and, with `STARTS_FILE_MODE=group`, the user's group."""
     folder.mkdir(parents=True, exist_ok=True)
     change_rights(folder, taken=settings.files_mode.umask, given=0o050 if settings.files_mode is FileMode.GROUP else 0)
 
 
 def restrict_file(path: Path, settings: Settings, *, read_only: bool) -> None:
-    """Let only us and, with `STARTS_FILE_MODE=group`, our group use a file; published ones are for reading alone."""
+    """Restrict a file to this user and, with `STARTS_FILE_MODE=group`, the user's group; `read_only` is for published files."""
     change_rights(path, taken=0o7777, given=(0o444 if read_only else 0o666) & ~settings.files_mode.umask)
 
 
 def change_rights(path: Path, *, taken: int = 0, given: int = 0) -> None:
-    """Take rights to a path away and give others, unless it belongs to another user, who has to change it."""
+    """Remove rights to a path, then add others, unless it belongs to another user, who has to change it."""
     rights = stat.S_IMODE(path.stat().st_mode)
     wanted = rights & ~taken | given
     if rights != wanted:
@@ -132,5 +132,5 @@ def change_rights(path: Path, *, taken: int = 0, given: int = 0) -> None:
 
 
 def quoted(value: object) -> str:
-    """Quote a path or text as a SQL literal, for the statements in which nothing can be bound."""
+    """Quote a path or text as a SQL literal, for statements that do not accept parameters."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -1,6 +1,6 @@
-"""The spelling rules of people, lines and sessions (contract, sections 2.1 and 4.6), for what works outside dbt: landing, masking, erasure.
+"""The spelling rules of people, lines and sessions (contract, sections 2.1 and 4.6), for code outside dbt: landing, masking, erasure.
 
-The rules stand in `dbt_project/macros` alone; this module makes DuckDB macros of them.
+The rules are defined only in `dbt_project/macros`; this module turns them into DuckDB macros.
 """
 
 from collections.abc import Iterable
@@ -14,13 +14,13 @@ import jinja2
 from orchestration.base64_macros import BASE64_MACROS
 from orchestration.settings import DBT_PROJECT_DIR
 
-# Full-width, Arabic, Persian and Indian: what keyboards write beside ASCII's.
+# Full-width, Arabic, Persian and Devanagari digits, which keyboards write besides those of ASCII.
 _OTHER_DIGITS = "".join(chr(zero + digit) for zero in (0xFF10, 0x0660, 0x06F0, 0x0966) for digit in range(10))
 
 
 @cache
 def _of_dbt(name: str) -> dict[str, Any]:
-    """Return the macros of a file of the dbt project, as functions that render SQL for DuckDB."""
+    """Return the macros in a file of the dbt project as functions that render SQL for DuckDB."""
     environment = jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
     environment.globals["dbt"] = SimpleNamespace(type_string=lambda: "varchar")
     if name != "duckdb/dialect.sql":
@@ -35,8 +35,8 @@ def _macros() -> str:
     return f"""
         create or replace temp macro contact_id_shown(given) as ({people["contact_id_shown"]("given")});
         create or replace temp macro comparable_shown(shown) as ({people["comparable_identifier"]("shown")});
-        -- By way of a list, so that each argument is worked out once: DuckDB puts an argument wherever a macro names it, a dozen times
-        -- in each of the two, and planned a query of a few identifiers for a second.
+        -- The list makes DuckDB evaluate each argument once. Otherwise DuckDB inserts the argument wherever a macro names it, a dozen
+        -- times in each of the two, and takes a second to plan a query of a few identifiers.
         create or replace temp macro comparable_identifier(given) as list_transform(
             list_transform([given], lambda identifier: contact_id_shown(identifier)), lambda shown: comparable_shown(shown)
         )[1];
@@ -44,23 +44,23 @@ def _macros() -> str:
         create or replace temp macro is_user_id(identifier) as ({people["is_user_id"]("identifier")});
         create or replace temp macro comparable_session_id(session_id) as ({sessions["comparable_session_id"]("session_id")});
         {BASE64_MACROS}
-        -- The text in an id that is base64 behind its prefix, as a wamid is; what is not text in it is a space.
+        -- The text in an id that is base64 after its prefix, such as a wamid; bytes that are not text become a space.
         create or replace temp macro text_in_id(id) as regexp_replace(
             cast(base64_bytes(standard_base64(regexp_extract(id, '([A-Za-z0-9+/_-]+)=*$', 1))) as varchar), '\\\\x[0-9A-F]{{2}}', ' ', 'g'
         );
-        -- A text as it reads once what links and other scripts spell in another way is undone. A byte that is no text is a space.
+        -- A text with the URL encoding of links decoded and digits of other scripts as ASCII. Bytes that are not text become a space.
         create or replace temp macro readable_text(text) as translate(
             coalesce(try(url_decode(text)), url_decode(regexp_replace(text, '%[89A-Fa-f][0-9A-Fa-f]', ' ', 'g'))),
             '{_OTHER_DIGITS}', '{"0123456789" * (len(_OTHER_DIGITS) // 10)}'
         );
-        -- What may be base64 of eight characters or more of an identifier in a text: letters, digits, `.`, `-` and `_` give the last two
-        -- letters of base64 only together with what follows them, so paths of links are short runs. And what a run may hold: it may
-        -- begin at any of four letters.
+        -- `base64_runs`: the parts of a text that may be base64 of eight or more characters of an identifier. Letters, digits, `.`, `-`
+        -- and `_` produce the last two letters of the base64 alphabet only together with the character after them, so paths of links
+        -- are short runs. `texts_in_base64`: the texts that a run may contain; they may begin at any of four letters.
         create or replace temp macro base64_runs(text) as regexp_extract_all(text, '[A-Za-z0-9]{{10,}}[+/_-]?');
         create or replace temp macro texts_in_base64(letters) as [
             text_in_id(letters), text_in_id(substr(letters, 2)), text_in_id(substr(letters, 3)), text_in_id(substr(letters, 4))
         ];
-        -- The first number of eight digits or more that an id holds, in clear or in base64.
+        -- The first number of eight or more digits in an id, in base64 or in plain text.
         create or replace temp macro number_in_id(id) as coalesce(
             nullif(regexp_extract(text_in_id(id), '[0-9]{{8,}}'), ''),
             nullif(regexp_extract(id, '[0-9]{{8,}}'), '')
@@ -69,19 +69,21 @@ def _macros() -> str:
 
 
 def create_identifier_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the macros of one text as it was given: `contact_id_shown`, `comparable_identifier`, `is_number`, `is_user_id`,
-    `comparable_session_id`, `text_in_id`, `number_in_id`, `readable_text`, `base64_runs` and `texts_in_base64`.
+    """Create the identifier macros, which take one text each, as it was received.
+
+    They are `contact_id_shown`, `comparable_identifier`, `is_number`, `is_user_id`, `comparable_session_id`, `text_in_id`,
+    `number_in_id`, `readable_text`, `base64_runs` and `texts_in_base64`.
     """
     connection.execute(_macros())
 
 
 def comparable_identifier(given: str) -> str:
-    """Return an identifier in the spelling in which it is compared: `+55 11 8765-0001` gives `5511987650001`."""
+    """Return the comparable form of an identifier: `+55 11 8765-0001` gives `5511987650001`."""
     return comparable_identifiers([given])[given]
 
 
 def comparable_identifiers(given: Iterable[str]) -> dict[str, str]:
-    """Return the spelling in which each of some identifiers is compared, by the identifier."""
+    """Return the comparable form of each identifier, by identifier."""
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
         query = "select given, comparable_identifier(given) from (select unnest($given::varchar[]) as given)"
@@ -89,7 +91,7 @@ def comparable_identifiers(given: Iterable[str]) -> dict[str, str]:
 
 
 def all_spellings(identifiers: Iterable[str]) -> list[str]:
-    """Return identifiers, as they are compared, with every other spelling that is compared as one of them: one digit more or less."""
+    """Return identifiers, in comparable form, and all spellings with one digit more or less that have the same comparable form."""
     given = sorted(set(identifiers))
     numbers = [identifier for identifier in given if identifier.isdecimal()]
     shorter = {number[:place] + number[place + 1 :] for number in numbers for place in range(len(number))}

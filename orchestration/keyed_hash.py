@@ -1,4 +1,4 @@
-"""HMAC-SHA256 in SQL, so that whole columns are hashed in one scan and the key never stands in a statement."""
+"""HMAC-SHA256 in SQL: whole columns are hashed in one scan, and the key never appears in a statement."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ _BLOCK_BYTES = 64
 def create_keyed_hash_macro(connection: duckdb.DuckDBPyConnection, name: str, key: bytes) -> None:
     """Create the macro `name(text)`, which returns the HMAC-SHA256 of a text as 64 hexadecimal digits (RFC 2104).
 
-    The key is bound into a temporary table. `name` is an identifier of ours, never data.
+    The key is bound into a temporary table. `name` is an identifier from our code, never data.
     """
     inner, outer = hmac_pads(key)
     connection.execute(
@@ -28,11 +28,11 @@ def create_keyed_hash_macro(connection: duckdb.DuckDBPyConnection, name: str, ke
 
 
 def keyed_hash(key: bytes, text: str) -> str:
-    """Return the HMAC-SHA256 of a text as 64 hexadecimal digits, as the macro does."""
+    """Return the HMAC-SHA256 of a text as 64 hexadecimal digits, like the macro."""
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def hmac_pads(key: bytes) -> tuple[bytes, bytes]:
-    """Return RFC 2104's inner and outer pad of a key."""
+    """Return the inner and outer pad of a key (RFC 2104)."""
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
     return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)

@@ -1,4 +1,4 @@
-"""How much memory DuckDB may take: as much as its data needs, and a share of what this machine, or the container it is in, has."""
+"""DuckDB's memory limit: as much as the data needs, at most a share of the memory of this machine or container."""
 
 import os
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-# What a control group allows its processes: version 2, then version 1. Without a limit they hold `max`, or more than any machine has.
+# The memory limit of a control group: version 2, then version 1. Without a limit, they contain `max`, or more than any machine has.
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 _LEAST_BYTES = 1_500_000_000
@@ -18,7 +18,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?i?B)", re.IGNORECASE)
 
 
 def bytes_of(amount: str, available: int) -> int | None:
-    """Return the bytes of an amount such as `4GB`, `512 MiB` or `60%` of the `available` bytes; None where it is not an amount."""
+    """Return the bytes of an amount such as `4GB`, `512 MiB` or `60%` of the `available` bytes; None if it is not an amount."""
     share = _SHARE.fullmatch(amount.strip())
     if share is not None:
         return available * int(share[1]) // 100 if 1 <= int(share[1]) <= 100 else None
@@ -27,17 +27,17 @@ def bytes_of(amount: str, available: int) -> int | None:
 
 
 def default_bytes(available: int, rows: int) -> int:
-    """Return how much DuckDB may take for so many landed or published rows where nothing is set, and no more than 60 % of the machine.
+    """Return the default memory limit for a number of landed or published rows, at most 60 % of the machine.
 
-    What does not fit is written to the disk, but not all of it can be: of 18.4M landed rows (5M sends), two facts at once could not be
-    built with 1.7 GB, and each alone not with 1.2 GB. More than the rows need only keeps more of the file in memory, and a process
-    takes two thirds more than DuckDB counts (docs/performance.md).
+    DuckDB writes what does not fit to the disk, but not everything can be written: with 18.4M landed rows (5M sends), two fact tables
+    could not be built at once with 1.7 GB, and each one alone could not be built with 1.2 GB. A higher limit than the rows need only
+    keeps more of the file in memory, and a process takes two thirds more than DuckDB counts (docs/performance.md).
     """
     return min(available * 60 // 100, max(_LEAST_BYTES, rows * _BYTES_PER_ROW))
 
 
 def available_bytes(cgroup_limits: tuple[Path, ...] = _CGROUP_LIMITS) -> int:
-    """Return the memory of this machine, or of its control group where that is less."""
+    """Return the memory of this machine, or the limit of its control group if that is less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([machine, *(limit for limit in map(_limit, cgroup_limits) if limit is not None)])
 
@@ -50,7 +50,7 @@ def _limit(path: Path) -> int | None:
 
 
 def limit_memory(connection: duckdb.DuckDBPyConnection, given: int | None) -> None:
-    """Let DuckDB take the `given` bytes, or else what the rows need that have landed or are published.
+    """Set DuckDB's memory limit to the `given` bytes, or else to the default for the landed or published rows.
 
     DuckDB's own default is 80 % of the machine.
     """
@@ -59,6 +59,6 @@ def limit_memory(connection: duckdb.DuckDBPyConnection, given: int | None) -> No
 
 
 def _rows_in(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return about how many rows there are in all raw tables, or in a published file; it reads none of them."""
+    """Return the approximate number of rows in all raw tables, or in a published file, without reading them."""
     row = connection.execute("select sum(estimated_size) from duckdb_tables() where schema_name in ('raw', 'main')").fetchone()
     return int(row[0] or 0) if row is not None else 0

@@ -1,4 +1,4 @@
-"""How far a step of a run is, for the terminal that shows it. Where none does, as in runs of Dagster's UI, reporting does nothing."""
+"""The progress of a step, for the terminal that shows it. Without a terminal, as in runs from Dagster's UI, reporting does nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """So many units of a step are done; `total` is None where it is not known. `now` names what is being worked on."""
+    """How many units of a step are done. `total` is None if it is not known; `now` names the item in progress."""
 
     done: int
     total: int | None
@@ -22,14 +22,14 @@ _show: Callable[[Progress], None] | None = None
 
 
 def report_progress(done: int, total: int | None, unit: str, now: str = "") -> None:
-    """Show how far the step is. Threads of a step may call it, so what shows it must be thread-safe."""
+    """Report the progress of the step. Threads of a step may call it, so the function that shows it must be thread-safe."""
     if _show is not None:
         _show(Progress(done, total, unit, now))
 
 
 @contextmanager
 def shown_by(show: Callable[[Progress], None]) -> Iterator[None]:
-    """Let `show` have what is reported in this process, for the time of a `with` block."""
+    """Pass the progress that this process reports to `show` during a `with` block."""
     global _show
     before, _show = _show, show
     try:

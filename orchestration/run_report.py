@@ -1,4 +1,4 @@
-"""What a run of the job did, and what there is in all: counts that add up, as lines for people and as JSON."""
+"""Counts of what a run of the job did and of what exists in total, as lines for people and as JSON. The counts add up."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, field
@@ -16,13 +16,13 @@ _FACT = "fct_session_starts"
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number of things, such as `1 file` or `2,000 files`."""
+    """Return a number with its noun, such as `1 file` or `2,000 files`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What landed of a feed: files, and their records: records = landed + rejected + erased."""
+    """The landed files of a feed and their records: records = landed + rejected + erased."""
 
     files: int = 0
     files_set_aside: int = 0
@@ -46,8 +46,8 @@ class Landed:
 class ThisRun:
     """What one run did.
 
-    `report_days_changed` is None where all of them were published, `rows_written` has the rows of these days and `rows_more` how
-    many more they are than before, by mart.
+    `report_days_changed` is None if all report days were published. By mart, `rows_written` counts the rows of these days, and
+    `rows_more` how many more there are than before.
     """
 
     landed: dict[str, Landed] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class ThisRun:
 
 @dataclass(frozen=True)
 class Report:
-    """The rows with `is_in_report`, by the names of the metrics; the last three are of those sent.
+    """Counts of the rows with `is_in_report`, named like the metrics; the last three count only sent starts.
 
     session_starts_and_attempts = not_sent + pending + sent + started_by_a_person.
     """
@@ -104,7 +104,7 @@ class Report:
 
 @dataclass(frozen=True)
 class InAll:
-    """What there is after a run; `not_read` names files and folders of the landing zone, `silent` says since when in words."""
+    """What exists after a run. `not_read` lists files and folders of the landing zone, `silent` has a sentence per silent feed or line."""
 
     landed: dict[str, Landed]
     not_read: list[str]
@@ -129,7 +129,7 @@ class InAll:
 
 
 def as_json(status: str, seconds: float, reasons: list[str], this_run: ThisRun, in_all: InAll | None) -> dict[str, Any]:
-    """Return the run as JSON values. `status`: finished, failed, could_not_start or interrupted; `in_all` where it can be known."""
+    """Return the run as JSON values. `status` is finished, failed, could_not_start or interrupted; `in_all` is None if it is not known."""
     return {
         "status": status,
         "reasons": reasons,
@@ -140,7 +140,7 @@ def as_json(status: str, seconds: float, reasons: list[str], this_run: ThisRun, 
 
 
 def in_all(settings: Settings) -> InAll:
-    """Count what there is, from the warehouse. Raises `StartsError` where it cannot be opened."""
+    """Count what exists in total, from the warehouse. Raises `StartsError` if it cannot be opened."""
     with engine_of(settings).open() as warehouse:
         landed = warehouse.execute(
             """
@@ -169,7 +169,7 @@ def in_all(settings: Settings) -> InAll:
 
 
 def report_of(warehouse: duckdb.DuckDBPyConnection) -> Report:
-    """Count the report in an open warehouse."""
+    """Count the rows of the report in an open warehouse."""
     row = warehouse.execute(
         """
         select

@@ -1,7 +1,7 @@
-"""What the environment may set, checked once, before anything is opened or compiled.
+"""Settings from environment variables, checked once, before anything is opened or compiled.
 
-Every value that reaches SQL, dbt or a path passes through here, so that nothing downstream has to
-doubt it. Names and defaults: the contract, section 7; the README lists them for users.
+Every value that reaches SQL, dbt or a path is checked here, so the code downstream can rely on it. Names and defaults are in the
+contract, section 7; the README lists them for users.
 """
 
 import os
@@ -31,24 +31,24 @@ ENV_FILE = BASE_FOLDER / ".env"
 
 _URI = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _ZONE_NAME = re.compile(r"^[A-Za-z0-9_+/-]{1,64}$")
-# Strict, because half of a password with an unescaped `/` or `@` would pass for a host, and hosts are shown.
+# Strict, because half of a password with an unescaped `/` or `@` could be taken for a host, and messages show hosts.
 _POSTGRES_URL = re.compile(
     r"postgres(?:ql)?://(?:[^:@/?#]+(?::[^:@/?#]*)?@)?(?P<host>[A-Za-z0-9.,_:\[\]-]*)/(?P<database>[^@/?#]*)(?:\?[^@#]*)?"
 )
 _POSTGRES_PORT = re.compile(r"^(?:(?:\[[0-9A-Fa-f:]+\]|[^:\[\],]*)(?::\d+)?(?:,|$))*$")
-# A hundred years: a calendar ends, and with it the reckoning of the first day that is kept.
+# A hundred years: Python's dates begin in the year 1, so a much longer period has no first day to keep.
 _MOST_RETENTION_DAYS = 36_500
-# DuckDB holds a text of up to 4 GiB; a record is held several times while it is parsed.
+# DuckDB allows texts of up to 4 GiB; a record is in memory several times while it is parsed.
 _MOST_RECORD_BYTES = 1024 * 1024 * 1024
-# A run on the smallest logs takes half of it.
+# A run on the smallest logs needs half of it.
 _LEAST_MEMORY_BYTES = 256 * 10**6
 _CURRENCY = re.compile("[A-Z]{3}")
-# Dagster takes the name of a team, or an address.
+# Dagster accepts the name of a team or an e-mail address.
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 _IDENTIFIER = re.compile(r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")
 
 
-# Every variable that the project reads, here or elsewhere, to find one that is misspelt.
+# Every variable that the project reads, here or elsewhere; used to detect misspelt names.
 KNOWN_NAMES = (
     *("STARTS_LANDING", "STARTS_DATA", "STARTS_REPORT_TIMEZONE", "STARTS_LANGUAGE", "STARTS_CONTACTS", "STARTS_MASK_KEY"),
     *("STARTS_BILLING_TIMEZONE", "STARTS_BILLING_CURRENCY"),
@@ -66,7 +66,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class SettingsError(StartsError):
-    """A setting cannot be used; the message names the variable and says what to write instead."""
+    """A setting is not valid; the message names the variable and says what to write instead."""
 
 
 class Language(StrEnum):
@@ -81,14 +81,14 @@ class Contacts(StrEnum):
 
 
 class Engine(StrEnum):
-    """What holds the warehouse and builds the marts; also the name of the target in dbt's profile."""
+    """The engine that holds the warehouse and builds the marts; also the name of the target in dbt's profile."""
 
     DUCKDB = "duckdb"
     SPARK = "spark"
 
 
 class FileMode(StrEnum):
-    """Who may read what is published and exported: this user alone, or its group as well. No one else ever may."""
+    """Who may read published and exported files: only this user, or also its group. No one else ever may."""
 
     PRIVATE = "private"
     GROUP = "group"
@@ -102,9 +102,9 @@ class FileMode(StrEnum):
 class SparkSettings:
     """The cluster and the lake of STARTS_ENGINE=spark (contract, section 8).
 
-    `master` is a Spark master or a Spark Connect address, `conf` has Spark's own settings, which may hold keys of an object store:
-    they are left out of the representation. `lake` is the folder below which all tables and published files lie; every machine
-    of the cluster reaches it under this path.
+    `master` is a Spark master or a Spark Connect address. `conf` contains Spark's own settings, which may include keys of an object
+    store, so they are left out of the representation. `lake` is the folder of all tables and published files; every machine of the
+    cluster reaches it under this path.
     """
 
     lake: Path
@@ -124,11 +124,11 @@ class SparkSettings:
             lake = unquote(urlsplit(lake).path)
         if is_uri(lake):
             raise SettingsError(
-                f"STARTS_LAKE is {lake}: mount that store, and write the folder under which all machines of the cluster see it."
+                f"STARTS_LAKE is {lake}: mount that store, and write the folder at which all machines of the cluster see it."
             )
         if not lake:
             raise SettingsError(
-                "STARTS_ENGINE is spark, but STARTS_LAKE is not set: write a folder that every machine of the cluster reaches."
+                "STARTS_ENGINE is spark, but STARTS_LAKE is not set: write a folder that every machine of the cluster can reach."
             )
         return cls(
             _absolute(lake),
@@ -139,9 +139,9 @@ class SparkSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the logs are, where results go, and how the report is made.
+    """Where the logs are, where results go, and how the report is built.
 
-    `mask_key` is a secret: it is left out of the representation and never stored anywhere.
+    `mask_key` is a secret: it is left out of the representation and never stored.
     """
 
     landing: str = str(SAMPLE_LOGS)
@@ -194,7 +194,7 @@ class Settings:
         if self.contacts is Contacts.MASKED and not self.mask_key:
             raise SettingsError(
                 "STARTS_CONTACTS is 'masked' but STARTS_MASK_KEY is empty: set it to a secret of your own, "
-                "and keep it, or the same contact gets another mask tomorrow."
+                "and keep it: with another key, the same contact gets another mask."
             )
 
     @property
@@ -223,29 +223,29 @@ class Settings:
 
     @property
     def spill_dir(self) -> Path:
-        """Where DuckDB puts what does not fit into its memory."""
+        """The folder to which DuckDB spills what does not fit into memory."""
         return self.data / ".spill"
 
     @property
     def memory_bytes(self) -> int | None:
-        """How much memory DuckDB may take; None where nothing is set (`orchestration.memory.default_bytes`)."""
+        """DuckDB's memory limit; None if it is not set (`orchestration.memory.default_bytes`)."""
         return None if self.memory is None else bytes_of(self.memory, available_bytes())
 
     @property
     def dbt_target_dir(self) -> Path:
-        """dbt's artifacts follow the data folder: two folders with other settings never mix."""
+        """The folder of dbt's artifacts, one per data folder, so that two folders with different settings never mix."""
         return self.data / ".dbt"
 
     @property
     def dagster_home(self) -> Path:
-        """Where Dagster keeps its runs, unless DAGSTER_HOME says otherwise: two data folders never colour each other's checks."""
+        """The folder of Dagster's runs, unless DAGSTER_HOME is set. One per data folder, so that checks of two folders never mix."""
         return self.data / ".dagster"
 
     @cached_property
     def dbt_vars(self) -> dict[str, str]:
         return {
             "report_timezone": self.report_timezone,
-            # Without one dbt takes its own default, in a run by hand as well.
+            # If it is not set, dbt uses its own default, as it does when it is run by hand.
             **({"billing_timezone": self.billing_timezone} if self.billing_timezone else {}),
             **({"billing_currency": self.billing_currency} if self.billing_currency else {}),
         }
@@ -285,7 +285,7 @@ class Settings:
 class PostgresSettings:
     """Where the marts are published in PostgreSQL, and who may read them there.
 
-    `url` holds a password: it is left out of the representation, and no message quotes it.
+    `url` contains a password: it is left out of the representation, and no message quotes it.
     """
 
     url: str = field(repr=False)
@@ -305,7 +305,7 @@ class PostgresSettings:
 
     @property
     def place(self) -> str:
-        """Name the server and the database, for messages."""
+        """The server and the database, for messages."""
         match = _POSTGRES_URL.fullmatch(self.url)
         assert match is not None
         return f"{match['host'] or 'the local server'}/{match['database']}"
@@ -320,49 +320,49 @@ class PostgresSettings:
 
 
 def _spark_conf(text: str) -> dict[str, str]:
-    """Read `name=value` pairs parted by `;`, or a file in the form of spark-defaults.conf. No message quotes a value."""
+    """Read `name=value` pairs separated by `;`, or a file in the format of spark-defaults.conf. No message quotes a value."""
     is_pairs = "=" in text or not text.strip()
     try:
         lines = text.split(";") if is_pairs else _absolute(text.strip()).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"STARTS_SPARK_CONF: the file cannot be read ({type(error).__name__}). Write name=value;name=value, or a file."
+            f"STARTS_SPARK_CONF: the file cannot be read ({type(error).__name__}). Write name=value;name=value, or the path of a file."
         ) from error
     conf = {}
     for line in map(str.strip, lines):
         if not line or line.startswith("#"):
             continue
-        # spark-defaults.conf parts name and value by white space or `=`.
+        # spark-defaults.conf separates name and value by white space or `=`.
         name, *value = re.split(r"\s*=\s*" if is_pairs else r"\s*=\s*|\s+", line, maxsplit=1)
         if not name.startswith("spark.") or not value:
             raise SettingsError(
-                "STARTS_SPARK_CONF: write name=value;name=value with names that begin with spark., or the name of a file of them."
+                "STARTS_SPARK_CONF: write name=value;name=value with names that begin with spark., or the path of a file of such pairs."
             )
         conf[name] = value[0]
     return conf
 
 
 def publishes_to_postgres() -> bool:
-    """Say whether the job `conversation_starts` ends in a PostgreSQL database, too."""
+    """Return whether the job `conversation_starts` also publishes to a PostgreSQL database."""
     return "STARTS_POSTGRES_URL" in environment()
 
 
 def environment() -> dict[str, str]:
-    """Return what is set in the environment or, where it is silent, in the project's `.env`. Raises `SettingsError`."""
+    """Return the variables of the environment and, if not set there, of the project's `.env`. Raises `SettingsError`."""
     return without_empty({**_env_file(), **os.environ})
 
 
 def warnings_of_unknown_names() -> Iterator[str]:
-    """Say which of our variables are set that nothing reads, each with the name that may be meant. Raises `SettingsError`."""
+    """Yield a warning for each of our variables that is set but never read, with the name that may be meant. Raises `SettingsError`."""
     for name in sorted(environment()):
         if name.startswith(("STARTS_", "BOTMAKER_")) and name not in KNOWN_NAMES:
-            # They all begin alike, which makes them look closer than they are.
+            # The common prefix makes all names look more similar than they are.
             meant = get_close_matches(name, KNOWN_NAMES, n=1, cutoff=0.8)
             yield f"{name} is set, but nothing reads it." + (f" Did you mean {meant[0]}?" if meant else "")
 
 
 def _env_file() -> dict[str, str]:
-    """Read `.env`; a line that python-dotenv would skip is an error, reported without what it holds: that may be a secret."""
+    """Read `.env`. A line that python-dotenv would skip is an error; the message omits its content, which may be a secret."""
     try:
         text = ENV_FILE.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
@@ -375,13 +375,11 @@ def _env_file() -> dict[str, str]:
     values = {}
     for binding in parse_stream(StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
-            raise SettingsError(
-                f"{ENV_FILE}, line {_line_of(binding)}, cannot be read: write NAME=value, and close every quote that is opened."
-            )
+            raise SettingsError(f"{ENV_FILE}, line {_line_of(binding)}, cannot be read: write NAME=value, and close every quote.")
         if binding.key is not None and binding.value is not None:
             if "${" in binding.value:
                 raise SettingsError(
-                    f"{ENV_FILE}, line {_line_of(binding)}, holds ${{…}}, which Dagster's own commands would replace and this one "
+                    f"{ENV_FILE}, line {_line_of(binding)}, contains ${{…}}, which Dagster's own commands would expand but this command "
                     "does not: write the value itself."
                 )
             values[binding.key] = binding.value
@@ -389,7 +387,7 @@ def _env_file() -> dict[str, str]:
 
 
 def _line_of(binding: Binding) -> int:
-    # The parser counts the blank lines above to the binding.
+    # The parser counts the blank lines above a binding as part of it.
     text = binding.original.string
     return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
@@ -409,13 +407,13 @@ def _landing(location: str | None) -> str:
 
 
 def _absolute(path: str) -> Path:
-    """Relative paths are taken from the clone, wherever the process was started; an installed package has none."""
+    """Resolve a path; a relative one starts at the clone, wherever the process was started, or at the current folder for a package."""
     return (BASE_FOLDER / Path(path).expanduser()).resolve()
 
 
 def _data_folder(path: str) -> Path:
     if is_uri(path):
-        raise SettingsError(f"STARTS_DATA is {path}: write a folder of this machine, which has to lock the files in it.")
+        raise SettingsError(f"STARTS_DATA is {path}: write a folder of this machine, because the files in it must be locked.")
     return _absolute(path)
 
 
@@ -425,10 +423,10 @@ def _check_zone(setting: str, name: str) -> None:
 
 
 def _is_zone(name: str) -> bool:
-    """Ask Python, which works out days to keep and schedules, and DuckDB, which works out all others.
+    """Return whether Python, which computes days to keep and schedules, and DuckDB, which computes all other times, know a zone.
 
-    Each knows names that the other does not: `posix/America/Sao_Paulo` and `localtime`, or `PST`. Both know `Factory`, the
-    zone of a machine on which none was set.
+    Each accepts names that the other does not: `posix/America/Sao_Paulo` and `localtime`, or `PST`. Both accept `Factory`, the
+    zone of a machine without a configured zone, which this function rejects.
     """
     if not _ZONE_NAME.match(name) or name == "Factory":
         return False

@@ -1,4 +1,4 @@
-"""Transactions of DuckDB as `with` blocks."""
+"""DuckDB transactions as `with` blocks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,13 +8,13 @@ import duckdb
 
 @contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Commit what a `with` block does, or nothing of it."""
+    """Run a `with` block in a transaction: commit it, or roll it back on an error."""
     connection.execute("begin")
     try:
         yield
         connection.execute("commit")
     except BaseException:
-        # A commit that fails, for lack of space for example, has already ended the transaction; the error to show is that one.
+        # A failed commit, for example for lack of space, has already ended the transaction; that error is the one to show.
         with suppress(duckdb.Error):
             connection.execute("rollback")
         raise

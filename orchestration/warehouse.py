@@ -1,4 +1,4 @@
-"""The working DuckDB file: one writer at a time, and every connection with the same settings."""
+"""The working DuckDB file: one writer at a time, and the same settings for every connection."""
 
 import re
 import time
@@ -30,37 +30,37 @@ from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_sch
 from orchestration.memory import limit_memory
 from orchestration.settings import Settings
 
-# A writer killed a moment ago may still be going down; DuckDB's own lock goes with its process.
+# A writer that was just killed may still be exiting; DuckDB's own lock ends with its process.
 _WAIT_FOR_FILE_SECONDS = 20.0
 
-# DuckDB 1.5's words. A damaged file is reported as one of these when it is opened, or when the damaged block is read.
+# Messages of DuckDB 1.5. DuckDB reports a damaged file with one of them when it opens the file or reads the damaged block.
 _DAMAGED = re.compile(
     r"Corrupt (?:database|WAL) file|not a valid DuckDB database file|Failure while replaying WAL|Could not read enough bytes from file"
     r"|older development version of DuckDB|created with DuckDB version|database has been invalidated because of a previous fatal error"
 )
-# What DuckDB makes of damage that no checksum shows.
+# What DuckDB raises for damage that no checksum detects.
 _FAILED_WITHIN = (duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 _NEWER = re.compile(r"created with a newer version of DuckDB")
 
-# DuckDB's lock on a file belongs to the process (fcntl): who closes any other descriptor of the file gives it up, and DuckDB writes on
-# without it. So the file is read beside DuckDB only while this process has no connection to it. Counted by path, by which DuckDB
-# shares what is open.
+# DuckDB's lock on a file belongs to the process (fcntl): closing any other descriptor of the file releases it, and DuckDB continues to
+# write without it. So we read the file directly only while this process has no connection to it. Connections are counted by path,
+# because DuckDB shares open files by path.
 _open_here: Counter[Path] = Counter()
 _opening = Lock()
 
-# The main header: a checksum of 8 bytes, then these.
+# The main header: a checksum of 8 bytes, then the magic bytes.
 _MAGIC, _MAGIC_OFFSET = b"DUCK", 8
 
 
 class DamagedWarehouseError(StartsError):
-    """The warehouse cannot be read, and has to be built again from the landing zone."""
+    """The warehouse cannot be read and must be rebuilt from the landing zone."""
 
 
 @contextmanager
 def writer_lock(settings: Settings) -> Iterator[None]:
-    """Hold the right to write below the data folder, or raise `LockedError` at once.
+    """Hold the lock for writing below the data folder, or raise `LockedError` at once.
 
-    The lock is the operating system's (flock), so a killed run never leaves it behind.
+    It is a lock of the operating system (flock), so a killed run never leaves it behind.
     """
     prepare_data_folder(settings)
     lock = FileLock(settings.lock_path, timeout=0)
@@ -80,7 +80,7 @@ def writer_lock(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def writer_lock_where_landed(settings: Settings) -> Iterator[None]:
-    """Hold the writer's lock on a warehouse in which a run has landed; else raise `StartsError` and leave no file behind."""
+    """Hold the writer's lock on a warehouse with landed data; without one, raise `StartsError` and leave no file behind."""
     if not settings.warehouse_path.exists():
         raise _nothing_landed(settings)
     with warehouse_errors(settings), writer_lock(settings):
@@ -92,7 +92,7 @@ def writer_lock_where_landed(settings: Settings) -> Iterator[None]:
 
 
 def prepare_data_folder(settings: Settings) -> None:
-    """Create the data folder and prove that it can be written to. Raises `StartsError`."""
+    """Create the data folder and check that it is writable. Raises `StartsError`."""
     probe = settings.data / f".write-test-{time.time_ns()}"
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
@@ -108,10 +108,10 @@ def prepare_data_folder(settings: Settings) -> None:
 
 @contextmanager
 def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the working file for the time of a `with` block; times are read and written as UTC.
+    """Open the working file for a `with` block; times are read and written as UTC.
 
-    One of an older version of the project is brought up to date. Raises `StartsError` for one of a newer version and for what the
-    operator can fix, also inside the block, and `DamagedWarehouseError` where the file cannot be read.
+    A warehouse of an older version of the project is migrated. Raises `StartsError` for a newer version and for errors that the
+    operator can fix, also inside the block, and `DamagedWarehouseError` if the file cannot be read.
     """
     with warehouse_errors(settings):
         _make_place(settings.warehouse_path)
@@ -123,24 +123,24 @@ def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def configure(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Set what holds for all connections of this process to the file, dbt's too, for as long as one is open.
+    """Set the options that all connections of this process to the file share, including dbt's, while at least one is open.
 
-    Only who holds the writer's lock may call it: two programs that write what does not fit to one folder disturb each other.
+    Only the holder of the writer's lock may call it: two programs that spill to the same folder disturb each other.
     """
     connection.execute("set timezone = 'UTC'")
     limit_memory(connection, settings.memory_bytes)
-    # What does not fit is written to the data folder, which has to have room for the warehouse anyway: slower, but no failure.
+    # DuckDB spills to the data folder, which needs room for the warehouse anyway: that is slower, but does not fail.
     folder = str(settings.spill_dir)
     if connection.execute("select current_setting('temp_directory')").fetchone() != (folder,):
-        # DuckDB refuses to set it again once it is in use.
+        # DuckDB rejects a second value once it uses the folder.
         connection.execute("set temp_directory = $folder", {"folder": folder})
 
 
 @contextmanager
 def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the working file to read it while no run works, for the time of a `with` block: a run that begins meanwhile waits.
+    """Open the working file for reading in a `with` block, while no run is active; a run that starts meanwhile waits.
 
-    Without the writer's lock, at which that run would fail. Raises `StartsError` where nothing has landed, where a run holds the
+    It does not take the writer's lock, which would make that run fail. Raises `StartsError` if nothing has landed, if a run holds the
     file, and for a warehouse of another version of the project.
     """
     if not settings.warehouse_path.exists():
@@ -152,24 +152,24 @@ def read_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         if version == 0:
             raise _nothing_landed(settings)
         if version != RAW_SCHEMA_VERSION:
-            raise StartsError(f"The warehouse {settings.warehouse_path} is of another version of this project: run the job first.")
+            raise StartsError(f"The warehouse {settings.warehouse_path} belongs to another version of this project: run the job first.")
         yield connection
 
 
 def _nothing_landed(settings: Settings) -> StartsError:
     return StartsError(
         "Nothing has landed yet: run the job first. "
-        f"If it has run with another data folder than {settings.data}, set STARTS_DATA to that one."
+        f"If it ran with a data folder other than {settings.data}, set STARTS_DATA to that folder."
     )
 
 
 def warehouse_errors(settings: Settings) -> AbstractContextManager[None]:
-    """Raise as `StartsError` what an operator can fix: a damaged warehouse, a full disk, a missing right."""
+    """Raise errors that an operator can fix as `StartsError`: a damaged warehouse, a full disk, a missing right."""
     return operator_errors(partial(error_in_words, settings))
 
 
 def error_in_words(settings: Settings, error: BaseException) -> StartsError | None:
-    """Return what an operator can do about an error of DuckDB, of dbt or of the system; None where only a developer can."""
+    """Return what an operator can do about an error of DuckDB, dbt or the system; None if only a developer can fix it."""
     for text in filter(None, map(text_of_machine_error, chain_of(error))):
         named = QUOTED_FILE.search(text)
         is_ours = named is None or Path(named[1]) in (settings.warehouse_path, _log_of(settings.warehouse_path))
@@ -180,26 +180,26 @@ def error_in_words(settings: Settings, error: BaseException) -> StartsError | No
 
 def _damaged(settings: Settings, detail: str) -> DamagedWarehouseError:
     return DamagedWarehouseError(
-        f"The warehouse {settings.warehouse_path} is damaged ({detail}). What was published before can still be read. Build the "
-        f"warehouse again from the landing zone: `{command()} rebuild --from-landing`. What came from files that are no "
-        "longer in the landing zone is lost with it, so put those back first if you have them."
+        f"The warehouse {settings.warehouse_path} is damaged ({detail}). The published data can still be read. Rebuild the warehouse "
+        f"from the landing zone: `{command()} rebuild --from-landing`. Records from files that are no longer in the landing zone "
+        "are lost, so put those files back first if you have them."
     )
 
 
 def remove_warehouse(settings: Settings) -> None:
-    """Delete the working file and what DuckDB keeps beside it; the caller holds the writer's lock."""
-    # The log first: a log without its database is harmless, and one beside a new database would be replayed into that.
+    """Delete the working file and its write-ahead log; the caller holds the writer's lock."""
+    # The log first: a log without its database is harmless, but DuckDB would replay a log that lies beside a new database.
     for path in (_log_of(settings.warehouse_path), settings.warehouse_path):
         path.unlink(missing_ok=True)
 
 
 def draft_of_warehouse(settings: Settings) -> Path:
-    """Return where a new warehouse is written that shall replace the old one."""
+    """Return the path of the draft of a new warehouse, which later replaces the old one."""
     return settings.warehouse_path.with_name(".warehouse.duckdb.draft")
 
 
 def remove_draft(settings: Settings) -> None:
-    """Delete a new warehouse that did not get into its place: it takes the room of the old one once more."""
+    """Delete the draft of a new warehouse that was not put in place: it takes as much space as the old one."""
     draft = draft_of_warehouse(settings)
     for path in (draft, _log_of(draft)):
         path.unlink(missing_ok=True)
@@ -242,11 +242,11 @@ def _connect_when_free(settings: Settings) -> duckdb.DuckDBPyConnection:
 
 
 def _connect(settings: Settings, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open the file, which is there, and count that. Raises what DuckDB raises where another program holds it."""
+    """Open the existing file and count the connection. Raises DuckDB's error if another program holds the file."""
     path = settings.warehouse_path
     with _opening:
         if not _open_here[path] and not _is_duckdb_file(path):
-            # DuckDB would look for an extension that reads a SQLite file, on the internet.
+            # For a SQLite file, DuckDB would look for an extension on the internet.
             raise _damaged(settings, "it is not a DuckDB file")
         try:
             connection = duckdb.connect(str(path), read_only=read_only)
@@ -264,25 +264,26 @@ def _connect(settings: Settings, *, read_only: bool = False) -> duckdb.DuckDBPyC
 
 
 def _make_place(path: Path) -> None:
-    """Check what is in the place of the file, and create it where nothing is."""
+    """Check the path of the file, and create the file if it does not exist."""
     _check_place(path)
     if not path.exists():
         _create(path)
 
 
 def _check_place(path: Path) -> None:
-    """Raise `StartsError` where a link leads nowhere, or where DuckDB would wait for a named pipe."""
+    """Raise `StartsError` for a broken link, or for a log that is not a file: DuckDB would wait for a named pipe."""
     if path.is_symlink() and not path.exists():
-        # A new warehouse in its place would hold only what still lies in the landing zone.
+        # A new warehouse in its place would contain only what is still in the landing zone.
         raise StartsError(
-            f"{path} is a link to {path.readlink()}, which is not there. Mount its disk, or remove the link to start with a new warehouse."
+            f"{path} is a link to {path.readlink()}, which does not exist. Mount its disk, "
+            "or remove the link to start with a new warehouse."
         )
     if _log_of(path).exists() and not _log_of(path).is_file():
         raise something_else_in_place_of(_log_of(path))
 
 
 def _create(path: Path) -> None:
-    """Create an empty database in one step: a kill or a full disk must not leave half a file that no later run can open."""
+    """Create an empty database atomically: a kill or a full disk must not leave half a file that no later run can open."""
     draft = path.with_name(f".{path.name}.new")
     remove = (draft, _log_of(draft), _log_of(path))
     for left_over in remove:

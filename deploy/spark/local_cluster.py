@@ -1,7 +1,8 @@
-"""A Spark cluster of this machine: a master and two workers, each a process of its own, on the loopback address alone.
+"""A Spark cluster on this machine: a master and two workers, each in its own process, only on the loopback address.
 
-`python deploy/spark/local_cluster.py start FOLDER` prints the variables to set; `… stop FOLDER` ends what it started. To try
-STARTS_ENGINE=spark and to test it: the jars are those of the `pyspark` wheel, the Iceberg runtime that of the extra `spark-test`.
+`python deploy/spark/local_cluster.py start FOLDER` starts the cluster and prints the variables to set; `… stop FOLDER` stops it.
+The cluster is for trying and testing STARTS_ENGINE=spark: the jars come from the `pyspark` wheel, the Iceberg runtime from the extra
+`spark-test`.
 """
 
 import json
@@ -32,7 +33,7 @@ def main() -> int:
     if command == "stop":
         return stop(folder)
     if _pids(folder):
-        print(f"There is a cluster in {folder} already: stop it first.", file=sys.stderr)
+        print(f"There is already a cluster in {folder}: stop it first.", file=sys.stderr)
         return 2
     try:
         variables = start(folder)
@@ -69,7 +70,7 @@ def start(folder: Path) -> dict[str, str]:
         "spark.driver.bindAddress": HOST,
         "spark.ui.enabled": "false",
         "spark.log.level": "ERROR",
-        # Small data on two cores: each more would be a task of nothing.
+        # The data is small and there are two cores: more partitions would be empty tasks.
         "spark.sql.shuffle.partitions": str(WORKERS),
     }
     return {
@@ -81,7 +82,7 @@ def start(folder: Path) -> dict[str, str]:
 
 
 def stop(folder: Path) -> int:
-    """End the processes of a cluster, the workers before the master; nothing where there is none."""
+    """Stop the processes of a cluster, the workers before the master. Do nothing if there is no cluster."""
     for pid in filter(_is_alive, reversed(_pids(folder))):
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGTERM)
@@ -109,7 +110,7 @@ def _java(folder: Path, name: str, main_class: str, *arguments: str) -> "subproc
     }
     java = str(Path(os.environ["JAVA_HOME"]) / "bin" / "java") if "JAVA_HOME" in os.environ else "java"
     with (folder / f"{name}.log").open("wb") as log:
-        # A session of its own: Ctrl-C in the shell that started it does not end the cluster.
+        # In its own session, so that Ctrl-C in the shell that started it does not stop the cluster.
         return subprocess.Popen(
             [java, *_OPENED, "-Xmx256m", "-cp", f"{home}/conf:{home}/jars/*", main_class, *arguments],
             env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=folder,
@@ -117,7 +118,7 @@ def _java(folder: Path, name: str, main_class: str, *arguments: str) -> "subproc
 
 
 def _wait_for_workers(folder: Path, web_port: int, processes: "list[subprocess.Popen[bytes]]") -> None:
-    # A proxy that the environment names does not reach this machine's own address.
+    # A proxy from the environment cannot reach this machine's loopback address.
     opener = build_opener(ProxyHandler({}))
     give_up_at = time.monotonic() + _SECONDS_TO_START
     while time.monotonic() < give_up_at:
@@ -143,7 +144,7 @@ def _pids(folder: Path) -> list[int]:
 
 
 def _is_alive(pid: int) -> bool:
-    """Say whether a process of ours runs: its number may be another's by now."""
+    """Return whether a process is alive and belongs to the cluster: the system may have reused its id."""
     try:
         return b"org.apache.spark.deploy" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

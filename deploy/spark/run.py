@@ -1,6 +1,6 @@
-"""The job under spark-submit: `spark-submit --master spark://host:7077 --properties-file spark-defaults.conf run.py`.
+"""Run the job under spark-submit: `spark-submit --master spark://host:7077 --properties-file spark-defaults.conf run.py`.
 
-STARTS_SPARK_MASTER must name the same master. Its exit code is the job's.
+STARTS_SPARK_MASTER must name the same master. The exit code is that of the job.
 """
 
 import sys

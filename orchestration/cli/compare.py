@@ -1,6 +1,6 @@
-"""The comparison with a download as a command: `python -m orchestration compare FILE`.
+"""`python -m orchestration compare FILE`: compare a download with the published report.
 
-It fails when something differs.
+The command fails if something differs.
 """
 
 from argparse import Namespace
@@ -23,7 +23,7 @@ def add_to(commands: Any) -> None:
 
 
 def compare_command(chosen: Namespace) -> int:
-    """Compare the file that was chosen with what is published, and say how they differ."""
+    """Compare the chosen file with the published report, and print the differences."""
     filters = chosen_options(ReportFilters, FILTERS, chosen)
     comparison = compare_download(Settings.from_environment(), chosen.file, filters, chosen.all_differences)
     for line in _in_words(comparison):

@@ -1,4 +1,4 @@
-"""Compare templates of the published report: `python -m orchestration compare-templates --outcome read`."""
+"""`python -m orchestration compare-templates --outcome read`: compare templates of the published report."""
 
 from argparse import Namespace
 from typing import Any
@@ -9,24 +9,24 @@ from orchestration.settings import Settings
 
 _OPTIONS: Options = {
     **FILTERS,
-    "by": ("--by", {"help": "template (the default), or notification for bulk names"}),
-    "outcome": ("--outcome", {"help": "delivered, read, or replied (the default)"}),
-    "window": ("--window", {"help": "replies within 1h, 24h (the default), 72h or 7d; younger sends are left out"}),
-    "baseline": ("--baseline", {"metavar": "NAME", "help": "what all others are compared with; else the most sent one"}),
+    "by": ("--by", {"help": "template (default), or notification for names of bulk sends"}),
+    "outcome": ("--outcome", {"help": "delivered, read, or replied (default)"}),
+    "window": ("--window", {"help": "replies within 1h, 24h (default), 72h or 7d; younger sends are left out"}),
+    "baseline": ("--baseline", {"metavar": "NAME", "help": "name with which all others are compared (default: the most sent one)"}),
 }
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser("compare-templates", help="compare templates: funnels, differences to a baseline, verdicts")
+    parser = commands.add_parser("compare-templates", help="compare templates: funnels, differences from a baseline, verdicts")
     parser.set_defaults(command=compare_templates_command)
     add_options(parser, _OPTIONS)
     parser.add_argument("--picture", type=file_named, metavar="FILE", help="draw the differences as SVG")
 
 
 def compare_templates_command(chosen: Namespace) -> int:
-    """Print the comparison, and draw it if asked for."""
+    """Print the comparison, and draw it if `--picture` is set."""
     settings = Settings.from_environment()
-    # Imported late: these load for seconds, and a wrong setting should be reported at once.
+    # Imported late: these take seconds to load, and a wrong setting should be reported at once.
     from orchestration.analysis.counts import TemplateQuestion, compare_published
     from orchestration.analysis.picture import draw
     from orchestration.analysis.words import as_text, outcome_in_words, tables

@@ -1,4 +1,4 @@
-"""Dagster's own command line, with the runs of this data folder: `python -m orchestration dg dev`, `… dg launch --job …`."""
+"""`python -m orchestration dg dev`, `… dg launch --job …`: Dagster's own command line, with the runs of this data folder."""
 
 import os
 import sys
@@ -19,12 +19,12 @@ def add_to(commands: Any) -> None:
 
 
 def dg_command(chosen: Namespace) -> int:
-    """Run `dg` in the project's folder and with DAGSTER_HOME set, in place of this process."""
+    """Replace this process with `dg`, in the project's folder and with DAGSTER_HOME set."""
     dg = Path(sys.executable).with_name("dg")
     settings = Settings.from_environment()
     if not IS_CLONE:
         raise StartsError(
-            "`dg` works in a clone of the project. For Dagster's UI over this package, install its extra `production` and run "
+            "`dg` only works in a clone of the project. For Dagster's UI with this package, install its extra `production` and run "
             f"`DAGSTER_HOME={settings.dagster_home} dagster dev -m orchestration.definitions` in this folder, after a first run."
         )
     if not dg.exists():

@@ -1,4 +1,4 @@
-"""`python -m orchestration docs`: dbt's documentation of every model and column, with what the warehouse knows of them."""
+"""`python -m orchestration docs`: dbt's documentation of every model and column, with the catalog of the warehouse."""
 
 from argparse import Namespace
 from typing import Any
@@ -14,10 +14,10 @@ def add_to(commands: Any) -> None:
 
 
 def docs_command(_: Namespace) -> int:
-    """Write dbt's documentation as one HTML file and name it. Raises `StartsError` where no run has made a warehouse yet."""
+    """Write dbt's documentation as one HTML file and print its path. Raises `StartsError` if no run has created a warehouse yet."""
     settings = Settings.from_environment()
     if settings.engine is Engine.SPARK:
-        raise StartsError("dbt's documentation is made on DuckDB: run this command with STARTS_ENGINE=duckdb, after a run with it.")
+        raise StartsError("dbt's documentation is built on DuckDB: with STARTS_ENGINE=duckdb, run the job and then this command.")
     if not settings.warehouse_path.exists():
         raise StartsError(f"There is no {settings.warehouse_path} yet: run `{command()}` first.")
     # Imported late: dbt takes a second to load.
@@ -25,7 +25,7 @@ def docs_command(_: Namespace) -> int:
 
     from orchestration.transform.invocation import warehouse_in_environment
 
-    # Where dbt's own commands find it in a clone; an installed package is left as it is.
+    # In a clone, the folder in which dbt's own commands find it; an installed package is not changed.
     target = DBT_PROJECT_DIR / "target" if IS_CLONE else settings.dbt_target_dir / "docs"
     folders = ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
     folders += ["--target-path", str(target), "--log-path", str(target.parent / "logs")]

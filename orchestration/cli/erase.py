@@ -1,4 +1,4 @@
-"""`erase PERSON`: erase a person from everything below the data folder, say what would go, or let a person back in."""
+"""`erase PERSON`: erase a person from everything below the data folder, print what would be erased, or revoke an erasure."""
 
 import sys
 from argparse import Namespace
@@ -21,8 +21,8 @@ def add_to(commands: Any) -> None:
     erase.set_defaults(command=erase_command)
     erase.add_argument("person", help="any of the person's numbers or user ids, in any spelling")
     what = erase.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
-    what.add_argument("--revoke", action="store_true", help="let an erased person back in: what lands of the person counts again")
+    what.add_argument("--dry-run", action="store_true", help="print what would be erased, and change nothing")
+    what.add_argument("--revoke", action="store_true", help="revoke an erasure: records of the person land and count again")
 
 
 def erase_command(chosen: Namespace) -> int:
@@ -39,19 +39,22 @@ def erase_command(chosen: Namespace) -> int:
         erasure = engine.erase_person(chosen.person)
     exit_code = run_command(chosen)
     if exit_code:
-        print("The raw tables are clean, but the marts and files are not yet: fix what failed and run again.", file=sys.stderr)
+        print(
+            "The person is erased from the raw tables, but not yet from the marts and files: fix what failed and run again.",
+            file=sys.stderr,
+        )
         return exit_code
     _print_plan(erasure, "erased")
     folders = [settings.data, *([settings.spark.lake] if settings.spark is not None else [])]
     left = [path for folder in folders for path in files_that_hold(folder, erasure.identifiers)]
     if left:
-        print(f"  LEFT       these files still hold the person: {', '.join(map(str, left))}", file=sys.stderr)
+        print(f"  LEFT       these files still contain the person: {', '.join(map(str, left))}", file=sys.stderr)
         return 1
     return 0
 
 
 def _bring_people_up_to_date(settings: Settings, engine: Engine) -> None:
-    """Build the table of people from everything that has landed: it says which identifiers are one person."""
+    """Build the table of people, which connects the identifiers of each person, from everything that has landed."""
     # Imported late: dbt takes seconds to load.
     from orchestration.transform.invocation import DbtError
     from orchestration.transform.runner import build_people
@@ -60,27 +63,27 @@ def _bring_people_up_to_date(settings: Settings, engine: Engine) -> None:
         prepare_raw_schema(warehouse)
         is_increment = next_is_increment(warehouse, settings)
         if not is_increment:
-            # It never finishes: some tables are made from the raw tables here, and the others do not fit them any more.
+            # This build never finishes: some tables are built from the raw tables here, and the others no longer match them.
             start_build(warehouse, settings)
     try:
         build_people(settings, full_refresh=not is_increment)
     except DbtError as error:
-        raise StartsError(f"it could not be worked out which identifiers are one person: {error}") from error
+        raise StartsError(f"the identifiers of the person could not be determined: {error}") from error
 
 
 def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
     rows = ", ".join(f"{rows:,} of {table}" for table, rows in erasure.rows.items() if rows)
     print(
         f"  {verb:<10} {counted(len(erasure.identifiers), 'identifier')} of one person: "
-        + (rows or "no rows; nothing of the person has landed. Was it the whole number with its country code, such as 5511987654321?")
+        + (rows or "no rows; no record of the person has landed. Is it the whole number with its country code, such as 5511987654321?")
     )
     if erasure.landing_files:
-        print(f"  not ours   the landing zone holds the person, too, in: {', '.join(map(shown_name, erasure.landing_files))}")
+        print(f"  not ours   the landing zone also contains the person, in: {', '.join(map(shown_name, erasure.landing_files))}")
 
 
 def _revoke(settings: Settings, engine: Engine, chosen: Namespace) -> int:
     def forget_files() -> list[str]:
-        # Closed before the hashes go: only then Spark has written it down.
+        # Closed before the hashes are deleted: Spark saves the change only then.
         with engine.open() as warehouse:
             return forget_files_with_erasures(warehouse)
 
@@ -88,5 +91,5 @@ def _revoke(settings: Settings, engine: Engine, chosen: Namespace) -> int:
     if files is None:
         print("This person was not erased here.")
         return 0
-    print(f"Let back in. The next run reads {len(files)} files again of which records were erased, if they are in the landing zone.")
+    print(f"Erasure revoked. The next run reads {len(files)} files with erased records again, if they are in the landing zone.")
     return 0

@@ -1,4 +1,4 @@
-"""`python -m orchestration botmaker …`: fetch without Dagster, a line per window."""
+"""`python -m orchestration botmaker …`: fetch without Dagster, with one output line per window."""
 
 import sys
 import time
@@ -16,18 +16,18 @@ def add_to(commands: Any) -> None:
     botmaker = commands.add_parser("botmaker", help="fetch from Botmaker").add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
-    fetch_only = botmaker.add_parser("fetch", help="fetch into the landing zone, and no more")
+    fetch_only = botmaker.add_parser("fetch", help="only fetch into the landing zone")
     fetch_only.set_defaults(command=fetch_command)
     fetch_and_run = botmaker.add_parser("run", help="fetch, then run the job")
     fetch_and_run.set_defaults(command=lambda chosen: fetch_command(chosen) or run_command(chosen))
     for parser in (fetch_only, fetch_and_run):
-        parser.add_argument("--from", dest="period_from", metavar="DAY", help="fetch a period from this day (or UTC time) on")
+        parser.add_argument("--from", dest="period_from", metavar="DAY", help="the period's first day (or its start as UTC time)")
         parser.add_argument("--to", dest="period_to", metavar="DAY", help="the period's last day (or its end as UTC time); default: now")
-        parser.add_argument("--sweep", action="store_true", help="read the last BOTMAKER_SWEEP_DAYS again")
+        parser.add_argument("--sweep", action="store_true", help="fetch the last BOTMAKER_SWEEP_DAYS days again")
 
 
 def fetch_command(arguments: Namespace) -> int:
-    """Fetch everything and say what came. Returns the exit code."""
+    """Fetch all feeds, print what was fetched, and return the exit code."""
     started = time.monotonic()
     has_started = False
     try:
@@ -44,7 +44,7 @@ def fetch_command(arguments: Namespace) -> int:
     for report in reports:
         print(
             f"  fetched    {report.feed}: {report.items:,} items in {report.pages:,} pages, {report.bytes:,} bytes; "
-            f"{report.requests:,} requests, {report.retries:,} tried again"
+            f"{report.requests:,} requests, {report.retries:,} retries"
         )
     return 0
 

@@ -1,4 +1,4 @@
-"""The options of the report's filters, the same for every command that takes them."""
+"""The options for the report's filters, shared by all commands that have them."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 Chosen = TypeVar("Chosen", bound="ReportFilters")
 
-# By the field that they fill: the flag, and what argparse is given for it.
+# By model field: the flag and its arguments for argparse.
 Options = Mapping[str, tuple[str, dict[str, Any]]]
 
-# Twice the same option is one longer list.
+# A repeated option extends the list.
 _LIST = {"nargs": "+", "action": "extend"}
 
 FILTERS: Options = {
@@ -30,32 +30,32 @@ FILTERS: Options = {
 
 def add_options(parser: ArgumentParser, options: Options) -> None:
     for field, (flag, details) in options.items():
-        # An empty one is a shell variable that is not set: without its filter, more would be written than was asked for.
+        # An empty value comes from an unset shell variable: without its filter, the file would contain more than was asked for.
         kind = {} if details.get("action") == "store_true" else {"type": not_empty}
         parser.add_argument(flag, dest=field, **kind, **details)
 
 
 def not_empty(value: str) -> str:
-    """Return the value of an option, which argparse refuses where it is empty."""
+    """Return the value of an option. Raises `ArgumentTypeError`, which argparse reports, if it is empty."""
     if not value.strip():
         raise ArgumentTypeError("is empty: leave the option out, or give it a value")
     return value
 
 
 def file_named(value: str) -> Path:
-    """Return the path of a file that a user names."""
+    """Return the path of a file that a user named. Raises `ArgumentTypeError` if it is empty."""
     return Path(not_empty(value))
 
 
 def chosen_options(kind: type[Chosen], options: Options, chosen: Namespace) -> Chosen:
-    """Return the options of a command line as a model. Raises `StartsError` for a value that it does not take."""
+    """Return the options of a command line as a model. Raises `StartsError` for a value that the model rejects."""
     from pydantic import ValidationError
 
     given = {field: getattr(chosen, field) for field in options}
     try:
         return kind(**{field: value for field, value in given.items() if value is not None})
     except ValidationError as error:
-        # Pydantic's own text goes on about types and addresses.
+        # Pydantic's own text adds types and URLs.
         raise StartsError("; ".join(_sentence(found, options) for found in error.errors()) + ".") from None
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m orchestration [command]`, or `conversation-starts [command]` where the package is installed."""
+"""The command line: `python -m orchestration [command]`, or `conversation-starts [command]` if the package is installed."""
 
 import sys
 from argparse import ArgumentParser
@@ -14,13 +14,13 @@ from orchestration.settings import SettingsError, warnings_of_unknown_names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; without a command, run the job. Returns an `ExitCode`, or that of Dagster's or MetricFlow's command.
+    """Run the command; without one, run the job. Returns an `ExitCode`, or the exit code of Dagster's or MetricFlow's command.
 
-    A command line that makes no sense is left to argparse, which exits with the code of what could not start.
+    For an invalid command line, argparse exits with the code of `COULD_NOT_START`.
     """
     chosen = _parser().parse_args(arguments)
     restrict_new_files()
-    # A `.env` that cannot be read is reported by the command, as any other wrong setting.
+    # The command reports an unreadable `.env`, like any other wrong setting.
     with suppress(SettingsError):
         for warning in () if chosen.quiet else warnings_of_unknown_names():
             print(f"warning: {warning}", file=sys.stderr)
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{chosen.name} could not start: {error}", file=sys.stderr)
         return exit_code_at_start(error)
     except KeyboardInterrupt:
-        print(f"\n{chosen.name} was interrupted. Run it again: it goes on from what was committed.", file=sys.stderr)
+        print(f"\n{chosen.name} was interrupted. Run it again: it continues from what was committed.", file=sys.stderr)
         return ExitCode.INTERRUPTED
 
 
@@ -40,7 +40,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{COMMAND} {version()}")
     add_options(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name")
-    # After the commands: they would reset the name.
+    # After the subparsers, which would reset the name.
     parser.set_defaults(command=run_command, name=JOB)
     run = commands.add_parser("run", help="run the job conversation_starts once (the default)")
     add_options(run)

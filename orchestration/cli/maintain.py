@@ -1,6 +1,6 @@
-"""`python -m orchestration rebuild | replay`: what an operator does to a warehouse by hand.
+"""`python -m orchestration rebuild | replay`: manual operations on a warehouse.
 
-Each prepares the warehouse and then runs the job, whose exit code it returns.
+Each command prepares the warehouse, runs the job and returns its exit code.
 """
 
 from argparse import Namespace
@@ -16,12 +16,12 @@ from orchestration.transform.builds import invalidate_builds
 
 
 def add_to(commands: Any) -> None:
-    rebuild = commands.add_parser("rebuild", help="build everything again from the raw tables")
+    rebuild = commands.add_parser("rebuild", help="rebuild everything from the raw tables")
     rebuild.set_defaults(command=rebuild_command)
     rebuild.add_argument(
         "--from-landing", action="store_true", help="also read the whole landing zone again, into a new warehouse: for a damaged one"
     )
-    replay = commands.add_parser("replay", help="read the files again of which records were rejected")
+    replay = commands.add_parser("replay", help="read the files with rejected records again")
     replay.set_defaults(command=replay_command)
 
 

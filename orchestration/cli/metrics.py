@@ -1,6 +1,6 @@
-"""Ask the metrics of the published report: `python -m orchestration metrics query --metrics reply_rate`.
+"""`python -m orchestration metrics query --metrics reply_rate`: query the metrics of the published report.
 
-MetricFlow's own command line, with the place of the published file. The working file stays the writer's.
+This is MetricFlow's own command line on the published file; the working file is reserved for the writer.
 """
 
 import os
@@ -17,13 +17,13 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 
 def add_to(commands: Any) -> None:
-    parser = commands.add_parser("metrics", help="ask the metrics, by MetricFlow's own commands")
+    parser = commands.add_parser("metrics", help="query the metrics with MetricFlow's own commands")
     parser.set_defaults(command=metrics_command)
     parser.add_argument("arguments", nargs=REMAINDER, help="such as: list metrics; query --metrics sends --group-by metric_time")
 
 
 def metrics_command(chosen: Namespace) -> int:
-    """Run an `mf` command; exits as it does."""
+    """Run an `mf` command, and exit with its exit code."""
     settings = Settings.from_environment()
     check_ready(settings)
     os.environ.update(environment(settings))
@@ -36,17 +36,17 @@ def metrics_command(chosen: Namespace) -> int:
 
 
 def check_ready(settings: Settings) -> None:
-    """Raise `StartsError` where MetricFlow is not installed or nothing is published."""
+    """Raise `StartsError` if MetricFlow is not installed or cannot write to the dbt project, or if nothing is published."""
     if find_spec("dbt_metricflow") is None:
         raise StartsError(f"MetricFlow is not installed: run {how_to_install('metrics')}.")
     if not os.access(DBT_PROJECT_DIR, os.W_OK):
-        raise StartsError(f"MetricFlow writes into {DBT_PROJECT_DIR}, where this user may not: install the package for this user.")
+        raise StartsError(f"MetricFlow writes to {DBT_PROJECT_DIR}, but this user may not: install the package for this user.")
     if not settings.published_database.exists():
         raise StartsError(f"There is no {settings.published_database} yet: run the job first.")
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
-    """Return what dbt and MetricFlow must know; paths are absolute, so that `--csv` means the caller's folder."""
+    """Return the environment variables of dbt and MetricFlow; paths are absolute, so that `--csv` refers to the caller's folder."""
     return {
         "STARTS_DBT_TARGET": "published",
         "STARTS_PUBLISHED": str(settings.published_database),
@@ -57,7 +57,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
 
 
 def _write_semantic_manifest() -> None:
-    """Parse the project into `dbt_project/target`, the only place in which MetricFlow looks."""
+    """Parse the project into `dbt_project/target`, the only place where MetricFlow looks."""
     from dbt.cli.main import dbtRunner
 
     result = dbtRunner().invoke(["--quiet", "parse"])
@@ -66,7 +66,10 @@ def _write_semantic_manifest() -> None:
 
 
 def _leave_out_update_check() -> None:
-    """MetricFlow asks PyPI at every call for a version that our pin forbids, and unpickles the answer from a shared folder."""
+    """Disable MetricFlow's update check.
+
+    At every call, it asks PyPI for a version that our pin forbids, and unpickles the answer from a shared folder.
+    """
     stub = ModuleType("update_checker")
     stub.UpdateChecker = type("UpdateChecker", (), {"check": lambda *_: None})  # type: ignore[attr-defined]
     sys.modules["update_checker"] = stub

@@ -18,16 +18,16 @@ _SHOWN_RECORDS, _SHOWN_CHARACTERS = 50, 200
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("rejected", help="list the records that could not be read")
     parser.set_defaults(command=rejected_command)
-    parser.add_argument("--feed", choices=FEED_NAMES, metavar="FEED", help=f"only those of a feed: {', '.join(FEED_NAMES)}")
+    parser.add_argument("--feed", choices=FEED_NAMES, metavar="FEED", help=f"only records of this feed: {', '.join(FEED_NAMES)}")
     parser.add_argument(
-        "--limit", type=_count, metavar="N", help=f"at most so many, the latest first; else {_SHOWN_RECORDS}, or all with --csv"
+        "--limit", type=_count, metavar="N", help=f"at most N records, the latest first (default: {_SHOWN_RECORDS}, or all with --csv)"
     )
-    parser.add_argument("--records", action="store_true", help="with what the records hold, which names people")
-    parser.add_argument("--csv", type=file_named, metavar="FILE", help="write them to a CSV file")
+    parser.add_argument("--records", action="store_true", help="include the text of the records, which contains personal data")
+    parser.add_argument("--csv", type=file_named, metavar="FILE", help="write the records to a CSV file")
 
 
 def rejected_command(chosen: Namespace) -> int:
-    """List rejected records on the screen, or write them to a file."""
+    """Print rejected records, or write them to a file."""
     if chosen.csv is not None:
         check_folder_of(chosen.csv)
     with engine_of(Settings.from_environment()).open_to_read() as warehouse:
@@ -48,7 +48,7 @@ def rejected_command(chosen: Namespace) -> int:
 
 def _in_words(shown: list[RejectedRecord]) -> Iterator[str]:
     for one in shown:
-        since = "" if one.is_in_zone else " (the file was changed or removed since)"
+        since = "" if one.is_in_zone else " (the file has since been changed or removed)"
         yield printable(f"  {one.file_name}, line {one.line_number}: {one.reason}{since}")
         if one.record is not None:
             rest = "…" if len(one.record) > _SHOWN_CHARACTERS else ""
@@ -57,5 +57,5 @@ def _in_words(shown: list[RejectedRecord]) -> Iterator[str]:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
-        raise ArgumentTypeError(f"{text!r} is not a number of records: write a whole number from 1")
+        raise ArgumentTypeError(f"{text!r} is not a number of records: write a whole number above 0")
     return int(text)

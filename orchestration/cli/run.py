@@ -1,6 +1,6 @@
-"""`python -m orchestration [run]`: the job once, in this process; what `make run` and a plain cron line call.
+"""`python -m orchestration [run]`: run the job once, in this process; `make run` and a plain cron line call it.
 
-Steps, warnings and errors go to stderr, what came of the run to stdout.
+Steps, warnings and errors go to stderr, the result of the run to stdout.
 """
 
 import json
@@ -34,35 +34,35 @@ JOB = "conversation_starts"
 
 
 def add_options(parser: ArgumentParser, *, default: object = SUPPRESS) -> None:
-    """Add what a run takes. With the default `SUPPRESS`, an option that is not given leaves alone what was given before the command."""
+    """Add the options of a run. With the default `SUPPRESS`, an option not passed after the command keeps its value from before it."""
     parser.add_argument(
         "--reread", action="store_true", default=default,
-        help="look into every file of the landing zone again, also those that seem unchanged",
+        help="look into every file of the landing zone again, even if it seems unchanged",
     )  # fmt: skip
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", action="store_true", default=default, help="print errors only")
-    shown.add_argument("--verbose", action="store_true", default=default, help="print Dagster's log in place of a line per step")
+    shown.add_argument("--verbose", action="store_true", default=default, help="print Dagster's log instead of one line per step")
     parser.add_argument("--json", action="store_true", default=default, help="print what the run did as one JSON object, on stdout")
 
 
 def run_command(chosen: Namespace) -> int:
-    """Run `conversation_starts` once and say what came of it, in case of a failure also to STARTS_ALERT_URL."""
+    """Run `conversation_starts` once and print the result; post a failure also to STARTS_ALERT_URL."""
     try:
         return _run_once(chosen)
     except Exception as error:
-        # Python shows it; its text may hold anything.
+        # Python prints the error; its text may contain anything, so it is not posted.
         alert("conversation_starts failed", [f"{type(error).__name__}: see the run's log."])
         raise
 
 
 def alert(what: str, reasons: list[str]) -> None:
-    """Post to STARTS_ALERT_URL, if it is set, and change nothing else."""
+    """Post to STARTS_ALERT_URL if it is set, with no other effect."""
     send_alert_if_set(what, reasons, log=lambda line: print(line, file=sys.stderr))
 
 
 @dataclass
 class _Run:
-    """A run as it goes on, and how it is shown."""
+    """A run in progress, and the options for its output."""
 
     chosen: Namespace
     started: float = field(default_factory=time.monotonic)
@@ -98,7 +98,7 @@ def _run_once(chosen: Namespace) -> int:
         alert("conversation_starts failed", [str(error)])
         return run.end("failed", error.exit_code or ExitCode.FAILED, [str(error)])
     except KeyboardInterrupt:
-        print("\nconversation_starts was interrupted. The next run goes on from what was committed.", file=sys.stderr)
+        print("\nconversation_starts was interrupted. The next run continues from what was committed.", file=sys.stderr)
         return run.end("interrupted", ExitCode.INTERRUPTED)
     if not result.success:
         from orchestration.defs.failures import exit_code_for_failure, reasons_for_failure, tracebacks_of_surprises
@@ -117,7 +117,7 @@ def _finish(settings: Settings, run: _Run) -> int:
     try:
         found = in_all(settings)
     except StartsError as error:
-        # The next run may have begun: what this one did is done.
+        # The next run may have started. This run is complete all the same.
         why_not = f"no summary: {error}"
     if not run.chosen.quiet and not run.chosen.json:
         print(f"\nconversation_starts finished in {run.seconds:.0f} s")
@@ -141,7 +141,7 @@ def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
         log = RunLog(terminal)
         run.this_run = log.this_run
         job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console(log, verbose=run.chosen.verbose)})
-        # The folders in the project's own dagster.yaml are relative.
+        # The folders in the project's dagster.yaml are relative.
         with chdir(BASE_FOLDER), open_instance(settings) as instance, shown_by(terminal.show):
             result = job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
         if log.is_interrupted:
@@ -153,7 +153,7 @@ def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
 
 @contextmanager
 def _rereading(is_asked: bool) -> Iterator[None]:
-    """Set STARTS_REREAD for the time of a `with` block: in Dagster, settings come from the environment alone."""
+    """Set STARTS_REREAD for a `with` block: in Dagster, settings come only from the environment."""
     before = os.environ.copy()
     if is_asked:
         os.environ["STARTS_REREAD"] = "yes"
@@ -166,14 +166,14 @@ def _rereading(is_asked: bool) -> Iterator[None]:
 
 
 def _console(log: logging.Handler, *, verbose: bool) -> "LoggerDefinition":
-    """Return what takes Dagster's log of the run: our own, and its console too where that was asked for.
+    """Return the logger of Dagster's log of the run: our own handler and, with `verbose`, also Dagster's console.
 
-    The console goes without its stack traces: what failed is reported after the run, once and in words.
+    The console omits stack traces: failures are reported once after the run, as sentences.
     """
     from dagster import InitLoggerContext, LoggerDefinition, colored_console_logger
 
     def made(context: InitLoggerContext) -> logging.Logger:
-        # Most events are of this level, a step that will be tried again among them.
+        # Most events have this level, including a step that will be retried.
         logger = logging.Logger("conversation_starts", logging.DEBUG)
         logger.addHandler(log)
         if verbose:

@@ -1,4 +1,4 @@
-"""What a run shows while it works: a line for each step, which on a terminal changes while the step does."""
+"""The output of a run in progress: one line per step, which a terminal updates while the step is active."""
 
 import os
 import shutil
@@ -11,15 +11,15 @@ from orchestration.progress import Progress
 
 _BOLD, _RED, _YELLOW, _NO_COLOUR = "\033[1m", "\033[31m", "\033[33m", "\033[0m"
 _CLEAR_LINE = "\r\033[2K"
-# Often enough to see that it works.
+# Often enough to show that the run is active.
 _SECONDS_BETWEEN_DRAWINGS = 0.2
 
 
 class Terminal:
-    """Shows steps on stderr, so that stdout holds results alone.
+    """Show steps on stderr, so that stdout contains only results.
 
-    On a terminal, the step under way is a line that is drawn again and again; elsewhere each step is one line, when it is over.
-    Colours are for terminals, and not where NO_COLOR is set. All methods may be called from any thread.
+    On a terminal, the current step is a line that is redrawn repeatedly; elsewhere, each step is one line, printed when it ends.
+    Colours are only for terminals, unless NO_COLOR is set. All methods may be called from any thread.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -36,18 +36,18 @@ class Terminal:
             Thread(target=self._keep_drawing, daemon=True).start()
 
     def start(self, step: str) -> None:
-        """Begin a step; it is named by a word or two."""
+        """Start a step, named by one or two words."""
         with self._lock:
             self._step, self._progress, self._started = step, None, time.monotonic()
             self._draw()
 
     def show(self, progress: Progress) -> None:
-        """Say how far the step is. It is drawn with the next drawing: there may be thousands a second."""
+        """Set the progress of the step. The next drawing shows it: there may be thousands of updates a second."""
         with self._lock:
             self._progress = progress
 
     def finish(self, text: str = "", *, failed: bool = False) -> None:
-        """End the step with what it did; without a text, with how far it came."""
+        """End the step with a text about what it did, by default its progress."""
         with self._lock:
             if self._step is not None:
                 seconds = time.monotonic() - self._started
@@ -57,13 +57,13 @@ class Terminal:
             self._step = None
 
     def warn(self, text: str) -> None:
-        """Print a warning above the step under way."""
+        """Print a warning above the current step."""
         with self._lock:
             self._print(f"{self._coloured('warning', _YELLOW)}   {text}")
             self._draw()
 
     def close(self) -> None:
-        """Leave the terminal as it was, without half a line."""
+        """Stop drawing and clear the unfinished line."""
         with self._lock:
             self._is_closed.set()
             self._step = None
@@ -82,7 +82,7 @@ class Terminal:
         if self._progress is not None:
             words += [str(self._progress), self._progress.now]
         words.append(f"{time.monotonic() - self._started:.0f} s")
-        # A line that wraps could not be drawn over.
+        # A line that wraps could not be overwritten.
         line = " ".join(filter(None, words))[: shutil.get_terminal_size().columns - 1]
         self._out.write(_CLEAR_LINE + line)
         self._out.flush()

@@ -1,1 +1,1 @@
-"""All of Dagster: assets, jobs, schedules, sensors and resources. Nothing else imports Dagster but `definitions` and `cli.run`."""
+"""All code that uses Dagster: assets, jobs, schedules, sensors and resources. Otherwise only `definitions` and `cli.run` import Dagster."""

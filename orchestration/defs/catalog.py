@@ -1,4 +1,4 @@
-"""What Dagster's catalog shows of every asset beside its own description: who owns it, and which stage of the report it belongs to."""
+"""The owner and the stage of every asset, which Dagster's catalog shows besides the asset's description."""
 
 from dagster import AssetSpec
 
@@ -21,7 +21,7 @@ _OWNERS = [Settings.from_environment().owner]
 
 
 def in_catalog(spec: AssetSpec) -> AssetSpec:
-    """Return the asset with its owner and its stage; every group has one."""
+    """Return the asset with its owner and its stage. Raises `ValueError` if its group has no stage."""
     if spec.group_name not in _STAGES:
         raise ValueError(f"The group {spec.group_name} of {spec.key.to_user_string()} has no stage in {__name__}.")
     return spec.replace_attributes(owners=_OWNERS, tags={**spec.tags, STAGE_TAG: _STAGES[spec.group_name]})

@@ -1,4 +1,4 @@
-"""Why a run failed, in the words of the checks and errors that stopped it."""
+"""The reasons for a failed run, taken from the checks and errors that stopped it."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,19 +13,19 @@ _FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
 def fail_where_blocked(checks: Iterable[AssetCheckResult]) -> None:
-    """Let the step, and with it the run, fail with the sentences of its failed checks: Dagster's own error has their names alone."""
+    """Fail the step, and with it the run, with the sentences of its failed checks: Dagster's own error contains only their names."""
     sentences = [check.description or "" for check in checks if not check.passed and check.severity is AssetCheckSeverity.ERROR]
     if sentences:
         raise failure("\n".join(sentences), ExitCode.BLOCKED)
 
 
 def failure(description: str, exit_code: ExitCode | None = None) -> Failure:
-    """Return what lets a step fail with a description, without another attempt; the job's exit code goes with it."""
+    """Return a `Failure` with a description and the exit code of the job; the step is not retried."""
     return Failure(description, metadata={} if exit_code is None else {_EXIT_CODE: int(exit_code)}, allow_retries=False)
 
 
 def exit_code_for_failure(events: Iterable[DagsterEvent]) -> ExitCode:
-    """Return the exit code of a failed run: that of the first failed step, which is the cause of what follows."""
+    """Return the exit code of a failed run: that of the first failed step, which causes all later failures."""
     failed = next((event for event in events if event.event_type is DagsterEventType.STEP_FAILURE), None)
     if failed is None:
         return ExitCode.FAILED
@@ -33,12 +33,12 @@ def exit_code_for_failure(events: Iterable[DagsterEvent]) -> ExitCode:
     if described is not None:
         code = described.metadata.get(_EXIT_CODE)
         return ExitCode.FAILED if code is None else ExitCode(code.value)
-    # An object store that goes away while it is read raises errors of its driver.
+    # If an object store becomes unreachable while it is read, its driver raises errors of its own.
     return ExitCode.LANDING_FAILED if (failed.step_key or "").startswith(_LANDING_STEPS) else ExitCode.FAILED
 
 
 def reasons_for_failure(events: Iterable[DagsterEvent]) -> list[str]:
-    """Return each reason once, in the order in which they came up; what is part of another one is left out."""
+    """Return each reason once, in the order of the events, without reasons that are part of another one."""
     reasons = list(dict.fromkeys(_reasons(events)))
     return [reason for reason in reasons if not any(reason in other for other in reasons if other != reason)]
 
@@ -57,19 +57,19 @@ def _reasons(events: Iterable[DagsterEvent]) -> Iterator[str]:
             chain = _chain(error)
             foreseen = next((link for link in chain if link.cls_name == Failure.__name__), None)
             if foreseen is not None:
-                # The class's name stands before the sentence.
+                # The name of the class precedes the sentence.
                 yield foreseen.message.partition(": ")[2].strip()
-            # The failed check was reported already.
+            # The failed check is reported already.
             elif chain[-1].cls_name != _FAILED_CHECK:
                 yield chain[-1].message.strip()
 
 
 def tracebacks_of_surprises(events: Iterable[DagsterEvent]) -> list[str]:
-    """Return the traceback of every error that is no `Failure` and no check, once, although the step and the run both report it."""
+    """Return the traceback of every error that is neither a `Failure` nor a check, once: the step and the run both report it."""
     tracebacks: dict[str, str] = {}
     for event in events:
         error = getattr(event.event_specific_data, "error", None)
-        # An error of a step that was tried again and failed for good comes up once more.
+        # When a retried step finally fails, it reports its error once more.
         if error is None or event.event_type is DagsterEventType.STEP_UP_FOR_RETRY:
             continue
         chain = _chain(error)
@@ -79,5 +79,5 @@ def tracebacks_of_surprises(events: Iterable[DagsterEvent]) -> list[str]:
 
 
 def _chain(error: SerializableErrorInfo) -> list[SerializableErrorInfo]:
-    """Return an error and what it was raised from, down to the first cause."""
+    """Return an error and its causes, down to the first one."""
     return [error, *(_chain(error.cause) if error.cause is not None else [])]

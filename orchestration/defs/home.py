@@ -1,4 +1,4 @@
-"""Dagster's home: its runs, events and schedules. Below the data folder, so that those of two data folders never mix."""
+"""Dagster's home: its runs, events and schedules. It is below the data folder, so that runs of two data folders never mix."""
 
 import json
 import os
@@ -18,18 +18,18 @@ from orchestration.errors import StartsError
 from orchestration.settings import PROJECT_ROOT, Settings, environment
 
 _TEMPLATE = PROJECT_ROOT / "dagster.yaml"
-_HEADER = "# Written at every start from dagster.yaml of the project. For one of your own, set DAGSTER_HOME to its folder.\n"
-# How long a connection to SQLite waits for another process, as Dagster's own do.
+_HEADER = "# Written at every start from the project's dagster.yaml. To use your own, set DAGSTER_HOME to its folder.\n"
+# How long a connection to SQLite waits for another process; the same as in Dagster.
 _SECONDS_TO_WAIT = 30
 _FOLDER_OF_TEMPLATE = re.compile(r"(?m)^( *base_dir: )\.dagster(\S*)$")
 
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """Open Dagster's instance of a data folder, or the one that DAGSTER_HOME names. Raises `StartsError`."""
+    """Open the Dagster instance of a data folder, or the one in DAGSTER_HOME. Raises `StartsError`."""
     home = prepare_home(settings)
     try:
-        # Two processes that create the databases at once fail half way: both find none, and both create the tables.
+        # If two processes create the databases at once, both find none and both create the tables, which fails half way.
         with _lock(home):
             instance = DagsterInstance.from_config(str(home))
     except DagsterError as error:
@@ -40,11 +40,11 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
 
 @contextmanager
 def _event_connections_kept(instance: DagsterInstance) -> Iterator[None]:
-    """Keep connections to the events of this process's run open, where they are in SQLite.
+    """Keep connections to the events of this process's run open, if the events are in SQLite.
 
-    Dagster opens and closes its databases for every event, and the last one to close a database in WAL mode copies the log into
-    it: of a run with nothing new, with its 420 events, that was half of the CPU time and two thirds of the seconds. A page that
-    shows such a run shows its events when it has ended.
+    Dagster opens and closes its databases for every event, and the last connection that closes a database in WAL mode copies the
+    log into it. In a run without new data, with its 420 events, this took half of the CPU time and two thirds of the elapsed time.
+    The UI shows the events of such a run only after the run has ended.
     """
     storage = instance.event_log_storage
     if type(storage) is not SqliteEventLogStorage:
@@ -56,7 +56,7 @@ def _event_connections_kept(instance: DagsterInstance) -> Iterator[None]:
         @contextmanager
         def connect(shard: str) -> Iterator[Connection]:
             if shard not in engines:
-                # Dagster makes the tables of a database that is new.
+                # Dagster creates the tables of a new database.
                 with opened_by_dagster(shard):
                     pass
                 engine = create_engine(
@@ -69,7 +69,7 @@ def _event_connections_kept(instance: DagsterInstance) -> Iterator[None]:
 
         opened_by_dagster, looked_up_by_dagster = storage._connect, storage.has_table
         storage._connect = connect
-        # Asked of every event of a check, by a connection of its own.
+        # Dagster calls it for every event of a check, with a connection of its own.
         storage.has_table = cache(looked_up_by_dagster)
         try:
             yield
@@ -78,12 +78,12 @@ def _event_connections_kept(instance: DagsterInstance) -> Iterator[None]:
 
 
 def prepare_home(settings: Settings) -> Path:
-    """Return Dagster's home; where DAGSTER_HOME is not set, write its configuration below the data folder, which exists."""
+    """Return Dagster's home. If DAGSTER_HOME is not set, write its configuration below the data folder, which must exist."""
     given = environment().get("DAGSTER_HOME")
     if given is not None:
         home = Path(given).expanduser()
         if not home.is_absolute() or not home.is_dir():
-            raise StartsError(f"DAGSTER_HOME is {given}: name an existing folder from the root on, or unset it to use {settings.data}.")
+            raise StartsError(f"DAGSTER_HOME is {given}: write an existing folder as an absolute path, or unset it to use {settings.data}.")
         return home
     home = settings.dagster_home
     home.mkdir(exist_ok=True)
@@ -101,5 +101,5 @@ def _template() -> str:
 
 
 def _lock(home: Path) -> FileLock | nullcontext[None]:
-    # A home that cannot be written to keeps its databases elsewhere, as that of deploy/ does.
+    # A home that is not writable, such as that of deploy/, has its databases elsewhere.
     return FileLock(home / ".opening.lock") if os.access(home, os.W_OK) else nullcontext()

@@ -1,4 +1,4 @@
-"""The partitions of the daily TSVs show which files exist: a day with a file is materialised, a day without one is missing."""
+"""The partitions of the daily TSVs, which show the existing files: a day with a file is materialised, a day without one is missing."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 
 def show_existing_days(instance: DagsterInstance, key: AssetKey, rows_of_days: Mapping[date, int], written: Iterable[date]) -> None:
-    """Mark the partitions of days that were written or have no mark yet, and take the mark from days that have no file (any more).
+    """Mark the partitions of days that were written or have no mark yet, and remove the marks of days that no longer have a file.
 
-    The marks belong to no run: Dagster deletes what a run reported together with the run, and the files stay.
+    The marks belong to no run: Dagster deletes the events of a run together with the run, but the files stay.
     """
     existing = {day.isoformat(): rows for day, rows in rows_of_days.items()}
     marked = instance.get_materialized_partitions(key)
@@ -23,7 +23,7 @@ def show_existing_days(instance: DagsterInstance, key: AssetKey, rows_of_days: M
 
 
 def _take_marks(instance: DagsterInstance, key: AssetKey, partitions: Iterable[str]) -> None:
-    """Delete the materialisations of some partitions. Dagster's own storages only offer to wipe a whole asset."""
+    """Delete the materialisations of some partitions. Dagster's own storages can only wipe a whole asset."""
     events = instance.event_log_storage
     if not isinstance(events, SqlEventLogStorage):
         return
@@ -36,5 +36,5 @@ def _take_marks(instance: DagsterInstance, key: AssetKey, partitions: Iterable[s
     with events.index_connection() as connection:
         connection.execute(tags.delete().where(tags.c.event_id.in_(select(table.c.id).where(of_partitions))))
         connection.execute(table.delete().where(of_partitions))
-    # It only looks at what came after it was made.
+    # A cached status only considers events after its creation.
     events.wipe_asset_cached_status(key)

@@ -1,4 +1,4 @@
-"""The warehouse as a Dagster resource: settings from the environment, and the one writer's lock."""
+"""The warehouse as a Dagster resource, with settings from the environment and the writer's lock."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -20,9 +20,9 @@ from orchestration.warehouse import writer_lock
 
 
 class WarehouseResource(ConfigurableResource):
-    """Opens the warehouse while an asset works; from the first time on it holds the writer's lock until the run ends.
+    """Open the warehouse for the assets; take the writer's lock at the first opening and hold it until the run ends.
 
-    Not from the start, because a run that fetches from Botmaker first may take hours before it writes.
+    The lock is not taken at the start, because a run that first fetches from Botmaker may take hours before it writes.
     """
 
     _settings: Settings = PrivateAttr()
@@ -48,7 +48,7 @@ class WarehouseResource(ConfigurableResource):
             try:
                 yield self
             finally:
-                # While the lock is held: dbt writes to the warehouse.
+                # Before the lock is released, because dbt writes to the warehouse.
                 stop_dbt()
         self._forget_old_runs(context)
 
@@ -58,20 +58,20 @@ class WarehouseResource(ConfigurableResource):
         try:
             forget_old_runs(context.instance, context.run.job_name, self._settings.keep_runs_days, datetime.now(UTC))
         except Exception as error:  # each of Dagster's storages has its own
-            # The run has done its work; the next one deletes what is left.
+            # The run has done its work; the next one deletes the rest.
             get_dagster_logger().warning(f"Dagster's old runs could not be deleted: {error}")
 
     @contextmanager
     def open(self) -> Generator[duckdb.DuckDBPyConnection, None, None]:
-        """Open the warehouse; what the operator can fix becomes a failure that says how, also inside the `with` block."""
+        """Open the warehouse; errors that the operator can fix become failures that say how, also inside the `with` block."""
         with operator_failures():
             if not self._is_locked:
                 self._until_run_ends.enter_context(writer_lock(self._settings))
                 self._is_locked = True
-                # What a killed run left half replaced is finished or taken back before anything else happens.
+                # First finish or undo the replacements that a killed run left incomplete.
                 recover_publication(self._settings)
                 recover_exports(self._settings)
-                # DuckDB keeps one instance of a file per process for as long as a connection to it is open: without this one, every
+                # DuckDB keeps one instance of a file per process while a connection to it is open. Without this connection, every
                 # step would read the file's catalog and write a checkpoint (50 ms each, a dozen times in a run).
                 self._until_run_ends.enter_context(self._engine.open())
             with self._engine.open() as connection:
@@ -80,7 +80,7 @@ class WarehouseResource(ConfigurableResource):
 
 @contextmanager
 def operator_failures() -> Generator[None, None, None]:
-    """Turn an error that the operator can fix into a failure whose description says how; it is not retried."""
+    """Turn errors that the operator can fix into failures whose description says how; they are not retried."""
     try:
         with operator_errors():
             yield

@@ -1,4 +1,4 @@
-"""Old runs are deleted: Dagster keeps all of them, 2 MB each, and an hourly job would fill 17 GB a year."""
+"""Delete old runs: Dagster keeps all of them, 2 MB each, and an hourly job would fill 17 GB a year."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,21 +10,21 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
-# A run in which nothing had landed and nothing was built. It says little, so its events are deleted after the next one.
+# A run in which nothing landed and nothing was built. Its events are of little use, so they are deleted after the next such run.
 _TAG = "conversation_starts/without_news"
 WITHOUT_NEWS = {_TAG: "yes"}
 _EVENTS_DELETED = {_TAG: "yes, so its events are deleted"}
 
-# It takes 0.05 s each; a home that has grown for years is caught up with over many runs.
+# Deleting one takes 0.05 s; a home that has grown for years is cleaned up over many runs.
 _MOST_AT_ONCE = 20
 
 _FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
 
 def forget_old_runs(instance: DagsterInstance, job_name: str, keep_days: int, now: datetime) -> None:
-    """Delete a job's runs that are older than `keep_days`, and the events of those that had no news, except of the newest one.
+    """Delete a job's runs that are older than `keep_days`, and the events of its runs without new data, except those of the newest one.
 
-    Only runs of the job: an operator's own instance may hold those of other projects.
+    Only runs of the job are deleted: an operator's own instance may contain runs of other projects.
     """
     old = RunsFilter(job_name=job_name, statuses=_FINISHED, created_before=now - timedelta(days=keep_days))
     for run_id in instance.get_run_ids(old, limit=_MOST_AT_ONCE):
@@ -40,7 +40,7 @@ def _delete_events(instance: DagsterInstance, run_id: str) -> None:
     """Delete a run's events, its logs, and the evaluations of its checks, which Dagster's own deletion leaves."""
     events = instance.event_log_storage
     if isinstance(events, SqliteEventLogStorage):
-        # Each run has a database of its own, which Dagster would only empty.
+        # Each run has its own database, which Dagster would only empty.
         with events.index_connection() as connection:
             events.delete_events_for_run(connection, run_id)
         for suffix in ("", "-wal", "-shm"):

@@ -1,4 +1,4 @@
-"""A run of the command line as it is shown: Dagster's log as the steps of a terminal, and what the run did."""
+"""The display of a run on the command line: Dagster's log as steps on a terminal, and what the run did."""
 
 import logging
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dagster_shared.error import SerializableErrorInfo
 from orchestration.landing.feeds import FEEDS
 from orchestration.run_report import Landed, ThisRun
 
-# How a step is called where it is shown. The others take no time worth a line.
+# The displayed names of steps. All others are too short for a line of their own.
 _STEPS = {
     "land_sends": "land",
     "land_webhooks": "land",
@@ -23,12 +23,12 @@ _STEPS = {
 }
 _INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
 _WITHOUT_NEWS = {f"land_{feeds}": f"{feeds}: no new files" for feeds in ("sends", "webhooks", "botmaker")}
-# Of a feed with several tables, each says the same.
+# All tables of a feed report the same counts, so the first one is enough.
 _FEEDS = {AssetKey(["raw", feed.tables[0]]): feed.name for feed in FEEDS}
 
 
 class Steps(Protocol):
-    """What shows the steps: a terminal."""
+    """The display of the steps, such as a terminal."""
 
     def start(self, step: str) -> None: ...
     def finish(self, text: str = "", *, failed: bool = False) -> None: ...
@@ -36,7 +36,7 @@ class Steps(Protocol):
 
 
 class RunLog(logging.Handler):
-    """Takes Dagster's log of a run; shows its steps and warnings, and keeps in `this_run` what its assets say that they did."""
+    """Handle Dagster's log of a run: show its steps and warnings, and collect in `this_run` what its assets report."""
 
     def __init__(self, steps: Steps) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class RunLog(logging.Handler):
         event = metadata["dagster_event"]
         if event is not None:
             self._follow(event)
-        # Errors are shown after the run, once and in words.
+        # Errors are shown once after the run, as sentences.
         elif record.levelno == logging.WARNING:
             self._steps.warn(metadata["orig_message"])
 
@@ -74,15 +74,15 @@ class RunLog(logging.Handler):
             case DagsterEventType.STEP_FAILURE:
                 self._steps.finish("failed", failed=True)
             case DagsterEventType.STEP_UP_FOR_RETRY:
-                self._steps.finish("failed, will be tried again", failed=True)
+                self._steps.finish("failed, will be retried", failed=True)
 
     def _interrupt(self) -> None:
-        """End the run that Ctrl-C has stopped: Dagster would try the step again."""
+        """End the run after Ctrl-C: Dagster would retry the step."""
         self.is_interrupted = True
         raise KeyboardInterrupt
 
     def _take_over(self, key: AssetKey, metadata: Mapping[str, Any]) -> list[str]:
-        """Keep what an asset did; return it in words, or nothing where the step's progress says enough."""
+        """Collect what an asset did; return it in words, or nothing if the progress of the step is enough."""
         run = self.this_run
         match key.to_user_string():
             case _ if key in _FEEDS:
@@ -96,7 +96,7 @@ class RunLog(logging.Handler):
                 run.rows_written, run.rows_more = metadata["rows_written"], metadata["rows_more_than_before"]
                 return [run.published]
             case "postgres_marts":
-                return ["brought up to date" if metadata["changed"] else "nothing changed"]
+                return ["updated" if metadata["changed"] else "nothing changed"]
             case "session_starts_tsv":
                 run.tsvs_written, run.tsvs_removed = metadata["files_written"], metadata["files_removed"]
                 return [run.exported]
@@ -104,7 +104,7 @@ class RunLog(logging.Handler):
 
 
 def _error_of(event: DagsterEvent) -> SerializableErrorInfo | None:
-    """Return what ended a step, of whatever name, or will have it tried again."""
+    """Return the error of a step that failed or will be retried, whether the step is shown or not."""
     match event.event_type:
         case DagsterEventType.STEP_FAILURE:
             return event.step_failure_data.error

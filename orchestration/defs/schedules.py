@@ -16,11 +16,11 @@ _TIME_ZONE = Settings.from_environment().report_timezone
 hourly = ScheduleDefinition(
     name="hourly",
     job=conversation_starts,
-    # A quarter past, when the hour's logs have usually been put in place.
+    # At a quarter past, when the logs of the past hour are usually in place.
     cron_schedule="15 * * * *",
     execution_timezone=_TIME_ZONE,
     default_status=DefaultScheduleStatus.RUNNING,
-    description="Land, build, publish and export what is new. On from the start.",
+    description="Land, build, publish and export new data. On by default.",
 )
 
 nightly_check = ScheduleDefinition(
@@ -36,13 +36,13 @@ nightly_check = ScheduleDefinition(
             "session_starts_tsv": CheckConfig(thorough=True),
         }
     ),
-    description="The hourly run with every row, published row and exported byte checked, not what is new alone. On from the start.",
+    description="The hourly run, but it checks every row, published row and exported byte, not only new data. On by default.",
 )
 
 
 @schedule(job=export_days, cron_schedule="0 6 * * *", execution_timezone=_TIME_ZONE, default_status=DefaultScheduleStatus.STOPPED)
 def daily_export(context: ScheduleEvaluationContext) -> RunRequest:
-    """Write yesterday's TSV again at six, for those who collect the files on a fixed hour."""
+    """Rewrite yesterday's TSV at six, for users who collect the files at a fixed hour."""
     now = context.scheduled_execution_time.astimezone(ZoneInfo(_TIME_ZONE))
     yesterday = f"{now - timedelta(days=1):%Y-%m-%d}"
     return RunRequest(run_key=yesterday, partition_key=yesterday)
@@ -53,15 +53,15 @@ botmaker_daily = ScheduleDefinition(
     job=botmaker_starts,
     cron_schedule="0 5 * * *",
     execution_timezone=_TIME_ZONE,
-    description="Fetch and build every morning. Needs BOTMAKER_ACCESS_TOKEN, so it is switched on by hand.",
+    description="Fetch and build every morning. It needs BOTMAKER_ACCESS_TOKEN, so turn it on by hand.",
 )
 
 botmaker_weekly_sweep = ScheduleDefinition(
     name="botmaker_weekly_sweep",
-    # Fetches only: it may take hours, and the hourly job lands its pages meanwhile.
+    # It only fetches: that may take hours, and the hourly job lands its pages meanwhile.
     job=botmaker_backfill,
     cron_schedule="0 1 * * 0",
     execution_timezone=_TIME_ZONE,
     run_config=RunConfig(ops={"fetch_botmaker": BotmakerFetchConfig(sweep=True)}),
-    description="Read the last 30 days again, in which WhatsApp may still change its mind. Botmaker bills searches beyond 7 days.",
+    description="Fetch the last 30 days again: WhatsApp may change a status for that long. Botmaker bills searches beyond 7 days.",
 )

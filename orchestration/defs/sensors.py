@@ -1,4 +1,4 @@
-"""Sensors: new files start a run, a failed run is posted to a chat."""
+"""Sensors: one starts a run for new files, one posts failed runs to a chat."""
 
 import hashlib
 
@@ -27,23 +27,23 @@ _UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunS
 
 @sensor(job=conversation_starts, minimum_interval_seconds=60, default_status=DefaultSensorStatus.STOPPED)
 def new_files(context: SensorEvaluationContext) -> RunRequest | SkipReason:
-    """Start a run when the landing zone, a folder or an object store, holds other files than at the last look."""
+    """Start a run when the files in the landing zone (a folder or an object store) have changed since the last check."""
     try:
         seen = listing_fingerprint(Settings.from_environment())
     except StartsError as error:
         return SkipReason(str(error))
     if seen == context.cursor:
-        return SkipReason("The landing zone holds the same files as before.")
+        return SkipReason("The files in the landing zone have not changed.")
     if context.instance.get_runs_count(RunsFilter(job_name=conversation_starts.name, statuses=_UNDER_WAY)):
-        # The cursor stays, so the files are noticed again when that run is over: it may have listed the zone before they came.
-        return SkipReason("A run is under way.")
+        # The cursor stays, so the sensor sees the files again after that run, which may have listed the zone before they arrived.
+        return SkipReason("A run is in progress.")
     context.update_cursor(seen)
-    # No run key: Dagster asks for each only once, and a zone may come to look as it did before.
+    # No run key: Dagster starts only one run per key, and a zone may return to an earlier state.
     return RunRequest()
 
 
 def listing_fingerprint(settings: Settings) -> str:
-    """Hash the names and versions of all files in the landing zone. Raises `StartsError` where it cannot be listed."""
+    """Return a hash of the names and versions of all files in the landing zone. Raises `StartsError` if it cannot be listed."""
     zone = LandingZone(settings.landing, FEED_NAMES)
     digest = hashlib.sha256()
     for feed in FEED_NAMES:
@@ -54,7 +54,7 @@ def listing_fingerprint(settings: Settings) -> str:
 
 @run_failure_sensor(default_status=DefaultSensorStatus.STOPPED)
 def notify_on_run_failure(context: RunFailureSensorContext) -> None:
-    """Post every failed run to STARTS_ALERT_URL: a chat's incoming webhook, or anything that takes JSON."""
+    """Post every failed run to STARTS_ALERT_URL: a chat's incoming webhook, or any endpoint that accepts JSON."""
     address = alert_address()
     if address is None:
         context.log.warning("STARTS_ALERT_URL is not set, so no notification is sent.")

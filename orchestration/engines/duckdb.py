@@ -1,4 +1,4 @@
-"""The warehouse as one DuckDB file: the default engine."""
+"""The default engine: the warehouse is one DuckDB file."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,7 +25,7 @@ from orchestration.warehouse import open_warehouse, read_warehouse, writer_lock_
 
 @dataclass(frozen=True)
 class DuckDBEngine:
-    """`orchestration.engines.engine.Engine` on `warehouse.duckdb`."""
+    """The implementation of `orchestration.engines.engine.Engine` on `warehouse.duckdb`."""
 
     settings: Settings
 
@@ -68,7 +68,7 @@ class DuckDBEngine:
         forget_old_payloads(connection, first_day)
 
     def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Nothing to do: dbt wrote to the same file."""
+        """Do nothing: dbt wrote to the same file."""
 
     def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:
         with open_warehouse(self.settings) as connection:

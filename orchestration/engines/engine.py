@@ -1,4 +1,4 @@
-"""What differs between the engines, as the assets and commands see it; everything else is the same code on both."""
+"""The interface of the engines for assets and commands. All other code is the same for both engines."""
 
 from __future__ import annotations
 
@@ -23,49 +23,49 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """A warehouse and what works on it. The caller of each method is within a `with` block of `open`, unless it says otherwise.
+    """A warehouse and the operations on it. Call the methods within a `with` block of `open`, unless their docstring differs.
 
-    A connection has the schemas `raw` and `state` of `raw_schema.sql`, and once something is published `marts`, too. On Spark the
-    tables of raw rows are empty in it: `rows` counts them.
+    A connection has the schemas `raw` and `state` of `raw_schema.sql` and, after the first publication, `marts`. On Spark, the tables
+    of raw rows are empty in it: `rows` counts them.
     """
 
     def open(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the warehouse for the time of a `with` block; what it changes in the record of files and builds is kept after it.
+        """Open the warehouse for a `with` block. Changes in the ledger of files and builds are saved at the end of the block.
 
-        Raises `StartsError` where it cannot be opened.
+        Raises `StartsError` if it cannot be opened.
         """
         ...
 
     def open_to_maintain(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open a warehouse in which a run has landed, with the writer's lock. Raises `StartsError` for any other."""
+        """Open a warehouse with landed data, and hold the writer's lock. Raises `StartsError` for any other."""
         ...
 
     def open_to_read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open a warehouse in which a run has landed, without the lock, and with the texts of rejected records."""
+        """Open a warehouse with landed data for reading, without the lock, and with the texts of rejected records."""
         ...
 
     def remove_for_landing(self) -> None:
-        """Delete the warehouse, so that the next run lands the whole zone in a new one. Raises `StartsError` where that loses records."""
+        """Delete the warehouse, so that the next run lands the whole zone in a new one. Raises `StartsError` if that loses records."""
         ...
 
     def lock_to_maintain(self) -> AbstractContextManager[None]:
-        """Hold the writer's lock of a warehouse in which a run has landed, without opening it. Raises `StartsError` for any other."""
+        """Hold the writer's lock of a warehouse with landed data, without opening it. Raises `StartsError` for any other."""
         ...
 
     def plan_erasure(self, given: str) -> Erasure:
-        """Return what erasing a person would take. The table of people is up to date, the lock is held, the warehouse is not open."""
+        """Return what erasing a person would delete. Call it with an up-to-date table of people, the lock, and no open warehouse."""
         ...
 
     def erase_person(self, given: str) -> Erasure:
-        """Erase a person from the raw tables, as above; the job has to run afterwards, and makes everything else again."""
+        """Erase a person from the raw tables, under the same conditions. The job must run afterwards; it rebuilds everything else."""
         ...
 
     def erase_again(self, connection: duckdb.DuckDBPyConnection) -> int:
-        """Take out what landed of someone who was erased before it was known to be of that person; return the number of raw rows."""
+        """Delete rows that landed before they were known to belong to an erased person; return the number of raw rows."""
         ...
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
-        """Land what is new in a feed (contract, section 3)."""
+        """Land the new data of a feed (contract, section 3)."""
         ...
 
     def rows(self, connection: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -77,24 +77,24 @@ class Engine(Protocol):
         ...
 
     def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Take over what dbt has changed."""
+        """Take over the changes that dbt made."""
         ...
 
     def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:
-        """Return the first rows of a query over dbt's models, in order of all their columns; dbt may be at work."""
+        """Return the first `most` rows of a query over dbt's models, ordered by all columns. dbt may be running."""
         ...
 
     def publish(self, connection: duckdb.DuckDBPyConnection, build: FinishedBuild, *, thorough: bool) -> Publication:
-        """Bring what is published up to a finished build; with `thorough` compare it with the marts first."""
+        """Update the published data to a finished build; with `thorough`, first compare it with the marts."""
         ...
 
     def export(self, connection: duckdb.DuckDBPyConnection, days: Iterable[date] = (), *, thorough: bool = False) -> DailyExports:
-        """Bring the daily TSVs up to what is published, and look at some days in any case."""
+        """Update the daily TSVs to the published data, and check `days` in any case."""
         ...
 
 
 def engine_of(settings: Settings) -> Engine:
-    """Return the engine of STARTS_ENGINE; only that one is imported."""
+    """Return the engine that STARTS_ENGINE selects; only that one is imported."""
     if settings.spark is not None:
         from orchestration.engines.spark.engine import SparkEngine
 

@@ -1,1 +1,1 @@
-"""What an operator does to a warehouse by hand: rebuild it, replay rejected files, erase a person."""
+"""Manual operations on a warehouse: rebuild it, replay rejected files, erase a person."""

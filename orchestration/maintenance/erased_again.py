@@ -1,7 +1,8 @@
-"""Take out what landed of someone who was erased before it was known to be of that person.
+"""Delete rows that landed before they were known to belong to an erased person.
 
-A record that names an erased identifier with a new one extends the person (`landing/erased.py`). Rows of the new one may have landed
-before: in an earlier run, or in the same one out of a feed that is read earlier. So the marts are the same in whatever order both came.
+A record that names an erased identifier together with a new one extends the person (`landing/erased.py`). Rows with the new identifier
+may already have landed: in an earlier run, or in the same run from a feed that is read earlier. Deleting them makes the marts the same
+in whatever order the records arrive.
 """
 
 from functools import partial
@@ -26,16 +27,16 @@ from orchestration.transform.builds import invalidate_builds
 
 
 def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
-    """Delete the raw rows of new identifiers of those who were erased, so that everything is built again; return their number.
+    """Delete the raw rows of new identifiers of erased people, so that everything is rebuilt; return the number of rows.
 
-    DuckDB keeps deleted rows in its file until the space is used again: the command `erase` writes the file again. The caller holds
-    the writer's lock. After a crash the next run does it once more.
+    DuckDB keeps deleted rows in its file until the space is reused; the command `erase` rewrites the file. The caller holds the
+    writer's lock. After a crash, the next run repeats the deletion.
     """
     erased = ErasedPeople.load(settings.data)
     if not erased.has_new_identifiers:
         return 0
     create_identifier_macros(connection)
-    # The raw tables are read once, not for each person: there may be thousands.
+    # The raw tables are read once, not once per person: there may be thousands of people.
     known = create_known_hashes(connection, erased, erased.people)
     named = " union ".join(identifiers_in(table, f"raw.{table}") for table in IDENTIFIERS)
     identifiers = [name for (name,) in connection.execute(f"from ({named}) where {known} order by all").fetchall()]
@@ -51,7 +52,7 @@ def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> in
 
 
 def _identifiers_beside(connection: duckdb.DuckDBPyConnection, identifiers: list[str]) -> set[str]:
-    """Return the identifiers in the raw rows that say who the person of some identifiers is."""
+    """Return the identifiers in the raw rows that are evidence for the person of some identifiers."""
     create_evidence_in(connection, "raw", identifiers)
     beside = " union ".join(identifiers_in(table, f"(from raw.{table} where {condition})") for table, condition in EVIDENCE.items())
     return {identifier for (identifier,) in connection.execute(beside).fetchall()}

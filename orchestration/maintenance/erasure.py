@@ -1,9 +1,8 @@
 """Erase a person from everything below the data folder (GDPR article 17, LGPD article 18; contract, section 3).
 
-A person is all identifiers that the records connect (section 2.1). DuckDB leaves deleted rows in its file until the space is
-used again, so the warehouse is not cleaned but written again from the raw rows of everybody else, and everything after raw
-is built from those. Who was erased is remembered by keyed hashes (`landing/erased.py`), so that no later file brings the
-person back.
+A person is the set of all identifiers that the records connect (section 2.1). DuckDB keeps deleted rows in its file until the
+space is reused. The warehouse is therefore rewritten from the raw rows of everybody else, and everything after raw is rebuilt
+from those. A list of erased people as keyed hashes (`landing/erased.py`) prevents later files from bringing a person back.
 """
 
 import base64
@@ -38,19 +37,19 @@ from orchestration.warehouse import configure, draft_of_warehouse, remove_draft
 # Shorter input is probably a typo and would match other people's ids.
 _SHORTEST_IDENTIFIER = 5
 
-# Of a number with three characters between any two of its digits, or of a user id.
+# The longest spelling of a number, with three characters between any two of its digits, or of a user id.
 _LONGEST_SPELLING = 1024
 _BASE64_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 _LETTERS_BEFORE, _LETTERS_AFTER = 4, 12
-# A shorter one leaves too few letters that are its own.
+# A shorter identifier has too few base64 letters of its own.
 _SHORTEST_IN_BASE64 = 8
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """What an erasure takes: raw rows by table, and the files of the landing zone from which they came.
+    """What an erasure deletes: the number of raw rows by table, and the files of the landing zone that contain the person.
 
-    `identifiers` are those of the whole person, as they are compared.
+    `identifiers` are all identifiers of the person, in comparable form.
     """
 
     identifiers: list[str] = field(repr=False)
@@ -59,13 +58,13 @@ class Erasure:
 
 
 def check_identifier(given: str) -> None:
-    """Raise `StartsError` for what cannot be a person's whole number or user id."""
+    """Raise `StartsError` for a text that is too short to be a person's whole number or user id."""
     if len(comparable_identifier(given).strip()) < _SHORTEST_IDENTIFIER:
         raise StartsError("That is too short for a person's identifier: write the whole number or user id, such as 5511987654321.")
 
 
 def plan_erasure(settings: Settings, given: str) -> Erasure:
-    """Return what erasing a person would take. The table of people must be up to date; the caller holds the writer's lock."""
+    """Return what erasing a person would delete. The table of people must be up to date; the caller holds the writer's lock."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
         configure(connection, settings)
@@ -74,24 +73,24 @@ def plan_erasure(settings: Settings, given: str) -> Erasure:
 
 
 def erase_person(settings: Settings, given: str) -> Erasure:
-    """Write the warehouse again without a person; the job has to run afterwards, and makes everything else again.
+    """Rewrite the warehouse without a person. The job must run afterwards; it rebuilds everything else.
 
-    The table of people must be up to date, and the caller holds the writer's lock of a warehouse in which something has landed.
-    The hashes are kept before anything goes, so that a crash at any point leaves a person who can be erased again.
+    The table of people must be up to date, and the caller holds the writer's lock of a warehouse with landed data. The hashes are
+    saved before anything is deleted, so after a crash at any point the person can be erased again.
     """
     draft = draft_of_warehouse(settings)
     try:
         erasure = _write_without(settings, comparable_identifier(given), draft)
         put_in_place(draft, settings.warehouse_path)
     finally:
-        # A full disk, for one, leaves a part of it.
+        # A full disk, for example, leaves a partial draft.
         remove_draft(settings)
     _remove_what_the_job_does_not_replace(settings)
     return erasure
 
 
 def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
-    """Write the raw rows of everybody else to a draft of the warehouse, once the hashes of the person are kept."""
+    """Save the hashes of the person, then write the raw rows of everybody else to a draft of the warehouse."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
         configure(connection, settings)
@@ -109,10 +108,10 @@ def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
 
 
 def revoke_erasure(settings: Settings, given: str, forget_files: Callable[[], list[str]]) -> list[str] | None:
-    """Let a person back in: have the files of which records were erased read again by the next run, then forget the hashes.
+    """Revoke an erasure: `forget_files` makes the next run read files with erased records again; then delete the hashes.
 
-    Return what `forget_files` does, or None where the person had not been erased. The caller holds the writer's lock. The hashes go
-    last, so that a crash leaves a person who can be let back in again.
+    Return the result of `forget_files`, or None if the person had not been erased. The caller holds the writer's lock. The hashes
+    are deleted last, so after a crash the erasure can be revoked again.
     """
     erased = ErasedPeople.load(settings.data)
     person = erased.find(comparable_identifier(given))
@@ -125,13 +124,13 @@ def revoke_erasure(settings: Settings, given: str, forget_files: Callable[[], li
 
 
 def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
-    """Return the files below a folder in which an identifier still stands, readable or in base64.
+    """Return the files below a folder that still contain an identifier, in plain text or in base64.
 
-    What a file holds compressed is not found: those of the marts are made again from the rows of everybody else.
+    Compressed content is not searched; compressed files of the marts are rebuilt from the rows of everybody else.
     """
     names = all_spellings(identifiers)
     readable = "|".join(spelling_of(identifier) for identifier in names).encode()
-    # base64 has three spellings of a text, by where it begins.
+    # A text has three spellings in base64, depending on where it begins.
     spellings = [spelling for name in names if len(name) >= _SHORTEST_IN_BASE64 for spelling in _base64_spellings(name.encode())]
     search = _Search(re.compile(readable), re.compile(b"|".join(map(re.escape, spellings)) or b"(?!)"))
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and _holds(path, search)]
@@ -141,7 +140,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifi
     """Collect the person's identifiers and the ids of the person's messages and sessions; return the identifiers."""
     erased = ErasedPeople.load(settings.data)
     create_identifier_macros(connection)
-    # Who was erased before may have got identifiers since of which rows had landed.
+    # A person who was erased before may have new identifiers, whose rows may already have landed.
     person = erased.find(identifier)
     known = create_known_hashes(connection, erased, [person]) if person is not None else "false"
     found = connection.execute(
@@ -180,7 +179,7 @@ def _landing_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def remember(settings: Settings, identifiers: list[str], ids: list[str], named_ids: list[str]) -> None:
-    """Keep the hashes of a person's identifiers, of the ids of the person's messages and sessions, and of those that the person names."""
+    """Save the hashes of a person's identifiers, of the ids of their messages and sessions, and of the ids that their rows name."""
     erased = ErasedPeople.load(settings.data)
     person = erased.add(f"{datetime.now(UTC):%Y-%m-%d}", identifiers)
     erased.remember_messages(person, ids, named_ids)
@@ -203,7 +202,7 @@ def _copy_others(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _replacements(table: str) -> str:
-    """Return what is written instead of some columns of a table: texts without the person, and the ledger's counts."""
+    """Return the clause that replaces columns of a table: texts without the person, and the counts of the ledger."""
     if table == "landed_files":
         erased = "coalesce((select e.records from erased_counts as e where e.file_name = t.file_name and e.load_id = t.load_id), 0)"
         return f"replace (landed - {erased} as landed, erased + {erased} as erased)"
@@ -211,13 +210,13 @@ def _replacements(table: str) -> str:
 
 
 def create_person_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
-    """Create what the conditions on rows refer to, with the ids of the person's messages and sessions in a schema of raw tables."""
+    """Create the tables and macros for conditions on rows, with the ids of the person's messages and sessions in a raw schema."""
     create_evidence_in(connection, raw, identifiers)
     create_holds_person(connection, identifiers)
 
 
 def create_evidence_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
-    """Create what `EVIDENCE` refers to, with the ids in a schema of raw tables."""
+    """Create the tables for `EVIDENCE`, with the ids in a raw schema."""
     create_evidence(connection, identifiers)
     for name, of_tables in (("erased_ids", IDS_OF_PERSON), ("named_ids", IDS_NAMED)):
         ids = " union ".join(f"select {id_} as id from {raw}.{table} where {condition}" for table, (id_, condition) in of_tables.items())
@@ -225,13 +224,13 @@ def create_evidence_in(connection: duckdb.DuckDBPyConnection, raw: str, identifi
 
 
 def ids_of_person(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], list[str]]:
-    """Return the ids of the messages and sessions of the person who was created, and those that the person's rows name."""
+    """Return the ids of the messages and sessions of the person last passed to `create_person_in`, and the ids that their rows name."""
     own, named = ([id_ for (id_,) in connection.execute(f"from {name}").fetchall()] for name in ("erased_ids", "named_ids"))
     return own, named
 
 
 def count_erased_records(connection: duckdb.DuckDBPyConnection, raw: str) -> None:
-    """Create `erased_counts`: by file and load, the landed records of a schema of raw tables of which something goes."""
+    """Create `erased_counts`: by file and load, the number of landed records that lose at least one row of a raw schema."""
     lines = " union ".join(
         f"select _file_name, _load_id, _line_number from {raw}.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items()
     )
@@ -239,9 +238,9 @@ def count_erased_records(connection: duckdb.DuckDBPyConnection, raw: str) -> Non
 
 
 def erased_records_by_file(lines: str, raw: str) -> str:
-    """Return the query of file_name, load_id and records: by file, the landed records of which something goes.
+    """Return a query of file_name, load_id and records: by file and load, the number of landed records that lose at least one row.
 
-    `lines` is a query of _file_name, _load_id and _line_number. A record that was rejected for another part stays counted as rejected.
+    `lines` is a query of _file_name, _load_id and _line_number. A record of which another part was rejected stays counted as rejected.
     """
     return f"""
         select l._file_name as file_name, l._load_id as load_id, least(count(*), any_value(f.landed)) as records
@@ -253,9 +252,9 @@ def erased_records_by_file(lines: str, raw: str) -> str:
 
 
 def _remove_what_the_job_does_not_replace(settings: Settings) -> None:
-    """Remove exports on demand; the job replaces the rest.
+    """Remove all exports on demand; the job replaces everything else.
 
-    Whom an export on demand holds is not certain where contacts are masked, so all of them go.
+    With masked contacts, it is not certain which people an export contains.
     """
     remove_all_on_demand(settings)
 
@@ -264,14 +263,14 @@ def _base64_spellings(text: bytes) -> list[bytes]:
     spellings = []
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + text)
-        # The first and last characters share bits with what stands before and after.
+        # The first and last letters share bits with the characters before and after.
         spellings.append(encoded[(0, 2, 3)[offset] : len(encoded) - (0, 4, 4)[(offset + len(text)) % 3]])
     return spellings
 
 
 @dataclass(frozen=True)
 class _Search:
-    """What to look for: a person's identifiers, and the beginnings of the base64 that they are in."""
+    """The patterns of a person's identifiers in plain text and in base64."""
 
     readable: re.Pattern[bytes]
     in_base64: re.Pattern[bytes]
@@ -282,9 +281,9 @@ class _Search:
         )
 
     def _holds_person(self, content: bytes, match: re.Match[bytes]) -> bool:
-        """Say whether base64 spells an identifier as a whole: others begin with the same digits, and so with the same letters."""
+        """Return whether base64 spells a whole identifier: others begin with the same digits, and so with the same letters."""
         start, end = match.span()
-        # The groups of letters beside the match hold what stands beside the identifier.
+        # The letters beside the match encode the characters beside the identifier.
         while start > 0 and match.start() - start < _LETTERS_BEFORE and content[start - 1] in _BASE64_LETTERS:
             start -= 1
         while end < len(content) and end - match.end() < _LETTERS_AFTER and content[end] in _BASE64_LETTERS:
@@ -293,7 +292,7 @@ class _Search:
 
 
 def _from_base64(letters: bytes) -> bytes:
-    """Decode letters of either alphabet; what is too few for a byte is left out."""
+    """Decode letters of either alphabet; a last letter that is too short for a byte is dropped."""
     letters = letters[: len(letters) - (len(letters) % 4 == 1)]
     return base64.b64decode(letters + b"=" * (-len(letters) % 4), altchars=b"-_" if b"-" in letters or b"_" in letters else None)
 

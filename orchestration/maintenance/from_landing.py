@@ -1,4 +1,4 @@
-"""Start over from the landing zone, where the warehouse is damaged: the files there are the payload of record (contract, section 3)."""
+"""Start again from the landing zone if the warehouse is damaged: its files are the payload of record (contract, section 3)."""
 
 from contextlib import suppress
 
@@ -15,27 +15,27 @@ from orchestration.warehouse import DamagedWarehouseError, open_warehouse, remov
 def remove_warehouse_for_landing(settings: Settings) -> None:
     """Delete the warehouse, so that the next run reads the whole landing zone into a new one. Raises `StartsError`.
 
-    Only the working file goes: what is published and exported stays until the run replaces it, and who was erased is not in it
-    but in `erased_people.json`. A warehouse that can be read is kept if it holds what no file of the landing zone gives back.
+    Only the working file is deleted: published and exported files stay until the run replaces them, and the list of erased people is
+    in `erased_people.json`. A readable warehouse is kept if it contains records that no file of the landing zone contains.
     """
     zone = LandingZone(settings.landing, FEED_NAMES)
     with writer_lock(settings):
         if settings.warehouse_path.exists():
-            # One that is too damaged to say what it holds goes in any case.
+            # A warehouse that is too damaged to be read is deleted in any case.
             with suppress(DamagedWarehouseError), open_warehouse(settings) as connection:
                 refuse_to_lose_files(connection, zone, str(settings.warehouse_path))
         remove_warehouse(settings)
 
 
 def refuse_to_lose_files(connection: duckdb.DuckDBPyConnection, zone: LandingZone, warehouse: str) -> None:
-    """Raise `StartsError` where files have landed that lie in the zone under no name."""
+    """Raise `StartsError` if landed files are no longer in the zone under any name."""
     gone = _files_only_in_warehouse(connection, zone)
     if gone:
         names = ", ".join(map(shown_name, gone[:5]))
         raise StartsError(
             f"{len(gone):,} landed files are no longer in the landing zone, so their records would be lost: {names}"
-            f"{', …' if len(gone) > 5 else ''}. The warehouse is not damaged where it was read: `rebuild` alone builds the marts "
-            f"again without reading files. To do without these files, delete {warehouse} yourself and run the job."
+            f"{', …' if len(gone) > 5 else ''}. The parts of the warehouse that were read are not damaged: `rebuild` alone rebuilds the "
+            f"marts without reading files. To continue without these files, delete {warehouse} yourself and run the job."
         )
 
 

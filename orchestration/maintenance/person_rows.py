@@ -1,4 +1,4 @@
-"""What of a person the raw tables hold, as SQL over their rows: the same on each engine, which runs it in a DuckDB."""
+"""SQL conditions that find a person in the rows of the raw tables. They are the same on each engine, which runs them in a DuckDB."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from orchestration.landing.erased import ERASED_TEXT, MOST_IDENTIFIERS, ErasedPe
 _IS_PERSON = "comparable_identifier({}) in (select identifier from erased_identifiers)"
 
 
-# What names a person in a row of a raw table, as SQL over the row.
+# The identifiers of people in a row of each raw table, as SQL expressions.
 IDENTIFIERS = {
     "sends": ("contact_id",),
     "webhook_messages": ("sender_id", "sender_user_id", "sender_parent_user_id"),
@@ -31,8 +31,8 @@ def names_person(table: str) -> str:
 
 _SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erased_ids)"
 
-# Which rows of a raw table are the person's. The ids of the person's messages and sessions are collected first, because statuses and
-# events may carry nothing else.
+# The conditions for the person's rows of each raw table. The ids of the person's messages and sessions are collected first, because
+# statuses and events may contain nothing else.
 ROWS_OF_PERSON = {
     "sends": names_person("sends"),
     "webhook_messages": f"{names_person('webhook_messages')} or id_holds_person(message_id)",
@@ -45,8 +45,8 @@ ROWS_OF_PERSON = {
     "botmaker_sent_results": _SESSION_OF_PERSON,
 }
 
-# Texts of other people's rows, and of rejected records, in which the person may be named. A rejected record stays counted, so
-# that the ledger's sums hold; its text goes.
+# Texts of other people's rows, and of rejected records, that may name the person. A rejected record stays counted, so that the
+# ledger's sums hold; its text is removed.
 TEXTS = {
     "sends": ("customer_id", "chat_link", "agent_groups", "error_title", "error_details"),
     "webhook_statuses": ("error_title", "error_message", "error_details"),
@@ -55,14 +55,14 @@ TEXTS = {
     "rejected_records": ("record",),
 }
 
-# The ids of a person's messages and sessions, and which rows give them.
+# The ids of a person's messages and sessions, and the conditions for the rows that contain them.
 IDS_OF_PERSON = {
     "sends": ("message_id", names_person("sends")),
     "webhook_echoes": ("message_id", names_person("webhook_echoes")),
     "botmaker_sessions": ("comparable_session_id(session_id)", names_person("botmaker_sessions")),
 }
 
-# The ids of messages that rows of a person name: who received one of them is the person, too (contract, section 2.1).
+# The ids of messages that rows of a person name: the recipient of such a message is the same person (contract, section 2.1).
 IDS_NAMED = {
     "webhook_statuses": ("message_id", names_person("webhook_statuses")),
     "webhook_messages": ("unnest([context_message_id, reaction_message_id])", f"({names_person('webhook_messages')}) and not is_in_group"),
@@ -71,7 +71,8 @@ IDS_NAMED = {
 _IS_NAMED = "{} in (select id from named_ids)"
 _IS_OF_MESSAGE = "{} in (select id from erased_ids union all select id from named_ids)"
 
-# Which rows say together with a person who the person is. One id of many refused sends shows nothing, unless it was named.
+# The rows that are evidence of a person's identifiers. Many refused sends may share one id, so the id of a send is evidence only if a
+# row of the person names it.
 EVIDENCE = {table: names_person(table) for table in IDENTIFIERS} | {
     "sends": f"{names_person('sends')} or {_IS_NAMED.format('message_id')}",
     "webhook_echoes": f"{names_person('webhook_echoes')} or {_IS_NAMED.format('message_id')}",
@@ -87,14 +88,14 @@ _DIGITS_WITH_COUNTRY = 10
 
 
 def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str]) -> None:
-    """Create what the conditions on rows and texts refer to: the tables of `create_evidence`, `holds_person` and `id_holds_person`."""
+    """Create the tables of `create_evidence` and the macros `holds_person` and `id_holds_person`, for conditions on rows and texts."""
     create_evidence(connection, identifiers, ids)
     create_holds_person(connection, identifiers)
 
 
 def create_holds_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str]) -> None:
-    """Create the macros that say whether a text, or an id, names a person, in any spelling and in base64."""
-    # A variable, because a macro's pattern may not come from a table.
+    """Create the macros that return whether a text, or an id, names a person, in any spelling and in base64."""
+    # A variable, because the pattern in a macro cannot come from a table.
     connection.execute("set variable erased_spelling = $spelling", {"spelling": "|".join(map(spelling_of, all_spellings(identifiers)))})
     connection.execute(
         """
@@ -112,7 +113,7 @@ def create_holds_person(connection: duckdb.DuckDBPyConnection, identifiers: list
 def create_evidence(
     connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = (), named_ids: Sequence[str] = ()
 ) -> None:
-    """Create what `EVIDENCE` refers to: the tables `erased_identifiers`, as they are compared, `erased_ids` and `named_ids`."""
+    """Create the tables for `EVIDENCE`: `erased_identifiers` (in comparable form), `erased_ids` and `named_ids`."""
     create_identifier_macros(connection)
     tables = (("erased_identifiers", "identifier", identifiers), ("erased_ids", "id", list(ids)), ("named_ids", "id", list(named_ids)))
     for table, column, values in tables:
@@ -120,7 +121,7 @@ def create_evidence(
 
 
 def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, people: Iterable[ErasedPerson]) -> str:
-    """Create the hashes of some who were erased; return the condition that an `identifier`, as compared, is of one of them."""
+    """Create the table of hashes of some erased people; return the condition that a comparable `identifier` belongs to one of them."""
     create_keyed_hash_macro(connection, "erasure_hash", erased.key)
     hashes = {"hashes": sorted(set().union(*(person.identifiers for person in people)))}
     connection.execute("create or replace temp table known_hashes as select unnest($hashes::varchar[]) as hash", hashes)
@@ -128,9 +129,10 @@ def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeo
 
 
 def connected_identifiers(identifiers: list[str], beside: Callable[[list[str]], Iterable[str]]) -> list[str]:
-    """Return all identifiers, as they are compared, that the raw rows connect with some of a person, in any number of steps.
+    """Return all identifiers, in comparable form, that the raw rows connect with `identifiers` in any number of steps.
 
-    `beside` returns those in the `EVIDENCE` of such identifiers. More than a person may have are an error in the data and add none.
+    `beside` returns the identifiers in the `EVIDENCE` of some identifiers. More than `MOST_IDENTIFIERS` are an error in the data: then
+    only `identifiers` are returned.
     """
     known: set[str] = set()
     found = set(identifiers)
@@ -143,25 +145,25 @@ def connected_identifiers(identifiers: list[str], beside: Callable[[list[str]], 
 
 
 def identifiers_in(table: str, rows: str) -> str:
-    """Return the query of the `identifier`s, as they are compared, in rows of a raw table."""
+    """Return a query of the distinct `identifier`s, in comparable form, in rows of a raw table."""
     given = " union ".join(f"select {column} as given from {rows}" for column in IDENTIFIERS[table])
     return f"select distinct comparable_identifier(given) as identifier from ({given}) where given is not null"
 
 
 def without_texts(table: str) -> str:
-    """Return the clause after `select *` that takes the person out of other people's texts."""
+    """Return the clause after `select *` that replaces other people's texts that name the person."""
     texts = TEXTS.get(table, ())
     replaced = ", ".join(f"case when holds_person({text}) then {quoted(ERASED_TEXT)} else {text} end as {text}" for text in texts)
     return f"replace ({replaced})" if replaced else ""
 
 
 def spelling_of(identifier: str) -> str:
-    """Return a regular expression, for Python and for DuckDB, of an identifier as people write it: a whole number also in groups.
+    """Return a regular expression, for Python and DuckDB, of an identifier as people write it; a whole number also in groups.
 
-    It matches the whole identifier: `US.1349` is not found in `US.13490`.
+    It matches only the whole identifier: it does not find `US.1349` in `US.13490`.
     """
     if not identifier.isdecimal():
         return f"(?:^|[^A-Za-z0-9]){re.escape(identifier)}(?:$|[^A-Za-z0-9])"
-    # A short one in groups would be found in every other time of day.
+    # A short number in groups would match many times of day.
     digits = "[^0-9]{0,3}".join(identifier) if len(identifier) >= _DIGITS_WITH_COUNTRY else identifier
     return f"(?:^|[^0-9]){digits}(?:$|[^0-9])"

@@ -1,6 +1,6 @@
-"""Read again what was rejected, after the parser or the limits have changed.
+"""Read files with rejected records again, after the parser or the limits have changed.
 
-A corrected file is a new content and lands by itself. This is for files that were right all along.
+A corrected file has new content and lands by itself. A replay is for files that were right from the start.
 """
 
 import duckdb
@@ -10,16 +10,15 @@ from orchestration.landing.ledger import known_names
 from orchestration.landing.zone import LandingZone
 from orchestration.transactions import transaction
 
-# Stands for a content that no version of the reader has read.
+# The reader version of a content that is to be read again.
 _FORGOTTEN = 0
 
 
 def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
-    """Forget that those contents were read of which a record was rejected and which lie in the landing zone now.
+    """Mark contents with rejected records that are in the landing zone now as unread, and return the names of their files.
 
-    Returns their files' names. The next run reads them again, as after an upgrade of the reader, and puts what they hold in
-    place of what they gave, in one transaction: nothing is lost if it does not come to that. A file that was copied or touched
-    counts by its name: only the next run looks into it.
+    The next run reads them again, as after an upgrade of the reader, and replaces their earlier rows in one transaction, so a
+    failed run loses nothing. A file that was copied or touched is matched by its name: only the next run reads its content.
     """
     forgotten: list[str] = []
     with transaction(connection):
@@ -44,10 +43,10 @@ def forget_files_with_rejections(connection: duckdb.DuckDBPyConnection, zone: La
 
 
 def forget_files_with_erasures(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Forget, as above, every content of which a record was erased or withheld: for a person who is let back in.
+    """Mark every content with an erased or withheld record as unread when an erasure is revoked, and return the names of their files.
 
-    Not only those that lie in the landing zone as far as is known: whether a file that was copied, moved or put back holds one of them
-    shows only when a run looks into it, and by then the person is no longer known as erased.
+    This includes contents that are not known to be in the landing zone. Only a run that reads a file that was copied, moved or put
+    back sees such a record in it, and by then the person is no longer known as erased.
     """
     rows = connection.execute(f"update raw.landed_files set reader_version = {_FORGOTTEN} where erased > 0 returning file_name").fetchall()
     return sorted(name for (name,) in rows)

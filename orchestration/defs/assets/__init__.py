@@ -1,1 +1,1 @@
-"""The Dagster assets, in the order of the report: what lands, the models, what is published, what is exported."""
+"""The Dagster assets, from source to report: landing, dbt models, publication, exports."""

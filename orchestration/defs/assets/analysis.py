@@ -1,4 +1,4 @@
-"""The comparison of templates, on request."""
+"""The asset that compares templates on request."""
 
 from dagster import AssetExecutionContext, Config, MaterializeResult, MetadataValue, asset
 
@@ -13,18 +13,18 @@ from orchestration.settings import Settings
 
 
 class TemplateConfig(TemplateQuestion, Config):
-    """The question as run config, with a form in the UI."""
+    """The question as run config, which the UI shows as a form."""
 
 
 @asset(group_name="analysis", deps=[published_marts], kinds={"python"})
 def template_comparison(context: AssetExecutionContext, config: TemplateConfig) -> MaterializeResult:
-    """Which template does better than a baseline: funnels, differences with intervals, verdicts (docs/analysis.md); needs no lock."""
+    """A comparison of templates with a baseline: funnels, differences with intervals, verdicts (docs/analysis.md). Needs no lock."""
     with operator_failures():
         comparison = compare_published(Settings.from_environment(), config)
     funnels, differences = tables(comparison, config, _shown)
     picture = data_uri(draw(comparison, outcome_in_words(config), _shown))
     verdicts = [one for one in comparison.comparisons if one.verdict.is_found]
-    context.log.info(f"{len(comparison.comparisons)} compared with the baseline, {len(verdicts)} with a verdict.")
+    context.log.info(f"{len(comparison.comparisons)} comparisons with the baseline, {len(verdicts)} with a verdict.")
     return MaterializeResult(
         metadata={
             "picture": MetadataValue.md(f"![Rates and differences]({picture})"),
@@ -37,5 +37,5 @@ def template_comparison(context: AssetExecutionContext, config: TemplateConfig) 
 
 
 def _shown(name: str) -> str:
-    # Dagster keeps metadata out of reach of an erasure, and others choose these names.
+    # An erasure cannot reach metadata in Dagster, and other people choose these names.
     return HIDDEN if may_hold_number(name) else name

@@ -1,4 +1,4 @@
-"""Botmaker's pages in the landing zone: fetched before they are landed."""
+"""The assets of Botmaker's pages, which are fetched into the landing zone before they are landed."""
 
 from collections.abc import Iterator
 
@@ -13,29 +13,29 @@ from orchestration.settings import Settings
 GROUP = "botmaker"
 
 _DESCRIPTIONS = {
-    "sessions": "Sessions with their messages and events, open ones too: pages of `GET /sessions`, as they came.",
-    "sent_results": "What became of bulk notifications, customer by customer: pages of `GET /notifications/sent-results/{id}`.",
-    "channels": "The lines, without the tokens of other services. Kept when something changed.",
-    "whatsapp_templates": "The templates and what WhatsApp decided about them. Kept when something changed.",
+    "sessions": "Sessions with their messages and events, including open sessions: unmodified pages of `GET /sessions`.",
+    "sent_results": "The results of bulk notifications by customer: pages of `GET /notifications/sent-results/{id}`.",
+    "channels": "The lines, without the tokens of other services. Stored only if something changed.",
+    "whatsapp_templates": "The templates and WhatsApp's decisions about them. Stored only if something changed.",
 }
 
 
 class BotmakerFetchConfig(Config):
-    """What to fetch. With nothing set: what is new since the last fetch, and the days before it that may have changed."""
+    """What to fetch. By default: everything new since the last fetch, and the days before it that may have changed."""
 
-    period_from: str | None = Field(default=None, description="A backfill's first day (of the report's time zone), or a UTC time.")
+    period_from: str | None = Field(default=None, description="A backfill's first day (in the report's time zone), or a UTC time.")
     period_to: str | None = Field(default=None, description="A backfill's last day, or its end as a UTC time. Default: now.")
-    sweep: bool = Field(default=False, description="Read the last BOTMAKER_SWEEP_DAYS again.")
+    sweep: bool = Field(default=False, description="Fetch the last BOTMAKER_SWEEP_DAYS days again.")
 
 
-# One step: the period is said once, and one client keeps the pace for all.
+# A single step, so that the period is set only once, and one client limits the rate of all requests.
 @multi_asset(
     name="fetch_botmaker",
     specs=[AssetSpec(AssetKey([GROUP, feed]), group_name=GROUP, description=_DESCRIPTIONS[feed], kinds={"json"}) for feed in FETCHES],
     can_subset=True,
 )
 def fetch_botmaker(context: AssetExecutionContext, config: BotmakerFetchConfig) -> Iterator[MaterializeResult]:
-    """Fetch from Botmaker into the landing zone, going on where the last run stopped."""
+    """Fetch from Botmaker into the landing zone, and continue where the last run stopped."""
     with (
         operator_failures(),
         open_source(

@@ -1,33 +1,33 @@
-"""What a failed data test means, in a sentence for the page of the check."""
+"""Explain failed data tests in sentences, for the page of the check in the UI."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# dbt's integration reports it of failed tests alone; a number of every evaluation makes a plot.
+# dagster-dbt reports this metadata only for failed tests. The UI can plot it if every evaluation has a number.
 FAILED_ROWS = "dagster_dbt/failed_row_count"
 
 _MEANING = {
-    "accepted_values": "hold a value of `{column}` that is not one of the known ones",
-    "flags_cumulative": "have flags that contradict one another or `last_status`",
-    "known_values": "hold a value that is not one of the known ones",
-    "no_nulls": "lack a value that every row must have",
+    "accepted_values": "have an unknown value in `{column}`",
+    "flags_cumulative": "have flags that contradict each other or `last_status`",
+    "known_values": "have an unknown value",
+    "no_nulls": "have no value in a column that requires one",
     "not_null": "have no `{column}`",
     "row_key": "have no `{column}` or share it with another row",
     "unique": "share their `{column}` with another row",
-    "unique_combination": "share the columns that name a row with another row",
+    "unique_combination": "have the same key columns as another row",
 }
 
 
-# A test whose rows are of no person says so (`meta`), and they are named.
+# The meta of tests whose failing rows contain no personal data, so that the explanation may list these rows.
 NAMES_ROWS = "names_rows"
 MOST_ROWS_NAMED = 20
 
 
 def explain_failure(test: Mapping[str, Any], rows: int, named: Sequence[tuple[Any, ...]] = ()) -> str:
-    """Explain a dbt test of the manifest that found failing rows, of which `named` are the first.
+    """Return a sentence on a dbt test of the manifest that found `rows` failing rows; `named` are the first of them, to be listed.
 
-    A singular test opens with what a row means.
+    The sentence on a singular test ends with the comment at the top of its SQL.
     """
     generic = test.get("test_metadata")
     if generic is None:
@@ -54,5 +54,5 @@ def _opening_comment(sql: str) -> str:
 
 
 def compiled_sql(test: Mapping[str, Any], target_dir: Path) -> str:
-    """Return the query of a singular test as dbt has run it below its target folder."""
+    """Return the query of a singular test as dbt compiled it into its target folder."""
     return (target_dir / "compiled" / test["package_name"] / test["original_file_path"]).read_text(encoding="utf-8")

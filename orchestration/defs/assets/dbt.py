@@ -32,7 +32,7 @@ with dbt_hidden():
 
 
 class ReportTranslator(DagsterDbtTranslator):
-    """Groups that read like the report; staging waits for the ledger's checks."""
+    """Assign groups and freshness policies, and make staging depend on the ledger, so that it waits for the ledger's checks."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -46,7 +46,7 @@ class ReportTranslator(DagsterDbtTranslator):
         return spec.replace_attributes(freshness_policy=FRESH) if spec.key.path[0] == "marts" else spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        # The calendar that metrics are asked by is a look-up, too.
+        # The calendar of the metrics is a look-up, too.
         if dbt_resource_props["resource_type"] == "seed" or dbt_resource_props["fqn"][1] == "metrics":
             return "lookups"
         if dbt_resource_props["resource_type"] == "source":
@@ -59,17 +59,17 @@ MANIFEST = parsed_project(Settings.from_environment()).json
 
 
 class ModelsConfig(Config):
-    """How much the checks look at."""
+    """How much data the checks cover."""
 
-    thorough: bool = Field(default=False, description="Check all rows, also where nothing has landed; else those of what is new.")
+    thorough: bool = Field(default=False, description="Check all rows, even if nothing has landed. Otherwise, checks cover only new data.")
 
 
 @dbt_assets(manifest=MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
 def models(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource) -> Iterator[Any]:
-    """Build what the new loads touch, or everything after a change of meaning; every error blocks publication."""
+    """Build what the new loads affect, or everything if the definition changed; any error blocks publication."""
     build = _build_that_holds_or_begins(context, warehouse)
     if isinstance(build, FinishedBuild):
-        context.log.info("Nothing has landed since the last build: the marts are what they were.")
+        context.log.info("Nothing has landed since the last build, so the marts are unchanged.")
         yield from _as_before(context, config, warehouse, build)
     else:
         yield from _build(context, config, warehouse, build)
@@ -77,21 +77,23 @@ def models(context: AssetExecutionContext, config: ModelsConfig, warehouse: Ware
 
 def _build_that_holds_or_begins(context: AssetExecutionContext, warehouse: WarehouseResource) -> FinishedBuild | Build:
     with warehouse.open() as connection:
-        # Landing does so, too, but where the models are materialised alone, nothing may have landed, or with another version.
+        # Landing does this, too. But if only the models are materialised, maybe nothing has landed yet, or another version landed it.
         prepare_raw_schema(connection)
         if rows := warehouse.engine.erase_again(connection):
-            context.log.warning(f"{counted(rows, 'row')} of people who were erased had landed before it was known whose: taken out again.")
+            context.log.warning(f"Deleted {counted(rows, 'row')} of erased people that had landed before their identifiers were known.")
         still_holds = build_that_still_holds(connection, warehouse.settings)
         if still_holds is not None:
             return still_holds
-        # The ledger's check says the same, but does not run where the models are materialised alone.
+        # The ledger's check does the same, but it does not run if only the models are materialised.
         refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
         return start_build(connection, warehouse.settings)
 
 
 def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: Build) -> Iterator[Any]:
     if not build.is_increment:
-        context.log.info("There is no finished build of these models, checks, look-ups and variables: building all from the raw tables.")
+        context.log.info(
+            "Rebuilding everything: the tables are not all from a finished build of these models, checks, look-ups and variables."
+        )
     yield from _run(context, warehouse, build_arguments(warehouse.settings, build, with_all_checks=config.thorough))
     if build.is_increment:
         yield from _lookups_as_before(context)
@@ -103,9 +105,9 @@ def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: Ware
 
 
 def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: FinishedBuild) -> Iterator[Any]:
-    """Say of every mart and check that it is as in a build before, which dbt takes seconds to find; or check all rows once more.
+    """Report all marts and checks as unchanged since a finished build, which dbt would take seconds to find; or check all rows again.
 
-    Publication waits for the marts alone, so of no other model is anything said: each event costs 20 ms and 8 kB.
+    Of the models, only the marts are reported, because publication waits for no others, and each event costs 20 ms and 8 kB.
     """
     for key in context.job_def.asset_layer.asset_graph.toposorted_asset_keys:
         if key in context.selected_asset_keys and key.path[0] == "marts":
@@ -114,13 +116,11 @@ def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: 
         yield from _run(context, warehouse, check_arguments(warehouse.settings))
     else:
         context.instance.add_run_tags(context.run_id, WITHOUT_NEWS)
-        yield from _passed_before(
-            context.selected_asset_check_keys, f"Nothing has landed since build {build.build_id}, in which it passed."
-        )
+        yield from _passed_before(context.selected_asset_check_keys, f"Passed in build {build.build_id}. Nothing has landed since.")
 
 
 def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]) -> Iterator[Any]:
-    """Run a dbt command and pass on what it made and checked. Raises a failure of the step where something failed."""
+    """Run a dbt command; yield the events of its models and checks. Raises a failure of the step if anything failed."""
     settings = warehouse.settings
     explained: dict[str, str] = {}
     try:
@@ -129,7 +129,7 @@ def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments
             for result in message.to_default_asset_events(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
                 if isinstance(result, AssetCheckResult):
                     yield _explained(context, warehouse, result, event, explained)
-                # dbt builds everything; Dagster gets the events of what was chosen in its UI alone.
+                # dbt builds everything, but Dagster gets only the events of the assets selected for the run.
                 elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                     yield result
     except DbtError as error:
@@ -143,7 +143,7 @@ def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments
 
 
 def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any]]:
-    """Report how many nodes dbt has finished, and pass their results on."""
+    """Report how many nodes dbt has finished, and yield their results."""
     done = 0
     with closing(events):
         for event in events:
@@ -163,7 +163,7 @@ def _explained(
     event: Mapping[str, Any],
     explained: dict[str, str],
 ) -> AssetCheckResult:
-    """Add the number of rows that a test found and, where there are any, what they mean; keep that by the test's name, too."""
+    """Add to a check's result the number of rows found and, if it failed, an explanation, which is also stored in `explained`."""
     test, rows = MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]], int(event["data"].get("num_failures", 0))
     result = result._replace(metadata={**(result.metadata or {}), FAILED_ROWS: rows})
     if result.passed:
@@ -178,16 +178,16 @@ def _explained(
 
 
 def _in_sentences(error: DbtError, explained: Mapping[str, str]) -> list[str]:
-    """Return dbt's list of what failed, with what a failed test means in place of dbt's line."""
+    """Return dbt's list of failures, with the explanation of each failed test in place of dbt's line."""
     return [explained.get(line.partition(":")[0], line) for line in str(error).splitlines()]
 
 
 def _lookups_as_before(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
-    """Say of the checks of look-ups that an increment leaves them out, because it builds upon look-ups that passed."""
+    """Report the checks of look-ups as passed. An increment skips them, because it builds on look-ups that passed."""
     of_lookups = [
         check for check in context.selected_asset_check_keys if context.assets_def.group_names_by_key[check.asset_key] == "lookups"
     ]
-    yield from _passed_before(of_lookups, "The look-up is what it was in the last rebuild, in which it passed.")
+    yield from _passed_before(of_lookups, "Passed in the last rebuild. The look-up has not changed since.")
 
 
 def _passed_before(checks: Iterable[AssetCheckKey], description: str) -> Iterator[AssetCheckResult]:

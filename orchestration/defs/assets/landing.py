@@ -33,12 +33,12 @@ from orchestration.yaml_files import read_yaml
 GROUP = "landing"
 LEDGER_KEY = AssetKey(["raw", "landed_files"])
 
-# A folder full of other files must not fill the run's log.
+# A folder full of such files must not fill the run's log.
 _MOST_FILES_NAMED = 50
 
 
 def _descriptions() -> dict[str, str]:
-    """Return the description of each raw table, which dbt's sources give."""
+    """Return the description of each raw table from dbt's sources."""
     sources = read_yaml(DBT_PROJECT_DIR / "models" / "staging" / "__sources.yml")["sources"]
     return {table["name"]: table["description"] for source in sources if source["name"] == "raw" for table in source["tables"]}
 
@@ -47,7 +47,7 @@ _DESCRIPTIONS = _descriptions()
 
 
 def _specs(feed: Feed) -> list[AssetSpec]:
-    # A feed that is fetched has its folder's name as an asset; a job that does not fetch ignores it.
+    # The asset that fetches a feed has the folder of the feed as its key. A job that does not fetch ignores this dependency.
     fetched_before = [AssetKey(feed.name.split("/"))] if feed in BOTMAKER_FEEDS else []
     return [
         AssetSpec(
@@ -76,13 +76,13 @@ def _log(context: AssetExecutionContext, report: LandingReport) -> None:
     context.log.info(
         f"{report.feed}: {report.files_landed} new files with {report.records} records, "
         f"{report.landed} landed, {report.rejected} rejected and {report.erased} of erased people; "
-        f"{report.files_known} files known already, {report.files_reread} read again"
+        f"{report.files_known} files already known, {report.files_reread} read again"
     )
-    _warn(context, report.feed, "set aside, to land when it can be read whole", report.files_set_aside)
-    _warn(context, report.feed, "left to the next run", report.files_changed)
+    _warn(context, report.feed, "set aside until it can be read completely", report.files_set_aside)
+    _warn(context, report.feed, "left for the next run", report.files_changed)
     _warn(context, report.feed, "not read", [f"{passed.name}: {passed.reason}" for passed in report.passed_over])
     if report.is_missing:
-        context.log.warning(f"{report.feed}: the folder is not there. What has landed stays.")
+        context.log.warning(f"{report.feed}: the folder is missing. Data that has landed is kept.")
 
 
 def _warn(context: AssetExecutionContext, where: str, what: str, files: list[str]) -> None:
@@ -116,7 +116,7 @@ def land_sends(context: AssetExecutionContext, warehouse: WarehouseResource) -> 
     yield from _land(context, warehouse, SENDS)
 
 
-# Rate cards price what statuses say, and come four times a year: a step of their own would take longer than to look for them.
+# Rate cards price the messages of statuses, and arrive four times a year. A step of their own would take longer than looking for them.
 @multi_asset(specs=[spec for feed in (WEBHOOKS, RATES) for spec in _specs(feed)], name="land_webhooks")
 def land_webhooks(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
     """Land the new files of `webhooks/`, and the rate cards of `rates/`."""
@@ -124,7 +124,7 @@ def land_webhooks(context: AssetExecutionContext, warehouse: WarehouseResource) 
         yield from _land(context, warehouse, feed)
 
 
-# One step for the three, because most warehouses have at most some of them and every step takes time.
+# One step for all three feeds, because most warehouses have at most some of them, and every step takes time.
 @multi_asset(specs=[spec for feed in BOTMAKER_FEEDS for spec in _specs(feed)], name="land_botmaker")
 def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
     """Land the new pages of `botmaker/sessions/`, `botmaker/sent_results/` and `botmaker/channels/`."""
@@ -150,16 +150,16 @@ def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) 
             blocking=True,
             description="In every file, records = landed + rejected + erased.",
         ),
-        AssetCheckSpec("every_file_is_read", asset=LEDGER_KEY, description="Nothing in the landing zone looks like data and is not read."),
+        AssetCheckSpec("every_file_is_read", asset=LEDGER_KEY, description="Every entry in the landing zone that looks like data is read."),
         AssetCheckSpec(
             "no_file_is_left_to_an_older_reader",
             asset=LEDGER_KEY,
-            description="Every landed file was read by today's reader, or lies in the landing zone to be read again.",
+            description="Every landed file was read by the current reader, or is in the landing zone and can be read again.",
         ),
     ],
 )
 def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
-    """The ledger: one row per file content, with its counts; and whether what was rejected is little enough to go on."""
+    """The ledger: one row per file content, with its counts. Its checks stop a run if too many records were rejected or any is missing."""
     with warehouse.open() as connection:
         warehouse.engine.forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
         rejections = new_rejections(connection)
@@ -168,7 +168,7 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
         misplaced = LandingZone(warehouse.settings.landing, FEED_NAMES).misplaced()
         _warn(context, "landing zone", "not read", [f"{passed.name}: {passed.reason}" for passed in misplaced])
         if not ledger.has_files(connection):
-            # As the empty folder of a disk that is not mounted looks.
+            # The folder of a disk that is not mounted looks like this.
             folders = ", ".join(f"{name}/" for name in FEED_NAMES)
             _warn(context, "landing zone", "empty", [f"{warehouse.settings.landing} has no file to read in any of {folders}"])
         ledger.write_passed_over(connection, "", misplaced)
@@ -196,14 +196,14 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
                 severity=AssetCheckSeverity.ERROR,
                 description="records = landed + rejected + erased in every file."
                 if not unbalanced
-                else f"Records are missing from these files (file, records, landed, rejected, erased, in quarantine): {unbalanced[:5]}",
+                else f"The counts of these files do not add up (file, records, landed, rejected, erased, in quarantine): {unbalanced[:5]}",
                 metadata={"files_unbalanced": len(unbalanced)},
             ),
             AssetCheckResult(
                 check_name="every_file_is_read",
                 passed=not passed_over,
                 severity=AssetCheckSeverity.WARN,
-                description="Everything in the landing zone that looks like data is read."
+                description="Every entry in the landing zone that looks like data is read."
                 if not passed_over
                 else f"{len(passed_over)} not read: " + "; ".join(f"{passed.name} ({passed.reason})" for passed in passed_over[:20]),
                 metadata={"not_read": len(passed_over)},
@@ -212,8 +212,8 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
                 check_name="no_file_is_left_to_an_older_reader",
                 passed=not left_to_older_readers,
                 severity=AssetCheckSeverity.WARN,
-                description=f"{left_to_older_readers} files that an older version has read are gone from the landing zone: "
-                "what it read of them stays as it is.",
+                description=f"{left_to_older_readers} files that an older version read are no longer in the landing zone, "
+                "so their rows stay as that version read them.",
                 metadata={"files": left_to_older_readers},
             ),
         ]

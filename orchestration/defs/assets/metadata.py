@@ -1,4 +1,4 @@
-"""Small pictures of tables and of the funnel for the Dagster UI."""
+"""Build table previews and the funnel for the Dagster UI."""
 
 from collections.abc import Collection, Mapping
 
@@ -11,12 +11,12 @@ from orchestration.publication.person_columns import Mask, type_names_no_one
 _CELL_CHARACTERS = 80
 _BAR_CHARACTERS = 24
 
-# Dagster keeps metadata for as long as it keeps runs, out of reach of an erasure, so no person is to be found in it, whether
-# contacts are masked or not. Ids and links name a person, also those of messages (a wamid is base64 around the contact's number),
-# and what WhatsApp says of a failure may.
+# Dagster keeps metadata as long as it keeps runs, and an erasure cannot reach it. So metadata must not identify a person, whether
+# contacts are masked or not. Ids and links identify a person, including message ids (a wamid contains the contact's number in base64),
+# and WhatsApp's description of a failure may, too.
 
-# The texts of raw tables that are shown. An allow-list, because these columns are declared in SQL (`raw_schema.sql`), which has no
-# meta, and raw tables are neither masked nor published.
+# The text columns of raw tables that previews show. This is an allow-list, because these columns are declared in SQL
+# (`raw_schema.sql`), which has no meta, and raw tables are neither masked nor published.
 RAW_TEXTS = frozenset(
     {
         *("channel_id", "phone_number_id", "display_phone_number", "line_number", "channel_name"),
@@ -25,20 +25,21 @@ RAW_TEXTS = frozenset(
         *("kind", "message_type", "referral_source_type", "name", "sender", "starting_cause", "platform"),
     }
 )
-# The business's own numbers. In any other text a number may be a person's: other people choose these texts.
+# The business's own numbers. In any other text, a number may belong to a person, because other people choose these texts.
 _NUMBERS_OF_LINES = frozenset({"channel_id", "phone_number_id", "display_phone_number", "line_number"})
-HIDDEN = "(hidden: it may hold a number)"
+HIDDEN = "(hidden: may contain a number)"
 
 
 def texts_of_mart(masks: Mapping[str, Mask]) -> frozenset[str]:
-    """Return the columns of a mart that a preview shows: those that are published as they are when contacts are masked."""
+    """Return the columns of a mart that a preview shows: those that stay unmasked when contacts are masked."""
     return frozenset(column for column, mask in masks.items() if mask is Mask.NONE)
 
 
 def preview(connection: duckdb.DuckDBPyConnection, query: str, texts: Collection[str]) -> TableMetadataValue:
-    """Show the rows of one of this package's own queries: of its texts only those of `texts`, without what may name a person.
+    """Return the rows of one of this package's own queries as a table, without values that may identify a person.
 
-    Long values are cut.
+    The table has the columns listed in `texts`, and columns of types that cannot identify a person. Texts that may contain a number
+    are hidden, except for the business's own numbers. Long values are cut.
     """
     result = connection.execute(query)
     description = result.description or []
@@ -58,7 +59,7 @@ def _cell(column: str, value: object) -> str:
 
 
 def latest_funnel(connection: duckdb.DuckDBPyConnection) -> MarkdownMetadataValue:
-    """Draw the funnel of the last report day that has one."""
+    """Return the funnel of the last report day that has one, as Markdown."""
     stages = connection.execute(
         """
         select session_start_date, stage, sum(notifications)::bigint as notifications
@@ -68,11 +69,11 @@ def latest_funnel(connection: duckdb.DuckDBPyConnection) -> MarkdownMetadataValu
         order by stage_order
         """
     ).fetchall()
-    return MetadataValue.md(draw_funnel(str(stages[0][0]), [stage[1:] for stage in stages]) if stages else "No send has gone out yet.")
+    return MetadataValue.md(draw_funnel(str(stages[0][0]), [stage[1:] for stage in stages]) if stages else "There are no sends yet.")
 
 
 def draw_funnel(day: str, stages: list[tuple[str, int]]) -> str:
-    """Return a Markdown table with a bar for each (stage, sends), as long as its share of the first stage."""
+    """Return a Markdown table of (stage, sends) in which the length of each bar shows the share of the first stage."""
     whole = max(stages[0][1], 1)
     lines = [f"| {day} | sends | share | |", "|---|---:|---:|---|"]
     for stage, sends in stages:

@@ -1,4 +1,4 @@
-"""What people get: the published marts and the daily TSVs."""
+"""The assets that users receive: the published marts and the TSV exports."""
 
 from datetime import date
 
@@ -27,10 +27,10 @@ from orchestration.publication.postgres import publish_to_postgres
 from orchestration.settings import PostgresSettings, Settings
 from orchestration.transform.builds import MARTS, last_finished_build
 
-# Earlier than any log: Meta opened the Cloud API in 2022. A partition without rows costs nothing.
+# Earlier than any log, because Meta opened the Cloud API in 2022. A partition without rows costs nothing.
 REPORT_DAYS = DailyPartitionsDefinition("2022-01-01", timezone=Settings.from_environment().report_timezone, end_offset=1)
 
-# From the mart and not from the file: a file that another program damaged must not stop the run that replaces it.
+# Read from the mart, not from the file: a file that another program damaged must not stop the run that replaces it.
 _FIRST_ROWS_OF_LAST_DAY = """
 select * from marts.fct_session_starts
 where is_in_report and session_start_date = (select max(session_start_date) from marts.fct_session_starts where is_in_report)
@@ -44,14 +44,14 @@ _MART_KEYS = [AssetKey(["marts", mart]) for mart in MARTS]
 
 
 class CheckConfig(Config):
-    """How far the files of earlier runs are checked; those that are not as they were written are written again."""
+    """How thoroughly the files of earlier runs are checked. Files that are missing or modified are rewritten."""
 
-    thorough: bool = Field(default=False, description="Check every row and byte of them; else only sizes and times of change.")
+    thorough: bool = Field(default=False, description="Check every row and byte. Otherwise, check only sizes and modification times.")
 
 
 @asset(group_name="publication", deps=_MART_KEYS, kinds={"duckdb", "parquet"}, freshness_policy=FRESH)
 def published_marts(context: AssetExecutionContext, config: CheckConfig, warehouse: WarehouseResource) -> MaterializeResult:
-    """The marts for BI tools, as one DuckDB file and as Parquet: replaced as a whole, after every check has passed."""
+    """The marts for BI tools, as one DuckDB file and as Parquet. They are replaced as a whole, after every check has passed."""
     settings = warehouse.settings
     with warehouse.open() as connection:
         build = last_finished_build(connection)
@@ -84,7 +84,7 @@ def published_marts(context: AssetExecutionContext, config: CheckConfig, warehou
 
 @asset(group_name="publication", deps=[published_marts], kinds={"postgres"})
 def postgres_marts(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
-    """The published marts in a PostgreSQL database, replaced in one transaction: part of the job where STARTS_POSTGRES_URL is set."""
+    """The published marts in a PostgreSQL database, replaced in one transaction. Part of the job if STARTS_POSTGRES_URL is set."""
     with warehouse.open() as connection:
         target = PostgresSettings.from_environment()
         publication = publish_to_postgres(connection, warehouse.settings, target)
@@ -102,13 +102,13 @@ def postgres_marts(context: AssetExecutionContext, warehouse: WarehouseResource)
 
 @asset(group_name="export", deps=[published_marts], kinds={"csv"}, freshness_policy=FRESH)
 def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, warehouse: WarehouseResource) -> MaterializeResult:
-    """The report's download: one TSV per report day, rewritten only when its day changed."""
+    """The report's download: one TSV per report day, rewritten only if its day changed."""
     settings = warehouse.settings
     with warehouse.open() as connection:
         exports = warehouse.engine.export(connection, thorough=config.thorough)
         _warn_of_damage(context, exports.damaged)
         show_existing_days(context.instance, _TSV_OF_DAYS, exports.rows_of_days, exports.days_written)
-        context.log.info(f"{len(exports.written)} daily TSVs written, {len(exports.removed)} removed, {exports.files} in all.")
+        context.log.info(f"{len(exports.written)} daily TSVs written, {len(exports.removed)} removed, {exports.files} in total.")
         return MaterializeResult(
             metadata={
                 "dagster/row_count": exports.rows,
@@ -133,32 +133,32 @@ def session_starts_tsv(context: AssetExecutionContext, config: CheckConfig, ware
     backfill_policy=BackfillPolicy.single_run(),
 )
 def session_starts_tsv_of_days(context: AssetExecutionContext, warehouse: WarehouseResource) -> MaterializeResult:
-    """The TSVs of chosen report days, made again from what is published: for a backfill, or a file that was lost.
+    """The TSVs of selected report days, exported again from the published marts: for a backfill, or to restore a lost file.
 
-    Its partitions show which days have a file: `session_starts_tsv` marks them in every run.
+    The partitions show which days have a file. `session_starts_tsv` updates them in every run.
     """
     days = [date.fromisoformat(day) for day in context.partition_keys]
     with warehouse.open() as connection:
         exports = warehouse.engine.export(connection, days)
-        context.log.info(f"{len(days)} report days looked at, {len(exports.written)} TSVs written: the others were as they should be.")
+        context.log.info(f"{len(days)} report days checked, {len(exports.written)} TSVs written. The others were already correct.")
         return MaterializeResult(metadata={"days": len(days), "files_written": len(exports.written), "files": exports.files})
 
 
 def _warn_of_damage(context: AssetExecutionContext, names: list[str]) -> None:
     if names:
         context.log.warning(
-            f"{len(names)} files were not as they had been written, and were written again: {', '.join(names[:10])}. "
-            "Another program changed them, or the disk did."
+            f"{len(names)} files were missing or modified, and were rewritten: {', '.join(names[:10])}. "
+            "Another program changed them, or the disk damaged them."
         )
 
 
 class ExportConfig(ExportSelection, Config):
-    """The selection as run config, with a form in the UI."""
+    """The selection as run config, which the UI shows as a form."""
 
 
 @asset(group_name="export", deps=[published_marts], kinds={"csv"})
 def session_starts_selection_tsv(context: AssetExecutionContext, config: ExportConfig) -> MaterializeResult:
-    """An export on demand: the report's five filters, over what is published; needs no lock and changes nothing else."""
+    """An export on demand: the report's five filters on the published marts. Needs no lock and changes nothing else."""
     with operator_failures():
         path, rows = export_selection(Settings.from_environment(), config)
     context.log.info(f"{rows} rows written to {path}")

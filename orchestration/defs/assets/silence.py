@@ -1,4 +1,4 @@
-"""The warning check of the data's freshness (contract, section 3)."""
+"""The warning check for the freshness of the data (contract, section 3)."""
 
 from datetime import UTC, datetime
 
@@ -8,14 +8,14 @@ from orchestration.defs.resources import WarehouseResource
 from orchestration.transform.freshness import silences
 
 
-@asset_check(asset=AssetKey("published_marts"), description="Every feed and line has an event within `max_silence_hours`.")
+@asset_check(asset=AssetKey("published_marts"), description="Every feed and line has an event within the last `max_silence_hours`.")
 def no_feed_or_line_is_silent(warehouse: WarehouseResource) -> AssetCheckResult:
-    """Warn of feeds and lines without new events; it stops nothing."""
+    """Warn about feeds and lines without recent events; the check never stops a run."""
     with warehouse.open() as connection:
         found = silences(connection, datetime.now(UTC).replace(tzinfo=None))
     return AssetCheckResult(
         passed=not found,
         severity=AssetCheckSeverity.WARN,
-        description="; ".join(map(str, found)) or "Every feed and line has had an event lately.",
+        description="; ".join(map(str, found)) or "Every feed and line has a recent event.",
         metadata={"silent": len(found)},
     )

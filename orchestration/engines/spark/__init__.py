@@ -1,1 +1,1 @@
-"""The warehouse as Iceberg tables of a lake, written by a Spark cluster. Needs the extra `spark`; nothing else imports it."""
+"""The warehouse as Iceberg tables in a lake, written by a Spark cluster. Needs the extra `spark`; imported only for this engine."""

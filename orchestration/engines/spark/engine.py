@@ -1,4 +1,4 @@
-"""The warehouse as Iceberg tables of a lake, written by a Spark cluster (contract, section 8)."""
+"""The Spark engine: the warehouse is Iceberg tables in a lake, written by a Spark cluster (contract, section 8)."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from orchestration.settings import Contacts, Settings, SparkSettings
 from orchestration.transform.builds import MARTS, FinishedBuild
 from orchestration.warehouse import writer_lock
 
-# Days of a task: enough of them to outweigh what a task costs, few enough for all cores to have work.
+# Few enough tasks that the days of each outweigh its fixed cost, and enough tasks to keep all cores busy.
 _TASKS_PER_CORE = 4
 
 
 @dataclass
 class _Opened:
-    """The driver's copy of the lake's small tables, one for a process, as there is one session."""
+    """The driver's copy of the lake's small tables: one per process, like the Spark session."""
 
     tables: ControlTables | None = None
     depth: int = 0
@@ -55,7 +55,7 @@ _opened = _Opened()
 
 @dataclass(frozen=True)
 class SparkEngine:
-    """`orchestration.engines.engine.Engine` on a Spark cluster."""
+    """The implementation of `orchestration.engines.engine.Engine` on a Spark cluster."""
 
     settings: Settings
     spark_settings: SparkSettings
@@ -81,7 +81,7 @@ class SparkEngine:
             _opened.tables, _opened.lake = ControlTables(spark, lake), lake
             self._show_marts(_opened.tables.connection)
         elif _opened.depth == 0 or _opened.tables.is_stale:
-            # Another process may have written since, or a block has failed.
+            # Another process may have written to the lake since the last read, or a block has failed.
             _opened.tables.read()
             self._show_marts(_opened.tables.connection)
         return _opened.tables
@@ -112,7 +112,7 @@ class SparkEngine:
             _opened.tables = None
 
     def _refuse_without_catalog(self) -> None:
-        # To look would make one.
+        # Opening the lake would create a catalog.
         if not self.spark_settings.lake.exists():
             raise self._nothing_landed()
 
@@ -122,7 +122,7 @@ class SparkEngine:
 
     def _nothing_landed(self) -> StartsError:
         return StartsError(
-            f"Nothing has landed yet in the lake {self.spark_settings.lake}: run the job first, or set STARTS_LAKE to another one."
+            f"Nothing has landed yet in the lake {self.spark_settings.lake}. Run the job first, or set STARTS_LAKE to another lake."
         )
 
     @contextmanager
@@ -191,7 +191,7 @@ class SparkEngine:
         assert version is not None
         size = -(-len(days) // (_TASKS_PER_CORE * spark.sparkContext.defaultParallelism)) or 1
         tasks = [json.dumps([day.isoformat() for day in days[at : at + size]]) for at in range(0, len(days), size)]
-        # Of the settings, no key goes there.
+        # The keys in the settings are not sent to executors.
         there = replace(settings, spark=None, contacts=Contacts.PLAIN, mask_key=None)
         drafts: Drafts = {}
         for result in on_executors(spark, partial(_write_drafts_there, there, str(version.database), now), tasks):
@@ -200,7 +200,7 @@ class SparkEngine:
         return drafts
 
     def _show_marts(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Give what is published the names of the marts: counts and previews of a run are of what everybody sees."""
+        """Create views of the published marts under the names of the marts: a run counts and previews the data that readers see."""
         connection.execute("create schema if not exists marts")
         version = current_version(self.settings)
         if version is None:
@@ -214,7 +214,7 @@ class SparkEngine:
 
 
 def _write_drafts_there(settings: Settings, database: str, now: datetime, task: str) -> str:
-    """Write the TSVs of some days, on an executor, as the exporter of one machine does."""
+    """Write the TSVs of some days on an executor, with the single-machine export code."""
     days = [date.fromisoformat(day) for day in json.loads(task)]
     with TemporaryDirectory(prefix="export-") as scratch, open_scratch(scratch, database, read_only=True) as published:
         drafts = write_drafts(published, settings, days, now)

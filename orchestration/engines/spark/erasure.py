@@ -1,8 +1,8 @@
-"""Erase a person from the lake, with the conditions of `maintenance/erasure.py`: executors apply them to the raw tables.
+"""Erase a person from the lake: executors apply the conditions of `maintenance/person_rows.py` to the raw tables.
 
-Each raw table is written again in a commit of its own. So what is to be done is written first, into a file of the data folder that only
-its owner may read: `finish_erasure` does it, after a kill once more, and removes that file last. Everything after raw is dropped, and the
-job builds it again; earlier states of the raw tables go with their files (`history.py`).
+Each raw table is rewritten in its own commit. Therefore the plan of the erasure is first stored in a file of the data folder that only
+its owner may read. `finish_erasure` carries out the plan, after a kill once more, and deletes the file last. Everything after raw is
+dropped, and the job rebuilds it. Earlier states of the raw tables are deleted with their files (`history.py`).
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ _LINE = {table: "_file_name as file_name, _load_id as load_id, _line_number as l
 
 @dataclass(frozen=True)
 class _Work:
-    """What is left to do of an erasure: the person, the tables that hold the person, and the ledger's new counts.
+    """The remaining work of an erasure: the person, the tables that contain the person, and the ledger's new counts.
 
-    `ledger` has file_name, load_id, landed and erased of each file of which records go.
+    `ledger` contains file_name, load_id, landed and erased of each file that loses records.
     """
 
     identifiers: list[str] = field(repr=False)
@@ -70,7 +70,7 @@ class _Work:
 def plan_on_lake(
     spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, given: str
 ) -> tuple[Erasure, _Work, list[str]]:
-    """Return what erasing a person would take, what there is to do, and the ids of messages that the person's rows name.
+    """Return what erasing a person would delete, the work to do, and the ids of messages that the person's rows name.
 
     The table of people must be up to date.
     """
@@ -96,8 +96,8 @@ def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: 
 
 
 def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
-    """Do what `maintenance.erased_again.erase_again` does, in the lake."""
-    # One that failed in the middle, and is tried again in the same run, finds its rows gone.
+    """Do the same as `maintenance.erased_again.erase_again`, in the lake."""
+    # Finish an erasure that failed halfway, because a retry in the same run would no longer find its rows.
     finish_erasure(spark, tables, settings, lake)
     erased = ErasedPeople.load(settings.data)
     if not erased.has_new_identifiers:
@@ -117,7 +117,7 @@ def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: 
 
 
 def _identifiers_beside(spark: SparkSession, identifiers: list[str]) -> set[str]:
-    """Return the identifiers in the raw rows that say who the person of some identifiers is."""
+    """Return the identifiers in the raw rows that are evidence for the person of some identifiers."""
     own, named = _own_and_named_ids(spark, identifiers)
     evidence = partial(create_evidence, identifiers=identifiers, ids=own, named_ids=named)
 
@@ -133,7 +133,7 @@ def _erased_identifiers(spark: SparkSession, erased: ErasedPeople, table: str) -
 
 
 def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path, given: str) -> Erasure:
-    """Erase a person from the raw tables and drop what was built from them; the job has to run afterwards.
+    """Erase a person from the raw tables and drop everything built from them. The job must run afterwards.
 
     The table of people must be up to date, and the caller holds the writer's lock.
     """
@@ -145,13 +145,13 @@ def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settin
 
 
 def finish_erasure(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> None:
-    """Do what is left of an erasure, if anything is: all of it may have been done before."""
+    """Finish an erasure if one is unfinished. Any part of it may already have been done."""
     path = _path(settings)
     if not path.exists():
         return
     found = json.loads(path.read_text(encoding="utf-8"))
     work = _Work(found["identifiers"], found["ids"], found["tables"], [tuple(entry) for entry in found["ledger"]])
-    # Nothing may be built upon a part of the raw tables.
+    # No build may use partly erased raw tables.
     invalidate_builds(tables.connection, of_person=True)
     for name, load_id, landed, erased in work.ledger:
         tables.connection.execute(
@@ -175,7 +175,7 @@ def _path(settings: Settings) -> Path:
 
 
 def _known_before(spark: SparkSession, erased: ErasedPeople, identifier: str) -> set[str]:
-    """Return the identifiers in the table of people of a person who was erased before."""
+    """Return an already erased person's identifiers that are in the table of people."""
     person = erased.find(identifier)
     if person is None:
         return set()
@@ -187,7 +187,7 @@ def _known_before(spark: SparkSession, erased: ErasedPeople, identifier: str) ->
 def _select_known(
     erased: ErasedPeople, people: list[ErasedPerson], query: str, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Select the identifiers of some who were erased from those of each batch of rows, on an executor."""
+    """Select, on an executor, the identifiers in each batch of rows that belong to some erased people."""
     with TemporaryDirectory(prefix="erasure-") as scratch, open_scratch(scratch) as connection:
         create_identifier_macros(connection)
         known = create_known_hashes(connection, erased, people)
@@ -198,7 +198,7 @@ def _select_known(
 
 
 def _own_and_named_ids(spark: SparkSession, identifiers: list[str]) -> tuple[list[str], list[str]]:
-    """Return the ids of a person's messages and sessions, and those that the person's statuses and answers name."""
+    """Return the ids of a person's messages and sessions, and the ids that the person's statuses and replies name."""
     return _ids(spark, identifiers, IDS_OF_PERSON), _ids(spark, identifiers, IDS_NAMED)
 
 
@@ -215,13 +215,13 @@ def _ids(spark: SparkSession, identifiers: list[str], of_tables: Mapping[str, tu
 def _distinct(
     spark: SparkSession, table: str, column: str, select: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 ) -> set[str]:
-    """Return the values, without null, of the one column that `select` makes on executors of the rows of a raw table."""
+    """Return the distinct non-null values of the one column that `select` computes on executors from the rows of a raw table."""
     frame: Any = spark.table(f"raw.{table}")
     return {row[column] for row in frame.mapInArrow(select, f"{column} string").distinct().collect()} - {None}
 
 
 def _lines(spark: SparkSession, identifiers: list[str], ids: list[str], table: str) -> list[tuple[str, int, int, bool]]:
-    """Return file, load, line and whether the row goes, of each row that holds the person."""
+    """Return the file, load, line, and whether the row is to be deleted, of each row that contains the person."""
     is_row = f"coalesce({ROWS_OF_PERSON.get(table, 'false')}, false)"
     in_texts = " or ".join(f"holds_person({text})" for text in TEXTS.get(table, ())) or "false"
     query = f"select {_LINE[table]}, {is_row} as is_row from raw_rows where {is_row} or {in_texts}"
@@ -244,7 +244,7 @@ def _rewrite(spark: SparkSession, work: _Work, table: str) -> None:
 def _select(
     prepare: Callable[[duckdb.DuckDBPyConnection], None], query: str, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Run a query over each batch of rows, on an executor, in a DuckDB where `prepare` has created what it refers to."""
+    """Run a query over each batch of rows on an executor, in a DuckDB in which `prepare` created the tables and macros of the query."""
     with TemporaryDirectory(prefix="erasure-") as scratch, open_scratch(scratch) as connection:
         prepare(connection)
         for batch in batches:
@@ -254,7 +254,7 @@ def _select(
 
 
 def _ledger(control: duckdb.DuckDBPyConnection, lines: list[tuple[str, int, int]]) -> list[tuple[str, int, int, int]]:
-    """Return the ledger's new counts of the files of which these lines go."""
+    """Return the ledger's new counts of the files that lose these lines."""
     given = pa.table(
         {name: [line[at] for line in lines] for at, name in enumerate(("_file_name", "_load_id", "_line_number"))},
         schema=pa.schema([("_file_name", pa.string()), ("_load_id", pa.int64()), ("_line_number", pa.int64())]),

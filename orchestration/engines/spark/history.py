@@ -1,4 +1,4 @@
-"""Take out of the lake what no row of today needs. Iceberg keeps every earlier state of a table, and with it what was deleted."""
+"""Delete data from the lake that no current row needs. Iceberg keeps every earlier state of a table, including deleted rows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def forget_history(spark: SparkSession, table: str) -> None:
-    """Delete a table's earlier states, and files below its folder that belong to no state, such as those of a killed task.
+    """Delete a table's earlier states, and the files in its folder that belong to no state, such as those of a killed task.
 
-    The caller holds the writer's lock: there is no writer whose files belong to a table only later.
+    The caller holds the writer's lock, so no other writer has files that will belong to the table later.
     """
     frame: Any = spark.table(table)
-    # The manifest of a commit lists what the commit removed, with the smallest and largest values in it. The next commit drops that list.
+    # The manifest of a commit lists the removed files with their smallest and largest values. The next commit, here an empty one, drops it.
     spark.createDataFrame([], frame.schema).writeTo(table).append()
     after_all = datetime.now(UTC) + timedelta(days=1)
     spark.sql(
@@ -33,15 +33,15 @@ def forget_history(spark: SparkSession, table: str) -> None:
         for row in spark.sql(f"select {files}").collect()
     }
     folder = _folder_of(spark, table)
-    # Metadata proper (JSON) has counts and no values.
+    # The JSON metadata files contain counts but no values, so they stay.
     for path in (*(folder / "data").rglob("*"), *(folder / "metadata").glob("*.avro*")):
         if path.is_file() and str(_file_of_checksum(path)) not in kept:
             path.unlink()
 
 
 def drop_schema(spark: SparkSession, lake: Path, schema: str) -> None:
-    """Delete every table and view of a schema, with their files and with what killed tasks left in its folder."""
-    # A session's own views are listed in every schema.
+    """Delete all tables and views of a schema, with their files and any files that killed tasks left in its folder."""
+    # The session's temporary views are listed in every schema.
     for row in spark.sql(f"show views in {schema}").where("not isTemporary").collect():
         spark.sql(f"drop view {schema}.{row['viewName']}")
     for row in spark.sql(f"show tables in {schema}").where("not isTemporary").collect():
@@ -55,5 +55,5 @@ def _folder_of(spark: SparkSession, table: str) -> Path:
 
 
 def _file_of_checksum(path: Path) -> Path:
-    # Hadoop writes `.name.crc` beside each file.
+    # Hadoop writes a checksum file `.name.crc` next to each file.
     return path.with_name(path.name[1:-4]) if path.name.startswith(".") and path.suffix == ".crc" else path

@@ -1,12 +1,12 @@
-"""Land a feed on executors: each takes some files, and the code of the one-machine landing reads them into a DuckDB of its own.
+"""Land a feed on executors: each task reads some files with the single-machine landing code into its own DuckDB.
 
-So typed rows, rejected records, line numbers and counts are those of one machine by construction. Files of one size, among them
-all with one content, go to one executor, which knows what the ledger has of that size: whether a content is known, lies there
-under two names or is damaged under one of them is decided by the same code, too.
+Typed rows, rejected records, line numbers and counts are therefore the same as on one machine. Files of equal size, which include all
+files with the same content, go to the same task, together with the ledger rows of that size. So the same code also decides whether a
+content is known, has two names, or is damaged under one of them.
 
-Executors leave Parquet files below the lake; the driver appends those to the raw tables and the quarantine, and then writes the
-ledger, which makes them count. A folder of the load lies in the lake meanwhile: the next run finds it after a kill, and removes the
-rows of a load that the ledger does not know, or finishes what one that it knows has replaced.
+Executors write Parquet files below the lake. The driver appends them to the raw tables and the quarantine, and then writes the ledger,
+which makes the rows valid. During the load, the lake contains a folder of it, which the next run finds after a kill. If the ledger does
+not contain the load, that run deletes the load's rows; otherwise it deletes the rows that the load replaced.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 _LOAD = "load.json"
 _QUARANTINE, _LEDGER, _LISTING = "rejected_records", "landed_files", "landing_listing"
-# A temporary view of this session: the contents that a load has read again.
+# The temporary view, in this session, of the contents that a load has read again.
 _REPLACED = "replaced_contents"
-# A task for each 256 MiB of files, and at least one for each core: a lost one is read again as a whole.
+# One task per 256 MiB of files, and at least one per core if there are enough files. A lost task is repeated as a whole.
 _TASK_BYTES = 256 << 20
 _COUNTS = ("files_known", "files_landed", "files_reread", "records", "landed", "rejected", "erased")
 _NAMES = ("files_set_aside", "files_changed")
@@ -54,7 +54,7 @@ _NAMES = ("files_set_aside", "files_changed")
 def land_on_executors(
     spark: SparkSession, control: ControlTables, settings: Settings, lake: Path, zone: LandingZone, feed: Feed, erased: ErasedPeople
 ) -> LandingReport:
-    """Land what is new in a feed, as `land.land_feed` does on one machine."""
+    """Land the new files of a feed, as `land.land_feed` does on one machine."""
     connection = control.connection
     load = _Load(spark, control, lake, feed)
     load.recover()
@@ -77,14 +77,14 @@ def land_on_executors(
 
 
 class _Load:
-    """A load of a feed under way: what has to be known of it after a kill lies in a folder of the lake."""
+    """A load of a feed in progress. A folder in the lake stores everything that is needed after a kill."""
 
     def __init__(self, spark: SparkSession, control: ControlTables, lake: Path, feed: Feed) -> None:
         self._spark, self._control, self.feed = spark, control, feed
         self.folder = lake / ".landing" / feed.name.replace("/", "_")
         self._files: dict[str, list[str]] = defaultdict(list)
         self.load_id = 0
-        # All rows of a load have one time, which no clock of an executor has a say in: it sets them apart from those that they replace.
+        # All rows of a load have the same time, from the driver's clock only. It distinguishes them from the rows that they replace.
         self.landed_at = datetime.min
         self._replaced: list[tuple[str, int, str]] = []
 
@@ -98,7 +98,7 @@ class _Load:
         self._write()
 
     def recover(self) -> None:
-        """Finish or take back the load of a run that was killed."""
+        """Finish or undo the load of a run that was killed."""
         if not self.folder.exists():
             return
         if (self.folder / _LOAD).exists():
@@ -113,7 +113,7 @@ class _Load:
         self.finish()
 
     def take_over(self, tables: dict[str, str]) -> None:
-        """Put what an executor says of files into the driver's ledger and listing, and note which of its rows are to be appended."""
+        """Copy an executor's results into the driver's ledger and listing, and note its files of rows to append."""
         connection = self._control.connection
         for table in (*self.feed.tables, _QUARANTINE):
             if table in tables:
@@ -135,20 +135,20 @@ class _Load:
             connection.execute("drop table new_listing")
 
     def append_rows(self) -> None:
-        """Append what executors have read: it does not count before the ledger is written."""
+        """Append the rows that executors have read. They become valid when the ledger is written."""
         self._write()
         for table, files in self._files.items():
             self._spark.read.parquet(*(pattern_of(Path(file)) for file in files)).writeTo(f"raw.{table}").append()
         if self._replaced:
-            # State models have counted the rows that go.
+            # State models have counted the rows that will be deleted.
             invalidate_builds(self._control.connection)
 
     def finish(self) -> None:
-        """Delete the rows of the contents that the load has read again."""
+        """Delete the old rows of the contents that the load has read again, and the folder of the load."""
         if self._replaced:
             replaced: Any = self._spark.createDataFrame(self._replaced, "file_name string, load_id bigint, content_sha256 string")
             replaced.createOrReplaceTempView(_REPLACED)
-            # By the loads, which are numbers, all files without their rows are left alone.
+            # Load ids are numbers, so this condition lets Iceberg skip all files without rows of these loads.
             loads = ", ".join(str(load_id) for load_id in sorted({load_id for _, load_id, _ in self._replaced}))
             is_replaced = f"exists (select 1 from {_REPLACED} as r where r.file_name = t._file_name and r.load_id = t._load_id)"
             for table in self.feed.tables:
@@ -173,7 +173,7 @@ class _Load:
         ).fetchone() == (True,)
 
     def _delete_rejected(self, condition: str) -> None:
-        # Values are bound: a name of a feed or a file may hold any character.
+        # Values are bound, because the name of a feed or a file may contain any character.
         landed_at = self.landed_at.replace(tzinfo=UTC)
         self._spark.sql(
             f"delete from raw.{_QUARANTINE} as t where feed = :feed and {condition}",
@@ -182,7 +182,7 @@ class _Load:
 
 
 def _read_files(spark: SparkSession, settings: Settings, load: _Load, new: list[LandingFile], erased: ErasedPeople) -> list[dict[str, Any]]:
-    """Have the files read by executors; again, where one found more identifiers or messages of someone who was erased."""
+    """Have executors read the files, and repeat that if one found new identifiers or messages of erased people."""
     connection = load._control.connection
     groups = _groups(new, spark.sparkContext.defaultParallelism)
     while True:
@@ -194,7 +194,7 @@ def _read_files(spark: SparkSession, settings: Settings, load: _Load, new: list[
             "landed_at": load.landed_at.isoformat(),
             "folder": str(load.folder),
         }
-        # Who was erased are keyed hashes; the key goes with them, and is in no log.
+        # Erased people are keyed hashes. The key is sent with them; it appears in no log.
         people = erased.as_json() if erased.people else None
         tasks = [
             json.dumps({**common, "files": [asdict(file) for file in files], "ledger": _entries(connection, load, files), "erased": people})
@@ -208,11 +208,11 @@ def _read_files(spark: SparkSession, settings: Settings, load: _Load, new: list[
 
 
 def _extend_by_what_landed(spark: SparkSession, results: list[dict[str, Any]], erased: ErasedPeople) -> bool:
-    """Extend erased people by what has landed beside the messages of the load that are theirs; return whether anyone was new."""
+    """Extend erased people by identifiers that landed with their messages in this load; return whether any was new."""
     found = sorted({(kind, message_id) for result in results for kind, message_id in result["erased_messages"]})
     if not found:
         return False
-    # As rows, because a query's values stand in Spark's log.
+    # As rows, because Spark logs the values in a query.
     spark.createDataFrame(found, "kind string, message_id string").createOrReplaceTempView("erased_messages")
     is_extended = erased.extend_by_messages(spark.sql(IDENTIFIERS_BESIDE_SQL).collect())
     spark.catalog.dropTempView("erased_messages")
@@ -220,7 +220,7 @@ def _extend_by_what_landed(spark: SparkSession, results: list[dict[str, Any]], e
 
 
 def _groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
-    """Deal the files out to tasks of like size, those of one size to one task."""
+    """Distribute the files over tasks of similar total size, all files of equal size to the same task."""
     by_size: dict[int, list[LandingFile]] = defaultdict(list)
     for file in files:
         by_size[file.bytes].append(file)
@@ -235,7 +235,7 @@ def _groups(files: list[LandingFile], cores: int) -> list[list[LandingFile]]:
 
 
 def _entries(connection: duckdb.DuckDBPyConnection, load: _Load, files: list[LandingFile]) -> list[dict[str, Any]]:
-    """Return the ledger's rows of contents that have the size of one of the files."""
+    """Return the ledger rows of all contents that have the size of one of the files."""
     found = connection.execute(
         "select * replace (landed_at::varchar as landed_at) from raw.landed_files where feed = $feed and bytes in (select unnest($sizes))",
         {"feed": load.feed.name, "sizes": sorted({file.bytes for file in files})},
@@ -245,11 +245,11 @@ def _entries(connection: duckdb.DuckDBPyConnection, load: _Load, files: list[Lan
 
 
 def _land(task: str) -> str:
-    """Read some files on an executor; return where their rows are, and what the one-machine landing reports of them."""
+    """Read some files on an executor; return the paths of their rows and the report of the single-machine landing, as JSON."""
     asked = json.loads(task)
     feed = next(feed for feed in FEEDS if feed.name == asked["feed"])
     report = LandingReport(feed.name)
-    # Of this attempt alone: a task may be run twice, and the files of one are lost.
+    # The folder of this attempt only: a task may run twice, and the files of one attempt are then ignored.
     folder = Path(asked["folder"]) / uuid4().hex
     folder.mkdir()
     with TemporaryDirectory(prefix="landing-") as scratch, open_scratch(scratch) as connection:
@@ -270,7 +270,7 @@ def _land(task: str) -> str:
 
 
 def _leave(connection: duckdb.DuckDBPyConnection, feed: Feed, folder: Path, load_id: int, landed_at: str) -> dict[str, str]:
-    """Write what was landed as Parquet, a file for each table that has rows."""
+    """Write the landed rows as Parquet, one file for each table that has rows; return the paths by table."""
     at = f"timestamp '{landed_at}'"
     queries = {table: f"select * replace ({at} as _landed_at) from raw.{table}" for table in feed.tables}
     queries[_QUARANTINE] = f"select * replace ({at} as landed_at) from raw.{_QUARANTINE}"

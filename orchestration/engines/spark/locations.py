@@ -1,4 +1,4 @@
-"""Paths as Spark and Iceberg write them: `file:` and the path as it is, of which nothing is encoded."""
+"""Convert paths to the locations of Spark and Iceberg and back. A location is `file:` and the path, without any encoding."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _SCHEME = "file:"
 
 
 def location_of(path: Path) -> str:
-    """Return the location of a path, for a place that takes no pattern."""
+    """Return the location of a path, for an argument that takes no pattern."""
     return f"{_SCHEME}{path}"
 
 
 def pattern_of(path: Path) -> str:
-    """Return the location of one file, for a place that takes patterns, such as a reader."""
+    """Return the location of one file, escaped for an argument that takes patterns, such as that of a reader."""
     return location_of(Path(re.sub(r"([\\\[\]{}*?,])", r"\\\1", str(path))))
 
 

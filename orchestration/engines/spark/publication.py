@@ -1,7 +1,7 @@
-"""Publish from the lake: each month of a mart is a Parquet file that one executor writes, masked and in order as on one machine.
+"""Publish from the lake: one executor writes each month of a mart as a Parquet file, masked and sorted as on one machine.
 
-The DuckDB file of a version holds views over them in place of rows, and `publish_info`: so exports on demand, comparisons and BI tools
-read what is published as on one machine, without Spark. `parquet/publish_info.parquet` is for readers of Parquet.
+The DuckDB file of a version contains views over these files instead of rows, and `publish_info`. So exports on demand, comparisons and
+BI tools read the published marts as on one machine, without Spark. `parquet/publish_info.parquet` is for readers of Parquet.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild) -> Publication:
-    """Bring the published files up to a finished build; leave every byte alone if nothing changed. Raises `StartsError`."""
+    """Update the published files to a finished build; change no byte if nothing changed. Raises `StartsError`."""
     recover_publication(settings)
     source = source_of(settings, build)
     shown = current_version(settings)
@@ -100,7 +100,7 @@ def _write_mart(
     work: Work,
     masks: Mapping[str, Mask],
 ) -> list[WrittenFile]:
-    """Write the months of a mart that changed, and link the others; return all its files."""
+    """Write the changed months of a mart, and link the others; return all files of the mart."""
     make_folder(folder / PARQUET / mart.name, settings)
     changed_months = {month_of(day) for day in work.days_by_mart.get(mart.name, [])}
     files: list[WrittenFile] = []
@@ -126,7 +126,7 @@ def _write_mart(
 def _written(
     spark: SparkSession, settings: Settings, mart: PublishedMart, pieces: list[_Piece], masks: Mapping[str, Mask]
 ) -> Iterator[tuple[_Piece, Path]]:
-    """Have executors write some months; yield each with its draft. Raises `StartsError` where one has not the mart's rows."""
+    """Have executors write some months; yield each with its draft. Raises `StartsError` if a draft's row count differs from the mart's."""
     if not pieces:
         return
     from pyspark.sql import functions  # pyright: ignore[reportMissingImports]
@@ -137,7 +137,7 @@ def _written(
     rows: DataFrame = spark.table(f"marts.{mart.name}")
     columns = rows.columns
     numbered = rows.withColumn("_piece", functions.coalesce(*months)).where("_piece is not null")
-    # Neither a key of an object store nor anything else of the driver is needed there.
+    # Executors need none of the Spark settings, which may include keys of an object store.
     there = replace(settings, spark=None)
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -149,7 +149,9 @@ def _written(
     by_piece = {row["piece"]: row for row in found}
     for number, piece in enumerate(pieces):
         if number not in by_piece or by_piece[number]["rows"] != piece.rows:
-            raise StartsError(f"{piece.path} would not hold the {piece.rows} rows of marts.{mart.name}: nothing is published. Run again.")
+            raise StartsError(
+                f"{piece.path} would not contain the {piece.rows} rows of marts.{mart.name}. Nothing is published. Run again."
+            )
         yield piece, Path(by_piece[number]["draft"])
 
 
@@ -161,7 +163,7 @@ def _write_pieces(
     settings: Settings,
     masks: Mapping[str, Mask],
 ) -> Iterator[tuple[int, str, int]]:
-    """Write, on an executor, the months of which rows come."""
+    """Write, on an executor, the months whose rows it receives; yield the number, draft and row count of each."""
     first = next(batches, None)
     if first is None:
         return
@@ -184,7 +186,7 @@ def _write_pieces(
 
 
 def _with_naive_times(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Spark has instants, the marts have times in UTC."""
+    """Convert Spark's instants to naive UTC times, as in the marts."""
     columns = [column.cast(pa.timestamp("us")) if pa.types.is_timestamp(column.type) else column for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 

@@ -1,7 +1,7 @@
-"""The one Spark session of a process, with the lake's Iceberg catalog as its default.
+"""The single Spark session of a process, with the lake's Iceberg catalog as its default.
 
-Of Spark's own settings only those are fixed here on which results depend; master, memory, jars and another catalog come from
-STARTS_SPARK_MASTER and STARTS_SPARK_CONF.
+This module sets the Spark settings that do not depend on the cluster, above all those that affect results. Master, memory, jars and any
+other catalog come from STARTS_SPARK_MASTER and STARTS_SPARK_CONF.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
 CATALOG = "lake"
-# dbt-spark takes the session of the process, so there is one.
+# dbt-spark uses the session of the process, so there is only one.
 _session: SparkSession | None = None
 
-# How Derby, and Iceberg for it, say that a second process wants to open the catalog.
+# Parts of the errors that Derby, and Iceberg on Derby, raise if a second process opens the catalog.
 _SIGNS_OF_ANOTHER_PROCESS = ("XSDB6", "supports only one client at a time")
 
 _ICEBERG_EXTENSIONS = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 
 
 def spark_session(settings: SparkSettings) -> SparkSession:
-    """Return the session of this process; the first call makes it. Raises `StartsError` where Spark or a cluster is missing."""
+    """Return the session of this process; the first call starts it. Raises `StartsError` if Spark or the cluster is missing."""
     if find_spec("pyspark") is None or find_spec("dbt.adapters.spark") is None:
         raise StartsError(f"STARTS_ENGINE is spark, but PySpark and dbt-spark are not installed: run {how_to_install('spark')}.")
     from py4j.protocol import Py4JError  # pyright: ignore[reportMissingImports]
@@ -51,7 +51,7 @@ def spark_session(settings: SparkSettings) -> SparkSession:
     try:
         session = builder.getOrCreate()
         if _is_embedded_catalog(settings):
-            # Before Derby starts: it writes its log there, and finds the catalog there. In a setting, a path would have to be escaped.
+            # Set before Derby starts: its log and the catalog are in this folder. In a Spark setting, the path would need escaping.
             cast("Any", session)._jvm.java.lang.System.setProperty("derby.system.home", str(_catalog_folder(settings).parent))
         # The first statement opens the catalog.
         session.sql("show schemas").collect()
@@ -60,7 +60,7 @@ def spark_session(settings: SparkSettings) -> SparkSession:
     except (PySparkException, Py4JError, RuntimeError, OSError) as error:
         text = str(error)
         if any(sign in text for sign in _SIGNS_OF_ANOTHER_PROCESS):
-            raise LockedError(f"Another process holds the lake {settings.lake} open: try again when it has finished.") from error
+            raise LockedError(f"Another process has the lake {settings.lake} open. Try again when it has finished.") from error
         raise StartsError(
             f"Spark at {settings.master} could not be started ({text.splitlines()[0]}). Is the master running, and is Java 17 installed?"
         ) from error
@@ -70,7 +70,7 @@ def spark_session(settings: SparkSettings) -> SparkSession:
 
 
 def stop_session() -> None:
-    """Stop the session of this process, if it has one, and with it the Java process that it talks to."""
+    """Stop the session of this process, if there is one, and its Java process."""
     global _session
     if _session is not None:
         _session.stop()
@@ -78,7 +78,7 @@ def stop_session() -> None:
 
 
 def session_conf(settings: SparkSettings) -> dict[str, str]:
-    """Return what the session is configured with; what STARTS_SPARK_CONF names comes last."""
+    """Return the configuration of the session. Settings in STARTS_SPARK_CONF override the others."""
     lake = f"spark.sql.catalog.{CATALOG}"
     conf = {
         "spark.app.name": "conversation_starts",
@@ -86,25 +86,25 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         lake: "org.apache.iceberg.spark.SparkCatalog",
         f"{lake}.warehouse": location_of(settings.lake),
         "spark.sql.defaultCatalog": CATALOG,
-        # Spark makes this folder for a catalog of its own, which holds nothing here; by default where the process was started.
+        # Spark creates this folder for its own catalog, which is empty here; by default in the working directory.
         "spark.sql.warehouse.dir": location_of(settings.lake / ".spark"),
-        # Time stamps are UTC on the way in and out, wherever the cluster stands.
+        # Timestamps are read and written as UTC, whatever the cluster's time zone.
         "spark.sql.session.timeZone": "UTC",
-        # What overflows or cannot be cast is null in one mode and an error in the other: the models are written for this one.
+        # Overflows and failed casts are errors in ANSI mode and null without it. The models expect null.
         "spark.sql.ansi.enabled": "false",
-        # Parquet of DuckDB has days before 1582 as they are; Spark would refuse to read them.
+        # DuckDB writes days before 1582 to Parquet without rebasing. With its default, Spark would refuse to read them.
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
-        # The search for connected identifiers is a long chain of expressions.
+        # The query that finds connected identifiers is a long chain of expressions.
         "spark.sql.analyzer.maxIterations": "1000",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
-        # It shows statements, and with them names and numbers, to everyone who reaches the driver.
+        # The UI shows statements, and the names and numbers in them, to everyone who can reach the driver.
         "spark.ui.enabled": "false",
-        # Two models that dbt builds at once share the cluster, rather than queue.
+        # Two models that dbt builds at the same time share the cluster instead of queueing.
         "spark.scheduler.mode": "FAIR",
-        # Executors import the landing and the exporter.
+        # Executors import the landing and export code.
         "spark.executorEnv.PYTHONPATH": str(PROJECT_ROOT),
     }
     if settings.master.startswith("local"):
@@ -118,7 +118,7 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
 
 
 def _iceberg_jar_for_tests() -> Path | None:
-    """Return the Iceberg runtime of the extra `spark-test`, where that is installed; a platform brings its own."""
+    """Return the Iceberg runtime of the extra `spark-test` if it is installed; a platform provides its own."""
     with suppress(ImportError):
         from snowpark_connect_deps_iceberg import get_jar_path  # pyright: ignore[reportMissingImports]
 
@@ -126,9 +126,9 @@ def _iceberg_jar_for_tests() -> Path | None:
     return None
 
 
-# The catalog of a lake in a folder: a Hive metastore inside the driver, over a Derby database in the lake itself. So the folder holds
-# all there is, no process serves it, two lakes never meet, and views are kept (Iceberg's folder catalog has none). Derby admits one
-# process at a time, as DuckDB's working file does; readers take what is published.
+# The default catalog: a Hive metastore inside the driver, on a Derby database in the lake. So the lake's folder contains everything, needs
+# no server, shares nothing with other lakes, and can store views (Iceberg's folder catalog cannot). Derby admits one process at a time,
+# like DuckDB for the warehouse file; readers use the published files.
 
 _CATALOG_FOLDER = "catalog"
 _DERBY = f"jdbc:derby:;databaseName={_CATALOG_FOLDER}"
@@ -142,7 +142,7 @@ def _is_embedded_catalog(settings: SparkSettings) -> bool:
 def _catalog_folder(settings: SparkSettings) -> Path:
     if settings.is_connect:
         raise StartsError(
-            f"STARTS_SPARK_MASTER is {settings.master}: with Spark Connect, name an Iceberg catalog in STARTS_SPARK_CONF, such as "
+            f"STARTS_SPARK_MASTER is {settings.master}: with Spark Connect, set an Iceberg catalog in STARTS_SPARK_CONF, such as "
             f"spark.sql.catalog.{CATALOG}.type=rest and spark.sql.catalog.{CATALOG}.uri=…"
         )
     return settings.lake / _CATALOG_FOLDER
@@ -154,17 +154,17 @@ def _embedded_catalog_conf(settings: SparkSettings) -> dict[str, str]:
     return {
         f"spark.sql.catalog.{CATALOG}.type": "hive",
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"{_DERBY};create=true",
-        # To look for every table of the metastore takes 10 s: once is enough.
+        # Looking for every table of the metastore takes 10 s, so it is done only once.
         "spark.hadoop.datanucleus.schema.autoCreateAll": str(not (folder / "ready").exists()).lower(),
         "spark.hadoop.hive.metastore.schema.verification": "false",
     }
 
 
 def _prepare_embedded_catalog(session: SparkSession, settings: SparkSettings) -> None:
-    """Make the metastore's tables of locks, which it does not make itself and without which two commits could lose one.
+    """Create the lock tables of the metastore. It does not create them itself, and without them, one of two commits could be lost.
 
-    Where they are there already, remove what a killed process has left in them: the catalog admits one process, so no lock is another's.
-    The metastore would keep them for five minutes, and commits give up after three.
+    If the tables exist, delete the locks of a killed process: the catalog admits one process, so no lock belongs to another one. The
+    metastore would keep the locks for five minutes, but commits give up after three.
     """
     folder = _catalog_folder(settings)
     ready = folder / "ready"
@@ -177,7 +177,7 @@ def _prepare_embedded_catalog(session: SparkSession, settings: SparkSettings) ->
     conf_class = java.java.lang.Class.forName("org.apache.hadoop.hive.conf.HiveConf")
     conf = java.org.apache.hadoop.hive.conf.HiveConf(cast("Any", session)._jsc.hadoopConfiguration(), conf_class)
     with suppress(Exception):
-        # A process that was killed here before has made them.
+        # Drop the tables that an earlier process may have created before it was killed here.
         java.org.apache.hadoop.hive.metastore.txn.TxnDbUtil.cleanDb(conf)
     java.org.apache.hadoop.hive.metastore.txn.TxnDbUtil.prepDb(conf)
     ready.touch()

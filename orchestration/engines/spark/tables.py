@@ -1,8 +1,7 @@
-"""The lake's tables of schemas `raw` and `state`, and a copy of the small ones in a DuckDB database of the driver.
+"""The lake's tables in the schemas `raw` and `state`, and the driver's copy of the small ones in a DuckDB database.
 
-What a run remembers (the ledger, the listing, the record of builds) is small beside the data, so the code of the one-machine
-warehouse works on a copy of it in memory. What it changed is written back, each table in one atomic commit. Raw rows never pass
-through the driver.
+The ledger, the listing and the record of builds are small compared with the data, so the single-machine code works on a copy of them
+in memory. Changed tables are written back, each in one atomic commit. Raw rows never pass through the driver.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_sch
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
-# What the driver changes, in the order in which it is written back: a build is invalid before the ledger says why, and a name is known
-# only when its content is.
+# The tables that the driver changes, in the order in which they are written back: a build is invalidated before the ledger contains the
+# reason, and a file name is known only after its content.
 _WRITTEN = (
     *("state.schema_version", "state.files_passed_over", "state.variables", "state.builds"),
     *("raw.landed_files", "raw.landing_listing"),
 )
-# What dbt writes, or executors.
+# The tables that dbt or executors write.
 _READ = ("state.changed_days", "state.watermarks")
 
 _TABLES_AT_ONCE = 4
@@ -42,7 +41,7 @@ _SPARK_TYPES = {"VARCHAR": "string", "INTEGER": "int"}
 
 
 class ControlTables:
-    """The driver's copy, as a connection on which the code of the one-machine warehouse works."""
+    """The driver's copy of the small tables, with a connection that the single-machine code works on."""
 
     def __init__(self, spark: SparkSession, lake: Path) -> None:
         self._spark = spark
@@ -51,13 +50,13 @@ class ControlTables:
         self.connection.execute("set timezone = 'UTC'")
         prepare_raw_schema(self.connection)
         self._written: dict[str, tuple[int, int]] = {}
-        # A block that failed has left changes here that do not count.
+        # True after a failed block, which may have left invalid changes in the copy.
         self.is_stale = False
         _create_tables(spark, self.connection)
         self.read()
 
     def read(self) -> None:
-        """Take over what the lake has. Raises `StartsError` where another version of the project wrote it."""
+        """Copy the tables from the lake. Raises `StartsError` if another version of the project wrote them."""
         for table in _WRITTEN:
             self._read(table)
             self._written[table] = self._state_of(table)
@@ -73,7 +72,7 @@ class ControlTables:
             self.connection.execute(f"insert into {table} by name select * {replaced} from read_parquet({literal(files)})")
 
     def read_state(self) -> None:
-        """Take over what dbt has written."""
+        """Copy the tables that dbt writes."""
         from pyspark.errors import AnalysisException  # pyright: ignore[reportMissingImports]
 
         for table in _READ:
@@ -84,18 +83,18 @@ class ControlTables:
             "(feed varchar, channel_id varchar, line_number varchar, newest_event_at timestamp)"
         )
         with suppress(AnalysisException):
-            # A view that a first build makes.
+            # The first build creates this view.
             columns = "feed, channel_id, line_number, cast(newest_event_at as string)"
             rows = self._spark.sql(f"select {columns} from intermediate.int_newest_events").collect()
             if rows:
                 self.connection.executemany("insert into intermediate.int_newest_events values (?, ?, ?, ?)", [list(row) for row in rows])
 
     def read_quarantine(self, *, with_texts: bool = False) -> None:
-        """Take over what was rejected. Its texts, which may be long, stay in the lake unless they are asked for: no sum needs them."""
+        """Copy the rejected records, by default without their texts, which may be long and which no count needs."""
         self._read("raw.rejected_records", "" if with_texts else "replace (null as record)")
 
     def write(self) -> None:
-        """Write back what has changed since it was read or written."""
+        """Write back the tables that have changed since they were last read or written."""
         for table in _WRITTEN:
             state = self._state_of(table)
             if state != self._written[table]:
@@ -108,7 +107,7 @@ class ControlTables:
             self.connection.execute("insert into state.schema_version values ($version)", {"version": RAW_SCHEMA_VERSION})
         elif row != (RAW_SCHEMA_VERSION,):
             raise StartsError(
-                "The lake's raw tables are of another version of this project: use that version, or set STARTS_LAKE to another place."
+                "Another version of this project wrote the lake's raw tables. Use that version, or set STARTS_LAKE to another folder."
             )
 
     def _state_of(self, table: str) -> tuple[int, int]:
@@ -126,7 +125,7 @@ class ControlTables:
 
 
 def drop_tables(spark: SparkSession, lake: Path) -> None:
-    """Delete every table and view of the project, with their files."""
+    """Delete all tables and views of the project, with their files."""
     schemas = {row["namespace"] for row in spark.sql("show schemas").collect()}
     for schema in ("marts", "intermediate", "staging", "state", "raw"):
         if schema in schemas:
@@ -134,7 +133,7 @@ def drop_tables(spark: SparkSession, lake: Path) -> None:
 
 
 def copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
-    """Write a query's rows, its naive UTC times as instants, which is how Spark has them; return their number."""
+    """Write a query's rows to a Parquet file, with naive UTC times as instants, as Spark stores them; return the number of rows."""
     times = [name for name, data_type, *_ in connection.execute(query).description or [] if str(data_type) == "TIMESTAMP"]
     replaced = ", ".join(f"timezone('UTC', {name}) as {name}" for name in times)
     row = connection.execute(
@@ -145,17 +144,15 @@ def copy_to_parquet(connection: duckdb.DuckDBPyConnection, query: str, path: Pat
 
 
 def data_files(spark: SparkSession, table: str) -> list[str]:
-    """Return the paths of the Parquet files that are a table's rows. Every writer of these tables rewrites files (copy on write)."""
+    """Return the paths of a table's Parquet files. Raises `StartsError` for delete files: all writers of these tables use copy-on-write."""
     rows = spark.sql(f"select content, file_path from {table}.files").collect()
     if any(row["content"] != 0 for row in rows):
-        raise StartsError(
-            f"{table} has files of deleted rows: rewrite it with the procedure rewrite_data_files, or write it by copy on write."
-        )
+        raise StartsError(f"{table} has delete files. Rewrite it with the procedure rewrite_data_files, or write it with copy-on-write.")
     return [local_path(row["file_path"]) for row in rows]
 
 
 def in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-    """Do something for each of some tables, a few at a time: most are small, and each is a job of its own."""
+    """Return the function's result for each table, working on a few at a time: most are small, and each needs its own Spark job."""
     with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
         return list(pool.map(function, items))
 
@@ -165,9 +162,9 @@ def literal(texts: Iterable[str]) -> str:
 
 
 def _create_tables(spark: SparkSession, connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables of `raw_schema.sql` that the lake lacks.
+    """Create the tables of `raw_schema.sql` that the lake does not have.
 
-    A `not null` would refuse what Spark cannot prove to be none; the landing lets none through.
+    They are created without `not null`: Spark would refuse values that it cannot prove to be non-null. Landing lets no nulls through.
     """
     columns = connection.execute(
         """
@@ -183,13 +180,13 @@ def _create_tables(spark: SparkSession, connection: duckdb.DuckDBPyConnection) -
     known = {
         f"{row['namespace']}.{row['tableName']}" for schema in ("raw", "state") for row in spark.sql(f"show tables in {schema}").collect()
     }
-    # Rows come sorted by load already, and a run adds few: no shuffle before they are written.
+    # Rows are already sorted by load, and a run adds few of them, so Spark does not shuffle them before writing.
     statements = [
         f"create table {table} ({', '.join(map(_in_spark, declared))}) using iceberg tblproperties ('write.distribution-mode' = 'none')"
         for table, declared in columns
         if table not in known
     ]
-    # The catalog takes a second for each.
+    # The catalog takes a second per statement.
     in_threads(spark.sql, statements)
 
 
