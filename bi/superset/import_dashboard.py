@@ -1,12 +1,12 @@
-"""Import the dashboard of this folder into a running Superset, over its REST API.
+"""Import the dashboard in this folder into a running Superset, through its REST API.
 
     SUPERSET_USERNAME=… SUPERSET_PASSWORD=… python bi/superset/import_dashboard.py [published file] [--language pt]
 
-Database, datasets, charts and dashboard are made, or overwritten where they were imported before. Needs the
-standard library only, so any Python will do; in another language than English, PyYAML too.
+The import creates the database, datasets, charts and dashboard, or overwrites them if they were imported before. It needs only the
+standard library, so it works with any Python; a language other than English also needs PyYAML.
 
-The files of this folder are the bundle in English. Titles, labels, descriptions and the words in charts are translated
-while the bundle is packed, by `translations.csv`; names of columns and metrics, and template names, stay as they are.
+The files in this folder are the bundle in English. `pack` translates titles, labels, descriptions and the words in charts with
+`translations.csv`; names of columns, metrics and templates stay the same.
 """
 
 import argparse
@@ -31,7 +31,7 @@ FIRST_CHART = "Session starts"
 DASHBOARD_SLUG = "conversation-starts"
 TIMEOUT_SECONDS = 120
 LANGUAGES = ("en", "pt", "es")
-# Keys of the bundle whose value is a text for people. The name of a filter is one, too.
+# Keys of the bundle whose values are texts that users read. The names of filters are also such texts.
 TEXT_KEYS = frozenset(
     (
         *("slice_name", "sliceName", "dashboard_title", "description", "verbose_name", "subtitle", "x_axis_title", "y_axis_title"),
@@ -41,11 +41,11 @@ TEXT_KEYS = frozenset(
 
 
 class ImportFailedError(Exception):
-    """Superset, or what it was given, does not allow the import; the message says why."""
+    """Raised if Superset or an argument does not allow the import. The message contains the reason."""
 
 
 class SupersetClient:
-    """The few calls of Superset's REST API that an import needs."""
+    """The calls of Superset's REST API that an import needs."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -53,20 +53,20 @@ class SupersetClient:
         self._headers = {"Referer": self.url, "Accept": "application/json"}
 
     def log_in(self, username: str, password: str, provider: str) -> None:
-        """Take the tokens that every later call carries."""
+        """Get the tokens that all later calls send."""
         answer = self.call("/api/v1/security/login", {"username": username, "password": password, "provider": provider, "refresh": False})
         self._headers["Authorization"] = f"Bearer {answer['access_token']}"
         self._headers["X-CSRFToken"] = self.call("/api/v1/security/csrf_token/")["result"]
 
     def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Get, or post a body as JSON."""
+        """Send a GET request, or POST a body as JSON; return the JSON response."""
         if body is None:
             return self._send(urllib.request.Request(self.url + path))
         headers = {"Content-Type": "application/json"}
         return self._send(urllib.request.Request(self.url + path, data=json.dumps(body).encode(), headers=headers))
 
     def upload(self, path: str, name: str, file_name: str, content: bytes) -> dict[str, Any]:
-        """Post one file as a form does."""
+        """POST one file as multipart/form-data."""
         boundary = os.urandom(16).hex()
         disposition = f'Content-Disposition: form-data; name="{name}"; filename="{file_name}"'
         head = f"--{boundary}\r\n{disposition}\r\nContent-Type: application/zip\r\n\r\n"
@@ -85,7 +85,7 @@ class SupersetClient:
                 f"Superset answered {error.code} to {urllib.parse.urlsplit(request.full_url).path}: {_reason(error)}"
             ) from error
         except (OSError, ValueError) as error:
-            raise ImportFailedError(f"no Superset answers at {self.url}: {error}") from error
+            raise ImportFailedError(f"no response from Superset at {self.url}: {error}") from error
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
@@ -98,13 +98,13 @@ def _reason(error: urllib.error.HTTPError) -> str:
 
 
 def translations(language: str) -> dict[str, str]:
-    """Return the English texts of the bundle with their translations."""
+    """Return the translations of the bundle's texts, by English text."""
     with (BUNDLE / "translations.csv").open(encoding="utf-8", newline="") as file:
         return {row["en"]: row[language] for row in csv.DictReader(file)}
 
 
 def translated(part: Any, texts: dict[str, str], key: str = "") -> Any:
-    """Return a part of the bundle with its texts translated; `key` is the one that holds the part.
+    """Return a part of the bundle with its texts translated; `key` is the key of the part.
 
     Raises `ImportFailedError` for a text that has no translation.
     """
@@ -130,7 +130,7 @@ def _text(text: str, texts: dict[str, str]) -> str:
 
 
 def _words_translated(expression: str, texts: dict[str, str]) -> str:
-    """Translate the words that an expression puts in place of codes. Codes are in lower case, so no code is taken for a word."""
+    """Translate the words that an expression shows instead of codes. Codes are in lower case, so none is mistaken for a word."""
     expression = expression.replace(">Open chat<", f">{texts['Open chat']}<")
     return re.sub("'([^']+)'", lambda word: "'" + texts.get(word[1], word[1]).replace("'", "''") + "'", expression)
 
@@ -141,13 +141,13 @@ def _in_language(text: str, language: str) -> str:
     try:
         import yaml
     except ImportError as error:
-        raise ImportFailedError("another language than English needs PyYAML: run this with the project's .venv/bin/python") from error
+        raise ImportFailedError("a language other than English needs PyYAML: run this with the project's .venv/bin/python") from error
     part = translated(yaml.safe_load(text), translations(language))
     return yaml.safe_dump(part, sort_keys=False, allow_unicode=True)
 
 
 def pack(published_file: str, language: str = "en") -> bytes:
-    """Return the bundle as the zip that Superset takes, its connection pointing at the published file."""
+    """Return the bundle as a zip for Superset's import, with a connection to the published file."""
     if not published_file.startswith("/") or "?" in published_file:
         raise ImportFailedError(f"the published file needs an absolute path without a question mark, not {published_file}")
     content = io.BytesIO()
@@ -156,7 +156,7 @@ def pack(published_file: str, language: str = "en") -> bytes:
         for file in (file for folder in BUNDLE_FOLDERS for file in sorted((BUNDLE / folder).rglob("*.yaml"))):
             text = file.read_text(encoding="utf-8")
             if file.parent.name == "databases":
-                # A JSON string is YAML too, whatever characters the path has.
+                # A JSON string is valid YAML, whatever characters the path contains.
                 text = text.replace(PLACEHOLDER, json.dumps(f"duckdb:///{published_file}"))
             else:
                 text = _in_language(text, language)
@@ -165,7 +165,7 @@ def pack(published_file: str, language: str = "en") -> bytes:
 
 
 def import_dashboard(client: SupersetClient, published_file: str, language: str = "en") -> str:
-    """Import the bundle, have Superset read the published file, and return the first number that it shows."""
+    """Import the bundle; return the number in the first chart, which Superset reads from the published file."""
     client.upload("/api/v1/assets/import/", "bundle", "bundle.zip", pack(published_file, language))
     first_chart = FIRST_CHART if language == "en" else translations(language)[FIRST_CHART]
     charts = client.call(f"/api/v1/dashboard/{DASHBOARD_SLUG}/charts")["result"]
@@ -178,32 +178,34 @@ def _arguments() -> argparse.Namespace:
     data = BUNDLE.parent.parent / Path(os.environ.get("STARTS_DATA") or "data").expanduser()
     parser = argparse.ArgumentParser(
         description="Import the conversation starts dashboard into a running Superset.",
-        epilog="SUPERSET_USERNAME and SUPERSET_PASSWORD say who imports (an admin); SUPERSET_PROVIDER is db unless you use ldap.",
+        epilog="Set SUPERSET_USERNAME and SUPERSET_PASSWORD to those of an admin; SUPERSET_PROVIDER is db unless you use ldap.",
     )
     parser.add_argument("published_file", nargs="?", default=str(data / "published" / "conversation_starts.duckdb"))
     parser.add_argument(
-        "--url", default=os.environ.get("SUPERSET_URL", "http://127.0.0.1:8088"), help="default: SUPERSET_URL, else %(default)s"
+        "--url",
+        default=os.environ.get("SUPERSET_URL", "http://127.0.0.1:8088"),
+        help="URL of Superset; SUPERSET_URL if it is set (default: %(default)s)",
     )
-    parser.add_argument("--elsewhere", action="store_true", help="the path is one on Superset's machine, not on this one")
+    parser.add_argument("--elsewhere", action="store_true", help="the path is on Superset's machine, not on this one")
     parser.add_argument(
-        "--language", choices=LANGUAGES, default="en", help="of titles, labels and descriptions; a later import in another one replaces it"
+        "--language", choices=LANGUAGES, default="en", help="of titles, labels and descriptions; a later import can change it"
     )
     return parser.parse_args()
 
 
 def published_path(given: str, elsewhere: bool) -> str:
-    """Return the path for the connection. Raises `ImportFailedError` where the file is to be on this machine and is not."""
+    """Return the path for the connection. Raises `ImportFailedError` if the file must be on this machine and does not exist."""
     if elsewhere:
         return given
-    # The published file is a link to the newest version. It is not resolved, or the connection would stay with today's version.
+    # The published file is a link to the newest version. A resolved path would keep the connection at today's version.
     path = Path(given).absolute()
     if not path.is_file():
-        raise ImportFailedError(f"there is no {path}; run `make run` first, or say where the published file is")
+        raise ImportFailedError(f"there is no {path}; run `make run` first, or pass the path of the published file")
     return str(path)
 
 
 def main() -> int:
-    """Import, and say where to look."""
+    """Import the dashboard, and print its URL."""
     arguments = _arguments()
     try:
         username, password = os.environ["SUPERSET_USERNAME"], os.environ["SUPERSET_PASSWORD"]
