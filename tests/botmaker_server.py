@@ -1,6 +1,6 @@
-"""Botmaker's API v2.0 as its documentation describes it, on a port of this machine, with everything that can go wrong.
+"""A local server for Botmaker's API v2.0 as its documentation describes it, with every fault that can occur.
 
-It is strict where Botmaker is, so that a request that would be refused there is refused here.
+It is as strict as Botmaker: it refuses a request that Botmaker would refuse.
 """
 
 import json
@@ -33,7 +33,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came; `at` by the server's monotonic clock."""
+    """A request as the server received it; `at` is in seconds of the server's monotonic clock."""
 
     path: str
     query: dict[str, str]
@@ -44,12 +44,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens instead of the next answer to a path that starts with `path`.
+    """A fault that replaces the next answer to a path that starts with `path`.
 
-    `kind`: `status` (with `status`, `headers`, `body`), `broken` (the connection ends in the middle of the body),
-    `half_json` (a whole answer that is half of the JSON), `slow` (waits `seconds` first), `empty` (204),
-    `zero_length` (200 without a body), `hang` (waits until the server is closed), `raw` (200 with `body`),
-    `wire` (`body` is all that goes over the wire, from the status line on, a byte every `seconds`; then the connection closes).
+    `kind`: `status` (with `status`, `headers`, `body`), `broken` (the connection ends in the middle of the body), `half_json` (a complete
+    answer whose body is half of the JSON), `slow` (waits `seconds` first), `empty` (204), `zero_length` (200 without a body), `hang` (waits
+    until the server is closed), `raw` (200 with `body`), `wire` (`body` is everything that is sent, from the status line on, one byte every
+    `seconds`; then the connection closes).
     """
 
     kind: str
@@ -61,7 +61,7 @@ class Fault:
 
 
 class BotmakerServer:
-    """The sessions, notifications, channels and templates of one customer, as a test puts them here."""
+    """The sessions, notifications, channels and templates of one customer, as a test adds them."""
 
     def __init__(
         self,
@@ -86,9 +86,9 @@ class BotmakerServer:
         self.next_page_host: str | None = None
         self.next_page_scheme = "http"
         self.forgotten_cursors: set[str] = set()
-        # Put into every nextPage that has a cursor, and needed to follow it.
+        # Added to every nextPage that has a cursor; a request for the next page must contain it.
         self.next_page_extra: dict[str, str] = {}
-        # Replies instead of the documented answer where it does not return None.
+        # Returns an answer that replaces the documented one, or None.
         self.instead: Callable[[str, dict[str, str]], tuple[int, Any] | None] = lambda path, query: None
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -123,7 +123,7 @@ class BotmakerServer:
         self._http.server_close()
 
     def forget_faults(self) -> int:
-        """Let the answers be as they should from now on; return how many faults were still waiting."""
+        """Remove the faults that have not occurred yet and return their number."""
         waiting, self._faults = len(self._faults), []
         return waiting
 
@@ -135,7 +135,7 @@ class BotmakerServer:
         self._faults.extend(faults)
 
     def add_session(self, session_id: str, created_at: str, *, is_open: bool = False, **fields: Any) -> Item:
-        """Put a session there, or replace the one of that id."""
+        """Add a session, or replace the session with that id."""
         chat_id = session_id.rpartition("_")[0] or session_id
         item: Item = {
             "id": session_id,
@@ -179,7 +179,7 @@ class BotmakerServer:
         return [request for request in self.requests if request.path == path]
 
     def handle(self, handler: "_Handler") -> None:
-        """Answer one GET: a fault if one waits for this path, else what the documentation says."""
+        """Answer one GET with the next fault for this path, or else as documented."""
         parts = urlsplit(handler.path)
         path = parts.path.removeprefix("/v2.0")
         query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
@@ -316,11 +316,11 @@ class BotmakerServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Head and body are written one after the other: without this, every answer takes 40 ms.
+    # Head and body are written separately: with Nagle's algorithm, every answer takes 40 ms.
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        # The other side may be gone: killed, or out of patience.
+        # The client may have been killed or timed out.
         with suppress(BrokenPipeError, ConnectionResetError):
             cast(Any, self.server).botmaker.handle(self)
 

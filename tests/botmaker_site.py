@@ -1,4 +1,4 @@
-"""A Botmaker server with a landing zone beside it, at the same made-up time."""
+"""A Botmaker server and a landing zone that share a made-up time."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 7, 12, 30, 15, tzinfo=UTC)
 
 
 class FakeTime:
-    """A clock that sleeping puts forward."""
+    """A clock that only `sleep` advances."""
 
     def __init__(self, now: datetime = NOW) -> None:
         self.now = now
@@ -37,7 +37,7 @@ class FakeTime:
 
 
 class Botmaker:
-    """A server with a landing zone beside it, at the same made-up time."""
+    """A server and a landing zone that share a made-up time."""
 
     def __init__(self, server: BotmakerServer, time: FakeTime, folder: Path) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""dbt as people run it by hand, on the warehouse of a test's pipeline: without the job, its lock and its record of builds."""
+"""Run dbt by hand on the warehouse of a test's pipeline, without the job, its lock and its record of builds."""
 
 import re
 import shutil
@@ -20,19 +20,19 @@ ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}
 WEBHOOKS = ("statuses", "messages", "echoes", "identities", "channels", "other_kinds")
 RAW_ASSETS = ("raw/sends", *(f"raw/webhook_{kind}" for kind in WEBHOOKS), "raw/rates", "raw/landed_files")
 NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
-# Exports cannot write the years of these.
+# Exports cannot write the years of the records with these ids.
 ODD = b"wamid.odd"
 
 NOT_THESE = "The marts were not built with these models, look-ups and variables"
 NOTHING_LANDED = "Nothing has landed in this warehouse yet"
 
-# Full stops within a name or number are none of a sentence.
+# A full stop inside a name or number does not end a sentence.
 _ONE_SENTENCE = re.compile(r"[^.]+([.][^. ]+)*[^.]*[.]")
 
 
 @dataclass(frozen=True)
 class DbtRun:
-    """What dbt said: whether all went well, else why not, and which nodes failed."""
+    """The result of a dbt command: whether it succeeded, its error, and the nodes that failed."""
 
     success: bool
     message: str
@@ -40,7 +40,7 @@ class DbtRun:
 
     @property
     def refusal(self) -> str | None:
-        """The sentence with which a guard refused the run, without dbt's own words around it."""
+        """Return the message with which a guard refused the run, without dbt's text around it."""
         lines = self.message.splitlines()
         if not any("in macro" in line and "run_guards.sql" in line for line in lines):
             return None
@@ -50,16 +50,16 @@ class DbtRun:
 
 
 def dbt_by_hand(run: Pipeline, *arguments: str, project: Path = DBT_PROJECT_DIR, options: tuple[str, ...] | None = None) -> DbtRun:
-    """Run a dbt command in this process, on the project as it was parsed before; another `project` is parsed first.
+    """Run a dbt command in this process, on the already parsed project; another `project` is parsed first.
 
-    `options` take the place of those that say where the project is.
+    `options` replace the options that name the project folder.
     """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
     manifest = None
     if project == DBT_PROJECT_DIR:
         manifest = parsed_project(run.settings).manifest()
-        # As the command line does; the job has no use for it.
+        # The command line of dbt does this; the job does not need it.
         manifest.build_flat_graph()
     target = str(run.data / ".dbt_by_hand")
     folders = ("--project-dir", str(project), "--profiles-dir", str(project)) if options is None else options
@@ -73,7 +73,7 @@ def dbt_by_hand(run: Pipeline, *arguments: str, project: Path = DBT_PROJECT_DIR,
 
 @contextmanager
 def dbt_cut_short(models: int) -> Iterator[None]:
-    """Let dbt end when so many models have been built, by hand or in the job; the last one has been written."""
+    """Stop dbt after this many models are built, by hand or in the job; the last one is written."""
     invoke = dbtRunner.invoke
 
     def invoke_cut_short(runner: dbtRunner, arguments: list[str], **options: Any) -> Any:
@@ -97,7 +97,7 @@ def _ended_after(models: int) -> Callable[[Any], None]:
 
 
 def copy_of_the_project(project: Path) -> None:
-    """Copy the dbt project into a folder that is called `dbt_project`, and let a look-up there call reactions no answer."""
+    """Copy the dbt project to a folder named `dbt_project`, and change a look-up there so that reactions never count as answers."""
     shutil.copytree(DBT_PROJECT_DIR, project, ignore=lambda folder, _: ["target", "logs"] if Path(folder) == DBT_PROJECT_DIR else [])
     kinds = project / "seeds" / "inbound_message_types.csv"
     kinds.write_text(kinds.read_text().replace("reaction,with_emoji,with_emoji", "reaction,never,never"))

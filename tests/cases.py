@@ -1,7 +1,7 @@
-"""Small landing zones in `tests/data/cases`, with what each must give: one case for each way of the real world.
+"""Small landing zones in `tests/data/cases`, each with its expected result: one case for each situation found in practice.
 
-`check_case` holds a run, or the reference, against a case. Many cases can land together: `merge_cases` writes them into
-one landing zone, each with people and ids of its own.
+`check_case` compares a run, or the reference, with a case. `merge_cases` writes many cases into one landing zone, each with its own people
+and ids.
 """
 
 import gzip
@@ -19,14 +19,14 @@ Columns = dict[str, Any]
 
 
 class Tables(Protocol):
-    """A finished run, or anything else that answers with the rows of a table."""
+    """A finished run, or another object that returns the rows of a table."""
 
     def rows(self, table: str, *, published: bool = True) -> list[Columns]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class OtherThan:
-    """Equals everything but one value and null."""
+    """Equals every value except one and null."""
 
     value: str
 
@@ -45,11 +45,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """What a landing zone must give.
+    """The expected result of a landing zone.
 
-    `rows` are all rows of the facts; `persons` counts the distinct person_id in them. `rejected` is None where records
-    may be rejected or read. `unread` are the files and folders that a warning must name. `note` says where this is
-    another reading than the case was collected with, and why.
+    `rows` are all rows of the facts; `persons` is the number of distinct person_ids in them. `rejected` is None if records may be either
+    rejected or read. `unread` are the files and folders that a warning must name. `note` explains where the expectation differs from the
+    one with which the case was collected.
     """
 
     name: str
@@ -66,44 +66,44 @@ class Case:
 
 
 def at(seconds: float) -> datetime:
-    """Return a time by its distance from noon of the day on which most cases play."""
+    """Return the time this many seconds after noon of the day that most cases use."""
     return NOON + timedelta(seconds=seconds)
 
 
 def pushed(id_: str, last_status: str, **columns: Any) -> Row:
-    """A template that started a session, or tried to."""
+    """Return the row of a template that started a session, or tried to."""
     expected = {"origin": "whatsapp_template", "is_in_report": True, "is_session_start": True, "last_status": last_status}
     return Row(id_, id_, {**expected, "is_replied": last_status == "replied", **columns})
 
 
 def within(id_: str, last_status: str, **columns: Any) -> Row:
-    """A template in a session that was open."""
+    """Return the row of a template in a session that was already open."""
     return Row(None, id_, {"is_session_start": False, "is_in_report": False, "last_status": last_status, **columns})
 
 
 def written(id_: str, origin: str, **columns: Any) -> Row:
-    """A session that a person started."""
+    """Return the row of a session that a person started."""
     in_report = origin in ("referred_campaign", "referred_webchat")
     return Row(id_, None, {"origin": origin, "is_in_report": in_report, "message_id": None, "is_replied": None, **columns})
 
 
 def session(start_id: str, message_id: str, last_status: str, **columns: Any) -> Row:
-    """A session of Botmaker that a template started."""
+    """Return the row of a Botmaker session that a template started."""
     return Row(start_id, message_id, {**pushed("", last_status).columns, "source": "botmaker", "session_id": start_id, **columns})
 
 
 def window(seconds: float, **columns: Any) -> Columns:
-    """An answer without a quote, this long after noon."""
+    """Return the columns of an answer without a quote, this many seconds after noon."""
     return {"replied_at": at(seconds), "first_reply_at": at(seconds), "reply_evidence": "window", **columns}
 
 
 def quoted(seconds: float, **columns: Any) -> Columns:
-    """An answer that names its send, this long after noon."""
+    """Return the columns of an answer that quotes its send, this many seconds after noon."""
     return {**window(seconds), "reply_evidence": "quoted", **columns}
 
 
 def ordinary_sessions(*numbers: int) -> tuple[Row, ...]:
-    """Botmaker's sessions that lie beside the odd one, so that the report has more than it."""
+    """Return the rows of ordinary Botmaker sessions next to the odd one, so that the report has more than that one."""
     return tuple(
         session(f"CHATN{n:02d}_2026-11-03T12:{n:02d}:00Z", f"MSGN{n:02d}", "delivered", person_id=f"5511987650{800 + n}") for n in numbers
     )
@@ -126,7 +126,7 @@ def _failed(id_: str, code: str, detail: str, **columns: Any) -> Row:
 
 
 _ALL = (
-    # A: who is who
+    # A: identities of people
     Case("A01_br_ninth_digit", (pushed("wamid.A01", "replied", person_id=BR, contact_id=BR, **LINE, **window(HALF_HOUR)),)),
     Case("A02_mx_521", (pushed("wamid.A02", "replied", person_id="525512340001", contact_id="525512340001", **window(HALF_HOUR)),)),
     Case("A03_ar_549", (pushed("wamid.A03", "replied", person_id="5491123450001", contact_id="541123450001", **window(HALF_HOUR)),)),
@@ -157,7 +157,7 @@ _ALL = (
             pushed("wamid.A11b", "delivered", person_id=BR, contact_id=USER, user_type="returning"),
         ),
     ),
-    # B: which inbound records are a person writing
+    # B: which inbound records count as a person writing
     Case("B01_system_before_template", (pushed("wamid.B01", "delivered", user_type="new", **NOT_REPLIED),)),
     Case("B02_request_welcome_after", (pushed("wamid.B02", "delivered", **NOT_REPLIED),)),
     Case("B03_request_welcome_then_ad", (written("wamid.B03in", "referred_campaign", session_started_at=at(20)),)),
@@ -181,14 +181,14 @@ _ALL = (
     Case(
         "B09_unsupported_is_edit",
         (pushed("wamid.B09", "replied", **window(300)),),
-        note="4.3 names the kinds that are not an answer, and `unsupported` is not among them: also a message that a client cannot show.",
+        note="4.3 lists the kinds that are not an answer. `unsupported`, a message that a client cannot show, is not in that list.",
     ),
     Case("B10_group_message", (pushed("wamid.B10", "delivered", **NOT_REPLIED),)),
     Case("B11_group_message_before", (pushed("wamid.B11", "delivered", session_started_at=at(0), **NOT_REPLIED),)),
     Case(
         "B12_call_permission_automatic",
         (pushed("wamid.B12", "replied", **window(600)),),
-        note="4.3 goes by the kind: an `interactive` message is an answer, whatever its response_source.",
+        note="4.3 decides by the kind: an `interactive` message is an answer, whatever its response_source.",
     ),
     Case(
         "B13_ordinary_answers",
@@ -219,7 +219,7 @@ _ALL = (
             Row("wamid.C05ec", None, {"origin": "other", "is_in_report": False, "message_id": "wamid.C05ec", "last_status": "pending"}),
             within("wamid.C05", "delivered", session_start_id="wamid.C05ec"),
         ),
-        note="4.3: what the business writes from its phone is a session message, and keeps a session open.",
+        note="4.3: a message that the business writes on its phone is a session message and keeps a session open.",
     ),
     Case("C06_payment_failed", (pushed("wamid.C06", "sent", failed_at=None),), other_kinds=1),
     Case("C07_payment_failed_delivered", (pushed("wamid.C07", "delivered", failed_at=None),), other_kinds=1),
@@ -229,7 +229,7 @@ _ALL = (
         "C10_user_call_before_template",
         (pushed("wamid.C10", "delivered", session_started_at=at(0)),),
         other_kinds=1,
-        note="2: all fields but the three that are read are other kinds, `calls` too.",
+        note="2: all fields except the three that are read are other kinds, including `calls`.",
     ),
     # D: statuses and errors
     Case(
@@ -265,13 +265,13 @@ _ALL = (
     ),
     Case("D04_error_data_string", (_failed("wamid.D04", "131000", "Something went wrong"),)),
     Case("D05_contacts_lean", (_failed("wamid.D05", "131026", "Message Undeliverable."),)),
-    # E: within a second
+    # E: events within one second
     Case("E01_same_second_autoreply", (pushed("wamid.E01", "replied", sent_at=at(0.7), **window(0)),)),
     Case("E02_logged_after_the_call", (pushed("wamid.E02", "replied", sent_at=at(3.2), session_started_at=at(3.2), **quoted(2)),)),
     Case(
         "E03_same_whole_second",
         (pushed("wamid.E03", "replied", session_started_at=at(0), **quoted(0)),),
-        note="The rule for ties was another one: since version 2, notifications come first within a second.",
+        note="The rule for ties has changed: since version 2, notifications come first within a second.",
     ),
     # F: lines
     Case("F01_line_not_in_seed", (pushed("wamid.F01", "replied", channel_id="208000000000001", line_number="551130000101"),)),
@@ -293,7 +293,7 @@ _ALL = (
     Case("G03_n8n_export", (pushed("wamid.G", "pending"),), rejected=2),
     Case("G04_double_encoded", (pushed("wamid.G", "pending"),), rejected=1),
     Case("G05_utf16", (pushed("wamid.G", "pending"),), rejected=None),
-    # Values written over several lines are read in any extension; the reference reads them in `.json` files alone.
+    # The job reads values that span several lines in files of any extension; the reference reads them only in `.json` files.
     Case("G06_pretty_in_jsonl", (pushed("wamid.G", "replied", **window(HALF_HOUR)),), rejected=None),
     Case("G07_gz_members", (pushed("wamid.G", "replied", **window(HALF_HOUR)),)),
     Case("G08_firehose_in_jsonl", (pushed("wamid.G", "replied", **window(HALF_HOUR)),)),
@@ -346,7 +346,7 @@ _ALL = (
     ),
     Case("I06_web_chat", (*ordinary_sessions(0, 1, 2), written("CHATW1_2026-11-03T12:10:00Z", "referred_webchat")), persons=4),
     Case("I07_no_creation_cause", (*ordinary_sessions(0, 1, 2), written("CHATQ1_2026-11-03T12:10:00Z", "other")), persons=4),
-    # J: send logs as people have them
+    # J: send logs as companies write them
     Case("J01_metas_error_object", (_failed("prov-J01", "131026", "Receiver is incapable of receiving this message"),)),
     Case("J02_empty_error", (pushed("wamid.J02", "sent", is_not_sent=False, failure_group=None),)),
     Case("J03_no_offset", (), persons=0, rejected=1),
@@ -354,7 +354,7 @@ _ALL = (
     Case(
         "J05_two_refusals_same_provider_id",
         (_failed("err-131026", "131026", "x", contact_id=BR, sent_at=at(0)),),
-        note="4.1: sends are unique by message_id. What was landed = what staging kept + duplicates shows the one that is gone.",
+        note="4.1: sends are unique by message_id. The removed one shows in: landed = kept in staging + duplicates.",
     ),
     Case("J06_zero_zero_prefix", (pushed("wamid.J06", "replied", contact_id="005511987650001", **window(HALF_HOUR)),)),
     Case("J07_national_number", (pushed("wamid.J07", "replied", contact_id="11987650001", **window(HALF_HOUR)),)),
@@ -362,7 +362,7 @@ _ALL = (
     Case(
         "L01_unavailable_then_ad",
         (written("wamid.L01u", "referred_campaign", session_started_at=at(0)),),
-        note="4.3 counts it as a person writing. Of 4.4, the first message that WhatsApp shows carries the referral.",
+        note="4.3 counts it as a person writing. By 4.4, the referral is that of the first message that WhatsApp shows.",
     ),
     Case("L02_ad_into_open_session", (pushed("wamid.L02", "replied", **window(HALF_HOUR)),)),
     Case("L03_ad_by_bsuid", (written("wamid.L03", "referred_campaign", person_id=USER, contact_id=USER),)),
@@ -371,7 +371,7 @@ CASES = {case.name: case for case in _ALL}
 
 
 def check_case(name: str, run: Tables, *, is_merged: bool = False) -> None:
-    """Hold a run over the landing zone of a case, or over that of `merge_cases`, against what the case must give."""
+    """Compare a run over the landing zone of a case, or over that of `merge_cases`, with the expected result."""
     case = _renamed(CASES[name]) if is_merged else CASES[name]
     starts = {row["session_start_id"]: row for row in run.rows("fct_session_starts") if not is_merged or _is_of(case, row)}
     notifications = {row["message_id"]: row for row in run.rows("fct_notifications") if not is_merged or _is_of(case, row)}
@@ -402,7 +402,7 @@ _FEEDS = re.compile("(sends|webhooks|botmaker/sessions)/")
 
 
 def merge_cases(folder: Path, names: Iterable[str] = CASES) -> None:
-    """Write the landing zones of cases into one, each below a folder of its name, with people and ids of its own."""
+    """Write the landing zones of cases into one: each in a folder with its name, with its own people and ids."""
     for name in names:
         for path in sorted(CASES[name].landing.rglob("*")):
             if path.is_file():
@@ -428,7 +428,7 @@ def _number(name: str) -> int:
 
 
 def _rename(text: str, number: int) -> str:
-    """Give the people of Brazil, user ids and message ids in a text the number of their case."""
+    """Put the number of the case into the Brazilian numbers, user ids and message ids of a text."""
     text = text.replace("87650", f"8{number:02d}50")
     text = text.replace("BR.9", f"BR.{number:02d}9").replace("BR.ENT.9", f"BR.ENT.{number:02d}9")
     return _IDS.sub(rf"\g<1>{number:02d}", text)

@@ -1,4 +1,4 @@
-"""Hold a finished run against the reference: facts, daily marts, quarantine, ledger and TSVs."""
+"""Compare a finished run with the reference: facts, daily marts, quarantine, ledger and TSVs."""
 
 import csv
 from typing import Any
@@ -9,7 +9,7 @@ from tests.pipeline import Pipeline, comparable
 
 
 def assert_equals_the_reference(run: Pipeline) -> None:
-    """Compare every row and cell that a run has made with what its landing zone should give."""
+    """Compare every row and cell that a run has written with the reference for its landing zone."""
     expected = reference.compute(run.landing)
     _assert_marts(run, expected, published=True)
     _assert_ledger(run, expected)
@@ -17,7 +17,7 @@ def assert_equals_the_reference(run: Pipeline) -> None:
 
 
 def assert_marts_equal_the_reference(run: Pipeline, *, published: bool = False) -> None:
-    """Compare every row of the marts, in the warehouse or as published, with what the landing zone should give."""
+    """Compare every row of the marts, in the warehouse or as published, with the reference for the landing zone."""
     _assert_marts(run, reference.compute(run.landing, run.settings.report_timezone), published=published)
 
 

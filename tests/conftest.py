@@ -1,4 +1,4 @@
-"""Fixtures for whole runs, and one line at the end that says what was not tested here. `tests/README.md` says which to use."""
+"""Fixtures for whole runs, and the summary line about skipped tests. `tests/README.md` lists which fixture to use."""
 
 import gc
 import os
@@ -20,13 +20,13 @@ for name in [name for name in os.environ if name.startswith(("STARTS_", "BOTMAKE
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name bytes after their argument: an archive's bytes carry the time of their making, and workers must collect the same names."""
+    """Name bytes after their argument: an archive's bytes contain its creation time, and all workers must collect the same names."""
     return argname if isinstance(val, bytes) else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave all but every n-th case of a test with the mark `sampled(n)` to `make test-all`."""
+    """Mark all but every n-th case of a test marked `sampled(n)` as `thorough`, so that only `make test-all` runs them."""
     seen: Counter[str] = Counter()
     for item in items:
         mark = item.get_closest_marker("sampled")
@@ -38,13 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is in memory by now out of Python's searches for garbage, which would go through it all again and again."""
+    """Exclude the objects that exist by now from garbage collection, which would scan them again and again."""
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """Start every test with the usual rights of files: the entry points, which run in this process here, set stricter ones."""
+    """Reset the umask before every test: the entry points, which tests call in this process, set a stricter one."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -52,7 +52,7 @@ def umask() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what Dagster writes of its own out of the tree: instances made in tests do not read our dagster.yaml."""
+    """Keep Dagster's own files out of the tree; instances created in tests do not read the repository's dagster.yaml."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(tmp_path_factory.mktemp("dagster_home")))
         yield
@@ -60,8 +60,8 @@ def dagster_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
-    """Return a maker of folders that are made once for all workers. Copy what you change: others read it, too."""
-    # The base folder of a worker lies in that of the session.
+    """Return a function that creates a folder once for all workers. Copy a folder before you change it."""
+    # The base folder of a worker is inside that of the session.
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
     shared.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Callable[..., Pipeline]:
-    """Return a maker of pipelines below the test's own folder, without a data folder yet; settings by environment variable."""
+    """Return a function that creates pipelines in the test's own folder, without a data folder; settings are environment variables."""
 
     def make(name: str = "run", landing: Path | None = None, **environment: str) -> Pipeline:
         zone = landing or tmp_path / name / "landing"
@@ -93,7 +93,7 @@ def pipeline(tmp_path: Path) -> Callable[..., Pipeline]:
 
 @pytest.fixture(scope="session")
 def empty_build(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """The data folder of a finished build of an empty landing zone."""
+    """Return the data folder of a finished build of an empty landing zone."""
 
     def build(folder: Path) -> None:
         (folder / "landing").mkdir()
@@ -104,7 +104,7 @@ def empty_build(made_once: Callable[[str, Callable[[Path], object]], Path]) -> P
 
 @pytest.fixture
 def warm(pipeline: Callable[..., Pipeline], empty_build: Path) -> Callable[..., Pipeline]:
-    """Return a maker of pipelines like `pipeline`, whose first run is an increment: it takes a second less than a first build."""
+    """Return a function like `pipeline`, but the first run is an increment: it takes a second less than a first build."""
 
     def make(name: str = "run", landing: Path | None = None, **environment: str) -> Pipeline:
         made = pipeline(name, landing, **environment)
@@ -115,8 +115,8 @@ def warm(pipeline: Callable[..., Pipeline], empty_build: Path) -> Callable[..., 
 
 
 def make_run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run `make run` in a process of its own, as if nothing else were set."""
-    # This may run below `make test`.
+    """Run `make run` in a separate process, without the variables that an outer `make` sets."""
+    # The tests themselves may run under `make test`.
     of_make = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DAGSTER_HOME"}
     kept = {name: value for name, value in os.environ.items() if name not in of_make}
     return subprocess.run(["make", "run"], cwd=PROJECT_ROOT, env=kept | environment, capture_output=True, text=True)
@@ -124,7 +124,7 @@ def make_run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def made_by_make_run(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """The bundled logs, published by `make run` below `data`; what it printed is beside it in `stdout`."""
+    """Return a folder with the bundled logs, published by `make run` in `data`, and its output in `stdout`."""
 
     def build(folder: Path) -> None:
         done = make_run({"STARTS_DATA": str(folder / "data")})
@@ -136,7 +136,7 @@ def made_by_make_run(made_once: Callable[[str, Callable[[Path], object]], Path])
 
 @pytest.fixture(scope="session")
 def sample(made_by_make_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The bundled logs, run once for all workers; each has a copy of its own. Export from it and read it, but land nothing."""
+    """Return a copy of the bundled logs, run once for all workers. Export from it and read it, but land nothing."""
     data = tmp_path_factory.mktemp("sample") / "data"
     shutil.copytree(made_by_make_run / "data", data, symlinks=True)
     return Pipeline(SAMPLE_LOGS, data, {})
@@ -144,8 +144,8 @@ def sample(made_by_make_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
-    """An object store without buckets; the environment says how to reach it."""
-    # Here, because each worker imports this module: moto takes half a second.
+    """Start an object store without buckets, and set the environment variables that address it."""
+    # Imported here because every worker imports this module, and moto takes half a second.
     import s3fs
     from moto.server import ThreadedMotoServer
 
@@ -160,7 +160,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         }.items():
             monkeypatch.setenv(name, value)
-        # fsspec keeps one for each set of arguments, and the address is none.
+        # fsspec caches one file system per set of arguments, and the endpoint is not an argument.
         s3fs.S3FileSystem.clear_instance_cache()
         yield s3fs.S3FileSystem()
     finally:
@@ -169,24 +169,24 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are cores: tests wait for the disk and for processes an eighth of their time."""
+    """Return one worker more than there are cores: tests spend an eighth of their time waiting for the disk and for processes."""
     return (os.cpu_count() or 1) + 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fail-on-skip", action="store_true", help="let the session fail where a test was skipped")
+    parser.addoption("--fail-on-skip", action="store_true", help="fail the session if a test was skipped")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With `--fail-on-skip`, turn a session in which a test was skipped into a failure."""
+    """With `--fail-on-skip`, fail a session in which a test was skipped."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--fail-on-skip") and reporter and reporter.getreports("skipped") and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line which tests were skipped, and what to install for them: a skip without a word looks like a test that passed."""
+    """Print one line that lists the skipped tests and what to install for them, so that a skip does not look like a pass."""
     reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped")]
     if reasons:
         each = "; ".join(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons))

@@ -1,4 +1,4 @@
-"""Ways in which a DuckDB file gets damaged, or is not a DuckDB file that can be read here."""
+"""Ways to damage a DuckDB file, or to make it one that this version cannot read."""
 
 import os
 import random
@@ -28,14 +28,14 @@ def _overwrite(path: Path, offset: int, content: bytes) -> None:
 
 
 def flip_bytes(path: Path) -> None:
-    """Change 64 bytes anywhere but in the first header, as a failing disk does."""
+    """Change 64 bytes anywhere except in the first header, as a failing disk does."""
     draw, size = random.Random(1), path.stat().st_size
     for _ in range(64):
         _overwrite(path, draw.randrange(4096, size), bytes([draw.randrange(256)]))
 
 
 def damage_data(path: Path) -> None:
-    """Change every block behind the first: the file still opens."""
+    """Change every block after the first, so that the file still opens."""
     for offset in range(_HEADERS + 1000, path.stat().st_size, 262_144):
         _overwrite(path, offset, b"x" * 1000)
 
@@ -61,7 +61,7 @@ def damage_header(path: Path) -> None:
 
 
 def damage_log(path: Path) -> None:
-    """Change the middle of what was committed since the last checkpoint, by a process that was killed after it."""
+    """Change the middle of the write-ahead log that a killed process left after its last checkpoint."""
     subprocess.run([sys.executable, "-c", _COMMIT_AND_DIE, str(path)], check=True)
     log = path.with_name(path.name + ".wal")
     _overwrite(log, log.stat().st_size // 2, b"\xff" * 8)
@@ -73,7 +73,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 def be_of_storage_version(path: Path, version: int) -> None:
-    """Say in the first header that another version of DuckDB wrote the file."""
+    """Set the storage version in the first header to that of another DuckDB version."""
     header = bytearray(path.read_bytes()[:4096])
     header[12:20] = struct.pack("<Q", version)
     header[:8] = struct.pack("<Q", _checksum(bytes(header[8:])))
@@ -81,7 +81,7 @@ def be_of_storage_version(path: Path, version: int) -> None:
 
 
 def _checksum(content: bytes) -> int:
-    """DuckDB's checksum of a block."""
+    """Return DuckDB's checksum of a block."""
     checksum = 5381
     for (word,) in struct.iter_unpack("<Q", content):
         checksum ^= word * 0xBF58476D1CE4E5B9 & 0xFFFF_FFFF_FFFF_FFFF

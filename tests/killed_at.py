@@ -1,7 +1,7 @@
-"""A command that is killed before one of its changes of a file: `python -m tests.killed_at NUMBER FOLDER ARGUMENT …`.
+"""Run a command and kill it before one of its file changes: `python -m tests.killed_at NUMBER FOLDER ARGUMENT …`.
 
-Counted are changes of names and files that are opened to be written, below the folder and before the job begins, as Python's audit
-events report them; what DuckDB writes is not among them. With 0 the command is not killed, and prints how many changes there were.
+The count includes renames and files opened for writing, inside the folder and before the job begins, as Python's audit events report them;
+it excludes what DuckDB writes. With 0 the command is not killed, and the number of changes is printed.
 """
 
 import os
@@ -18,7 +18,7 @@ _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.sym
 
 
 class Changes:
-    """Counts changes below a folder until the job begins, and kills the process before the one of a number."""
+    """Counts changes in a folder until the job begins, and kills the process before the change with a given number."""
 
     def __init__(self, fatal: int, folder: str) -> None:
         self.fatal, self.folder = fatal, folder

@@ -1,4 +1,4 @@
-"""Commands that are ended somewhere, and what readers see meanwhile. Used by the tests of kills in `tests/runs`."""
+"""Commands that are ended at some moment, and what readers see meanwhile. Used by the tests of kills in `tests/runs`."""
 
 import os
 import random
@@ -18,14 +18,14 @@ from orchestration.settings import PROJECT_ROOT, Settings
 from tests.pipeline import Pipeline
 from tests.readers import NotYetError, read_listed
 
-# Most ends leave no time to clean up, as a power cut, a killed container and the system's killer of processes do.
+# Most of these signals leave no time to clean up, like a power cut, a killed container or the OOM killer.
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 State = tuple[str, ...]
 
 
 def content_of(connection: duckdb.DuckDBPyConnection, relations: dict[str, str]) -> State:
-    """Return a text for each mart that depends on all its rows and not on their order."""
+    """Return a text for each mart that depends on all of its rows but not on their order."""
     found = []
     for mart, relation in relations.items():
         names = ", ".join(name for (name, *_) in connection.execute(f"describe from {relation}").fetchall())
@@ -42,7 +42,7 @@ def read_database(settings: Settings) -> State:
 
 
 def read_parquet(settings: Settings) -> State:
-    """Read the Parquet files, as who resolves the link once."""
+    """Read the Parquet files like a reader that resolves the link once."""
     folder = (settings.published_dir / "parquet").resolve()
     relations = {mart.name: f"read_parquet({quoted(folder / mart.name / '*.parquet')})" for mart in PUBLISHED_MARTS}
     try:
@@ -55,7 +55,7 @@ def read_parquet(settings: Settings) -> State:
 
 
 def read_tsvs(settings: Settings) -> State:
-    """Read the daily files that the manifest says belong together."""
+    """Read the daily files that belong together according to the manifest."""
     manifest, _ = read_listed(settings)
     return tuple(f"{entry['file']}: {entry['sha256']}" for entry in manifest["files"])
 
@@ -68,7 +68,7 @@ def state_of(run: Pipeline) -> dict[str, State]:
 
 
 def environment_of(run: Pipeline) -> dict[str, str]:
-    """Return the environment of an operator, with Dagster's home in the data folder."""
+    """Return an operator's environment, with Dagster's home in the data folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER_HOME", "STARTS_TEST_"))}
     return kept | run.variables
 
@@ -86,7 +86,7 @@ def started(run: Pipeline, *arguments: str) -> subprocess.Popen[str]:
 
 
 def steps_of(process: subprocess.Popen[str]) -> list[float]:
-    """Wait for a command, and return the seconds at which it said something, and at which it ended."""
+    """Wait for a command, and return the seconds at which it printed a line and at which it ended."""
     assert process.stderr is not None
     begin, said = time.monotonic(), []
     lines = []
@@ -98,14 +98,14 @@ def steps_of(process: subprocess.Popen[str]) -> list[float]:
 
 
 def end_somewhere(process: subprocess.Popen[str], steps: list[float], rnd: random.Random) -> str:
-    """End a command within one of its steps, each of which is as likely as another; return how."""
+    """End a command within one of its steps, chosen with equal probability; return how."""
     assert process.stderr is not None
     step, with_signal = rnd.randrange(len(steps)), rnd.choice(SIGNALS)
     said = [line for line in (process.stderr.readline() for _ in range(step)) if line]
     time.sleep(rnd.uniform(0, steps[step] - ([0.0, *steps])[step]))
     process.send_signal(with_signal)
     said += process.communicate()[1].splitlines(keepends=True)
-    # Within a step, Dagster takes a request to terminate for an interruption; a command may also have ended before.
+    # Within a step, Dagster treats a termination request as an interruption; the command may also have ended before.
     ends = {0, -with_signal} if with_signal is signal.SIGKILL else {0, ExitCode.INTERRUPTED, -with_signal}
     assert process.returncode in ends, "".join(said)
     assert "Traceback" not in "".join(said), "".join(said)
@@ -113,5 +113,5 @@ def end_somewhere(process: subprocess.Popen[str], steps: list[float], rnd: rando
 
 
 def left_over(data: Path) -> list[Path]:
-    """Return what a command that was ended left below a data folder."""
+    """Return the files that an ended command left in a data folder."""
     return [path for path in data.rglob("*") if "draft" in path.name or "journal" in path.name]

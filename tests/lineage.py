@@ -1,7 +1,7 @@
 """Draw the lineage picture of the docs from the asset graph: `python -m tests.lineage`, or `make lineage`.
 
-Assets are drawn in groups: the tables of a feed, the models of a folder, each mart, what people get. An arrow between two groups
-means that an asset of the one is made from an asset of the other. The graph is Dagster's, which has the models from dbt's manifest.
+Assets are drawn in groups: the tables of a feed, the models of a folder, each mart, each output. An arrow between two groups means that an
+asset in the second is built from an asset in the first. The graph is Dagster's; its models come from dbt's manifest.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from orchestration.settings import PROJECT_ROOT
 
 PICTURE = PROJECT_ROOT / "docs" / "images" / "lineage.svg"
 
-# What is read and written in every step, so that its arrows would say nothing.
+# Every step reads or writes these, so their arrows would carry no information.
 _LEFT_OUT = {AssetKey(["raw", "landed_files"]), AssetKey(["state", "builds"]), AssetKey(["intermediate", "metricflow_time_spine"])}
 _COLUMNS = ("landing zone", "raw", "staging", "intermediate", "facts", "daily marts", "published", "for people")
 _COLOURS = ("#eceff1", "#e3f2fd", "#e0f2f1", "#e8f5e9", "#fff8e1", "#fff3e0", "#fbe9e7", "#f3e5f5")
@@ -73,7 +73,7 @@ def lineage() -> tuple[dict[Group, int], set[tuple[Group, Group]]]:
 
 
 def draw(groups: Iterable[Group], counts: dict[Group, int], arrows: set[tuple[Group, Group]]) -> str:
-    """Return the picture as SVG: a column for each stage, the boxes of a column in the order of what they are made from."""
+    """Return the picture as SVG: one column per stage, with the boxes of a column in the order of their parents."""
     place = _places(groups, arrows)
     width = len(_COLUMNS) * (_WIDTH + _GAP) + _GAP
     height = max(y for _, y in place.values()) + _HEIGHT + 24
@@ -96,7 +96,7 @@ def draw(groups: Iterable[Group], counts: dict[Group, int], arrows: set[tuple[Gr
 
 
 def _places(groups: Iterable[Group], arrows: set[tuple[Group, Group]]) -> dict[Group, tuple[int, int]]:
-    """Put each box where the boxes that it is made from are on average, column by column."""
+    """Place each box at the average height of its parents, column by column."""
     place: dict[Group, tuple[int, int]] = {}
     groups = list(groups)
     most = max(Counter(group.column for group in groups).values())
@@ -117,7 +117,7 @@ def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
     (x1, y1), (x2, y2) = start, end
     style = 'fill="none" stroke="#b0bec5" stroke-width="1.2"'
     if x1 == x2:
-        # Within a column: around its right side.
+        # An arrow within a column goes around its right side.
         x, y1, y2 = x1 + _WIDTH, y1 + _HEIGHT // 2, y2 + _HEIGHT // 2 + 6
         return f'<path d="M{x},{y1} C{x + 26},{y1} {x + 26},{y2} {x + 4},{y2}" {style}/><path d="M{x},{y2} l7,-3 v6 z" fill="#90a4ae"/>'
     x1, y1, y2 = x1 + _WIDTH, y1 + _HEIGHT // 2, y2 + _HEIGHT // 2
@@ -128,7 +128,7 @@ def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
 
 
 def _feed(name: str) -> str:
-    # The three feeds of Botmaker are one box.
+    # The three Botmaker feeds share one box.
     return name.partition("/")[0]
 
 

@@ -1,4 +1,4 @@
-"""What the linters of the dbt project read: its manifest, and a warehouse with empty raw tables to compile against."""
+"""Write what the linters of the dbt project read: its manifest, and a warehouse with empty raw tables to compile against."""
 
 import shutil
 import sys

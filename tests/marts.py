@@ -1,4 +1,4 @@
-"""A warehouse that holds only finished marts, made by hand: for tests of what comes after the models, without dbt."""
+"""A warehouse with only finished marts, built without dbt, for tests of the steps after the models."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
@@ -12,7 +12,7 @@ from orchestration.settings import Settings
 from orchestration.transform.builds import UNDATED, FinishedBuild
 from orchestration.warehouse import open_warehouse
 
-# The columns of the contract, section 5.
+# The columns in section 5 of the contract.
 FACT_COLUMNS = {
     **dict.fromkeys(("session_start_id", "session_id"), "varchar"),
     **{"session_started_at": "timestamp", "session_start_date": "date", "origin": "varchar", "is_in_report": "boolean"},
@@ -52,9 +52,9 @@ _DAILY = {
 
 
 def start(number: int, day: date = date(2026, 10, 1), **fields: Any) -> dict[str, Any]:
-    """Return a row of `fct_session_starts`: a send of a report day that was delivered, with some fields of your own.
+    """Return a row of `fct_session_starts`: a delivered send of a report day; `fields` override its columns.
 
-    Without a `message_id` it is a start without a notification; `is_session_start=False` is a notification that starts nothing.
+    Without a `message_id` it is a start without a notification; with `is_session_start=False` it is a notification that starts no session.
     """
     sent_at = datetime(day.year, day.month, day.day, 15) + timedelta(seconds=number % 3600)
     contact = f"55119{number:08d}"
@@ -85,7 +85,7 @@ def start(number: int, day: date = date(2026, 10, 1), **fields: Any) -> dict[str
     return row | fields
 
 
-# A send of the bundled kind is on the bill on its report day, unless it was not delivered.
+# Such a send is billed on its report day if it was delivered.
 _BILLED = """
     select
         message_id, channel_id, line_number, person_id, 'BR' as market,
@@ -100,7 +100,7 @@ _UNDATED_MESSAGES = "select * from marts.fct_billed_messages where billed_date i
 
 
 class Warehouse:
-    """Marts that change by days; `build` records what a finished build of the models would."""
+    """Marts that change by report day; `build` records the same state as a finished build of the models."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -126,7 +126,7 @@ class Warehouse:
             connection.execute("create table intermediate.int_newest_events (feed varchar, newest_event_at timestamp)")
 
     def build(self, replaced: Mapping[date, Iterable[dict[str, Any]]], definition: str = "a definition") -> FinishedBuild:
-        """Replace the starts of report days and all that follows from them; return the finished build."""
+        """Replace the starts of report days and everything derived from them; return the finished build."""
         with open_warehouse(self.settings) as connection:
             connection.execute("begin")
             for day, rows in replaced.items():

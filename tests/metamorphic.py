@@ -1,6 +1,6 @@
-"""Changes to a landing zone that must not change what is made of it, but for `contact_id` (contract, sections 2.1 and 4).
+"""Changes to a landing zone that must not change its results, except `contact_id` (contract, sections 2.1 and 4).
 
-A zone here is a dictionary of feeds and their lines. The functions change contacts only where the record is JSON.
+A zone here is a dictionary from feed to lines. The functions change contacts only in records that are JSON.
 """
 
 import gzip
@@ -23,7 +23,7 @@ Place = tuple[dict[str, Any], str]
 
 
 def hostile_zone(seed: int, *, copies_differ: bool = True) -> Lines:
-    """Return hostile logs and Botmaker records; without `copies_differ`, no tie between copies is settled by an identifier."""
+    """Return hostile logs and Botmaker records; without `copies_differ`, no identifier settles a tie between copies."""
     sends, webhooks = hostile_records(seed, copies_differ=copies_differ)
     records = hostile_items(seed)
     sessions = [item for item in records.sessions if isinstance(item, dict)]
@@ -37,7 +37,7 @@ def hostile_zone(seed: int, *, copies_differ: bool = True) -> Lines:
 
 
 def respelled(zone: Lines, rnd: random.Random, share: float) -> Lines:
-    """Write a share of the contacts' numbers in another spelling of the same number."""
+    """Rewrite a share of the contacts' numbers in another spelling of the same number."""
 
     def change(place: Place, feed: str) -> None:
         container, name = place
@@ -48,14 +48,14 @@ def respelled(zone: Lines, rnd: random.Random, share: float) -> Lines:
 
 
 def with_user_ids(zone: Lines, rnd: random.Random, share: float) -> Lines:
-    """Write a user id in place of a share of the contacts' numbers, and say in webhooks whose numbers these are."""
+    """Replace a share of the contacts' numbers with user ids, and add webhooks that link these ids to the numbers."""
     numbers: set[str] = set()
 
     def change(place: Place, feed: str) -> None:
         container, name = place
         number = identifier(container[name])
         user_id_name = _USER_ID_OF.get(name, name)
-        # A second user id would take the place of `user_id`, which counts where there is no other.
+        # A second user id would take precedence over `user_id`, which counts only if it is the only one.
         has_user_id = user_id_name != name and (container.get(user_id_name) or container.get("user_id"))
         if rnd.random() < share and re.fullmatch("[0-9]+", number) and not has_user_id:
             numbers.add(compared(number))
@@ -70,12 +70,12 @@ def with_user_ids(zone: Lines, rnd: random.Random, share: float) -> Lines:
 
 
 def permuted(zone: Lines, rnd: random.Random) -> Lines:
-    """Shuffle the lines of every feed, and repeat some."""
+    """Shuffle the lines of every feed, and repeat a fifth of them."""
     return {feed: _shuffled(rnd, lines + rnd.sample(lines, len(lines) // 5)) for feed, lines in zone.items()}
 
 
 def write_zone(folder: Path, zone: Lines, rnd: random.Random | None = None) -> None:
-    """Write each feed as one file; or, given a source of chance, as several of different forms, some of them twice."""
+    """Write each feed as one file; with `rnd`, as several files of different forms, some of them twice."""
     for feed, lines in zone.items():
         parts = 1 if rnd is None else rnd.choice([1, 2, 3, 5])
         for number in range(parts):
@@ -132,7 +132,7 @@ def _changed(zone: Lines, change: Callable[[Place, str], None]) -> Lines:
 
 
 def _contacts(record: Any, feed: str) -> Iterator[Place]:
-    """Yield the places of a record that hold what identifies a contact by number."""
+    """Yield the places in a record that identify a contact by number."""
     if feed == "sends":
         yield from _texts(record, "contact_id")
     elif feed == "botmaker/sessions":

@@ -1,4 +1,4 @@
-"""Every metric a second time, as plain SQL on the marts; and what a metric's own definition gives on a few rows."""
+"""Every metric computed a second time as plain SQL on the marts, and from its own definition on a few rows."""
 
 import re
 from typing import Any
@@ -36,7 +36,7 @@ FAILURE_GROUPS = ("recipient", "meta_limit", "opt_out", "quality", "template", "
 SESSION_STARTS |= {
     f"failure_rate_{group}": f"count(*) filter (failure_group = '{group}') / nullif(count(message_id), 0)" for group in FAILURE_GROUPS
 }
-# Milliseconds, and no interval: a second way to the same age.
+# In milliseconds rather than as an interval: a second way to compute the same age.
 _KNOWN_UNTIL = "(select epoch_ms(if(source = 'botmaker', newest_botmaker_event_at, newest_webhook_event_at)) from publish_info)"
 REPLY_WINDOWS = {"1h": 1, "24h": 24, "72h": 72, "7d": 168}
 for _name, _hours in REPLY_WINDOWS.items():
@@ -76,7 +76,7 @@ BILLED_MESSAGES = {
 
 
 def plain_sql(metrics: dict[str, str], mart: str, group_by: str | None = None) -> str:
-    """Return one query for all metrics of a mart; a share of nothing is nothing."""
+    """Return one query for all metrics of a mart; a share with the denominator 0 is null."""
     columns = ", ".join(f"{expression} as {name}" for name, expression in metrics.items())
     condition = "is_in_report" if mart == "fct_session_starts" else "true"
     keys = f"{group_by}, " if group_by else ""
@@ -92,8 +92,8 @@ AGGREGATES = {
     "percentile": "percentile_cont({1}) within group (order by {0})",
 }
 
-# One send of each last status, one more that was not sent, a reply without a read receipt and before its send, and two starts
-# by people. A person has another number in each row.
+# One send of each last status, a second one that was not sent, a reply without a read receipt and before its send, and two starts by
+# people. The person has a different number in each row.
 FACTS = """
     create table fct_session_starts as
     select
@@ -124,7 +124,7 @@ FACTS = """
         session_start_id, session_id, message_id, person_id, user_type, is_in_report, last_status, failure_group,
         seconds_to_read, seconds_to_reply
     )
-    -- Of the sends that went out, one is exactly 72 h old, which is not more; one is Botmaker's, which is known half an hour; and a
+    -- Of the sent ones, one is exactly 72 h old, which is not older; one is Botmaker's, whose events are known for half an hour; and a
     -- pending one has a late reply.
     left join (values
         ('a', 0, 108000, 'window', 'logs'),
@@ -139,7 +139,7 @@ FACTS = """
         'America/Sao_Paulo' as report_timezone, timestamp '2026-10-05 06:00:00' as published_at,
         timestamp '2026-10-05 05:00:00' as newest_event_at, timestamp '2026-10-04 12:00:00' as newest_webhook_event_at,
         timestamp '2026-10-01 12:30:00' as newest_botmaker_event_at;
-    -- Of the starts: two charged, one of them without a rate, one free; and two messages beside them.
+    -- Messages of starts: two are charged, one of them without a rate, and one is free. Two other messages start nothing.
     create table fct_billed_messages as
     select
         *, is_charged or cost_basis = 'unpriced' as is_delivered, null::varchar as notification_name,
@@ -157,7 +157,7 @@ FACTS = """
 def metric_value(
     connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], metrics: dict[str, dict[str, Any]], metric: dict[str, Any]
 ) -> float | None:
-    """Work a metric out from its definition alone, as MetricFlow would."""
+    """Compute a metric from its definition alone, as MetricFlow does."""
     parts = metric["type_params"]
     if metric["type"] == "simple":
         return _measured(connection, manifest, parts["measure"]["name"], _conditions(metric))

@@ -1,4 +1,4 @@
-"""Run the real job in this process, below folders of a test's own."""
+"""Run the real job in this process, in folders of the test."""
 
 import os
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command left: its exit code and what it wrote."""
+    """The result of a command: its exit code and its output."""
 
     returncode: int
     stdout: str
@@ -44,17 +44,17 @@ class Pipeline:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Return the environment variables that mean this landing zone and data folder."""
+        """Return the environment variables that select this landing zone and data folder."""
         return {"STARTS_LANDING": str(self.landing), "STARTS_DATA": str(self.data), **self.environment}
 
     def run(self) -> Any:
-        """Run the job once and return Dagster's result, failed or not."""
+        """Run the job once and return Dagster's result, successful or failed."""
         from orchestration.definitions import defs
 
         return self._execute(defs, "conversation_starts")
 
     def materialize(self, *assets: str) -> Any:
-        """Materialise some assets alone, as from the UI, and return Dagster's result, failed or not."""
+        """Materialise some assets alone, as from the UI, and return Dagster's result, successful or failed."""
         from dagster import AssetSelection, define_asset_job
 
         from orchestration.definitions import defs
@@ -67,7 +67,7 @@ class Pipeline:
             return defs.resolve_job_def(job).execute_in_process(instance=_instance(), raise_on_error=False, run_config=_QUIET)
 
     def command(self, *arguments: str) -> Finished:
-        """Run `python -m orchestration` with these arguments, but in this process: six seconds less than in one of its own."""
+        """Run `python -m orchestration` with these arguments in this process, which is six seconds faster than a separate one."""
         out, error = StringIO(), StringIO()
         with (
             patch.dict(os.environ, self.variables),
@@ -97,7 +97,10 @@ def _exit_code(arguments: Sequence[str]) -> int:
 
 
 class _EventLogThatKeepsNothing(InMemoryEventLogStorage):
-    """A result has its events already. Storing each one and asking for earlier ones takes half of a run with nothing new."""
+    """An event log that stores nothing: a result already contains its events.
+
+    Storing each event and querying earlier ones takes half the time of a run with nothing new.
+    """
 
     def store_event(self, event: Any) -> None:
         pass
@@ -123,10 +126,10 @@ _reader = cache(duckdb.connect)
 
 
 def query(path: Path, sql: str, *, read_only: bool = True) -> list[dict[str, Any]]:
-    """Return the rows of a query on a file, which is attached to one database for all: a database of its own takes 10 ms."""
+    """Return the rows of a query on a file, attached to one shared in-memory database: a separate database takes 10 ms."""
     with _reader().cursor() as connection:
         connection.execute("set timezone = 'UTC'")
-        # As if it were opened: views of the warehouse name their catalog, which has the name of the file.
+        # The alias is the name that DuckDB gives to an opened file: views of the warehouse contain that catalog name.
         connection.execute(f'attach {quoted(path)} as "{path.stem}"' + " (read_only)" * read_only)
         try:
             connection.execute(f'use "{path.stem}"')
@@ -139,5 +142,5 @@ def query(path: Path, sql: str, *, read_only: bool = True) -> list[dict[str, Any
 
 
 def comparable(rows: list[dict[str, Any]]) -> list[tuple[tuple[str, str], ...]]:
-    """Order rows and columns, so that two lists are equal when they hold the same rows."""
+    """Sort rows and columns, so that two lists are equal if they have the same rows."""
     return sorted(tuple(sorted((name, repr(value)) for name, value in row.items())) for row in rows)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: started on a free port, gone with them."""
+"""A PostgreSQL server for the tests, started on a free port and stopped after them."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ PASSWORD = "s3cret-of-the-owner"
 
 
 def server_programs() -> Path | None:
-    """Return the folder of `initdb` and `pg_ctl`, of the newest version that is installed."""
+    """Return the folder with `initdb` and `pg_ctl` of the newest installed version, if any."""
     found = shutil.which("initdb")
     folders = [Path(found).parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)
@@ -46,8 +46,8 @@ class Server:
 
 @contextmanager
 def running_server(programs: Path) -> Iterator[Server]:
-    """Start a server that wants passwords; PostgreSQL refuses to run as root, so there it runs as `postgres`."""
-    # Below /tmp, because pytest's folders are closed to other users, and a socket's path must be short.
+    """Start a server that requires passwords; as root it is started as the user `postgres`, because PostgreSQL refuses to run as root."""
+    # In /tmp: other users cannot read the folders of pytest, and the path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="starts-postgres-"))
     as_owner: list[str] = []
     if os.getuid() == 0:

@@ -1,7 +1,7 @@
-"""A process that publishes and exports one state of a small report after the other, until somebody kills it.
+"""A process that publishes and exports one state of a small report after another, until it is killed.
 
-`python -m tests.publishing FOLDER`. State n is build n: it replaces some report days, all of whose rows have the template
-`state-n`, so that one look at any day says which state it is of.
+`python -m tests.publishing FOLDER`. State n is build n: it replaces some report days, and all their rows have the template `state-n`, so
+that any day shows its state.
 """
 
 import sys
@@ -28,7 +28,7 @@ def expected(state: int) -> dict[date, str]:
 
 
 def rows_of(state: int) -> dict[date, list[dict[str, Any]]]:
-    """Return what a state replaces: the rows of its days."""
+    """Return the rows of the report days that a state replaces."""
     return {
         day: [start(state * 1000 + day.day * 10 + n, day, template_name=f"state-{state}") for n in range(2 + state % 3)]
         for day in _days_of(state)
@@ -36,7 +36,7 @@ def rows_of(state: int) -> dict[date, list[dict[str, Any]]]:
 
 
 def run(settings: Settings) -> None:
-    """Do what a run does after the models are built, as far as a kill before left it to do."""
+    """Run the steps after the models, except those that were done before a kill."""
     with writer_lock(settings):
         recover_publication(settings)
         recover_exports(settings)
@@ -48,7 +48,7 @@ def run(settings: Settings) -> None:
 
 
 def states(warehouse: Warehouse) -> Iterator[int]:
-    """Build one state after the other, from the one after the last that was built."""
+    """Build one state after another, starting after the last one that was built."""
     with open_warehouse(warehouse.settings) as connection:
         build = last_finished_build(connection)
     state = build.build_id if build is not None else 0

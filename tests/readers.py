@@ -1,4 +1,4 @@
-"""Readers that look at what is published again and again, while runs are ended and others go on."""
+"""Readers that poll what is published while runs are killed and restarted."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ from orchestration.settings import Settings
 
 
 class NotYetError(Exception):
-    """What a reader opened was replaced meanwhile, as the manifest or the file system says: it has to begin again."""
+    """Raised if what a reader opened was replaced meanwhile, according to the manifest or the file system: the reader starts again."""
 
 
 class Reader(Thread):
-    """Reads one thing again and again until it is stopped; keeps the states that it sees, one after the other, and what went wrong."""
+    """Reads one thing repeatedly until it is stopped; records the distinct consecutive states and any error."""
 
     def __init__(self, read: Callable[[], Any], stop: Event) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Reader(Thread):
 
 @contextmanager
 def readers(reads: Mapping[str, Callable[[], Any]]) -> Iterator[dict[str, Reader]]:
-    """Start a reader for each way to read, and stop all of them after the `with` block."""
+    """Start a reader for each way of reading, and stop all of them after the `with` block."""
     stop = Event()
     threads = {name: Reader(read, stop) for name, read in reads.items()}
     for thread in threads.values():
@@ -52,7 +52,7 @@ def readers(reads: Mapping[str, Callable[[], Any]]) -> Iterator[dict[str, Reader
 
 
 def read_listed(settings: Settings) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return the manifest, and the daily files that it says belong together, by name. Raises `NotYetError` where one is not as it says."""
+    """Return the manifest, and by name the daily files that it lists. Raises `NotYetError` if a file does not match its entry."""
     manifest = json.loads((settings.exports_dir / "manifest.json").read_bytes())
     contents = {}
     for entry in manifest["files"]:

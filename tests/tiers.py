@@ -1,4 +1,4 @@
-"""What `make test` leaves to `make test-all`: more of the same, such as further seeds of a generator."""
+"""The tests that only `make test-all` runs: for example further seeds of a generator."""
 
 from typing import Any
 
@@ -6,5 +6,5 @@ import pytest
 
 
 def thorough(*values: Any) -> list[Any]:
-    """Return parameters of a test that only `make test-all`, and so CI, runs; a tuple stands for several arguments."""
+    """Return parameters that only `make test-all`, and therefore CI, runs; a tuple stands for several arguments."""
     return [pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.thorough) for value in values]

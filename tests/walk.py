@@ -1,4 +1,4 @@
-"""The queries of `docs/walk.md` with the rows that they show: one line of the bundled logs on its way to a cell of a TSV."""
+"""The queries of `docs/walk.md` with their results: one line of the bundled logs on its way to a cell of a TSV."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def shown() -> Iterator[tuple[str, str]]:
 
 
 def answered(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Return the rows of a query as the page shows them: a column in each line."""
+    """Return the rows of a query in the format of the page: one column per line."""
     result = connection.execute(query)
     names = [column[0] for column in result.description or []]
     width = max(map(len, names)) + 2

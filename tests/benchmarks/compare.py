@@ -1,10 +1,10 @@
-"""How the job compares with the floor, with pandas and with a usual stack: `make bench`.
+"""Compare the job with the floor, with pandas and with a usual stack: `make bench`.
 
-    python -m tests.benchmarks.compare --sends 1000000 5000000 --repeat 3
+python -m tests.benchmarks.compare --sends 1000000 5000000 --repeat 3
 
-Makes the sends with their webhooks in the real formats, gives each contender a process of its own, one after the other, and prints
-the seconds of each step, whole processes, and ratios of medians with the aims. The last line is one JSON object.
-The next day is 1/60 of the data, landed on top; then nothing new; with several sizes then one day more, the same for all sizes.
+Generates the sends with their webhooks in the real formats, runs each contender in a separate process, one after another, and prints the
+seconds of each step, the totals of each process, and ratios of medians with the aims. The last line is one JSON object. The next day is
+1/60 of the data, landed on top. With several sizes, one more day follows, the same for all sizes. The last run has nothing new.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from pathlib import Path
 from tests.benchmarks.contenders import CONTENDERS, ROOT, TSV, compare_tsvs, job_environment, make_logs
 from tests.benchmarks.figures import Measured, Round, all_figures, as_json, figures_table, processes_table, short, steps_table
 
-# This process stays small: a child's peak memory is never less than its parent's.
+# This process must stay small: a child's peak memory is never less than its parent's.
 HERE = (sys.executable, "-m", "tests.benchmarks.compare")
 DAYS = 60
 FIXED_DAY_SENDS = 16_000
-# Beyond this, pandas and the usual stack run only with --all: they take minutes and 30 GB.
+# For more sends, pandas and the usual stack run only with --all: they take minutes and 30 GB.
 MOST_SENDS_OF_SLOW_ONES = 1_000_000
 SLOW_ONES = ("pandas", "usual_stack")
 NEEDED = {"usual_stack": ("dlt", "The usual stack is left out: install dlt with `.venv/bin/uv sync --inexact --group bench`.")}
@@ -38,13 +38,13 @@ Runner = Callable[[str, Path, Path], Measured]
 
 
 class ContenderError(Exception):
-    """A contender failed; the message holds the end of what it printed."""
+    """Raised if a contender failed; the message is the end of its output."""
 
 
 def in_own_process(name: str, landing: Path, folder: Path) -> Measured:
-    """Run a contender, or `command`, in a process of its own. Raises `ContenderError`.
+    """Run a contender, or `command`, in a separate process. Raises `ContenderError`.
 
-    Memory is that of the process or of the largest of its children, whichever is more; CPU seconds are those of all of them.
+    Memory is the maximum over the process and its children; CPU seconds are the sum over all of them.
     """
     if name == "command":
         _, measured = _process([sys.executable, "-m", "orchestration", "--quiet"], job_environment(landing, folder))
@@ -58,10 +58,10 @@ def in_own_process(name: str, landing: Path, folder: Path) -> Measured:
 def _process(command: list[str], environment: dict[str, str]) -> tuple[str, Measured]:
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
         started = time.perf_counter()
-        # Dagster keeps the runs of the command where it does by default: in the data folder.
+        # Dagster then stores the runs of the command in its default place, the data folder.
         outside = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
         process = subprocess.Popen(command, cwd=ROOT, env={**outside, **environment}, stdout=out, stderr=error)
-        # `wait4` counts this process alone, with the children that it waited for.
+        # `wait4` returns the usage of this process alone, with the children that it waited for.
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -69,26 +69,26 @@ def _process(command: list[str], environment: dict[str, str]) -> tuple[str, Meas
         error.seek(0)
         if process.returncode:
             raise ContenderError(f"{' '.join(command)} failed ({process.returncode}):\n{error.read()[-3000:]}")
-        # Linux counts memory in KiB and macOS in bytes; blocks are of 512 bytes.
+        # Linux reports memory in KiB and macOS in bytes; a block has 512 bytes.
         peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         return out.read(), Measured({}, 0.0, wall, usage.ru_utime + usage.ru_stime, peak / 1e9, usage.ru_oublock * 512 / 1e9)
 
 
 def make(folder: Path, sends: int, fixed_day: tuple[int, int]) -> Measured:
-    """Make the logs of one size, in a process of its own."""
+    """Generate the logs of one size in a separate process."""
     numbers = [str(number) for number in (sends, *fixed_day)]
     _, made = _process([*HERE, "--make", *numbers, "--folder", str(folder)], {})
     return made
 
 
 def rows_in_common(of_job: Path, other: Path) -> dict[str, int]:
-    """Compare the job's TSVs with another one, in a process of its own."""
+    """Compare the job's TSVs with another TSV in a separate process."""
     output, _ = _process([*HERE, "--compare", str(of_job), str(other)], {})
     return json.loads(output)
 
 
 def measure(logs: Path, folder: Path, sends: int, contenders: Sequence[str], *, fixed_day: bool, run: Runner = in_own_process) -> Round:
-    """Run the other contenders and then the job on `logs`, below `folder`; return what was measured."""
+    """Run the other contenders and then the job on `logs`, in `folder`; return the measurements."""
     found = Round(sends)
     for name in contenders:
         (folder / name).mkdir(parents=True)
@@ -110,14 +110,14 @@ def measure(logs: Path, folder: Path, sends: int, contenders: Sequence[str], *, 
         found.runs[day] = run("job", landing, job)
         found.copies[day] = _seconds_of_copy(published / "conversation_starts.duckdb", folder / "copy")
     found.runs["nothing_new"] = run("job", landing, job)
-    # The first command makes the files in which Dagster keeps its runs.
+    # The first command creates the files in which Dagster stores its runs.
     run("command", landing, job)
     found.runs["command"] = run("command", landing, job)
     return found
 
 
 def reporting(run: Runner) -> Runner:
-    """Return a runner that also says on stderr what each run took: a round of 5M sends takes many minutes."""
+    """Return a runner that also prints the time of each run to stderr: a round of 5M sends takes many minutes."""
 
     def reported(name: str, landing: Path, folder: Path) -> Measured:
         measured = run(name, landing, folder)
@@ -139,7 +139,7 @@ def _size(path: Path) -> int:
 
 
 def _seconds_of_copy(path: Path, copy: Path) -> float:
-    """Return how long it takes to copy a file until it is on the disk, as publication has to."""
+    """Return the seconds for copying a file and syncing it to disk, as publication must do."""
     started = time.perf_counter()
     with path.open("rb") as source, copy.open("wb") as target:
         shutil.copyfileobj(source, target, 16 * 1024 * 1024)
@@ -150,7 +150,7 @@ def _seconds_of_copy(path: Path, copy: Path) -> float:
 
 
 def contenders_at(sends: int, skipped: Sequence[str], *, all_sizes: bool) -> tuple[list[str], list[str]]:
-    """Return which contenders beside the job run at a size, and sentences about those that cannot."""
+    """Return the contenders beside the job that run at a size, and messages about those that cannot run."""
     chosen, sentences = [], []
     for name in ("floor", *SLOW_ONES):
         needed, sentence = NEEDED.get(name, (None, ""))
@@ -167,11 +167,11 @@ def bench(sizes: Sequence[int], folder: Path, *, repeat: int = 1, skip: Sequence
           logs: Path | None = None, run: Runner = in_own_process) -> Iterator[str]:  # fmt: skip
     """Measure each size, smallest first; yield lines to print, the last of which is one JSON object.
 
-    Logs are made below `logs`, where they stay and are taken from the next time; without it below `folder`.
+    Logs are generated in `logs`, where they stay and are reused the next time, or else in `folder`.
     """
     rounds: dict[int, list[Round]] = {}
     sizes = sorted(set(sizes))
-    # The same day for all sizes: sends to people whom the smallest history knows.
+    # The same day for all sizes: its sends go to people in the smallest history.
     fixed_day = min(FIXED_DAY_SENDS, max(sizes[0] // DAYS, 1)), max(sizes[0] // 4, 1)
     for sends in sizes:
         contenders, sentences = contenders_at(sends, skip, all_sizes=all_sizes)
@@ -198,7 +198,7 @@ def bench(sizes: Sequence[int], folder: Path, *, repeat: int = 1, skip: Sequence
 
 @contextmanager
 def _folder(parent: Path) -> Iterator[Path]:
-    # Gone after each round: one of 5M sends takes 10 GB.
+    # The folder is deleted after each round: a round of 5M sends takes 10 GB.
     with tempfile.TemporaryDirectory(prefix="round-", dir=parent) as folder:
         yield Path(folder)
 
@@ -218,11 +218,11 @@ def _report(rounds: Sequence[Round]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sends", type=int, nargs="+", default=[1_000_000], metavar="N", help="one or several sizes")
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="rounds, of which medians are taken")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="number of rounds; the figures are medians over them")
     parser.add_argument("--skip", nargs="+", default=[], choices=["floor", *SLOW_ONES], help="contenders to leave out")
     parser.add_argument("--all", action="store_true", help=f"run pandas and the usual stack beyond {MOST_SENDS_OF_SLOW_ONES:,} sends, too")
-    parser.add_argument("--folder", type=Path, help="where to work; the default is where the system has temporary files")
-    parser.add_argument("--logs", type=Path, help="where to keep the logs for a next time, on the same disk as --folder")
+    parser.add_argument("--folder", type=Path, help="working folder (default: the system's temporary folder)")
+    parser.add_argument("--logs", type=Path, help="folder in which the logs are kept for reuse, on the same disk as --folder")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--landing", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--make", type=int, nargs=3, help=argparse.SUPPRESS)
@@ -235,7 +235,7 @@ def main() -> None:
     elif args.contender:
         print(json.dumps(asdict(CONTENDERS[args.contender](args.landing, args.folder))))
     else:
-        # Beside the logs: their files are linked, not copied.
+        # On the same disk as the logs, whose files are linked and not copied.
         parent = args.folder or args.logs
         if parent is not None:
             parent.mkdir(parents=True, exist_ok=True)

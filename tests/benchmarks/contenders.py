@@ -1,5 +1,7 @@
-"""What the benchmark compares. Each contender runs in a process of its own (`compare.py`) and returns what its steps took;
-start-up and imports are not counted."""
+"""The contenders of the benchmark.
+
+Each runs in a separate process (`compare.py`) and returns the times of its steps, without start-up and imports.
+"""
 
 import os
 import time
@@ -10,13 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 USUAL_STACK = Path(__file__).parent / "usual_stack"
-# What each contender writes its TSV to, in its folder.
+# The file to which each contender writes its TSV, in its folder.
 TSV = "session_starts.tsv"
 
 
 @dataclass
 class Steps:
-    """The seconds of steps that follow each other, and the CPU seconds of all of them, which other processes do not change."""
+    """The seconds of consecutive steps, and their total CPU seconds, which do not depend on other processes."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     cpu_seconds: float = 0.0
@@ -30,9 +32,10 @@ class Steps:
 
 
 def run_job(landing: Path, folder: Path) -> Steps:
-    """Run the job on `landing`, with its data below `folder`."""
+    """Run the job on `landing`, with its data in `folder`."""
     os.environ |= job_environment(landing, folder)
-    # Imports are start-up here, as for the others: dbt is imported when it is first run, and pandas when DuckDB binds the first value.
+    # Imports count as start-up, as for the other contenders. Otherwise dbt is imported on its first run, and pandas when DuckDB binds a
+    # value.
     import dbt.adapters.duckdb
     import dbt.cli.main  # noqa: F401
     import pandas  # noqa: F401
@@ -69,7 +72,7 @@ def run_floor(landing: Path, folder: Path) -> Steps:
 
 
 def run_pandas(landing: Path, folder: Path) -> Steps:
-    """Run the analyst's script."""
+    """Run the analyst's pandas script."""
     from tests.benchmarks.pandas_report import main as report
 
     steps = Steps()
@@ -122,9 +125,9 @@ CONTENDERS: dict[str, Callable[[Path, Path], Steps]] = {
 
 
 def make_logs(folder: Path, sends: int, days: int, fixed_day: tuple[int, int]) -> None:
-    """Write `days` days of logs below `full/`, the day after them below `next_day/`, and below `fixed_day/` the day after that.
+    """Write `days` days of logs into `full/`, the day after them into `next_day/`, and the day after that into `fixed_day/`.
 
-    `fixed_day` is a number of sends and of contacts: where both are the same, its files are the same, whatever came before.
+    `fixed_day` is a number of sends and of contacts: if both are the same, its files are the same, whatever the history.
     """
     from tests.data.generate_logs import MadeLogs, Story
 
@@ -134,7 +137,7 @@ def make_logs(folder: Path, sends: int, days: int, fixed_day: tuple[int, int]) -
             for day in range(days):
                 logs.write_day(feed, day, folder / "full", "zstd")
             logs.write_day(feed, days, folder / "next_day", "zstd")
-    # Sends of other numbers than the history's, to people who are in it.
+    # These sends have other numbers than those of the history and go to people in it.
     of_day = Story(fixed_day[0], 1, contacts=fixed_day[1], from_day=days + 1, first_send=1_000_000_000)
     with MadeLogs(of_day, folder) as logs:
         for feed in ("sends", "webhooks"):

@@ -1,4 +1,4 @@
-"""From what was measured to figures: medians, their ratios, a table with the aims, and one JSON object."""
+"""Compute figures from the measurements: medians, their ratios, a table with the aims, and one JSON object."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,10 +8,10 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Measured:
-    """What a contender took.
+    """The measurements of one contender.
 
-    Of its steps, without start-up and imports: seconds of each, CPU seconds of all. Of its process, whole: seconds, CPU seconds, the most
-    memory that it or one of its children held, and what it wrote to files.
+    Of its steps, without start-up and imports: the seconds of each and the CPU seconds of all. Of the whole process: seconds, CPU seconds,
+    the peak memory of the process or one of its children, and the volume written to files.
     """
 
     steps: dict[str, float]
@@ -33,13 +33,15 @@ class Measured:
 
 @dataclass
 class Round:
-    """One pass over all contenders at one size. `runs` are those of the contenders that ran, and of the job: `full`, `next_day`,
-    `nothing_new`, `fixed_day`, and `command`, which is `python -m orchestration` with nothing new.
+    """One pass over all contenders at one size.
+
+    `runs` has the contenders that ran, and the runs of the job: `full`, `next_day`, `nothing_new`, `fixed_day`, and `command`, which is
+    `python -m orchestration` with nothing new.
     """
 
     sends: int
     runs: dict[str, Measured] = field(default_factory=dict)
-    # Seconds of a copy of the published file, synced, after the runs of these names.
+    # Seconds for a synced copy of the published file, after the runs with these names.
     copies: dict[str, float] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
     usual_stack_rows: dict[str, int] = field(default_factory=dict)
@@ -47,7 +49,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Aim:
-    """A figure and what it should be, for all sizes or for one."""
+    """A figure and its aim, for all sizes or for one."""
 
     name: str
     bound: float
@@ -79,7 +81,7 @@ DAY_AIM = 1.3
 
 
 def figures(rounds: Sequence[Round]) -> dict[str, float]:
-    """Return the figures of one size: medians over its rounds, and ratios of those medians. What did not run is left out."""
+    """Return the figures of one size: medians over its rounds, and ratios of those medians. Runs that did not take place are left out."""
 
     def of(value: str, run: str) -> float | None:
         return median(getattr(each.runs[run], value) for each in rounds) if run in rounds[0].runs else None
@@ -95,7 +97,7 @@ def figures(rounds: Sequence[Round]) -> dict[str, float]:
         "pandas_over_job": _ratio(of("seconds", "pandas"), job),
         "usual_stack_over_job": _ratio(of("seconds", "usual_stack"), job),
         "next_day_share": _ratio(next_day, job),
-        # CPU seconds are close to the same whatever else the machine does.
+        # CPU seconds depend little on what else the machine does.
         "job_over_floor_cpu": _ratio(of("steps_cpu_seconds", "full"), of("steps_cpu_seconds", "floor")),
         "pandas_over_job_cpu": _ratio(of("steps_cpu_seconds", "pandas"), of("steps_cpu_seconds", "full")),
         "usual_stack_over_job_cpu": _ratio(of("steps_cpu_seconds", "usual_stack"), of("steps_cpu_seconds", "full")),
@@ -124,8 +126,10 @@ def figures(rounds: Sequence[Round]) -> dict[str, float]:
 
 
 def all_figures(rounds: Mapping[int, Sequence[Round]]) -> dict[str, object]:
-    """Return what the last line says: the figures of the smallest size by their names, those of each size below `sizes`, and how
-    the same new day on the largest history compares with that on the smallest (`day_on_5m_over_1m`, by the two sizes).
+    """Return the contents of the last line.
+
+    These are the figures of the smallest size by name, those of each size under `sizes`, and the ratio of the times for the same new day on
+    the largest and on the smallest history (`day_on_5m_over_1m`, named by the two sizes).
     """
     sizes = {sends: figures(rounds[sends]) for sends in sorted(rounds)}
     smallest, largest = min(sizes), max(sizes)
@@ -148,7 +152,7 @@ def short(sends: int) -> str:
 
 
 def as_json(everything: Mapping[str, object]) -> str:
-    """Return one line of JSON, with four digits of each number."""
+    """Return one line of JSON with numbers rounded to four digits."""
 
     def rounded(value: object) -> object:
         if isinstance(value, Mapping):
@@ -159,7 +163,7 @@ def as_json(everything: Mapping[str, object]) -> str:
 
 
 def steps_table(rounds: Sequence[Round]) -> Iterator[str]:
-    """Yield the lines of a table: seconds of each step of each run of the job, medians."""
+    """Yield the lines of a table: the median seconds of each step of each run of the job."""
     runs = [run for run in ("full", "next_day", "nothing_new", "fixed_day") if run in rounds[0].runs]
     yield f"{'step of the job':<44}" + "".join(f"{run.replace('_', ' '):>14}" for run in runs)
     for step in rounds[0].runs[runs[0]].steps:
@@ -168,7 +172,7 @@ def steps_table(rounds: Sequence[Round]) -> Iterator[str]:
 
 
 def processes_table(rounds: Sequence[Round]) -> Iterator[str]:
-    """Yield the lines of a table: each process whole, medians."""
+    """Yield the lines of a table: the medians of each whole process."""
     columns = {
         "steps": ("seconds", "s"),
         "CPU": ("steps_cpu_seconds", "s"),
@@ -184,7 +188,7 @@ def processes_table(rounds: Sequence[Round]) -> Iterator[str]:
 
 
 def figures_table(everything: Mapping[str, object]) -> Iterator[str]:
-    """Yield the lines of a table: each figure of each size, with its aim where it has one."""
+    """Yield the lines of a table: each figure of each size, with its aim if it has one."""
     sizes: dict[str, dict[str, float]] = everything["sizes"]  # pyright: ignore[reportAssignmentType]
     yield f"{'figure':<36}" + "".join(f"{short(int(sends)):>26}" for sends in sizes)
     for name in dict.fromkeys(name for of_size in sizes.values() for name in of_size):

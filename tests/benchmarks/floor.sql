@@ -1,6 +1,5 @@
--- The floor: the fastest hand-written script we know for the same TSV columns from the same files.
--- No staging, no tests, no state; it trusts every line, takes no care of duplicates of a send or of
--- ties, and keeps nothing. What it leaves out is what the job is for.
+-- The floor: the fastest hand-written script we know for the same TSV columns from the same files. It has no staging, no tests and no
+-- state; it trusts every line, ignores duplicates of a send and ties, and keeps nothing. The job exists for what this script leaves out.
 set timezone = 'UTC';
 set preserve_insertion_order = false;
 

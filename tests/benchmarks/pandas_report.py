@@ -1,6 +1,6 @@
 """The same report in pandas, as an analyst would write it: one machine, one script, everything in memory."""
 
-# The stubs of pandas know less than pandas does.
+# The pandas stubs are incomplete.
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportArgumentType=false, reportCallIssue=false
 
 import io

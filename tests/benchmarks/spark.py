@@ -1,9 +1,9 @@
-"""What the job costs on Spark against DuckDB: the same files, the same machine, one after the other.
+"""Compare the cost of the job on Spark and on DuckDB: the same files, the same machine, one after the other.
 
-    .venv/bin/python -m tests.benchmarks.spark --logs FOLDER
+.venv/bin/python -m tests.benchmarks.spark --logs FOLDER
 
-FOLDER holds `full/` and `next_day/`, as `make bench BENCH_FLAGS="--logs …"` leaves them for each size. On both engines a full load, the
-next day and a run with nothing new are processes of their own, Spark's on a cluster of two workers (`deploy/spark/local_cluster.py`).
+FOLDER contains `full/` and `next_day/`, as `make bench BENCH_FLAGS="--logs …"` creates them for each size. On both engines, a full load,
+the next day and a run with nothing new are separate processes; Spark runs on a cluster of two workers (`deploy/spark/local_cluster.py`).
 Prints their seconds and ratios, and what the next day wrote to each Iceberg table; the last line is one JSON object.
 """
 
@@ -27,7 +27,7 @@ SCHEMAS = ("raw", "state", "intermediate", "marts")
 
 @dataclass(frozen=True)
 class Written:
-    """What the commits of a run did to a table: bytes of data and delete files; `table_bytes` is all that it holds now."""
+    """What the commits of a run wrote to a table: bytes of data and delete files; `table_bytes` is the table's current size."""
 
     table: str
     table_bytes: int
@@ -42,7 +42,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Job:
-    """The job on one engine, with a landing zone and a data folder below `folder`."""
+    """The job on one engine, with a landing zone and a data folder in `folder`."""
 
     folder: Path
     variables: dict[str, str]
@@ -51,7 +51,7 @@ class Job:
         shutil.copytree(logs, self.folder / "landing", copy_function=os.link, dirs_exist_ok=True)
 
     def seconds(self) -> float:
-        """Run the job once and return the seconds of its process, with start-up."""
+        """Run the job once and return the seconds of its process, including start-up."""
         started = time.perf_counter()
         self.run("orchestration", "--quiet")
         return time.perf_counter() - started
@@ -65,7 +65,7 @@ class Job:
 
 
 def written_since(began: datetime) -> list[Written]:
-    """Return what commits after a time wrote, by table, from Iceberg's own summaries of them."""
+    """Return by table what the commits after a time wrote, from Iceberg's commit summaries."""
     from orchestration.engines.spark.session import spark_session
     from orchestration.settings import Settings
 
@@ -105,7 +105,7 @@ def report(duckdb: dict[str, float], spark: dict[str, float], written: list[Writ
 
 
 def measure(logs: Path, folder: Path) -> list[str]:
-    """Run both engines below `folder`; return the lines to print."""
+    """Run both engines in `folder`; return the lines to print."""
     duckdb = Job(folder / "duckdb", {})
     on_duckdb = {}
     for name in ("full", "next_day"):
@@ -131,7 +131,7 @@ def measure(logs: Path, folder: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--logs", type=Path, help="a folder with full/ and next_day/")
-    parser.add_argument("--folder", type=Path, help="where to work, on the same disk as the logs; the default is beside them")
+    parser.add_argument("--folder", type=Path, help="working folder, on the same disk as the logs (default: next to them)")
     parser.add_argument("--since", type=datetime.fromisoformat, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.since:

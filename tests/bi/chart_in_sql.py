@@ -1,4 +1,4 @@
-"""What Superset would ask DuckDB for a chart: its stored query over its dataset, as SQL."""
+"""The query that Superset sends to DuckDB for a chart: its stored query over its dataset, as SQL."""
 
 import json
 from typing import Any
@@ -7,13 +7,13 @@ Selected = list[tuple[str, list[str]]]
 
 
 def source_of(dataset: dict[str, Any]) -> str:
-    """Return the dataset's rows with its calculated columns."""
+    """Return SQL for the dataset's rows with its calculated columns."""
     calculated = "".join(f', {column["expression"]} as "{column["column_name"]}"' for column in dataset["columns"] if column["expression"])
     return f"(select *{calculated} from ({dataset['sql']}))"
 
 
 def conditions_of(filters: list[dict[str, Any]], selected: Selected, period: str | None) -> str:
-    """Return a chart's own filters and those of the filter bar as one condition. A period is `first : day after the last`."""
+    """Return a chart's own filters and those of the filter bar as one condition. A period is `first day : day after the last`."""
     conditions = ["true"]
     for part in filters:
         if part["op"] == "TEMPORAL_RANGE":
@@ -29,7 +29,7 @@ def conditions_of(filters: list[dict[str, Any]], selected: Selected, period: str
 def chart_sql(chart: dict[str, Any], dataset: dict[str, Any], selected: Selected, period: str | None) -> str:
     """Return the SQL of a chart's first query under the dashboard's filters: columns, metrics, then the shares of metrics.
 
-    Of the post-processing only shares are computed: the others turn rows into series, or rank cells for their colours.
+    Of the post-processing steps only shares are computed: the others turn rows into series, or rank cells for their colours.
     """
     query = json.loads(chart["query_context"])["queries"][0]
     metrics = {metric["metric_name"]: metric["expression"] for metric in dataset["metrics"]}

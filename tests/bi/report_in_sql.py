@@ -1,7 +1,7 @@
-"""What every chart of the dashboard must show, in plain SQL over the published marts.
+"""The expected rows of every chart of the dashboard, in plain SQL over the published marts.
 
-Written from the contract and not from the dashboard: only `fct_session_starts` and `fct_billed_messages` are read, whichever mart a
-chart reads, and words for codes are put in afterwards.
+The SQL follows the contract and not the dashboard: it reads only `fct_session_starts` and `fct_billed_messages`, whichever mart a chart
+reads, and replaces codes with words at the end.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ WORDS = {
     "user_type": {"new": "New", "returning": "Returning"},
 }
 WORDS["last_status"]["replied"] = "Replied"
-# Superset sorts a chart's series and axis by name, so there the place in the funnel comes first.
+# Superset sorts a chart's series and axis by name, so these names begin with their place in the funnel.
 WORDS["status_in_order"] = {
     f"{place} {code}": f"{place} {word}" for place, (code, word) in enumerate(WORDS["last_status"].items(), start=1)
 }
@@ -33,7 +33,7 @@ _LOCAL = "timezone((select report_timezone from publish_info), timezone('UTC', {
 _NAME = "coalesce(notification_name, template_name)"
 _TEMPLATE_OR_CAMPAIGN = "coalesce(notification_name || ' · ' || template_name, notification_name, template_name, 'No template')"
 _IN_ORDER = f"list_position({list(WORDS['last_status'])}, last_status) || ' ' || last_status"
-# Milliseconds, and no intervals: a second way to the same age.
+# In milliseconds rather than as an interval: a second way to compute the same age.
 _KNOWN_UNTIL = "(select epoch_ms(if(source = 'botmaker', newest_botmaker_event_at, newest_webhook_event_at)) from publish_info)"
 _IS_OLDER = f"coalesce(epoch_ms(sent_at) + {{0}} * 3600000 < {_KNOWN_UNTIL}, false)"
 _COMPLETE_DAYS = f"""
@@ -42,7 +42,7 @@ _COMPLETE_DAYS = f"""
 """
 _COST_OF_STARTS = f"sum(cost) filter (session_start_id is not null and {_NAME} is not null)"
 
-# By chart; `report` is the report's rows under the filters, and rows come in any order unless the chart has one.
+# By chart. `report` contains the report's rows under the filters; the order of rows matters only if the chart has one.
 EXPECTED = {
     "Session starts": "select count(session_id) from report",
     "Session starts and attempts": "select count(*) from report",
@@ -104,7 +104,7 @@ EXPECTED = {
                 then count(*) filter (epoch_ms(first_reply_at) - epoch_ms(sent_at) <= 24 * 3600000) / count(*) filter (is_sent) end
         from report where message_id is not null and sent_at is not null and session_start_date in ({_COMPLETE_DAYS}) group by 1, 2
     """,
-    # A message that was read was delivered, whether WhatsApp said so or not.
+    # A message that was read was delivered, even without a `delivered` status.
     "Delivered, read and replied over time": f"""
         select hours::double, avg((least(delivered_at, read_at, first_reply_at) <= until)::int),
             avg((least(read_at, first_reply_at) <= until)::int),
@@ -159,7 +159,7 @@ EXPECTED = {
 
 
 def expected_rows(published_file: Path, chart: str, predicate: str) -> list[tuple[Any, ...]]:
-    """Run a chart's SQL over the report's rows, and the messages of the bill, that a predicate keeps."""
+    """Run a chart's SQL over the rows of the report and the billed messages that satisfy a predicate."""
     sql = f"""
         with report as (select * from fct_session_starts where is_in_report and {predicate}),
         bill as (

@@ -1,4 +1,4 @@
-"""A Superset of a test's own: installed on demand, with its metadata below the test's folder."""
+"""A Superset for the tests: installed on demand, with its metadata in the test's folder."""
 
 import os
 import secrets
@@ -33,7 +33,7 @@ class SupersetServer:
 
 
 def install_superset(folder: Path) -> Path:
-    """Install Superset into an environment of its own and return its Python."""
+    """Install Superset into a separate environment and return its Python."""
     uv = Path(sys.executable).with_name("uv")
     environment = os.environ | {"UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true"}
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], env=environment, check=True)
@@ -44,7 +44,7 @@ def install_superset(folder: Path) -> Path:
 
 @contextmanager
 def running_superset(python: Path, home: Path) -> Iterator[SupersetServer]:
-    """Start a Superset with empty metadata, and end it with all that it started."""
+    """Start a Superset with empty metadata, and stop it with all its processes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

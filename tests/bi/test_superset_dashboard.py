@@ -1,7 +1,7 @@
-"""The Superset dashboard: its files agree with the marts, and in a real Superset it shows the marts' numbers.
+"""Tests of the Superset dashboard: its files agree with the marts, and a real Superset shows the marts' numbers.
 
-The second half needs a Superset: SUPERSET_PYTHON names the Python of an environment that has one, or
-STARTS_TEST_SUPERSET=1 has one made (a minute or two, from PyPI).
+The second half needs a Superset: SUPERSET_PYTHON is the Python of an environment with Superset; STARTS_TEST_SUPERSET=1 installs one (a
+minute or two, from PyPI).
 """
 
 import csv
@@ -47,15 +47,15 @@ from tests.metrics import metric_value
 from tests.pipeline import Pipeline
 from tests.tiers import thorough
 
-# Charts of which a row of the answer has a value per series. In SQL, a series is a row.
+# Charts whose result has one value per series in each row. In the SQL, each series has its own row.
 SERIES = ("Sends by day and last status", "Cost by day and template", "Messages by day and price")
 # The marts that datasets show with all their columns.
 MARTS = {name: name for name in ("session_starts_daily", "status_session_starts", "funnel_session_starts", "sends_by_hour")}
 MARTS |= {"report_session_starts": "fct_session_starts", "report_costs": "fct_billed_messages"}
-# One Superset is enough.
+# These tests share one Superset.
 pytestmark = pytest.mark.xdist_group("superset")
 BUNDLE_FILES = sorted(BUNDLE.rglob("*.yaml"))
-# The dashboard's filters, as its filter bar sends them, and the same in SQL.
+# The dashboard's filters as its filter bar sends them, and the same filters in SQL.
 FILTERS = {
     "nothing": ([], None, "true"),
     "period": ([], "2026-10-05 : 2026-10-12", "session_start_date between date '2026-10-05' and date '2026-10-11'"),
@@ -87,7 +87,7 @@ FILTERS = {
 }
 
 
-# What MetricFlow reads under a filter; a message of the bill has the origin and user type of the session that it started.
+# The tables that MetricFlow reads under a filter; a billed message has the origin and user type of the session that it started.
 FILTERED_MARTS = """
     create table publish_info as from published.publish_info;
     create table fct_session_starts as from published.fct_session_starts where {0};
@@ -108,7 +108,7 @@ FILTERED_MARTS = """
 
 @pytest.fixture(scope="module")
 def bundled(sample: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The bundled logs, in a landing zone to which a test can add, run once."""
+    """Return the bundled logs, run once, in a landing zone to which a test can add files."""
     folder = tmp_path_factory.mktemp("bi")
     shutil.copytree(SAMPLE_LOGS, folder / "landing")
     shutil.copytree(sample.data, folder / "data", symlinks=True)
@@ -151,7 +151,7 @@ def charts_by_name() -> dict[str, dict[str, Any]]:
     return {chart["slice_name"]: chart for chart in load("charts")}
 
 
-def test_every_file_is_part_of_one_bundle() -> None:
+def test_every_file_belongs_to_one_bundle() -> None:
     assert {file.relative_to(BUNDLE).parts[0] for file in BUNDLE_FILES} == {
         "metadata.yaml",
         "databases",
@@ -166,21 +166,21 @@ def test_every_file_is_part_of_one_bundle() -> None:
     assert {chart["dataset_uuid"] for chart in load("charts")} <= set(datasets())
 
 
-def test_the_connection_is_a_placeholder_that_only_reads() -> None:
+def test_connection_is_a_read_only_placeholder() -> None:
     (database,) = load("databases")
     assert database["sqlalchemy_uri"] == PLACEHOLDER
     assert database["extra"]["engine_params"]["connect_args"] == {"read_only": True}
     assert not any(database[right] for right in ("allow_dml", "allow_ctas", "allow_cvas", "allow_csv_upload"))
 
 
-def test_no_file_holds_a_machine_path_or_a_secret() -> None:
+def test_no_file_contains_a_machine_path_or_a_secret() -> None:
     for file in [*BUNDLE_FILES, BUNDLE / "import_dashboard.py"]:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"(?<![\w.])/(home|tmp|root|Users|work|srv|var|opt|mnt)/|\b[A-Z]:\\", text), file
         assert file.suffix == ".py" or not re.search(r"(?i)passw|secret|token|encrypted", text), file
 
 
-def test_the_dashboard_holds_every_chart_once() -> None:
+def test_dashboard_contains_every_chart_once() -> None:
     placed = [part["meta"] for part in dashboard()["position"].values() if isinstance(part, dict) and part["type"] == "CHART"]
     charts = charts_by_name()
     assert sorted(meta["uuid"] for meta in placed) == sorted(chart["uuid"] for chart in charts.values())
@@ -189,7 +189,7 @@ def test_the_dashboard_holds_every_chart_once() -> None:
     assert set(charts) == set(EXPECTED), "every chart has its SQL in report_in_sql.py"
 
 
-def test_the_layout_hangs_together() -> None:
+def test_layout_is_one_consistent_tree() -> None:
     position = dashboard()["position"]
     parts = {name: part for name, part in position.items() if isinstance(part, dict)}
     children = [child for part in parts.values() for child in part.get("children", [])]
@@ -203,15 +203,15 @@ def test_the_layout_hangs_together() -> None:
             assert sum(parts[child]["meta"]["width"] for child in part["children"]) == 12, name
 
 
-def test_the_dashboard_is_readable_on_a_narrow_screen() -> None:
-    # Superset scales its 12 columns to the window: at 800 px a column has 60 px, and a table or chart of 3 columns cuts its words.
+def test_charts_are_wide_enough_for_a_narrow_screen() -> None:
+    # Superset scales its 12 columns to the window: at 800 px a column has 60 px, and a table or chart of 3 columns truncates its words.
     kinds = {chart["slice_name"]: chart["viz_type"] for chart in load("charts")}
     for part in dashboard()["position"].values():
         if isinstance(part, dict) and part["type"] == "CHART":
             assert part["meta"]["width"] >= (4 if kinds[part["meta"]["sliceName"]] == "big_number_total" else 5), part["meta"]["sliceName"]
 
 
-def test_the_first_page_is_the_report_and_the_second_the_questions_after_it() -> None:
+def test_first_page_has_the_report_and_second_page_time_and_costs() -> None:
     position = dashboard()["position"]
     pages = {
         tab: {
@@ -228,11 +228,11 @@ def test_the_first_page_is_the_report_and_the_second_the_questions_after_it() ->
     assert not {by_uuid[name] for name in pages["TAB-report"]} & {"sends_by_hour", "sends_over_time", "report_costs"}
 
 
-def test_every_filter_reaches_every_chart() -> None:
+def test_every_filter_applies_to_every_chart() -> None:
     filters = dashboard()["metadata"]["native_filter_configuration"]
     assert [each["name"] for each in filters] == ["Period", "Started by", "Line", "Template or campaign", "User type"]
     assert filters[0]["filterType"] == "filter_time"
-    # Superset counts a default period back from today, which leaves old data, such as the bundled logs, without a row.
+    # Superset counts a default period back from today, so old data, such as the bundled logs, would show no rows.
     assert all(not each["defaultDataMask"]["filterState"] for each in filters), "without a choice all data is shown"
     for each in filters[1:]:
         ((column, dataset),) = [(target["column"]["name"], target["datasetUuid"]) for target in each["targets"]]
@@ -254,12 +254,12 @@ def test_filters_offer_names_and_no_empty_value(published: Path) -> None:
             rows = connection.execute(f"select distinct {column} from {source_of(datasets()[target['datasetUuid']])}").fetchall()
             offered[each["name"]] = {value for (value,) in rows}
     assert all(None not in values for values in offered.values())
-    assert offered["Line"] == {"Loja Brasil", "Tienda Argentina", "+56224978800"}, "the name, else the number"
+    assert offered["Line"] == {"Loja Brasil", "Tienda Argentina", "+56224978800"}, "the name, or else the number"
     assert {"oferta_relampago", "Primavera 2026 · oferta_relampago", "No template"} <= offered["Template or campaign"]
 
 
 def named(params: dict[str, Any]) -> tuple[set[str], set[str]]:
-    """Return the columns and metrics that a chart's settings name."""
+    """Return the columns and metrics in a chart's settings."""
     groupby = params.get("groupby", [])
     columns = {*([groupby] if isinstance(groupby, str) else groupby), *params.get("all_columns", []), *filter(None, [params.get("x_axis")])}
     columns |= {part["subject"] for part in params["adhoc_filters"]} | {json.loads(order)[0] for order in params.get("order_by_cols", [])}
@@ -268,7 +268,7 @@ def named(params: dict[str, Any]) -> tuple[set[str], set[str]]:
 
 
 def asked(query: dict[str, Any]) -> tuple[set[str], set[str]]:
-    """Return the columns and metrics that a chart's stored query names."""
+    """Return the columns and metrics in a chart's stored query."""
     columns = {column if isinstance(column, str) else column["sqlExpression"] for column in query["columns"]}
     ordered = {name for name, _ in query.get("orderby", [])} - columns
     columns |= {part["col"] for part in query["filters"]} | {name for name in ordered if not query.get("metrics")}
@@ -276,7 +276,7 @@ def asked(query: dict[str, Any]) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_a_chart_names_what_its_dataset_has(name: str) -> None:
+def test_chart_uses_only_columns_and_metrics_of_its_dataset(name: str) -> None:
     chart = charts_by_name()[name]
     dataset = datasets()[chart["dataset_uuid"]]
     columns, metrics = named(chart["params"])
@@ -284,12 +284,12 @@ def test_a_chart_names_what_its_dataset_has(name: str) -> None:
     assert metrics <= metrics_of(dataset)
     assert chart["params"]["viz_type"] == chart["viz_type"]
     for query in json.loads(chart["query_context"])["queries"]:
-        assert asked(query) == (columns, metrics), "the stored query is the one that the chart's settings make"
+        assert asked(query) == (columns, metrics), "the stored query matches the chart's settings"
         stored = {(part["col"], part["op"], part.get("val")) for part in query["filters"]}
         assert stored == {(part["subject"], part["operator"], part.get("comparator")) for part in chart["params"]["adhoc_filters"]}
 
 
-def test_datasets_show_the_published_marts_and_describe_them_alike(published: Path) -> None:
+def test_datasets_have_the_columns_and_comments_of_the_published_marts(published: Path) -> None:
     with duckdb.connect(str(published), read_only=True) as connection:
         for dataset in load("datasets"):
             mart = MARTS.get(dataset["table_name"], "fct_session_starts")
@@ -321,11 +321,11 @@ def test_every_column_and_metric_can_be_computed(published: Path) -> None:
             assert row is not None
             assert None not in row
             nothing = connection.execute(f"select {metrics} from {source} where false").fetchone()
-            assert nothing is not None, "no metric fails where a filter leaves nothing"
+            assert nothing is not None, "no metric fails if a filter leaves no rows"
 
 
 def test_only_the_chart_with_the_chat_link_renders_html() -> None:
-    # A table of Superset renders HTML unless its settings say no, and template names and reasons are other people's text.
+    # A Superset table renders HTML unless its settings forbid it, and template names and failure reasons come from outside.
     rendering = {name for name, chart in charts_by_name().items() if chart["params"].get("allow_render_html", chart["viz_type"] == "table")}
     linked = {name for name, chart in charts_by_name().items() if "chat" in chart["params"].get("all_columns", [])}
     assert rendering == linked == {"Session starts in detail"}
@@ -333,7 +333,7 @@ def test_only_the_chart_with_the_chat_link_renders_html() -> None:
     assert {name for name, expression in expressions.items() if "<a " in expression} == {"chat"}
 
 
-def test_codes_and_colours_have_their_words(published: Path) -> None:
+def test_every_code_and_colour_has_its_label(published: Path) -> None:
     with duckdb.connect(str(published), read_only=True) as connection:
         for dataset in load("datasets"):
             expressions = {column["column_name"]: column["expression"] for column in dataset["columns"]}
@@ -350,12 +350,12 @@ def test_codes_and_colours_have_their_words(published: Path) -> None:
     metrics = {metric["metric_name"]: metric["verbose_name"] for dataset in load("datasets") for metric in dataset["metrics"]}
     lines = charts_by_name()["Delivered, read and replied over time"]["params"]["metrics"]
     colours = dashboard()["metadata"]["label_colors"]
-    # A line that is a metric gets its colour by the metric's name, and its legend by the label.
+    # A line that is a metric gets its colour from the metric's name, and its legend from the label.
     assert set(colours) == series | {"Not replied"} | {*lines} | {metrics[name] for name in lines}
     assert all(colours[f"{place} {word}"] == colours[word] for place, word in enumerate(WORDS["last_status"].values(), start=1))
 
 
-def test_the_download_of_the_detail_has_every_column_of_the_tsv(published: Path, bundled: Pipeline) -> None:
+def test_detail_download_has_every_column_of_the_tsv(published: Path, bundled: Pipeline) -> None:
     other_names = {"session_started_at": "session_started_at_local", "template_or_notification_name": "template_or_notification"}
     chart = charts_by_name()["Session starts in detail"]
     downloaded = set(chart["params"]["all_columns"])
@@ -381,7 +381,7 @@ def test_the_download_of_the_detail_has_every_column_of_the_tsv(published: Path,
 
 @pytest.mark.parametrize("chart", sorted(EXPECTED))
 @pytest.mark.parametrize("filtered_by", ["all five", *thorough(*(name for name in FILTERS if name != "all five"))])
-def test_charts_ask_for_the_numbers_of_the_marts(published: Path, chart: str, filtered_by: str) -> None:
+def test_charts_query_the_numbers_of_the_marts(published: Path, chart: str, filtered_by: str) -> None:
     selected, period, predicate = FILTERS[filtered_by]
     expected = expected_rows(published, chart, predicate)
     assert expected
@@ -394,7 +394,7 @@ def test_charts_ask_for_the_numbers_of_the_marts(published: Path, chart: str, fi
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("filtered_by", FILTERS)
-def test_a_metric_is_the_number_of_the_semantic_models_under_every_filter(
+def test_dashboard_metric_equals_the_semantic_metric_under_every_filter(
     published: Path, manifest: dict[str, Any], filtered_by: str
 ) -> None:
     selected, period, predicate = FILTERS[filtered_by]
@@ -435,7 +435,7 @@ def test_only_web_addresses_become_links(link: str | None, shown: str | None) ->
 
 
 @pytest.mark.parametrize("path", ["/data/published/conversation_starts.duckdb", '/with space/it\'s "quoted": #1/ação.duckdb'])
-def test_the_packed_bundle_points_at_the_file(path: str) -> None:
+def test_packed_bundle_points_to_the_file(path: str) -> None:
     with zipfile.ZipFile(io.BytesIO(pack(path))) as archive:
         texts = {name: archive.read(name).decode() for name in archive.namelist()}
     assert {name.removeprefix("bundle/") for name in texts} == {file.relative_to(BUNDLE).as_posix() for file in BUNDLE_FILES}
@@ -450,7 +450,7 @@ def packed(language: str) -> dict[str, Any]:
 
 
 def texts_of(part: Any, key: str = "") -> list[str]:
-    """Return what of a bundle is text for people, line by line."""
+    """Return the texts of a bundle that people read, line by line."""
     if isinstance(part, dict):
         return [text for name, value in part.items() for text in texts_of(value, name)]
     if isinstance(part, list):
@@ -460,7 +460,7 @@ def texts_of(part: Any, key: str = "") -> list[str]:
 
 
 def words_of(bundle: dict[str, Any]) -> set[str]:
-    """Return the words that calculated columns put in place of codes."""
+    """Return the words with which calculated columns replace codes."""
     expressions = [column["expression"] or "" for part in bundle.values() for column in part.get("columns", [])]
     return {
         word
@@ -471,7 +471,7 @@ def words_of(bundle: dict[str, Any]) -> set[str]:
     }
 
 
-def test_every_text_of_the_bundle_has_a_translation_and_no_other() -> None:
+def test_translations_cover_exactly_the_texts_of_the_bundle() -> None:
     bundle = packed("en")
     needed = {text for part in bundle.values() for text in texts_of(part)} | words_of(bundle) | {*dashboard()["metadata"]["label_colors"]}
     needed -= {*charts_by_name()["Delivered, read and replied over time"]["params"]["metrics"]}
@@ -484,7 +484,7 @@ def test_every_text_of_the_bundle_has_a_translation_and_no_other() -> None:
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("language", ["pt", "es"])
-def test_a_translated_bundle_is_the_same_in_other_words(language: str) -> None:
+def test_translated_bundle_differs_only_in_its_texts(language: str) -> None:
     english, other, texts = packed("en"), packed(language), translations(language)
     assert list(other) == list(english)
     for name, part in english.items():
@@ -499,7 +499,7 @@ def test_a_translated_bundle_is_the_same_in_other_words(language: str) -> None:
 
 
 def _codes(part: Any, key: str = "") -> Any:
-    """Return a bundle without its texts: uuids, queries, settings, and expressions with words left out."""
+    """Return a bundle without its texts: only uuids, queries, settings, and expressions without words."""
     if isinstance(part, dict):
         kept = {name: value for name, value in part.items() if name not in TEXT_KEYS and name != "label_colors"}
         return {name: _codes(value, name) for name, value in kept.items()}
@@ -527,12 +527,12 @@ def test_translated_columns_can_be_computed_and_metrics_keep_their_expressions(p
                     assert {texts.get(value, value) for value in values} == shown, (name, translated["verbose_name"])
 
 
-def test_a_text_without_a_translation_stops_the_import() -> None:
+def test_untranslated_text_stops_the_import() -> None:
     with pytest.raises(ImportFailedError, match="no translation of 'A new chart'"):
         translated({"slice_name": "A new chart"}, translations("pt"))
 
 
-def test_the_connection_follows_the_link_to_the_newest_version(tmp_path: Path) -> None:
+def test_connection_keeps_the_link_to_the_newest_version(tmp_path: Path) -> None:
     version, link = tmp_path / "1.duckdb", tmp_path / "starts.duckdb"
     version.touch()
     link.symlink_to(version.name)
@@ -540,7 +540,7 @@ def test_the_connection_follows_the_link_to_the_newest_version(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("path", ["relative.duckdb", "/what?.duckdb"])
-def test_a_path_that_a_connection_cannot_hold_is_refused(path: str) -> None:
+def test_path_that_a_connection_cannot_contain_is_refused(path: str) -> None:
     with pytest.raises(ImportFailedError, match="absolute path"):
         pack(path)
 
@@ -567,7 +567,7 @@ def run_import(server: SupersetServer, *arguments: str, **environment: str) -> "
 
 @pytest.fixture(scope="module")
 def imported(superset: SupersetServer, published: Path) -> SupersetClient:
-    """The dashboard, imported twice: the second time overwrites the first, which had a file that is not there."""
+    """Return a client after two imports: the second overwrites the first, whose file does not exist."""
     elsewhere = run_import(superset, "/nowhere/conversation_starts.duckdb", "--elsewhere")
     assert elsewhere.returncode == 1
     done = run_import(superset, str(published))
@@ -578,14 +578,14 @@ def imported(superset: SupersetServer, published: Path) -> SupersetClient:
 
 
 def shown_rows(client: SupersetClient, chart: str, selected: list[tuple[str, list[str]]], period: str | None) -> list[tuple[Any, ...]]:
-    """Return what a chart shows under the dashboard's filters, asked for as the dashboard does."""
+    """Return the rows that a chart shows under the dashboard's filters, requested as the dashboard does."""
     charts = client.call(f"/api/v1/dashboard/{DASHBOARD_SLUG}/charts")["result"]
     (chart_id,) = [each["id"] for each in charts if each["slice_name"] == chart]
     context = json.loads(client.call(f"/api/v1/chart/{chart_id}")["result"]["query_context"])
     query = context["queries"][0]
     query["filters"] += [{"col": column, "op": "IN", "val": values} for column, values in selected]
     query |= {"time_range": period} if period else {}
-    # A page of the detail is not enough to compare.
+    # One page of the detail would not be enough for the comparison.
     query |= {"row_limit": 50000} if "row_offset" in query else {}
     (result, *_) = client.call("/api/v1/chart/data", context | {"queries": [query]})["result"]
     assert not result["rejected_filters"]
@@ -599,7 +599,7 @@ def in_time(milliseconds: float | None) -> datetime | None:
 
 
 def unpivoted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Turn a row a day into a row a bar's part, which is how the SQL has it."""
+    """Turn one row per day into one row per series, as in the SQL."""
     return [
         {"day": day, "series": series, "value": value}
         for row in rows
@@ -610,7 +610,7 @@ def unpivoted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def comparable(rows: list[tuple[Any, ...]]) -> list[tuple[str, ...]]:
-    """Order rows, with times as milliseconds, which is what Superset hands out, and shares as far as floats go."""
+    """Sort rows; times are rounded to milliseconds, which Superset returns, and floats to nine decimals."""
     return sorted(tuple(_comparable(value) for value in row) for row in rows)
 
 
@@ -646,8 +646,8 @@ def test_charts_are_in_order(imported: SupersetClient) -> None:
         assert values == sorted(values, reverse=True), chart
 
 
-def test_the_download_has_every_column(imported: SupersetClient) -> None:
-    # The detail hides on the page what only the download shows.
+def test_download_has_every_column(imported: SupersetClient) -> None:
+    # Some columns of the detail are hidden on the page and shown only in the download.
     charts = imported.call(f"/api/v1/dashboard/{DASHBOARD_SLUG}/charts")["result"]
     (chart_id,) = [each["id"] for each in charts if each["slice_name"] == "Session starts in detail"]
     context = json.loads(imported.call(f"/api/v1/chart/{chart_id}")["result"]["query_context"])
@@ -655,7 +655,7 @@ def test_the_download_has_every_column(imported: SupersetClient) -> None:
     assert result["colnames"] == charts_by_name()["Session starts in detail"]["params"]["all_columns"]
 
 
-def test_the_import_says_what_went_wrong(superset: SupersetServer, published: Path) -> None:
+def test_import_reports_its_failures(superset: SupersetServer, published: Path) -> None:
     refused = run_import(superset, str(published), SUPERSET_PASSWORD="not-the-password")
     assert refused.returncode == 1
     assert "401" in refused.stderr
@@ -678,7 +678,7 @@ def test_new_numbers_appear_without_a_restart(imported: SupersetClient, bundled:
 
 
 @pytest.mark.parametrize(("language", "title"), [("es", "Inicios de sesión"), ("pt", "Inícios de sessão"), ("en", "Session starts")])
-def test_an_import_in_another_language_replaces_the_words_and_no_number(
+def test_import_in_another_language_changes_only_texts(
     superset: SupersetServer, imported: SupersetClient, published: Path, language: str, title: str
 ) -> None:
     done = run_import(superset, str(published), "--language", language)

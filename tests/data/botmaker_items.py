@@ -1,4 +1,4 @@
-"""Botmaker's items as its API gives them, written by hand, and random ones of which much falls together."""
+"""Botmaker items as its API returns them: some written by hand, and random ones with many ties."""
 
 import json
 import random
@@ -49,7 +49,7 @@ def put(landing: Path, name: str, content: bytes) -> None:
 
 
 SESSIONS = [
-    # A template to a new user, answered; a second one while the session is open, answered too.
+    # A template to a new user with an answer, then a second one while the session is open, also with an answer.
     session(
         "1111", "01 10:00:00", chat_began="01 09:59:00",
         events=[
@@ -65,7 +65,7 @@ SESSIONS = [
             message("u2", "01 12:30:00", "user"),
         ],
     ),
-    # The same person again: Meta held the message back.
+    # The same person later; Meta held the message back.
     session(
         "1111", "03 10:00:00", chat_began="01 09:59:00",
         events=[
@@ -73,17 +73,17 @@ SESSIONS = [
             event("notification-error", "03 10:00:02", "m3", reason="ReceivedFailedStatus: Held back (really). (131049.0)"),
         ],
     ),
-    # A user wrote first; a chat that is older than a minute. The template that follows starts nothing.
+    # A user writes first, in a chat that is older than a minute. The template that follows starts no session.
     session(
         "2222", "01 10:00:00", "Organic", chat_began="01 09:58:59",
         messages=[message("u3", "01 10:00:00", "user"), message("m4", "01 11:00:00", "bot", "offer")],
     ),
-    # A sent result makes it a mass notification.
+    # A sent result makes this one a mass notification.
     session("3333", "01 10:00:00", "Organic", messages=[message("m5", "01 10:00:03", "bot", "sale")]),
     session("4444", "01 10:00:00", tester=True, events=[event("notification-sent", "01 10:00:00", "m6", "t")]),
     session("5555", "01 10:00:00", "CauseOf2030"),
     session("6666", "01 10:00:00", "ReferredCampaign"),
-    # A push of which nothing else is known.
+    # A push without any further data.
     session("7777", "01 23:30:00"),
 ]  # fmt: skip
 RESULTS = [
@@ -103,7 +103,7 @@ def put_all(landing: Path) -> None:
 
 
 def tied_items(rnd: random.Random) -> tuple[list[Item], list[Item], list[Item]]:
-    """Return sessions, sent results and channels: few chats and moments, so that much falls together."""
+    """Return sessions, sent results and channels with few chats and few times, so that there are many ties."""
     moments = [f"{day:02} {hour:02}:00:0{second}" for day in (1, 2) for hour in (9, 10, 11) for second in (0, 1)]
     names = ["notification-sent", "notification-delivered", "notification-read", "notification-error", "notification-status-error", "go-to"]
     items = []

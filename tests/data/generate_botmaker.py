@@ -1,10 +1,9 @@
-"""Make believable pages of Botmaker's API, the same bytes every time: the bundled pages in `seeds/sample_botmaker`.
+"""Generate realistic pages of Botmaker's API, the same bytes every time: the bundled pages in `seeds/sample_botmaker`.
 
-Twenty days of a made-up shop with a Brazilian and an Argentine line, fetched every morning for the two
-days before: so most sessions come twice, and one that was open in the first page has ended in the next.
-Everything random is a hash of what it is about.
+Twenty days of a made-up shop with a Brazilian and an Argentine line. Every morning fetches the last two days, so most sessions appear
+twice, and a session that is open in one page has ended in the next. Every random value is a hash of its subject.
 
-    python -m tests.data.generate_botmaker --out seeds/sample_botmaker
+python -m tests.data.generate_botmaker --out seeds/sample_botmaker
 """
 
 import argparse
@@ -30,7 +29,7 @@ Choice = TypeVar("Choice")
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the shop. `country_hours` is what is added to local time to make it UTC."""
+    """A line of the shop. UTC is local time plus `country_hours`."""
 
     channel_id: str
     name: str
@@ -83,7 +82,7 @@ REASONS = (
 
 
 def share(*about: object) -> float:
-    """Return a number from 0 to 1 that looks random, and is always the same for the same thing."""
+    """Return a pseudo-random number from 0 to 1 that depends only on the arguments."""
     return int.from_bytes(hashlib.md5(repr(about).encode()).digest()[:6]) / (1 << 48)
 
 
@@ -101,7 +100,7 @@ def written(time: datetime) -> str:
 
 @dataclass
 class Story:
-    """A session as it went, as a whole; a page shows of it what had happened by then."""
+    """A complete session; a page shows only what had happened when it was fetched."""
 
     number: int
     line: Line
@@ -146,7 +145,7 @@ class Story:
 
 @cache
 def stories() -> list[Story]:
-    """Return every session of the twenty days, in order of their start; a user has one at a time."""
+    """Return every session of the twenty days, in order of their start; a user has one session at a time."""
     made: list[Story] = []
     open_until: dict[int, datetime] = {}
     for story in sorted((_story(number) for number in range(DRAWS)), key=lambda s: (s.started_at, s.number)):
@@ -164,7 +163,7 @@ def _story(number: int) -> Story:
     started_at = FIRST_DAY + timedelta(days=int(share("day", number) * DAYS)) + local_hour
     if kind < 0.4:
         day, line_number, template, name = pick(CAMPAIGNS, "campaign", number)
-        # A bulk goes out in an hour, to users of its own line.
+        # A bulk notification is sent within an hour, to users of its own line.
         user -= (user - line_number) % len(LINES)
         user = max(user, line_number)
         started_at = FIRST_DAY + timedelta(days=day, hours=14, seconds=round(3600 * share("bulk", number), 3))
@@ -179,7 +178,7 @@ def _story(number: int) -> Story:
         story.say("agent" if cause == "AgentAction" else "user", started_at, pick(line.answers, "opening", number))
         _talk(story, started_at)
         if share("within", number) < 0.2:
-            # A template that falls into a session already open: billed, and not in the report.
+            # A template in a session that is already open: billed, but not in the report.
             _push(story, line.templates[0], 1800)
     story.note("conversation-close", story.ended_at)
     return story
@@ -205,7 +204,7 @@ def _push(story: Story, template: str, after_seconds: int) -> None:
     story.note("notification-delivered", delivered_at, **about)
     story.result["delivered"] = delivered_at
     read_at = delivered_at + timedelta(seconds=int(4 + 50_000 * share("read", number) ** 5))
-    # One in five keeps read receipts off, and may answer all the same.
+    # One user in five has read receipts off, and may still answer.
     if share("receipts", story.user) > 0.2 and share("reads", number) < 0.75:
         story.note("notification-read", read_at, **about)
         story.result["read"] = read_at
@@ -217,7 +216,7 @@ def _push(story: Story, template: str, after_seconds: int) -> None:
 
 
 def _talk(story: Story, since: datetime) -> None:
-    """A bot's answer and, now and then, an agent's."""
+    """Add a bot's answer and sometimes an agent's."""
     story.say("bot", since + timedelta(seconds=2), "😊")
     story.note("find-intent", since + timedelta(seconds=1), intent="saludo")
     if share("agent", story.number, since) < 0.3:
@@ -226,7 +225,7 @@ def _talk(story: Story, since: datetime) -> None:
 
 
 def _item(story: Story, shown_at: datetime) -> dict[str, Any]:
-    """Return a session as the API returns it at a time: only what has happened."""
+    """Return a session as the API returns it at a given time, with only what has happened by then."""
     until = written(shown_at)
     user, line = story.user, story.line
     return {
@@ -250,7 +249,7 @@ def _item(story: Story, shown_at: datetime) -> dict[str, Any]:
 
 
 def _chat_began_at(story: Story) -> datetime:
-    """Half of the users were there before October; the others come with their first session."""
+    """Return when a user's chat began: before October for half of the users, for the others with their first session."""
     if share("known", story.user) < 0.5:
         return FIRST_DAY - timedelta(days=1 + int(300 * share("since", story.user)))
     first = min(other.started_at for other in stories() if other.user == story.user)
@@ -258,7 +257,7 @@ def _chat_began_at(story: Story) -> datetime:
 
 
 def session_pages() -> dict[str, dict[str, Any]]:
-    """Return the pages of sessions by file name: every morning the two days before, open sessions included."""
+    """Return the pages of sessions by file name: every morning the last two days, including open sessions."""
     pages = {}
     for day in range(1, DAYS + 3):
         shown_at = FIRST_DAY + timedelta(days=day, hours=9)
@@ -271,7 +270,7 @@ def session_pages() -> dict[str, dict[str, Any]]:
 
 
 def result_pages() -> dict[str, dict[str, Any]]:
-    """Return the pages of sent results by file name: each bulk on the next morning, and once more three days later."""
+    """Return the pages of sent results by file name: each bulk notification on the next morning, and again three days later."""
     pages = {}
     for number, (day, _, _, name) in enumerate(CAMPAIGNS):
         sent = [story for story in stories() if story.notification_name == name]
@@ -295,7 +294,7 @@ def _customer(story: Story, shown_at: datetime) -> dict[str, Any]:
     times = {name: at for name, at in story.result.items() if at <= shown_at}
     return {
         "customerId": story.chat_id,
-        # This endpoint writes whole seconds.
+        # This endpoint returns whole seconds.
         "sessionId": f"{story.chat_id}_{story.started_at:%Y-%m-%dT%H:%M:%SZ}",
         "contactId": story.contact_id,
         "phone": f"+{story.contact_id}",
@@ -313,7 +312,7 @@ def channel_page() -> dict[str, Any]:
 
 
 def generate(folder: Path) -> None:
-    """Write all pages below `folder/botmaker`, a zstd file each."""
+    """Write all pages into `folder/botmaker`, one zstd file each."""
     feeds = {"sessions": session_pages(), "sent_results": result_pages(), "channels": {"2026-10-01": channel_page()}}
     codec = pa.Codec("zstd", compression_level=19)
     for feed, pages in feeds.items():

@@ -1,12 +1,11 @@
-"""Make believable send logs and WhatsApp webhooks, the same bytes for the same arguments.
+"""Generate realistic send logs and WhatsApp webhooks, the same bytes for the same arguments.
 
-The bundled logs in `seeds/sample_logs` come from here, and so do the millions of sends of the
-benchmark. Everything random is a hash of a row's number and a salt, so neither the number of
-threads nor the size of the run changes what a row says. That is also why sends are made in parts,
-each in the memory of one part, and lines afterwards day by day: 10M sends take no more memory than 1M.
+This script makes the bundled logs in `seeds/sample_logs` and the millions of sends of the benchmark. Every random value is a hash of a
+row's number and a salt, so the content of a row depends neither on the number of threads nor on the size of the run. Sends are generated in
+parts, which limits the memory to that of one part, and lines are then written day by day: 10M sends take no more memory than 1M.
 
-    python -m tests.data.generate_logs --out seeds/sample_logs --sends 4400 --days 46 --blemishes
-    python -m tests.data.generate_logs --out /tmp/logs --sends 1000000 --days 60
+python -m tests.data.generate_logs --out seeds/sample_logs --sends 4400 --days 46 --blemishes
+python -m tests.data.generate_logs --out /tmp/logs --sends 1000000 --days 60
 """
 
 import argparse
@@ -22,10 +21,10 @@ import duckdb
 import pyarrow as pa
 
 FIRST_DAY = date(2026, 10, 1)
-# Of this many sends, with all that comes of them, DuckDB takes 1.5 GB.
+# For this many sends and their events, DuckDB takes 1.5 GB.
 PART_SENDS = 250_000
 
-# Names are the rooms of the story: three lines, twelve templates, four campaigns.
+# The entities of a story: three lines, twelve templates, four campaigns.
 STORY = """
 create or replace macro rnd(i, salt) as
     (md5_number_lower(i::varchar || '/' || salt) >> 11)::double / 9007199254740992.0;
@@ -148,7 +147,7 @@ select
 from read;
 
 create or replace table inbound as
--- Answers, half of them quoting the message they answer.
+-- Answers, half of which quote the message that they answer.
 select
     'reply/' || i as event, contact, wa_replied_at as happened_at,
     wamid(phone, i, 'reply') as message_id,
@@ -157,7 +156,7 @@ select
     null as referral, i
 from push_statuses where wa_replied_at is not null
 union all
--- People who write first, some of them led by an advertisement.
+-- People who write first, some of them from an advertisement.
 select
     'organic/' || o, floor(rnd(o, 'organic') * $contacts)::bigint,
     make_timestamp((epoch_us($first_day::timestamp) + ($from_day * 86400 + floor(rnd(o, 'organic_at') * $days * 86400)::bigint) * 1000000)::bigint),
@@ -167,7 +166,7 @@ select
 from range($from_organic, $to_organic) r(o);
 
 create or replace table agent_messages as
--- What a bot or an agent writes back inside the session: it keeps the session open.
+-- Answers of a bot or an agent within the session, which keep it open.
 select
     wamid(c.phone, i, 'agent' || event) as message_id, happened_at + to_seconds(30 + floor(rnd(i, 'agent') * 900)::int) as sent_at,
     c.*
@@ -185,7 +184,7 @@ with sends as (
 described as (
     select
         s.*, c.* exclude (contact), r.code, r.title, r.details, day_of.day,
-        -- One in two logs writes an offset, the others Unix milliseconds or seconds.
+        -- Half of the logs have times with an offset, the others Unix milliseconds or seconds.
         case
             when abs(hash_of) % 4 < 2 then '"' || strftime(s.sent_at - interval 3 hour, '%Y-%m-%dT%H:%M:%S.%g') || '-03:00"'
             when abs(hash_of) % 4 = 2 then epoch_ms(s.sent_at)::varchar
@@ -225,7 +224,7 @@ with statuses as (
     union all
     select contact, message_id, 'delivered', wa_delivered_at, i, null, pricing from push_statuses where has_delivered
     union all
-    -- The price comes with `sent`, and with `delivered` or `read`, not with both.
+    -- The price is in `sent`, and in either `delivered` or `read`, not in both.
     select contact, message_id, 'read', wa_read_at, i, null, case when not has_delivered then pricing end
     from push_statuses where wa_read_at is not null
 ),
@@ -283,7 +282,7 @@ copied as (
 select *, date_diff('day', $first_day::date, posted_at::date) as day from copied;
 """
 
-# Of one day: bodies are made of what is posted on one day.
+# The lines of one day: a webhook body contains items that are posted on the same day.
 WEBHOOK_LINES = """
 with numbered as (
     select *, row_number() over (partition by line, kind order by posted_at, shuffle, item) as n from day_webhooks
@@ -298,7 +297,7 @@ bodies as (
     from bodied group by line, kind, body
 )
 select
-    -- Nearly in the order of arrival, with neighbours swapped.
+    -- Almost in the order of arrival, with neighbours swapped.
     epoch_ms(posted_at) + (shuffle * 60000)::bigint as shuffle,
     '{"object": "whatsapp_business_account", "entry": [{"id": "10200000000000' || line || '", "changes": [{"value": {"messaging_product": "whatsapp", "metadata": {"display_phone_number": "'
     || regexp_replace(display_phone_number, '[^0-9]', '', 'g') || '", "phone_number_id": "' || channel_id || '"}'
@@ -379,7 +378,7 @@ OTHER_WEBHOOK_LINES = [
 ]
 
 
-# As Meta publishes its rate cards; the rates are made up, and Chile has none of its own.
+# In the format of Meta's rate cards; the rates are made up, and Chile has none of its own.
 RATE_CARD = """\
 "Cost per message in USD, effective October 1, 2026",,,,,,
 Note: made-up rates for the bundled logs.,,,,,,
@@ -402,9 +401,10 @@ def write_rate_card(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Story:
-    """What is to be sent: how many sends to how many contacts, in how many days, from which day on (0 is `FIRST_DAY`).
+    """The size of the logs: how many sends to how many contacts, over how many days, from which day on (0 is `FIRST_DAY`).
 
-    Two stories of one size of `contacts` and with other numbers of sends (`first_send`) are of the same people: one continues the other.
+    Two stories with the same number of `contacts` and different numbers of sends (`first_send`) are about the same people: one continues
+    the other.
     """
 
     sends: int
@@ -431,9 +431,9 @@ class Story:
 
 
 class MadeLogs:
-    """The lines of a story: made part by part into Parquet files of one day each, then written day by day.
+    """The lines of a story: generated part by part into Parquet files of one day each, then written day by day.
 
-    Use it as a context manager: the files in between lie in a temporary folder below `workspace`, or where the system has its own.
+    Use it as a context manager: the intermediate files are in a temporary folder in `workspace`, or in the system's temporary folder.
     """
 
     def __init__(self, story: Story, workspace: Path | None = None) -> None:
@@ -467,13 +467,13 @@ class MadeLogs:
         return sorted(int(path.name.removeprefix("day=")) for path in (self._folder / feed).glob("day=*"))
 
     def write_day(self, feed: str, day: int, folder: Path, compression: str) -> Path:
-        """Write one day's lines of a feed as one file, empty if there are none."""
+        """Write one day's lines of a feed to one file, which is empty if there are none."""
         suffix = {"zstd": ".zst", "gzip": ".gz", "none": ""}[compression]
         path = folder / feed / f"{FIRST_DAY + timedelta(days=day):%Y-%m-%d}.jsonl{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._con.register("day_lines", self._lines(feed, day))
         if compression == "gzip":
-            # Python's gzip takes the time stamp as an argument; DuckDB writes the clock's.
+            # Python's gzip accepts a fixed time stamp; DuckDB writes the current time.
             text = "".join(f"{line}\n" for (line,) in self._con.execute("select line from day_lines").fetchall())
             path.write_bytes(gzip.compress(text.encode(), mtime=0))
         else:
@@ -493,7 +493,7 @@ class MadeLogs:
 
 
 def add_blemishes(folder: Path) -> None:
-    """Add what real landing zones hold: bad lines, other kinds, a damaged file and its whole copy."""
+    """Add what real landing zones contain: bad lines, other kinds, and a truncated copy of a file."""
     with (folder / "sends" / "2026-10-20-late.jsonl").open("w", encoding="utf-8") as late:
         late.write("\n".join(DAMAGED_SEND_LINES) + "\n")
     with (folder / "webhooks" / "2026-10-20-late.jsonl").open("wb") as late:
@@ -504,7 +504,7 @@ def add_blemishes(folder: Path) -> None:
 
 
 def generate(folder: Path, sends: int, days: int, *, blemishes: bool = False, compression: str | None = None) -> None:
-    """Write every day's files below `folder`; without a `compression` the three kinds take turns."""
+    """Write the files of all days into `folder`; without a `compression` they alternate between the three kinds."""
     with MadeLogs(Story(sends, days)) as logs:
         for day in range(max(logs.days("sends") + logs.days("webhooks")) + 1):
             for feed in ("sends", "webhooks"):

@@ -1,4 +1,4 @@
-"""Small Botmaker pages in which everything that can go wrong goes wrong, often: for comparison with the reference."""
+"""Small Botmaker pages with every kind of fault, many times over, for comparison with the reference."""
 
 import gzip
 import json
@@ -48,7 +48,7 @@ Item = dict[str, Any] | bytes
 
 @dataclass
 class HostileRecords:
-    """Items of the three feeds: dictionaries, and lines that are no JSON."""
+    """Items of the three feeds: dictionaries, and lines that are not JSON."""
 
     sessions: list[Item]
     results: list[Item]
@@ -56,9 +56,9 @@ class HostileRecords:
 
 
 def hostile_items(seed: int, sessions: int = 60, more_contacts: int = 0) -> HostileRecords:
-    """Return items, each session once or several times, with more or fewer of its events: few people, few moments, many ties.
+    """Return items with few people, few times and many ties; a session appears once or several times, with more or fewer of its events.
 
-    With `more_contacts` most people appear in one session only, so that a batch leaves most sessions alone.
+    With `more_contacts` most people appear in one session only, so that a batch leaves most sessions unchanged.
     """
     rnd = random.Random(seed)
     contacts = CONTACTS + [f"5521{number:08d}" for number in range(more_contacts)]
@@ -78,13 +78,13 @@ def hostile_items(seed: int, sessions: int = 60, more_contacts: int = 0) -> Host
 
 
 def _iso(rnd: random.Random, at: float) -> str:
-    """Write a time with milliseconds or, where it has none, without them."""
+    """Write a time with milliseconds, or sometimes without if they are zero."""
     precisions = ["seconds", "milliseconds"] if at == int(at) else ["milliseconds"]
     return datetime.fromtimestamp(at, UTC).isoformat(timespec=rnd.choice(precisions)).replace("+00:00", "Z")
 
 
 def _moment(rnd: random.Random, at: float) -> float:
-    """A time in a session that begins at `at`: ties are common."""
+    """Return a time in a session that begins at `at`; ties are common."""
     return at + rnd.choice([0, 0, 0, 1, MINUTE, MINUTE, HOUR, HOUR, 30 * HOUR, 0.25])
 
 
@@ -162,7 +162,7 @@ def _bot_messages(rnd: random.Random, message_id: str, at: float, *, is_template
 
 
 def _repeated(rnd: random.Random, session: dict[str, Any], at: float) -> dict[str, Any]:
-    """Return a session again: with fewer of its events and messages, in another order, or with other words."""
+    """Return a session again: with fewer of its events and messages, in another order, or with other texts."""
     item = json.loads(json.dumps(session))
     for name in ("events", "messages"):
         item[name] = rnd.sample(item[name], len(item[name]) if rnd.random() < 0.5 else rnd.randint(0, len(item[name])))
@@ -177,7 +177,7 @@ def _repeated(rnd: random.Random, session: dict[str, Any], at: float) -> dict[st
             message["content"].pop("whatsAppTemplateName", None)
     if not item["id"].startswith("odd"):
         chat_id = item["id"].rpartition("_")[0]
-        # The same session, whatever the precision of the time in its id.
+        # It stays the same session, whatever the precision of the time in its id.
         item["id"] = f"{chat_id}_{_iso(rnd, rnd.choice([at, int(at)]))}"
     if rnd.random() < 0.15:
         item["chat"]["isTester"] = not item["chat"]["isTester"]
@@ -249,7 +249,7 @@ BAD_SESSIONS: list[Item] = [
     {**_GOOD, "events": {"name": "notification-sent"}},
     {**_GOOD, "messages": "none"},
 ]
-# People who were not reached, and so have no session: they land and mean nothing.
+# People who were not reached and therefore have no session: these results land but have no effect.
 RESULTS_WITHOUT_SESSION: list[Item] = [
     {"customerId": "CHAT1", "status": {"sent": "2026-10-03T00:00:00Z"}},
     {"sessionId": None, "contactId": "5511900000001", "status": {"error": "2026-10-03T01:02:03Z"}},
@@ -268,14 +268,14 @@ CHANNEL_ITEMS: list[dict[str, Any]] = [
     {"id": "lab-line-7", "platform": "whatsapp", "number": "5411 4990"},
     {"id": "boti20-webchat-1", "platform": "webchat", "active": True, "name": "Web", "number": None},
     {"id": "odd-chat", "platform": "webchat", "name": "A web chat whose id does not say so"},
-    # The look-up knows this number under another id.
+    # The look-up has this number under another id.
     {"id": "boti20-whatsapp-551140028922", "platform": "whatsapp", "number": "+55 11 4002-8922"},
     {"id": "boti20-telegram-1", "platform": "telegram", "token": "not for us"},
 ]
 
 
 def write_items(folder: Path, feed: str, name: str, items: list[Item], rnd: random.Random) -> None:
-    """Write items below `folder/botmaker` in every shape that the landing zone takes, all of them together."""
+    """Write items into `folder/botmaker`, mixing every format that the landing zone accepts."""
     lines: list[bytes] = []
     paged: dict[str, list[dict[str, Any]]] = {"page": [], "pretty": [], "array": [], "packed": []}
     for item in items:
@@ -308,7 +308,7 @@ def write_items(folder: Path, feed: str, name: str, items: list[Item], rnd: rand
 
 
 def _text(item: dict[str, Any], *, ensure_ascii: bool) -> str:
-    """Write an item; half an emoji can only be written as an escape."""
+    """Write an item as JSON; an unpaired surrogate can only be written as an escape."""
     text = json.dumps(item, ensure_ascii=ensure_ascii)
     return text if text.isascii() or "\ud83c" not in text else json.dumps(item)
 
@@ -320,7 +320,7 @@ def zstd(content: bytes) -> bytes:
 
 
 def _parts(feed: str, items: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Part items into pages; those of a page of sent results share the notification's name."""
+    """Split items into pages; the items of a page of sent results share the notification's name."""
     if feed != "sent_results":
         return [items[start : start + 3] for start in range(0, len(items), 3)] + [[]]
     names = sorted({item.get("notificationName") or "" for item in items})

@@ -1,7 +1,7 @@
-"""Small logs in which everything that can go wrong goes wrong, often: for comparison with the reference.
+"""Small logs with every kind of fault, many times over, for comparison with the reference.
 
-People and lines are known by several identifiers. Most records stay with one person and one line, so that the links
-between identifiers decide the result; a few mix two of them.
+People and lines have several identifiers. Most records refer to one person and one line, so the links between identifiers decide the
+result; a few records mix two people or lines.
 """
 
 import json
@@ -25,7 +25,7 @@ class Person:
     numbers: tuple[str, ...] = ()
     user_ids: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
-    # Spellings that only evidence connects with the others.
+    # Spellings that only evidence links to the others.
     unruly: tuple[str, ...] = ()
 
     def in_send_log(self, rnd: random.Random) -> str:
@@ -34,7 +34,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Line:
-    """A line's channel ids and the spellings of its numbers; the send log may name it by either."""
+    """A line's channel ids and the spellings of its numbers; the send log may use either."""
 
     channel_ids: tuple[str, ...]
     numbers: tuple[str, ...] = ()
@@ -48,17 +48,17 @@ LINES = [
     Line(("108234567890101", "108234567890101", "+55 11 4002-8922"), ("55 11 4002 8922", "551140028922")),
     # Argentina: the same number with and without the 9.
     Line(("108234567890202", "5491152780101"), ("541152780101",)),
-    # In no look-up, with two numbers.
+    # Not in the look-up, with two numbers.
     Line(("lab-line-7",), ("5411 4998", "+54 11 4999")),
     # A number that moved to another account.
     Line(("208000000000003", "208000000000004"), ("+55 21 98888-7777", "552188887777")),
-    # This one only looks like the number of a line.
+    # This id only looks like the number of a line.
     Line(("lab-webchat-551140028922",)),
-    # With the last two people: threads that read the same when line and person are written one after the other.
+    # With the last two people: thread keys that would be equal if line and person were simply concatenated.
     Line(("lab-line-7|US.1",)),
-    # Never named together with a channel id.
+    # Its spellings never occur together with a channel id.
     Line(("+54 11 5000",), ("541150000",)),
-    # Named together by what is only counted, and by nothing else.
+    # Its two names occur together only in records that are counted but not used.
     Line(("lab-line-8", "541160000")),
 ]
 PEOPLE = [
@@ -76,11 +76,11 @@ PEOPLE = [
         ("BR.ENT.90000000000000000009",),
         ("11987650001", "005511987650001"),
     ),
-    # A landline: no rule touches it.
+    # A landline, to which no spelling rule applies.
     Person(("551130000002", "+55 (11) 3000-0002"), ("551130000002",), ("BR.2",)),
     Person(("525512340003", "5215512340003"), ("5215512340003", "525512340003"), ("MX.3", "MX.33")),
     Person(("541123450004", "+54 9 11 2345-0004"), ("5491123450004", "541123450004"), (), (), ("1123450004",)),
-    # A number that changed, by a notice.
+    # A number that was changed, according to a notice.
     Person(("5511987650005", "551187650005"), ("5511987650005", "551187650005"), ("BR.5",), (), ("5511987650099", "551187650099")),
     Person((), (), ("US.13490006", "US.13490066"), ("US.ENT.6",)),
     Person(("web-9f2c",), ("web-9f2c",)),
@@ -92,7 +92,7 @@ TYPES = ["text", "text", "text", "text", "button", "reaction", "reaction", "edit
 
 @dataclass
 class _Hostile:
-    """The zone as it grows: `plans` are the sends as (message id, person, line, time)."""
+    """The zone under construction: `plans` are the sends as (message id, person, line, time)."""
 
     rnd: random.Random
     people: list[Person]
@@ -101,14 +101,14 @@ class _Hostile:
     plans: list[tuple[str, Person, Line, int]] = field(default_factory=list)
 
     def moment(self) -> int:
-        """Return a time; they meet at whole multiples of six hours, so that 24 h, 7 days and ties are common."""
+        """Return a time; most are whole multiples of six hours, so that distances of 24 h and 7 days and ties are common."""
         return START + self.rnd.randrange(0, self.moments) * 6 * HOUR + self.rnd.choice([0, 0, 0, 0, 1, -1])
 
     def person(self) -> Person:
         return self.rnd.choice(self.people)
 
     def line_of(self, person: Person) -> Line:
-        """Return one of a few lines of a person, so that threads are long enough to matter."""
+        """Return one of a few lines of a person, so that threads have many records."""
         number = self.people.index(person)
         return LINES[(number + self.rnd.choice([0, 0, 0, 1])) % len(LINES)] if self.rnd.random() < 0.9 else self.rnd.choice(LINES)
 
@@ -119,13 +119,12 @@ class _Hostile:
 def hostile_records(
     seed: int, sends: int = 120, more_contacts: int = 0, *, crowds: bool = False, copies_differ: bool = True, moments: int = 60
 ) -> tuple[list[bytes], list[bytes]]:
-    """Return lines of a send log and of webhooks: few people, few moments, many ties and repetitions.
+    """Return lines of a send log and of webhooks with few people, few times, and many ties and repetitions.
 
-    With `more_contacts` most people appear once or twice, so that a batch leaves most threads alone
-    and what it changes in them it changes from afar: by a quote, a status, a line's number, an identifier.
-    With `crowds` one component has exactly as many identifiers as a person may have, and one has more.
-    `moments` lie six hours apart: the first and the last of 60 are two weeks from each other.
-    Without `copies_differ` the copies of a record say the same, so that no tie between them is settled by an identifier.
+    With `more_contacts` most people appear once or twice, so that a batch leaves most threads unchanged and changes the others mostly
+    indirectly: by a quote, a status, a line's number, an identifier. With `crowds` one component has exactly as many identifiers as a
+    person may have, and one has more. `moments` are six hours apart: the first and the last of 60 are two weeks apart. Without
+    `copies_differ` the copies of a record are equal, so no identifier settles a tie between them.
     """
     rnd = random.Random(seed)
     zone = _Hostile(rnd, [*PEOPLE, *(_one_of_many(number) for number in range(more_contacts))], copies_differ, moments)
@@ -160,9 +159,9 @@ TIDY_HEADER = b"effective_from,currency,market,category,rate"
 
 
 def hostile_rates(seed: int) -> tuple[list[bytes], list[bytes]]:
-    """Return the lines of a tidy rate card, without its header, and those of one as Meta publishes them.
+    """Return the lines of a tidy rate card, without its header, and those of a card in Meta's format.
 
-    Rates change within the days of the logs and contradict each other; some lines cannot be read.
+    Rates change within the days of the logs and contradict each other; some lines are invalid.
     """
     rnd = random.Random(seed)
     markets = ["BR", "Brazil", "MX", "Argentina", "US", "Rest of Latin America", "rest of  latin-america", "North America", "Atlantis"]
@@ -198,13 +197,13 @@ def hostile_rates(seed: int) -> tuple[list[bytes], list[bytes]]:
 
 
 def _one_of_many(number: int) -> Person:
-    """A person whose number Brazil writes with and without a 9."""
+    """Return a person with a Brazilian number, which is written with and without a 9."""
     long, short = f"552198{number:07d}", f"55218{number:07d}"
     return Person((long, short), (long, short), (f"BR.7{number:04d}",) if number % 3 == 0 else ())
 
 
 def _line(rnd: random.Random, record: Record) -> bytes:
-    """Write a record; half an emoji can only be written as an escape."""
+    """Write a record as JSON; an unpaired surrogate can only be written as an escape."""
     text = json.dumps(record, ensure_ascii=False)
     try:
         return (text if rnd.random() < 0.5 else json.dumps(record)).encode()
@@ -213,7 +212,7 @@ def _line(rnd: random.Random, record: Record) -> bytes:
 
 
 def _joined(rnd: random.Random, lines: list[bytes]) -> list[bytes]:
-    """Put some records onto one line, as log shippers do."""
+    """Join some records on one line, as log shippers do."""
     joined: list[bytes] = []
     for line in lines:
         if joined and rnd.random() < 0.15:
@@ -293,7 +292,7 @@ Change = tuple[str | None, Record]
 
 
 def _change(zone: _Hostile, line: Line, kind: str, item: Record, contacts: list[Record]) -> Change:
-    """Wrap a status, message or echo as one of the fields that are read has it."""
+    """Wrap a status, message or echo in the structure of one of the fields that are read."""
     rnd = zone.rnd
     lists: Record = {kind: [item]}
     if contacts:
@@ -307,7 +306,7 @@ def _change(zone: _Hostile, line: Line, kind: str, item: Record, contacts: list[
 
 
 def _contact(rnd: random.Random, person: Person) -> Record:
-    """An element of `contacts[]`, with some of what identifies a person."""
+    """Return an element of `contacts[]` with some of a person's identifiers."""
     contact: Record = {"profile": {"name": rnd.choice(["Ana", "Ana \ud83d", "Zé 🌵"])}}
     for name, choices in (("wa_id", person.numbers), ("user_id", person.user_ids), ("parent_user_id", person.parents)):
         if choices and rnd.random() < 0.7:
@@ -316,7 +315,7 @@ def _contact(rnd: random.Random, person: Person) -> Record:
 
 
 def _contacts(zone: _Hostile, person: Person) -> list[Record]:
-    """Mostly none, or the person; sometimes others too, in any order."""
+    """Return usually no contacts or only the person's, and sometimes others too, in any order."""
     contacts = [_contact(zone.rnd, person)] if zone.rnd.random() < 0.4 else []
     if contacts and zone.rnd.random() < 0.1:
         contacts.insert(zone.rnd.randrange(2), _contact(zone.rnd, zone.person()))
@@ -324,7 +323,7 @@ def _contacts(zone: _Hostile, person: Person) -> list[Record]:
 
 
 def _status(zone: _Hostile) -> list[Change]:
-    """A status of a send; some come again at the same time, and may say something else."""
+    """Return a status of a send; some are repeated with the same time and possibly other values."""
     rnd = zone.rnd
     message_id, person, line, _ = zone.rnd.choice([*zone.plans, ("wamid.elsewhere", zone.person(), rnd.choice(LINES), 0)])
     person = zone.seldom(person, zone.person, 0.004)
@@ -348,7 +347,7 @@ def _status(zone: _Hostile) -> list[Change]:
     if kind < 0.05:
         status |= {"type": "payment", "payment": {"reference_id": "order-1"}}
     elif kind < 0.1:
-        # A group has an id of its own, and its participants are many.
+        # A group has its own id and many participants.
         others = zone.person()
         status |= {"recipient_type": "group", "recipient_id": "HBgGROUP0001"}
         status |= {"recipient_participant_id": others.numbers[0]} if others.numbers else {}
@@ -368,7 +367,7 @@ PRICINGS: list[Record] = [
     {"billable": True, "pricing_model": "PMP", "type": "regular"},
     {"billable": False, "pricing_model": "PMP", "type": "free_customer_service", "category": "service"},
     {"billable": False, "pricing_model": "PMP", "type": "free_entry_point", "category": "referral_conversion"},
-    # Before July 2025 there were no types.
+    # Before July 2025 there were no pricing types.
     {"billable": True, "pricing_model": "CBP", "category": "utility"},
     {"type": "freely"},
     {},
@@ -383,7 +382,7 @@ STATUS_ERRORS: list[list[Record]] = [
 
 
 def _message(zone: _Hostile, number: int) -> Change:
-    """An inbound message; copies of one may differ in everything but the kind of chat."""
+    """Return an inbound message; copies of one may differ in everything except the kind of chat."""
     rnd, person = zone.rnd, zone.person()
     line, at = zone.line_of(person), zone.moment()
     copy_of = rnd.choice([number, number, number // 2]) if zone.copies_differ else number
@@ -396,7 +395,7 @@ def _message(zone: _Hostile, number: int) -> Change:
     elif quoted:
         named = zone.seldom("wamid.elsewhere", lambda: rnd.choice(zone.plans)[0], 0.1)
     if at_of_named is not None and rnd.random() < 0.6:
-        # Clocks differ: a quote may come seconds before its send, or in its very second.
+        # Clocks differ: a quote may come seconds before its send, or in the same second.
         at = at_of_named + rnd.choice([-3, -2, -1, 0, 0, 1, 60, HOUR, DAY, DAY + 1, 7 * DAY, 7 * DAY + 1, 30 * DAY])
     message: Record = {
         "id": zone.seldom(f"in.{copy_of:03d}", lambda: rnd.choice(zone.plans)[0], 0.03),
@@ -426,7 +425,7 @@ NOT_SHOWN: Record = {"type": "unsupported", "errors": [{"code": 131060, "title":
 
 
 def _conversation_without_sends(zone: _Hostile, number: int) -> list[Change]:
-    """What one person wrote to one line: of some messages WhatsApp shows nothing, and some name an advertisement."""
+    """Return one person's messages to one line; WhatsApp does not show some of them, and some have a referral from an advertisement."""
     rnd, line, at = zone.rnd, zone.rnd.choice(LINES), zone.moment()
     changes = []
     for place in range(rnd.choice([2, 2, 3, 4])):
@@ -440,7 +439,7 @@ def _conversation_without_sends(zone: _Hostile, number: int) -> list[Change]:
 
 
 def _sender(rnd: random.Random, person: Person, *, has_one_contact: bool = False) -> Record:
-    """Name the sender by its number, its user ids, or all of them; or leave that to the only contact."""
+    """Identify the sender by its number, its user ids, or all of them, or leave that to the only contact."""
     if has_one_contact and rnd.random() < 0.2:
         return {}
     sender: Record = {}
@@ -451,7 +450,7 @@ def _sender(rnd: random.Random, person: Person, *, has_one_contact: bool = False
 
 
 def _late_answers(zone: _Hostile, plan: tuple[str, Person, Line, int]) -> list[Change]:
-    """Answers without a quote at the edges of the windows, some in the very second of the send."""
+    """Return answers without a quote at the edges of the windows, some in the same second as the send."""
     message_id, person, line, at = plan
     distances = zone.rnd.sample([0, 0, 1, DAY, DAY + 1, 25 * HOUR, 7 * DAY, 7 * DAY + 1], 2)
     return [
@@ -467,7 +466,7 @@ def _late_answers(zone: _Hostile, plan: tuple[str, Person, Line, int]) -> list[C
 
 
 def _echo(zone: _Hostile, number: int) -> Change:
-    """What the business wrote from its phone; some echo a send of the log, some are in a group."""
+    """Return a message that the business wrote on its phone; some echo a send of the log, some are in a group."""
     rnd, person = zone.rnd, zone.person()
     line, at = zone.line_of(person), zone.moment()
     copy_of = rnd.choice([number, number, number // 2]) if zone.copies_differ else number
@@ -490,7 +489,7 @@ def _echo(zone: _Hostile, number: int) -> Change:
 
 
 def _notice(zone: _Hostile) -> Change:
-    """WhatsApp's notices of changed numbers and user ids."""
+    """Return a WhatsApp notice about a changed number or user id."""
     rnd = zone.rnd
     person = rnd.choice([person for person in PEOPLE if person.unruly or len(person.user_ids) > 1])
     numbers, user_ids = (*person.numbers, *person.unruly), person.user_ids
@@ -509,7 +508,7 @@ def _notice(zone: _Hostile) -> Change:
 
 
 def _other_kind(zone: _Hostile) -> Change:
-    """Fields that the report does not use, also where they hold messages, and changes that hold nothing."""
+    """Return a change with a field that the report does not use, sometimes with messages in it, or an empty change."""
     rnd, person = zone.rnd, zone.person()
     message = {"id": "wamid.000", "timestamp": str(zone.moment()), "type": "text", **_sender(rnd, person)}
     return rnd.choice(
@@ -533,14 +532,14 @@ def _only_word_about_a_line(rnd: random.Random) -> Change:
     return rnd.choice([("history", {"metadata": metadata}), ("messages", {"metadata": metadata, "statuses": [of_payment]})])
 
 
-# Stories of one person each, in which a single record decides
+# Stories about one person each, in which a single record decides the result
 
 
 @dataclass(frozen=True)
 class _Story:
-    """A send to `one` and an answer from `other` an hour later; what is between shows, or does not, that they are one person.
+    """A send to `one` and an answer from `other` an hour later; a webhook between them may link the two as one person.
 
-    `status`, `message`, `contacts` and `update` are what a webhook between them says; `other_field` is the field of its change.
+    `status`, `message`, `contacts` and `update` are the contents of that webhook; `other_field` is the field of its change.
     """
 
     other: str
@@ -550,13 +549,13 @@ class _Story:
     update: Record | None = None
     is_echo: bool = False
     other_field: str | None = None
-    # What the send, and the answer, say besides.
+    # Further fields of the send and of the answer.
     send: Record = field(default_factory=dict)
     answer: Record = field(default_factory=dict)
     after: int = HOUR
 
 
-# In texts, ONE, BRIEF, TWO, USER and PARENT stand for the person's number, its short spelling, another number and user ids.
+# Placeholders: ONE, BRIEF, TWO, USER and PARENT are the person's number, its short spelling, another number and user ids.
 STORIES = [
     _Story("ONE"),
     _Story("BRIEF"),
@@ -580,7 +579,7 @@ STORIES = [
     _Story("USER", update={"wa_id": "ONE", "user_id": {"previous": "PARENT", "current": "USER"}}),
     _Story("TWO", is_echo=True, status={"recipient_id": "TWO"}),
     _Story("TWO", is_echo=True, message={"from": "TWO", "context": {"id": "SEND"}}),
-    # These show nothing.
+    # These are no evidence.
     _Story("USER", status={"recipient_user_id": "USER", "type": "payment"}),
     _Story("USER", status={"recipient_user_id": "USER", "recipient_type": "group"}),
     _Story("TWO", status={"recipient_id": "TWO", "recipient_participant_id": "ONE"}),
@@ -591,12 +590,12 @@ STORIES = [
     _Story("TWO", message={"from": "ONE", "type": "system", "system": {"type": "another_notice", "wa_id": "TWO"}}),
     _Story("USER", contacts=({"wa_id": "ONE"}, {"user_id": "USER"})),
     _Story("USER", contacts=({"wa_id": "ONE", "user_id": "USER"},), other_field="history"),
-    # A landline, and a number that is not the same with a 9.
+    # A landline; the number with an added 9 is a different one.
     _Story("5531952345678", send={"contact_id": "553152345678"}),
     # Addresses without a number: two people, not one with an empty identifier.
     _Story("ONE", send={"contact_id": "@c.us"}),
     _Story("ONE", send={"contact_id": "whatsapp:"}),
-    # The order within a second, where nothing else is in the thread.
+    # The order within a second, with nothing else in the thread.
     _Story("ONE", after=0),
     _Story("ONE", after=0, send={"template_name": None}),
     _Story("ONE", after=0, send={"template_name": None}, answer={"context": {"id": "SEND"}}),
@@ -616,7 +615,7 @@ def _story(zone: _Hostile, number: int) -> tuple[list[Record], list[Change]]:
     id_ = f"story.{number:02d}"
 
     def named(record: Record) -> Record:
-        """Fill in the names of this person and its send."""
+        """Replace the placeholders with this person's identifiers and its send."""
         names = {"ONE": f"553198{number:07d}", "BRIEF": f"55318{number:07d}", "TWO": f"44770{number:07d}"}
         names |= {"USER": f"GB.{number:05d}", "PARENT": f"GB.ENT.{number:05d}", "SEND": id_}
         text = json.dumps(record)
@@ -651,7 +650,7 @@ def _story(zone: _Hostile, number: int) -> tuple[list[Record], list[Change]]:
 
 
 def _crowd(size: int, prefix: str) -> list[Change]:
-    """A number with so many user ids, one after the other, that the whole has `size` identifiers; each of them writes."""
+    """Return changes that link a number to many user ids in a chain, `size` identifiers in total; each of them writes a message."""
     number = f"4470000000{size}"
     user_ids = [f"{prefix}.{index:02d}" for index in range(1, size)]
     changes: list[Change] = []
@@ -691,7 +690,7 @@ BAD_SEND_LINES = [
     json.dumps(_GOOD).encode()[:-1] + b",}",
     json.dumps({**_GOOD, "note": float("nan")}).encode(),
     json.dumps(_GOOD).encode()[:-1] + b', "note": 1e400}',
-    # A whole record, and one that was cut short on the same line.
+    # A whole record followed by a truncated one on the same line.
     json.dumps({**_GOOD, "message_id": "wamid.before_the_cut"}).encode() + b'{"message_id": "wamid.cut',
 ]
 _READ_AT_LAST = {"metadata": {"phone_number_id": "lab-line-7"}, "statuses": [{"id": "wamid.001", "status": "read", "timestamp": 1e15}]}

@@ -1,7 +1,7 @@
-"""Records that are odd but possible: JSON of any shape at any place, extreme times, ids and texts.
+"""Records that are odd but possible: JSON of any shape in any place, extreme times, ids and texts.
 
-`odd_records` gives each with what should become of it: landed, rejected, or either where the contract leaves it open.
-Whatever lands, every later run must finish.
+`odd_records` returns each with its expected outcome: landed, rejected, or either if the contract leaves it open. Every later run must
+finish, whatever lands.
 """
 
 import json
@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class OddRecord:
-    """A line of a feed. `lands` is None where the contract leaves open whether the line, or a part of it, lands."""
+    """A line of a feed. `lands` is None if the contract leaves open whether the line, or a part of it, lands."""
 
     feed: str
     what: str
@@ -29,7 +29,7 @@ class OddRecord:
 
 
 def send(number: int = 0, **fields: Any) -> Record:
-    """A send as the log has it; several share people and lines, so that an odd one has neighbours."""
+    """Return a send in the format of the log; several share people and lines, so that an odd one has neighbours."""
     return {
         "message_id": f"wamid.odd{number}",
         "sent_at": START + number * 60,
@@ -48,7 +48,7 @@ def message(**fields: Any) -> Record:
 
 
 def body(kind: str, *items: Any, field: Any = "messages", **value: Any) -> Record:
-    """A webhook body with one change."""
+    """Return a webhook body with one change."""
     content = {"metadata": {"phone_number_id": "lab-line-7"}, kind: list(items)} | value
     return {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": field, "value": content}]}]}
 
@@ -84,7 +84,7 @@ GOOD: dict[str, Record] = {
 
 
 def odd_records(seed: int, swaps: int = 40) -> list[OddRecord]:
-    """Return the records whose fate is known, and `swaps` for each feed with odd values at random places."""
+    """Return the records with a known outcome, and for each feed `swaps` records with odd values in random places."""
     rnd = random.Random(seed)
     records = [*_extreme_sends(), *_extreme_webhooks(), *_extreme_items(), *_odd_json(), *_unreadable()]
     records += [_swapped(rnd, feed, number) for feed in FEEDS for number in range(swaps)]
@@ -252,7 +252,7 @@ def _extreme_items() -> Iterator[OddRecord]:
 
 
 def _odd_json() -> Iterator[OddRecord]:
-    """Good records with an odd value beside what is read."""
+    """Yield good records with an odd value next to the fields that are read."""
     notes: list[tuple[str, str]] = [
         ("two thousand nested lists and `,]` in a text", '["a ,] b", ' + "[" * 2000 + "]" * 2000 + "]"),
         ("nested lists with a comma before a bracket in a text", "[" * 500 + '",]"' + "]" * 500),
@@ -273,7 +273,7 @@ def _odd_json() -> Iterator[OddRecord]:
         for number, (what, note) in enumerate(notes):
             text = json.dumps(record).replace("wamid.odd0", f"wamid.note{number}")
             yield OddRecord(feed, what, f'{text[:-1]}, "note": {note}}}'.encode(), lands=True)
-        # The first of a key counts.
+        # The first occurrence of a duplicate key counts.
         first, second = json.dumps(record)[1:-1], json.dumps(dict.fromkeys(record))[1:-1]
         yield OddRecord(feed, "every key again, as null", f"{{{first}, {second}}}".encode(), lands=True)
         yield OddRecord(feed, "every key as null before", f"{{{second}, {first}}}".encode(), lands=False)
@@ -314,7 +314,7 @@ def _unreadable() -> Iterator[OddRecord]:
 
 
 def _swapped(rnd: random.Random, feed: str, number: int) -> OddRecord:
-    """Put odd values at one to three random places of a good record."""
+    """Put odd values in one to three random places of a good record."""
     record = json.loads(json.dumps(GOOD[feed]))
     if feed == "sends":
         record["message_id"] = f"wamid.swapped{number}"
@@ -328,7 +328,7 @@ def _swapped(rnd: random.Random, feed: str, number: int) -> OddRecord:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield (container, key) of every place within a value."""
+    """Yield (container, key) for every place in a value."""
     for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
         yield value, key
         yield from _places(value[key])

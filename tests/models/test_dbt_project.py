@@ -1,4 +1,4 @@
-"""The dbt project as a whole: its unit tests, its documentation, its layers."""
+"""Tests of the dbt project as a whole: its unit tests, its documentation, its layers."""
 
 import json
 import threading
@@ -16,13 +16,13 @@ from orchestration.transform.invocation import DbtError, common_arguments, invok
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import DBT_THREAD, STARTS, build_arguments, run_dbt, stop_dbt, stream_dbt
 
-# They share one build.
+# These tests share one build.
 pytestmark = pytest.mark.xdist_group("dbt_project")
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A warehouse with every model built over empty raw tables: unit tests take their column types from there."""
+    """Return the settings of a warehouse with every model built over empty raw tables; unit tests take their column types from it."""
     made = Settings(data=tmp_path_factory.mktemp("empty"))
     with duckdb.connect(str(made.warehouse_path)) as connection:
         prepare_raw_schema(connection)
@@ -42,7 +42,7 @@ def _models(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_unit_tests_of_the_models_pass(settings: Settings, manifest: dict[str, Any]) -> None:
     tested = {test["model"] for test in manifest["unit_tests"].values()}
-    # These only name columns, or make a calendar.
+    # These models only rename columns or generate a calendar.
     plain = {
         "stg_whatsapp__channels",
         "stg_botmaker__channels",
@@ -57,8 +57,8 @@ def test_unit_tests_of_the_models_pass(settings: Settings, manifest: dict[str, A
     assert {result["unique_id"] for result in results if result["unique_id"].startswith("unit_test")} == set(manifest["unit_tests"])
 
 
-def test_unit_tests_need_no_table_of_the_model_itself(manifest: dict[str, Any]) -> None:
-    """`dbt build` runs them before the first build of the model, and takes the types of rows from the table but where they are SQL."""
+def test_unit_tests_give_rows_of_the_model_itself_as_sql(manifest: dict[str, Any]) -> None:
+    """Require SQL for `this`: `dbt build` runs unit tests before the model's first build, and other formats take types from its table."""
     of_itself = {
         test["name"]: given["format"] for test in manifest["unit_tests"].values() for given in test["given"] if given["input"] == "this"
     }
@@ -70,7 +70,7 @@ def _is_dbt_at_work() -> bool:
     return any(thread.name == DBT_THREAD for thread in threading.enumerate())
 
 
-def test_events_come_while_dbt_works_and_dbt_stops_when_they_are_not_read(settings: Settings) -> None:
+def test_dbt_streams_events_and_stops_when_the_stream_is_closed(settings: Settings) -> None:
     views = ["run", "--select", "path:models/staging", "--no-write-json", *common_arguments(settings)]
     events, failure = run_dbt(settings, views)
     assert failure is None
@@ -81,7 +81,7 @@ def test_events_come_while_dbt_works_and_dbt_stops_when_they_are_not_read(settin
     assert _is_dbt_at_work()
     stream.close()
     assert not _is_dbt_at_work()
-    # One that is neither read nor closed, as after an interrupt.
+    # A stream that is neither read to its end nor closed, as after an interrupt.
     left = stream_dbt(settings, views)
     next(left)
     stop_dbt()
@@ -92,7 +92,7 @@ def test_events_come_while_dbt_works_and_dbt_stops_when_they_are_not_read(settin
     assert len(rest) < len(events) - 1
 
 
-def test_a_failure_comes_after_the_events(settings: Settings) -> None:
+def test_dbt_failure_is_raised_after_the_events(settings: Settings) -> None:
     stream = stream_dbt(settings, ["run", "--select", "stg_send_log__sends", "--vars", "not yaml: [", "--no-write-json"])
     with pytest.raises(DbtError, match="dbt stopped"):
         list(stream)
@@ -118,7 +118,7 @@ def test_marts_enforce_contracts_and_describe_every_column(manifest: dict[str, A
             assert column["description"].strip(), (mart["name"], column["name"])
 
 
-def test_comments_of_the_marts_are_in_the_database(settings: Settings) -> None:
+def test_every_column_of_the_marts_has_a_comment_in_the_database(settings: Settings) -> None:
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         rows = connection.execute(
             "select table_name, column_name from duckdb_columns() where schema_name = 'marts' and comment is null"
@@ -127,14 +127,14 @@ def test_comments_of_the_marts_are_in_the_database(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(("layer", "may_read"), [("staging", {"source"}), ("marts", {"intermediate", "marts", "seed"})])
-def test_layers_read_only_what_they_may(manifest: dict[str, Any], layer: str, may_read: set[str]) -> None:
+def test_layer_reads_only_allowed_layers(manifest: dict[str, Any], layer: str, may_read: set[str]) -> None:
     for model in _models(manifest):
         if model["schema"] != layer:
             continue
         for parent in model["depends_on"]["nodes"]:
             kind = parent.split(".")[0]
             room = manifest["nodes"][parent]["schema"] if kind == "model" else kind
-            # The record of builds is not data: it says from where to go on.
+            # The record of builds is not data: it only shows which build was the last.
             assert room in may_read or parent.endswith("state.builds"), (model["name"], parent)
 
 
@@ -150,7 +150,7 @@ def _selected(settings: Settings, *, is_increment: bool) -> set[str]:
     return {name for name in selected if name.split(".")[0] in {"model", "seed", "test"}}
 
 
-def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(settings: Settings, manifest: dict[str, Any]) -> None:
+def test_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(settings: Settings, manifest: dict[str, Any]) -> None:
     nodes = {name: node for name, node in manifest["nodes"].items() if node["resource_type"] != "operation"}
     left_out = {
         name
@@ -165,7 +165,7 @@ def test_an_increment_leaves_out_only_views_and_look_ups_with_their_own_tests(se
 
 
 def _macros_below(manifest: dict[str, Any], node: dict[str, Any]) -> set[str]:
-    """Return the macros that a model calls, and those that they call."""
+    """Return the macros that a model calls, directly or through other macros."""
     found: set[str] = set()
     left = list(node["depends_on"]["macros"])
     while left:
@@ -176,8 +176,8 @@ def _macros_below(manifest: dict[str, Any], node: dict[str, Any]) -> set[str]:
     return found
 
 
-def test_a_view_knows_no_run(manifest: dict[str, Any]) -> None:
-    """An increment leaves views as they were: one that knew what its run has to do would do the work of the run that made it."""
+def test_views_do_not_depend_on_the_run(manifest: dict[str, Any]) -> None:
+    """An increment does not recreate views, so a view that depends on a run would do the work of the run that created it."""
     of_a_run = {
         f"macro.conversation_starts.{name}" for name in ("built_through_load_id", "loads_not_merged", "rates_changed", "days_to_replace")
     }
@@ -216,24 +216,24 @@ def test_every_column_of_every_source_is_described(settings: Settings, manifest:
     assert {column for column in built if column[:2] in tables} == described
 
 
-def test_the_exposure_of_what_is_published_names_every_mart(manifest: dict[str, Any]) -> None:
+def test_exposure_of_published_marts_lists_every_mart(manifest: dict[str, Any]) -> None:
     exposure = manifest["exposures"]["exposure.conversation_starts.published_marts"]
     assert {node.rpartition(".")[2] for node in exposure["depends_on"]["nodes"]} == set(MARTS)
 
 
-def test_the_documentation_opens_with_a_page_of_ours(manifest: dict[str, Any]) -> None:
+def test_documentation_has_its_own_overview_page(manifest: dict[str, Any]) -> None:
     assert "fct_session_starts" in manifest["docs"]["doc.conversation_starts.__overview__"]["block_contents"]
 
 
-def test_every_column_of_every_mart_says_whether_it_names_a_person(manifest: dict[str, Any]) -> None:
-    """A new text must not be published or previewed as it is by oversight."""
+def test_every_column_of_every_mart_declares_a_mask(manifest: dict[str, Any]) -> None:
+    """A new text column must not be published or previewed unmasked by mistake."""
     masks = masks_of_marts(manifest)
     declared = {model["name"]: set(model["columns"]) for model in _models(manifest) if model["schema"] == "marts"}
     assert {mart: declared[mart] - set(masks[mart]) for mart in declared} == {mart: set() for mart in MARTS}
 
 
-def test_a_column_has_the_same_mask_in_every_mart(manifest: dict[str, Any]) -> None:
-    """Joins of masked marts depend on it."""
+def test_column_has_the_same_mask_in_every_mart(manifest: dict[str, Any]) -> None:
+    """Joins of masked marts depend on this."""
     of_column: dict[str, set[Mask]] = {}
     for of_mart in masks_of_marts(manifest).values():
         for column, mask in of_mart.items():
@@ -248,6 +248,6 @@ def test_a_column_has_the_same_mask_in_every_mart(manifest: dict[str, Any]) -> N
     }
 
 
-def test_daily_marts_have_no_column_that_names_a_person(manifest: dict[str, Any]) -> None:
+def test_daily_marts_have_no_personal_column(manifest: dict[str, Any]) -> None:
     masks = masks_of_marts(manifest)
     assert {mask for mart in MARTS if not mart.startswith("fct_") for mask in masks[mart].values()} == {Mask.NONE}

@@ -1,7 +1,7 @@
-"""The contract, computed a second time in plain Python and without a look at the SQL.
+"""The contract implemented a second time, in plain Python and independently of the SQL.
 
-Slow, simple and literal: one record after the other, one rule after the other. The whole-run tests
-hold every row of the marts and every cell of the TSVs against it.
+The code is slow, simple and literal: one record after another, one rule after another. The whole-run tests compare every row of the marts
+and every cell of the TSVs with it.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ __all__ = ["HOURLY_COUNTS", "KEYS", "TSV_FIELDS", "Expected", "by_hour", "comput
 
 
 def compute(landing: Path, time_zone: str = "America/Sao_Paulo", *, include_testers: bool = False) -> Expected:
-    """Compute the facts, rejected records and ledger of all files in a landing zone, as if they had come at once."""
+    """Compute the facts, rejected records and ledger of all files in a landing zone, as if they had arrived at once."""
     expected, lines, people, zone = Expected(), Lines(), People(), ZoneInfo(time_zone)
     expected.unread = Zone(landing).unread()
     cards = costs.read_cards(Zone(landing), expected)
@@ -28,7 +28,7 @@ def compute(landing: Path, time_zone: str = "America/Sao_Paulo", *, include_test
     expected.too_many_identifiers = people.too_connected()
     logs.compute(records, lines, people, zone, expected)
     costs.bill(records, lines, people, zone, cards, expected)
-    # A session with the id of a message of the logs would name its row: the message keeps it.
+    # If the id of a session is also that of a record of the logs, both would have the same row id: the record of the logs keeps it.
     ids = {row["id"] for row in (*records.sends, *records.echoes, *records.messages)}
     sessions = {key: session for key, session in sessions.items() if session.chosen["id"] not in ids}
     botmaker.compute(sessions, lines, people, zone, expected, include_testers=include_testers)

@@ -44,7 +44,7 @@ Key = tuple[Any, ...]
 
 @dataclass
 class Session:
-    """What all items of one session say together."""
+    """All items of one session taken together."""
 
     items: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -53,12 +53,12 @@ class Session:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """What is stated once per session: by the item with the most events and messages, then the smallest by its columns."""
+        """Return the values that exist once per session: those of the item with most events and messages, then smallest by its columns."""
         return min(self.items, key=lambda item: item[0])[1]
 
 
 def session_key(session_id: str) -> Key:
-    """Return the chat and the second, or the id itself where it does not hold the two."""
+    """Return the chat and the whole second, or the id itself if it does not contain both."""
     chat, _, time = session_id.rpartition("_")
     try:
         return (chat, iso_time(time).replace(microsecond=0)) if chat else (session_id,)
@@ -67,7 +67,7 @@ def session_key(session_id: str) -> Key:
 
 
 def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> dict[Key, Session]:
-    """Read all sessions, with the sent results that name them, and note what they say of lines and people."""
+    """Read all sessions with the sent results that refer to them, and collect their evidence on lines and people."""
     sessions: dict[Key, Session] = defaultdict(Session)
     for item in _items(landing, "botmaker/channels", expected, ("items",)):
         try:
@@ -108,7 +108,7 @@ def _take_channel(item: "_Item", lines: Lines) -> None:
 
 @dataclass
 class _Item:
-    """One item: a line of its own, or an item of a page, with what the page says of all its items."""
+    """One item: a line of its own, or an item of a page together with the fields that the page has for all its items."""
 
     content: Content
     line_number: int
@@ -146,7 +146,7 @@ def _items_of(content: Content, line_number: int, text: bytes, lists: tuple[str,
 
 
 def _take_session(item: _Item, sessions: dict[Key, Session], lines: Lines, people: People) -> None:
-    """Merge an item into its session; what is good of it counts, also where an event of it is not."""
+    """Merge an item into its session; its valid parts count even if one of its events is invalid."""
     record = item.record()
     chat = _object(record, "chat")
     ids = _object(chat, "chat")
@@ -209,7 +209,7 @@ def _message(message: Any) -> dict[str, Any]:
 
 
 def _result(item: _Item) -> tuple[Key | None, dict[str, Any]]:
-    """Return the session that a sent result names, if any, and what it says."""
+    """Return the session that a sent result refers to, if any, and the result's values."""
     record = item.record()
     status = record.get("status")
     if not isinstance(status, dict | None):
@@ -235,7 +235,7 @@ def _object(record: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _text_or_none(record: dict[str, Any], name: str) -> str | None:
-    """Return a text, or null where there is none: a person with a username may have no number."""
+    """Return a text, or null if there is none: a person with a username may have no number."""
     value = record.get(name)
     if value is not None and not isinstance(value, str):
         raise RejectedError(name)
@@ -243,7 +243,7 @@ def _text_or_none(record: dict[str, Any], name: str) -> str | None:
 
 
 def _lenient(record: dict[str, Any], name: str) -> str | None:
-    """Return what can be taken as a text."""
+    """Return a text or a number as text; null for anything else and for an empty text."""
     value = record.get(name)
     return str(value) or None if isinstance(value, str | int | float) else None
 
@@ -279,7 +279,7 @@ def compute(
     *,
     include_testers: bool = False,
 ) -> None:
-    """Add the rows of the facts that the sessions make, once lines and people are known."""
+    """Add the fact rows of the sessions, once lines and people are known."""
     shown = [session for session in sessions.values() if include_testers or not session.chosen["is_tester"]]
     for session in shown:
         chosen = session.chosen
@@ -327,7 +327,7 @@ def _origin(session: Session, lines: Lines) -> str:
 
 
 def _notifications(session: Session) -> list[dict[str, Any]]:
-    """Return the session's notifications in the order in which they were sent, by what events and messages say."""
+    """Return the session's notifications in sending order, from its events and messages."""
     our_messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for message in session.messages:
         if message["is_ours"]:
@@ -369,7 +369,7 @@ def _notification(
 
 
 def _apply_results(starting: dict[str, Any], results: list[dict[str, Any]]) -> None:
-    """Add what sent results report of the notification that started the session."""
+    """Add what sent results report about the notification that started the session."""
     times = {name: earliest(*(result[name] for result in results)) for name in RESULT_TIMES}
     starting["sent_at"] = earliest(starting["sent_at"], times["sent"])
     starting["at"] = starting["sent_at"] or starting["at"]
@@ -388,7 +388,7 @@ def _is_not_sent(notification: dict[str, Any]) -> bool:
 
 
 def _attribute_replies(notifications: list[dict[str, Any]], messages: list[dict[str, Any]]) -> None:
-    """Give each notification the first message that the user wrote before the next notification."""
+    """Attribute to each notification the first message that the user wrote before the next notification."""
     ordered = sorted(notifications, key=lambda n: (n["at"], n["message_id"]))
     user_at: dict[str, datetime] = {}
     for message in messages:
@@ -423,6 +423,6 @@ def _sending_columns(notification: dict[str, Any]) -> dict[str, Any]:
 
 
 def _code(reason: str | None) -> str | None:
-    """Return the last digits in parentheses, or those of a reason that is nothing but a number."""
+    """Return the last digits in parentheses, or the whole reason if it is only a number."""
     codes = re.findall(r"\( *#?([0-9]+)(?:\.0+)? *\)", reason or "")
     return whole_number_in(reason) or (codes[-1] if codes else None)

@@ -1,4 +1,4 @@
-"""What every part of the reference shares: identifiers, times, look-ups and report days (contract, sections 2 and 4)."""
+"""Code shared by all parts of the reference: identifiers, times, look-ups and report days (contract, sections 2 and 4)."""
 
 import csv
 import json
@@ -34,12 +34,11 @@ class RejectedError(Exception):
 
 @dataclass
 class Expected:
-    """What the warehouse must hold: rows of the facts by column, rejected records, the ledger and what was not read.
+    """The expected contents of the warehouse: rows of the facts by column, rejected records, the ledger and unread files.
 
-    `rejected` has (file name, line number) for each rejected record; `ledger` has, for each content's
-    sha256, its (records, landed, rejected, status); `other_kinds` has the file's name for each thing in a webhook that
-    the report does not use; `unread` has the files of other extensions and the folders with misspelt names; `too_many_identifiers` the
-    identifiers of each person that has more than are believed.
+    `rejected` has (file name, line number) for each rejected record; `ledger` maps each content's sha256 to its (records, landed, rejected,
+    status); `other_kinds` has the file name for each part of a webhook that the report does not use; `unread` has the files with other
+    extensions and the folders with misspelt names; `too_many_identifiers` has the identifiers of each person that has more than the limit.
     """
 
     session_starts: list[dict[str, Any]] = field(default_factory=list)
@@ -54,7 +53,7 @@ class Expected:
 
 @cache
 def seed(name: str) -> list[dict[str, str]]:
-    """Return the rows of a look-up."""
+    """Return the rows of a look-up table."""
     with (ROOT / "seeds" / "lookups" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -75,7 +74,7 @@ def iso_time(value: Any) -> datetime:
 
 
 def unix_time(value: Any) -> datetime:
-    """Read Unix seconds or milliseconds, as a number or its text, as naive UTC."""
+    """Read Unix seconds or milliseconds, as a number or as text, as naive UTC."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         value = float(value) if "." in value else int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e14:
@@ -85,7 +84,7 @@ def unix_time(value: Any) -> datetime:
 
 
 def any_time(value: Any) -> datetime:
-    """Read a time in either way."""
+    """Read a time in either format."""
     try:
         return unix_time(value)
     except RejectedError:
@@ -100,18 +99,18 @@ def readable_time(at: datetime) -> datetime:
 
 
 def second_of(at: datetime) -> datetime:
-    """Cut a time to its whole second."""
+    """Truncate a time to its whole second."""
     return at.replace(microsecond=0)
 
 
 def earliest(*times: datetime | None) -> datetime | None:
-    """Return the earliest of the times that are known."""
+    """Return the earliest of the known times."""
     return min((time for time in times if time is not None), default=None)
 
 
 @cache
 def identifier(text: str) -> str:
-    """Return an identifier as it is shown: without the form of an address, and a number as its digits."""
+    """Return an identifier as it is shown: without the parts of an address, and a number as its digits."""
     match = _ADDRESS.fullmatch(text)
     bare = (match[1] if match else "") or text
     return digits_of(bare) if re.fullmatch(r"[+0-9 ().-]*[0-9][+0-9 ().-]*", bare) else bare
@@ -122,25 +121,25 @@ def digits_of(text: str) -> str:
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """Return an object, empty where there is none."""
+    """Return an object, or an empty one if the value is none."""
     return value if isinstance(value, dict) else {}
 
 
 def text_of(value: Any) -> str | None:
-    """Return what is taken as a text, whatever its type; null for null and for an empty text."""
+    """Return a value as text, whatever its type; null for null and for an empty text."""
     if isinstance(value, str | None):
         return value or None
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def whole_number_in(text: str | None) -> str | None:
-    """Return the digits of a text that is nothing but a whole number, also one with a fraction of zero, or between spaces."""
+    """Return the digits of a text that is only a whole number, possibly with a fraction of zero or between spaces."""
     whole = re.fullmatch(r" *([0-9]+)(?:\.0+)? *", text or "")
     return whole[1] if whole else None
 
 
 def code_of(value: Any) -> str | None:
-    """Return a failure code as a text, in one spelling where it is a whole number."""
+    """Return a failure code as text; a whole number has one spelling."""
     text = text_of(value)
     return whole_number_in(text) or text
 
@@ -150,7 +149,7 @@ def day_of(at: datetime, zone: ZoneInfo) -> date:
 
 
 def failure_columns(code: str | None, detail: str | None, *, is_not_sent: bool) -> dict[str, str | None]:
-    """Return the failure columns of a send; all are null where it went out."""
+    """Return the failure columns of a send; all are null if it was sent."""
     if not is_not_sent:
         return dict.fromkeys(("failure_code", "failure_group", "failure_action", "failure_reason", "failure_detail"))
     reasons = {row["failure_code"]: row for row in seed("failure_reasons")}
@@ -170,5 +169,5 @@ def last_status(row: dict[str, Any]) -> str:
 
 
 def nulls_last(*values: Any) -> tuple[Any, ...]:
-    """Return a key that orders columns one after the other, nulls last."""
+    """Return a sort key of several columns, nulls last."""
     return tuple((value is None, "" if value is None else value) for value in values)

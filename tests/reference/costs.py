@@ -1,4 +1,4 @@
-"""What WhatsApp bills by: rate cards, and every message that a status names (contract, section 5)."""
+"""What WhatsApp bills: rate cards, and every message with a status (contract, section 5)."""
 
 import csv
 import re
@@ -35,7 +35,7 @@ class Cards:
             self.rates[known, _category(category), currency][date.fromisoformat(effective_from)].add(rate)
 
     def find(self, market: str | None, category: str | None, day: date) -> tuple[Decimal, str] | None:
-        """Return the rate and currency of a day: of the country's own and its group's the later one, of one day the country's."""
+        """Return the rate and currency on a day: the later of the country's and its group's rate; on the same day the country's."""
         currencies = {currency for _, _, currency in self.rates}
         groups = {row["country"]: row["market_group"] for row in seed("markets")}
         if len(currencies) != 1 or market not in groups or category is None:
@@ -54,7 +54,7 @@ class Cards:
 
 
 def read_cards(landing: Zone, expected: Expected) -> Cards:
-    """Read the rate cards of a landing zone, and note their rejected lines and their place in the ledger."""
+    """Read the rate cards of a landing zone, and record their rejected lines and their ledger entries."""
     cards = Cards()
     for content in landing.contents("rates"):
         lines = [(number, text.decode(errors="replace")) for number, text in content.records]
@@ -78,7 +78,7 @@ def _read_prices(content: Content, cards: Cards, header: list[str], preamble: st
     for number, text in rows:
         cells = next(csv.reader([text]))
         if day is not None and cells[0].strip() and not "".join(cells[1:]).strip():
-            # A note below the table.
+            # This line is a note below the table.
             content.size -= 1
             continue
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
@@ -126,7 +126,7 @@ def _letters(text: str) -> str:
 
 @cache
 def _markets() -> dict[str, str]:
-    """Return what a card may call a market, and its ISO code or group."""
+    """Map every name that a card may use for a market to its ISO code or group."""
     names = {}
     for row in seed("markets"):
         names |= {_letters(row["market_group"]): row["market_group"], _letters(row["market_name"]): row["country"]}
@@ -138,7 +138,7 @@ def _markets() -> dict[str, str]:
 
 
 def bill(records: Records, lines: Lines, people: People, zone: ZoneInfo, cards: Cards, expected: Expected) -> None:
-    """Add a row for each message that a status names."""
+    """Add a row for each message with a status."""
     sends = kept_sends(records)
     starts = {row["message_id"] for row in expected.session_starts if row["source"] == "logs"}
     statuses_of: dict[str, list[Row]] = defaultdict(list)
@@ -183,7 +183,7 @@ def bill(records: Records, lines: Lines, people: People, zone: ZoneInfo, cards: 
 
 
 def _recipients(statuses: list[Row]) -> tuple[list[str], list[str]]:
-    """Return the numbers and the user ids that the statuses name, as compared, smallest first."""
+    """Return the numbers and the user ids in the statuses, in the compared spelling, smallest first."""
     numbers = {compared(status["recipients"][0]) for status in statuses if status["recipients"][0]}
     users = {status["recipients"][1] or status["recipients"][2] for status in statuses}
     return sorted(numbers), sorted(user for user in users if user)
@@ -202,7 +202,7 @@ def _first_time(statuses: list[Row], *names: str) -> datetime | None:
 
 
 def _price(statuses: list[Row]) -> Price:
-    """Return model, category and type of the latest `delivered` or `read` that has any, else of `sent`."""
+    """Return model, category and type of the latest `delivered` or `read` that has any of them, or else of the latest `sent`."""
     first: dict[str, tuple[Any, ...]] = {}
     for status in statuses:
         stage = "read" if status["status"] == "played" else status["status"]
@@ -211,12 +211,12 @@ def _price(statuses: list[Row]) -> Price:
             key = (status["at"], nulls_last(category, model, type_), stage, (model, category, type_))
             first[stage] = min(first.get(stage, key), key)
     named = [first[stage] for stage in ("delivered", "read") if stage in first] or [first[stage] for stage in ("sent",) if stage in first]
-    # At one time `read` comes after `delivered`.
+    # At the same time, `read` comes after `delivered`.
     return max(named, key=lambda key: (key[0], key[2]))[3] if named else (None, None, None)
 
 
 def _market(names: list[str | None]) -> str | None:
-    """Return the country of the first of the names that is a number."""
+    """Return the country of the first name that is a number."""
     number = next((name for name in names if name and re.fullmatch("[0-9]+", name)), "")
     codes = {row["prefix"]: row["country"] for row in seed("calling_codes")}
     return next((codes[number[:length]] for length in range(7, 0, -1) if number[:length] in codes), None)

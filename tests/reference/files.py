@@ -1,4 +1,4 @@
-"""The files of a landing zone, each content once, as records with the lines on which they stand."""
+"""The files of a landing zone, each content once, as records with their line numbers."""
 
 import difflib
 import gzip
@@ -22,7 +22,7 @@ _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 
 @dataclass
 class Content:
-    """A file: `records` are (line number, text); `size` is how many records it holds, once a reader has unpacked the pages."""
+    """A file: `records` are (line number, text); `size` is the number of records, once a reader has unpacked the pages."""
 
     name: str
     sha256: str
@@ -38,7 +38,7 @@ class Content:
         self.rejected.append(line_number)
 
     def count(self, expected: Expected) -> None:
-        """Note the content's rejected records and its line of the ledger."""
+        """Record the content's rejected records and its ledger entry."""
         rejected = len(self.rejected)
         status = "set_aside" if self.is_damaged else "landed"
         expected.ledger[self.sha256] = (self.size, self.size - rejected, rejected, status)
@@ -52,7 +52,7 @@ class Zone:
         self._folder = folder
 
     def contents(self, feed: str) -> Iterator[Content]:
-        """Yield each content of a feed once, under the first of its names."""
+        """Yield each content of a feed once, under the first of its file names."""
         seen = set()
         for path in self._files(feed):
             if path.name.endswith(_extensions(feed)):
@@ -62,14 +62,14 @@ class Zone:
                     yield _content(path, self._name(path), sha256)
 
     def unread(self) -> list[str]:
-        """Return the files of other extensions and hidden data in the feeds' folders, and the folders whose names are close to a feed's."""
+        """Return files with other extensions and hidden data files in the feeds' folders, and folders whose names are close to a feed's."""
         files = [self._name(path) for feed in FEEDS for path in self._files(feed) if not path.name.endswith(_extensions(feed))]
         folders = [*_misspelt(self._folder, FOLDERS), *_misspelt(self._folder / "botmaker", [feed.split("/")[-1] for feed in FEEDS[2:5]])]
         hidden = {f"{self._name(path)}{'/' * path.is_dir()}" for feed in FEEDS for path in self._hidden(feed)}
         return sorted({*files, *(f"{self._name(folder)}/" for folder in folders), *hidden})
 
     def _hidden(self, feed: str) -> Iterator[Path]:
-        """Yield the first hidden folder on the way to what lies below a feed, and hidden files with the ending of data."""
+        """Yield the first hidden folder on each path inside a feed, and hidden files with a data extension."""
         for path in (self._folder / feed).rglob("*"):
             parts = path.relative_to(self._folder / feed).parts
             found = next((place for place, part in enumerate(parts) if part.startswith((".", "_"))), None)
@@ -77,7 +77,7 @@ class Zone:
                 yield (self._folder / feed).joinpath(*parts[: found + 1])
 
     def _files(self, feed: str) -> list[Path]:
-        """Return the files of a feed by name, hidden ones left out."""
+        """Return the files of a feed by name, without hidden ones."""
         paths = [path for path in (self._folder / feed).rglob("*") if path.is_file()]
         shown = [path for path in paths if not any(part.startswith((".", "_")) for part in path.relative_to(self._folder / feed).parts)]
         return sorted(shown, key=self._name)
@@ -122,15 +122,15 @@ def _lines(text: bytes) -> list[tuple[int, bytes]]:
 
 
 def _document(text: bytes) -> list[tuple[int, bytes]] | None:
-    """Return the elements of an array, or the objects written over many lines; None for one with a record on each line.
+    """Return the elements of an array, or the objects that span several lines; None for a file with one record per line.
 
-    Raises `EOFError` where the document does not end.
+    Raises `EOFError` if the document is incomplete.
     """
     if text.lstrip().startswith(b"["):
         return _elements(text)
     if not text.lstrip().startswith(b"{"):
         return None
-    # With a whole record on a line of its own these are JSON lines, and only the other lines are bad.
+    # If some line is a whole record, the file is JSON lines, and only its other lines are invalid.
     is_document = _is_object(text) or not any(_is_object(value) for _, value in _lines(text))
     return _objects(text) if is_document else None
 
@@ -176,7 +176,7 @@ def _objects(text: bytes) -> list[tuple[int, bytes]]:
 
 
 def _numbered(text: bytes, spans: list[tuple[int, int]]) -> list[tuple[int, bytes]]:
-    """Return the text of each span with the line on which it begins."""
+    """Return the text of each span with the number of its first line."""
     values = []
     for start, end in spans:
         value = text[start:end]

@@ -1,4 +1,4 @@
-"""JSON as the landing zone has it (contract, section 2): values that follow each other, half emojis, any depth."""
+"""JSON as it occurs in the landing zone (contract, section 2): concatenated values, unpaired surrogates, any depth."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any
 from tests.reference.contract import RejectedError
 
 _ESCAPES = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole emoji
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a surrogate pair
     r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
     r"|\\.",
     re.DOTALL,
@@ -20,14 +20,14 @@ _TOKENS = re.compile(r'[ \t\r\n]*([\[\]{},:]|"(?:[^"\\]|\\.)*"|[^\s\[\]{},:"]+)'
 
 
 def split_values(line: bytes) -> list[bytes]:
-    """Cut a line into its records: between an object and the next one, and around what is damaged."""
+    """Split a line into its records: between consecutive objects, and around damaged parts."""
     begins = [0, *begins_on_damaged_line(line), len(line)]
     stretches = [line[begin:end] for begin, end in pairwise(begins)]
     return [piece.strip(b" \t\r") for stretch in stretches for piece in _between_objects(stretch)]
 
 
 def _between_objects(line: bytes) -> list[bytes]:
-    """Outside texts, valid JSON never has `}{`."""
+    """Split at `}{`, which valid JSON never has outside texts."""
     if not _MAYBE_BETWEEN.search(line):
         return [line]
     pieces, start = [], 0
@@ -39,7 +39,7 @@ def _between_objects(line: bytes) -> list[bytes]:
 
 
 def begins_on_damaged_line(line: bytes) -> list[int]:
-    """Return where records begin after the first, by the rules of orchestration/landing/damaged_lines.py."""
+    """Return the start of each record after the first, by the rules of orchestration/landing/damaged_lines.py."""
     plain = re.sub(rb"\\[\\\"]", b"__", line)
     start = len(line) - len(line.lstrip(b" \t\r"))
     if line.startswith(b"\xef\xbb\xbf", start):
@@ -90,7 +90,7 @@ def _resumes(line: bytes, plain: bytes, place: int, broken_at: int, key: bytes |
 
 
 def _object_from(plain: bytes, place: int) -> tuple[int | None, int]:
-    """Return where an object ends, if it does, or else where what follows cannot be in an object."""
+    """Return the end of an object, or None, and the position after its end or the first one that cannot belong to an object."""
     start, opened, in_text, after_text = place, b"", False, False
     while place < len(plain):
         character = plain[place : place + 1]
@@ -146,7 +146,7 @@ def _solid_before(plain: bytes, place: int) -> bytes:
 
 
 def parse_value(text: bytes) -> Any:
-    """Return a JSON value of any depth. Raises `RejectedError` for other text, NaN, and numbers that no double holds."""
+    """Return a JSON value of any depth. Raises `RejectedError` for invalid text, NaN, and numbers outside the range of a double."""
     try:
         decoded = _ESCAPES.sub(lambda match: r"\ufffd" if match["half"] else match[0], text.decode())
         return _parse(decoded)
@@ -185,7 +185,7 @@ def _whole(text: str) -> int:
 
 
 def _parse_deep(text: str) -> Any:
-    """Parse without recursion: `open_values` are the lists and objects around the present place, `keys` theirs."""
+    """Parse without recursion: `open_values` are the lists and objects around the current position, `keys` their keys."""
     open_values: list[Any] = [[]]
     keys: list[str | None] = [None]
     expects, position, text = "value", 0, text.rstrip(" \t\r\n")

@@ -41,7 +41,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Records:
-    """What has landed: sends of the log, statuses, inbound messages and echoes, copies among them."""
+    """All landed records, including copies: sends of the log, statuses, inbound messages and echoes."""
 
     sends: list[Row] = field(default_factory=list)
     statuses: list[Row] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Records:
 
 
 def read(landing: Zone, lines: Lines, people: People, expected: Expected) -> Records:
-    """Read the sends, statuses, messages and echoes of a landing zone, and note what they say of lines and people."""
+    """Read the sends, statuses, messages and echoes of a landing zone, and collect their evidence on lines and people."""
     records = Records()
     for content in landing.contents("sends"):
         for number, line in content.records:
@@ -115,14 +115,14 @@ def _send(line: bytes) -> Row:
 
 
 def _error_of_send(error: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
-    """Return code, title and details of our own error object, or of Meta's."""
+    """Return code, title and details of an error object in our format or Meta's."""
     title = text_of(error.get("title")) or text_of(error.get("message"))
     details = text_of(error.get("details")) or text_of(as_object(error.get("error_data")).get("details"))
     return code_of(error.get("code")), title, details
 
 
 class _Body:
-    """One body of a webhook: what is good of it goes to `records`, also where something else in it cannot be read."""
+    """One webhook body; its valid parts are added to `records` even if other parts cannot be read."""
 
     def __init__(self, records: Records, people: People) -> None:
         self._records = records
@@ -132,7 +132,7 @@ class _Body:
         self.lines_of_other_kinds: list[Row] = []
 
     def read(self, line: bytes) -> bool:
-        """Return whether all of the body could be read."""
+        """Read a body and return whether all of it could be read."""
         try:
             body = parse_value(line)
             entries = body.get("entry") if isinstance(body, dict) else None
@@ -149,7 +149,7 @@ class _Body:
         return self._is_whole
 
     def _objects(self, value: Any) -> list[dict[str, Any]]:
-        """Return the objects of a list; anything else makes the body a rejected one."""
+        """Return the objects of a list; anything else causes the body to be rejected."""
         if value is None:
             return []
         elements = value if isinstance(value, list) else [None]
@@ -285,7 +285,7 @@ class _Body:
 
 
 def _kind_of(message: Row) -> str | None:
-    """Return the type, or `unavailable` for a message of which WhatsApp shows nothing (error 131060)."""
+    """Return the type, or `unavailable` for a message whose content WhatsApp does not show (error 131060)."""
     kind, errors = _optional(message.get("type")), message.get("errors")
     code = code_of(_lenient(as_object(errors[0]).get("code"))) if isinstance(errors, list) and errors else None
     return UNAVAILABLE if kind == "unsupported" and code == "131060" else kind
@@ -295,7 +295,7 @@ _ECHO_FIELDS = ("from", "to", "to_user_id", "type", "group_id", "recipient_type"
 
 
 def _price_of(status: Row) -> tuple[str | None, str | None, str | None]:
-    """Return model, category and type of a status's pricing."""
+    """Return model, category and type from a status's pricing."""
     pricing = as_object(status.get("pricing"))
     category = (_lenient(pricing.get("category")) or "").lower().replace("authentication_international", "authentication-international")
     return _lenient(pricing.get("pricing_model")), category or None, _lenient(pricing.get("type"))
@@ -333,7 +333,7 @@ def _required(value: Any) -> str:
 
 
 def _identifiers_in(notice: dict[str, Any], names: tuple[str, ...]) -> Iterator[str | None]:
-    """Yield what stands under the names, as one text or as what it was before and is now."""
+    """Yield the values under these names, each a text or an object with the previous and the current value."""
     for name in names:
         for value in (notice.get(name), *as_object(notice.get(name)).values()):
             yield _lenient(value)
@@ -343,7 +343,7 @@ def _identifiers_in(notice: dict[str, Any], names: tuple[str, ...]) -> Iterator[
 
 
 def link_people(records: Records, people: People) -> None:
-    """Connect what statuses, quotes and reactions say with the contacts of the sends that they name."""
+    """Link the identifiers in statuses, quotes and reactions to the contacts of the sends that they refer to."""
     sends = kept_sends(records)
     for send in sends.values():
         people.link(send["contact"])
@@ -358,7 +358,7 @@ def link_people(records: Records, people: People) -> None:
 
 
 def kept_sends(records: Records) -> dict[str, Row]:
-    """Return one send for each id; an echo of a send of the log is a copy of it."""
+    """Return one send per id; an echo with the id of a send of the log is a copy of it."""
     kept = _earliest_by_id(records.sends)
     return {**_earliest_by_id(records.echoes), **kept}
 
@@ -375,7 +375,7 @@ def _earliest_by_id(rows: list[Row]) -> dict[str, Row]:
 
 
 def compute(records: Records, lines: Lines, people: People, zone: ZoneInfo, expected: Expected) -> None:
-    """Add the rows of the facts that the records make, once lines and people are known."""
+    """Add the fact rows of the records, once lines and people are known."""
     sends = {id_: dict(send) for id_, send in kept_sends(records).items()}
     messages = [dict(message) for message in _kept_messages(records, sends)]
     for record in (*sends.values(), *messages):
@@ -410,7 +410,7 @@ def compute(records: Records, lines: Lines, people: People, zone: ZoneInfo, expe
 
 
 def _add_statuses(sends: dict[str, Row], statuses: list[Row], named: set[str | None]) -> None:
-    """Say of every send what became of it (4.2, 4.8)."""
+    """Add the outcome of every send (4.2, 4.8)."""
     status_of: dict[str, Row] = defaultdict(dict)
     for status in sorted(statuses, key=lambda status: (status["at"], status["order"])):
         status_of[status["id"]].setdefault(status["status"], status)
@@ -439,7 +439,7 @@ class _Session:
 
     @property
     def referred_by(self) -> Row:
-        """The message that says what led the person here: the first one, or where it is not shown the first one that is (4.4)."""
+        """Return the message that shows what led the person here: the first one, or if WhatsApp hides it the first shown one (4.4)."""
         first, *others = self.messages
         if first["is_shown"] or first["has_referral"]:
             return first
@@ -448,7 +448,7 @@ class _Session:
 
 @dataclass
 class _Thread:
-    """All between one line and one person. `key` of a record is its place: second, kind within the second, id."""
+    """All records between one line and one person. The `key` of a record is its sort key: second, kind within the second, id."""
 
     sends: list[Row] = field(default_factory=list)
     messages: list[Row] = field(default_factory=list)
@@ -467,7 +467,7 @@ class _Thread:
             message["key"] = (second, rank, message["id"])
 
     def attribute_replies(self, sends: dict[str, Row]) -> None:
-        """Give every answer to one send: as (time, evidence, whether it is within the reply window)."""
+        """Attribute every answer to one send, as (time, evidence, whether it is within the reply window)."""
         notifications = sorted(
             (send for send in self.sends if send["is_notification"] and not send["not_sent"]), key=lambda send: send["key"]
         )
@@ -503,7 +503,7 @@ class _Thread:
 
 
 def _counts(message: Row, what: str) -> bool:
-    """Whether a message is an activity, or an answer (4.3)."""
+    """Return whether a message counts as an activity or an answer (4.3)."""
     if message["is_group"]:
         return False
     rule = {row["message_type"]: row[what] for row in seed("inbound_message_types")}.get(message["type"], "always")

@@ -1,4 +1,4 @@
-"""The daily marts and the TSVs, counted from session starts."""
+"""The daily marts and the TSVs, computed from session starts."""
 
 import re
 from collections import defaultdict
@@ -64,7 +64,7 @@ def by_hour(starts: list[dict[str, Any]], zone: ZoneInfo) -> dict[tuple[Any, ...
 
 
 def tsv_cell(value: Any, zone: ZoneInfo) -> str:
-    """Write a value as the cell that a reader of the TSV must get back."""
+    """Write a value as the cell that a reader of the TSV must parse."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -87,7 +87,7 @@ TSV_FIELDS = (
 
 
 def tsv_rows(starts: list[dict[str, Any]], time_zone: str = "America/Sao_Paulo") -> dict[str, list[list[str]]]:
-    """Return the cells of every daily TSV, by the day in its name."""
+    """Return the cells of every daily TSV, by the day in its file name."""
     zone = ZoneInfo(time_zone)
     days: dict[str, list[list[str]]] = defaultdict(list)
     ordered = sorted(starts, key=lambda r: (r["sent_at"] is None, r["sent_at"] or datetime.min, r["session_start_id"]))

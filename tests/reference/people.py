@@ -1,4 +1,4 @@
-"""People and lines, as everything that is connected by what records say (contract, sections 2.1 and 2.2)."""
+"""People and lines as connected components of the identifiers in records (contract, sections 2.1 and 2.2)."""
 
 import re
 from collections import defaultdict
@@ -12,31 +12,31 @@ MAX_IDENTIFIERS = 20
 
 @cache
 def compared(text: str) -> str:
-    """Return an identifier as it is compared: the spellings of one number are one."""
+    """Return an identifier in the spelling used for comparison: all spellings of one number become the same."""
     shown = identifier(text)
-    if re.fullmatch(r"55[0-9]{2}[6-9][0-9]{7}", shown):  # Brazil: mobile numbers of today have a 9 after the area
+    if re.fullmatch(r"55[0-9]{2}[6-9][0-9]{7}", shown):  # Brazil: today's mobile numbers have a 9 after the area code
         return f"{shown[:4]}9{shown[4:]}"
-    if re.fullmatch(r"54[0-9]{10}", shown):  # Argentina: a 9 after the country for mobile numbers
+    if re.fullmatch(r"54[0-9]{10}", shown):  # Argentina: mobile numbers have a 9 after the country code
         return f"549{shown[2:]}"
-    if re.fullmatch(r"521[0-9]{10}", shown):  # Mexico: the 1 is gone since 2019
+    if re.fullmatch(r"521[0-9]{10}", shown):  # Mexico: numbers have had no 1 since 2019
         return f"52{shown[3:]}"
     return shown
 
 
 class Components:
-    """Names that are connected, in any number of steps."""
+    """Names that are connected directly or through other names."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
 
     def link(self, *names: str) -> None:
-        """Connect names, or note one."""
+        """Connect names, or add a single one."""
         for name in names:
             one, other = self.root(names[0]), self.root(name)
             self._parents[max(one, other)] = min(one, other)
 
     def root(self, name: str) -> str:
-        """Return the name that stands for all those connected with this one."""
+        """Return the representative of a name's component."""
         self._parents.setdefault(name, name)
         while self._parents[name] != name:
             self._parents[name] = self._parents[self._parents[name]]
@@ -44,7 +44,7 @@ class Components:
         return name
 
     def members(self) -> dict[str, set[str]]:
-        """Return all names, by the one that stands for them."""
+        """Return the members of each component by its representative."""
         members: dict[str, set[str]] = defaultdict(set)
         for name in list(self._parents):
             members[self.root(name)].add(name)
@@ -52,20 +52,20 @@ class Components:
 
 
 class People:
-    """Who is who: first every record links what it says, then `person` answers."""
+    """Resolves identifiers to people: first add every record's links, then call `person`."""
 
     def __init__(self) -> None:
         self._components = Components()
         self._names: dict[str, str] | None = None
 
     def link(self, *identifiers: str | None) -> None:
-        """Say that identifiers, as given, are of one person."""
+        """Record that identifiers, in any spelling, belong to one person."""
         known = [compared(given) for given in identifiers if given]
         if known:
             self._components.link(*known)
 
     def person(self, given: str) -> str:
-        """Return the person_id of an identifier, once every record has been seen."""
+        """Return the person_id of an identifier, once every record has been read."""
         if self._names is None:
             self._names = {
                 name: _smallest(members) if len(members) <= MAX_IDENTIFIERS else name
@@ -87,7 +87,7 @@ def _smallest(members: set[str]) -> str:
 
 
 class Lines:
-    """Which line a channel id or a number means: first every record is seen, then `of` and `describe` answer."""
+    """Resolves channel ids and numbers to lines: first pass every record to `see`, then call `of` and `describe`."""
 
     def __init__(self) -> None:
         self._components = Components()
@@ -107,10 +107,10 @@ class Lines:
         self._resolved: dict[str, tuple[str, str | None]] | None = None
 
     def see(self, channel_id: str | None, number: str | None) -> None:
-        """Note what a record says of its line: a channel id as given, the digits of a number, or both."""
+        """Record the line identifiers of a record: a channel id as written, the digits of a number, or both."""
         if channel_id:
             self._channel_ids.add(channel_id)
-            if not channel_id.isdecimal() and identifier(channel_id).isdecimal():  # written as a number, it is one
+            if not channel_id.isdecimal() and identifier(channel_id).isdecimal():  # in the format of a phone number, it is one
                 self._numbers.add(identifier(channel_id))
         if number:
             self._numbers.add(number)
@@ -131,11 +131,11 @@ class Lines:
         }
 
     def mark_webchat(self, channel_id: str) -> None:
-        """Note that Botmaker says of a channel that it is a web chat."""
+        """Record that Botmaker describes a channel as a web chat."""
         self._webchats.add(channel_id)
 
     def is_webchat(self, shown: str) -> bool:
-        """Whether the look-up of channels says that a line is a web chat, or, where it does not know the line, Botmaker does."""
+        """Return whether a line is a web chat according to the look-up of channels or, for a line not in it, to Botmaker."""
         if shown in self._seeds:
             return self._seeds[shown]["platform"] == "webchat"
         return any(self._line(compared(channel_id))[0] == shown for channel_id in self._webchats)
@@ -146,7 +146,7 @@ class Lines:
         return self._resolved[name]
 
     def _resolve(self) -> dict[str, tuple[str, str | None]]:
-        """Return, for every name, the channel_id and the number of its line."""
+        """Return the channel_id and the number of the line for every name."""
         lines: dict[str, set[str]] = defaultdict(set)
         for root, members in self._components.members().items():
             seeds = sorted(self._seed_of[name] for name in members if name in self._seed_of)

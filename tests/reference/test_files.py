@@ -1,4 +1,4 @@
-"""The reference itself: files, and the JSON in them."""
+"""Tests of the reference: files, and the JSON in them."""
 
 import gzip
 import json
@@ -22,13 +22,13 @@ from tests.reference.json_values import parse_value, split_values
         (b'{"a": "}{"}', [b'{"a": "}{"}']),
         (rb'{"a": "\"}{\\"}{"b": 1}', [rb'{"a": "\"}{\\"}', b'{"b": 1}']),
         (b'{"a": [{"b": 1},{"c": 2}]}', [b'{"a": [{"b": 1},{"c": 2}]}']),
-        # What is cut short leaves its neighbours whole, unless it ends within a text.
+        # A truncated object does not affect its neighbours, unless it ends within a text.
         (b'{"a": 1}{"b": {"c": 1}{"d": 2}', [b'{"a": 1}', b'{"b": {"c": 1}', b'{"d": 2}']),
         (b'{"a": 1}{"b": "c{"d": 2}', [b'{"a": 1}', b'{"b": "c{"d": 2}']),
         (b"null", [b"null"]),
     ],
 )
-def test_values_that_follow_each_other(line: bytes, pieces: list[bytes]) -> None:
+def test_split_values_splits_consecutive_objects(line: bytes, pieces: list[bytes]) -> None:
     assert split_values(line) == pieces
 
 
@@ -46,21 +46,21 @@ def test_values_that_follow_each_other(line: bytes, pieces: list[bytes]) -> None
         (b"1.7e308", 1.7e308),
     ],
 )
-def test_values(text: bytes, value: Any) -> None:
+def test_parse_value_accepts_valid_json(text: bytes, value: Any) -> None:
     assert parse_value(text) == value
 
 
 @pytest.mark.parametrize(
     "text", [b"NaN", b"[-Infinity]", b"1e400", b"9" * 400, b"\xff", b'"\xed\xa0\xbd"', b'"\t"', b"[1,]", b"{,}", b"1 2"]
 )
-def test_what_is_no_value(text: bytes) -> None:
+def test_parse_value_rejects_invalid_json(text: bytes) -> None:
     for place in (text, b'{"a": ' + text + b"}", b"[" * 5000 + text + b"]" * 5000):
         with pytest.raises(RejectedError):
             parse_value(place)
 
 
 @pytest.mark.parametrize("value", [{"a": [1, {}, [], "]}", {"b": {"c": None}}], "d": 1.5}, [], {}, [[1, 2], [3]]])
-def test_values_of_any_depth(value: Any) -> None:
+def test_parse_value_accepts_any_depth(value: Any) -> None:
     deep = parse_value(b"[" * 5000 + json.dumps(value).encode() + b"]" * 5000)
     for _ in range(5000):
         (deep,) = deep
@@ -71,7 +71,7 @@ def test_values_of_any_depth(value: Any) -> None:
     "text",
     [b"", b"[1 2]", b'{"a" 1}', b'{"a": 1 "b": 2}', b"[1]]", b"{1: 2}", b'{"a":}', b"[}", b'{"a", 1}', b"[,]", b'["a]', b"[1", b"[1],[2]"],
 )
-def test_what_is_no_value_at_any_depth(text: bytes) -> None:
+def test_parse_value_rejects_invalid_json_at_any_depth(text: bytes) -> None:
     for place in (text, b'{"deep": ' + b"[" * 5000 + b"]" * 5000 + b', "text": ' + text + b"}"):
         with pytest.raises(RejectedError):
             parse_value(place)
@@ -95,7 +95,7 @@ AS_READ = [(1, '{"a": 1}'), (3, '{"b": 2}'), (3, '{"c": 3}')]
         ("a.json.zst", pa.compress(LINES[:10], "zstd", asbytes=True) + pa.compress(LINES[10:], "zstd", asbytes=True)),
     ],
 )
-def test_values_are_numbered_by_their_lines(tmp_path: Path, name: str, content: bytes) -> None:
+def test_records_have_the_numbers_of_their_lines(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / "sends" / "2026").mkdir(parents=True)
     (tmp_path / "sends" / "2026" / name).write_bytes(content)
     assert records(tmp_path) == AS_READ
@@ -109,14 +109,14 @@ def test_values_are_numbered_by_their_lines(tmp_path: Path, name: str, content: 
         (b"[{}]", [(1, "{}")]),
         (b'[{"a": "]},["}]', [(1, '{"a": "]},["}')]),
         (b'\n{\n"a": 1\n}\n{\n"b": 2\n}', [(2, '{\n"a": 1\n}'), (5, '{\n"b": 2\n}')]),
-        # One document, although a line of it is a whole record.
+        # One document, although one of its lines is a whole record.
         (b'{"a": [\n{"b": 1}\n]}', [(1, '{"a": [\n{"b": 1}\n]}')]),
-        # Lines, of which the first is bad.
+        # JSON lines, the first of which is invalid.
         (b'{"a": \n{"b": 1}', [(1, '{"a": '), (2, '{"b": 1}')]),
         (b'{"a": 1}{"b": ', [(1, '{"a": 1}'), (1, '{"b":')]),
     ],
 )
-def test_documents(tmp_path: Path, text: bytes, expected: list[tuple[int, str]]) -> None:
+def test_json_file_is_read_as_document_or_lines(tmp_path: Path, text: bytes, expected: list[tuple[int, str]]) -> None:
     (tmp_path / "sends").mkdir()
     (tmp_path / "sends" / "a.json").write_bytes(text)
     assert [(number, record.strip()) for number, record in records(tmp_path)] == [(number, record.strip()) for number, record in expected]
@@ -132,7 +132,7 @@ def test_documents(tmp_path: Path, text: bytes, expected: list[tuple[int, str]])
         ("a.jsonl.gz", b"no"),
     ],
 )
-def test_what_cannot_be_read_whole_is_set_aside(tmp_path: Path, name: str, content: bytes) -> None:
+def test_incomplete_file_is_set_aside(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / "sends").mkdir()
     (tmp_path / "sends" / name).write_bytes(content)
     expected = Expected()
@@ -141,7 +141,7 @@ def test_what_cannot_be_read_whole_is_set_aside(tmp_path: Path, name: str, conte
     assert list(expected.ledger.values()) == [(0, 0, 0, "set_aside")]
 
 
-def test_what_is_not_read_is_named(tmp_path: Path) -> None:
+def test_unread_files_and_folders_are_listed(tmp_path: Path) -> None:
     for name in (
         "sends/a.csv",
         "sends/a.JSONL",
@@ -173,13 +173,13 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
         ("0001-01-03T00:00:00Z", "0001-01-03 00:00:00"),
     ],
 )
-def test_times(given: Any, meant: str) -> None:
+def test_any_time_reads_every_format(given: Any, meant: str) -> None:
     assert str(any_time(given)) == meant
 
 
 @pytest.mark.parametrize(
     "given", [True, None, -1, 1e15, "2026-10-01T10:00:00", "0001-01-02T00:00:00Z", "9999-12-31T00:00:00Z", "2026-13-01T00:00:00Z"]
 )
-def test_what_is_no_time(given: Any) -> None:
+def test_any_time_rejects_invalid_times(given: Any) -> None:
     with pytest.raises(RejectedError):
         any_time(given)

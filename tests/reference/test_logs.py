@@ -1,4 +1,4 @@
-"""The reference itself: the send log and webhooks, on small zones that were worked out by hand."""
+"""Tests of the reference: the send log and webhooks, on small zones with results derived by hand."""
 
 import json
 from collections.abc import Callable
@@ -19,12 +19,12 @@ Compute = Callable[..., reference.Expected]
 
 
 def send(id_: str = "s1", after: float = 0, **fields: Any) -> dict[str, Any]:
-    """A template to Ana, so many seconds after noon."""
+    """Return a template to Ana, this many seconds after noon."""
     return {"message_id": id_, "sent_at": START + after, "channel_id": "lab", "contact_id": ANA, "template_name": "t"} | fields
 
 
 def change(kind: str, *items: dict[str, Any], field: str | None = "messages", **value: Any) -> dict[str, Any]:
-    """A body with one change."""
+    """Return a webhook body with one change."""
     content = {"metadata": LINE} | value | {kind: list(items)}
     return {"entry": [{"changes": [{"field": field, "value": content}]}]}
 
@@ -36,7 +36,7 @@ def status(id_: str = "s1", name: str = "delivered", after: float = 1, **fields:
 def message(
     id_: str = "m1", after: float = 60, quotes: str | None = None, sender: str | None = ANA, contacts: Any = None, **fields: Any
 ) -> dict[str, Any]:
-    """A text of Ana's, so many seconds after noon."""
+    """Return a text message from Ana, this many seconds after noon."""
     item: dict[str, Any] = {"id": id_, "timestamp": str(START + after), "type": "text", "from": sender} | fields
     item |= {"context": {"id": quotes}} if quotes else {}
     return change("messages", {name: value for name, value in item.items() if value is not None}, contacts=contacts)
@@ -52,7 +52,7 @@ def echo(id_: str = "e1", after: float = -HOUR, field: str = "smb_message_echoes
 
 @pytest.fixture
 def compute(tmp_path: Path) -> Compute:
-    """Return the reference's answer to sends (which have a message_id) and bodies of webhooks."""
+    """Return a function that computes the reference for sends (which have a message_id) and webhook bodies."""
 
     def compute(*records: dict[str, Any]) -> reference.Expected:
         for feed, is_send in (("sends", True), ("webhooks", False)):
@@ -110,7 +110,7 @@ def starts(expected: reference.Expected) -> list[str]:
         ),
     ],
 )
-def test_evidence_makes_one_person(compute: Compute, records: tuple[dict[str, Any], ...]) -> None:
+def test_evidence_links_identifiers_to_one_person(compute: Compute, records: tuple[dict[str, Any], ...]) -> None:
     expected = compute(send(), *records)
     assert by_id(expected)["s1"]["last_status"] == "replied"
     assert {row["person_id"] for row in expected.session_starts} == {ANA}
@@ -126,21 +126,21 @@ def test_evidence_makes_one_person(compute: Compute, records: tuple[dict[str, An
         (status(recipient_user_id=USER, recipient_participant_id=BIA), message(sender=None, from_user_id=USER)),
         (message("m0", 30, quotes="s1", group_id="G", sender=BIA), message(sender=BIA)),
         (message("m0", -DAY * 9, from_user_id=USER, group_id="G"), message(sender=None, from_user_id=USER)),
-        # An inbound message with the id of a send names nothing.
+        # An inbound message with the id of a send is no evidence.
         (message("s1", 30, quotes="s1", sender=BIA), message(sender=BIA)),
-        # A reaction names by its own field alone.
+        # A reaction refers to a send only through its own field.
         (message("m0", 30, quotes="s1", type="reaction", sender=BIA), message(sender=BIA)),
         (message("m0", 1, type="system", system={"type": "another notice", "wa_id": BIA}), message(sender=BIA)),
         (change("history", contacts=[{"wa_id": ANA, "user_id": USER}], field="history"), message(sender=None, from_user_id=USER)),
     ],
 )
-def test_what_is_no_evidence(compute: Compute, records: tuple[dict[str, Any], ...]) -> None:
+def test_other_records_are_no_evidence_for_one_person(compute: Compute, records: tuple[dict[str, Any], ...]) -> None:
     expected = compute(send(), *records)
     assert "m1" in starts(expected)
     assert len({row["person_id"] for row in expected.session_starts}) == 2
 
 
-def test_evidence_across_records_is_of_the_copy_that_is_kept(compute: Compute) -> None:
+def test_evidence_across_records_uses_the_kept_copy_of_a_send(compute: Compute) -> None:
     copies = send(after=5, contact_id=BIA), send(contact_id=ANA)
     expected = compute(*copies, status(recipient_id=USER), message(sender=None, from_user_id=USER), send("s2", DAY * 3, contact_id=BIA))
     assert {id_: row["person_id"] for id_, row in by_id(expected).items()} == {"s1": ANA, "s2": BIA}
@@ -150,12 +150,12 @@ def test_evidence_across_records_is_of_the_copy_that_is_kept(compute: Compute) -
 
 
 @pytest.mark.parametrize("field", ["messages", None])
-def test_fields_that_are_read(compute: Compute, field: str | None) -> None:
+def test_change_of_a_read_field_is_used(compute: Compute, field: str | None) -> None:
     body = change("messages", {"id": "m1", "timestamp": str(START + 9), "from": ANA}, field=field)
     assert by_id(compute(send(), body))["s1"]["replied_at"] == at(9)
 
 
-def test_standby_is_one_level_deeper(compute: Compute) -> None:
+def test_standby_records_are_one_level_deeper(compute: Compute) -> None:
     inner = {
         "statuses": [{"id": "s1", "status": "read", "timestamp": str(START + 9)}],
         "messages": [{"id": "m1", "timestamp": str(START + 10), "from_user_id": USER}],
@@ -182,7 +182,9 @@ def test_standby_is_one_level_deeper(compute: Compute) -> None:
         ((change("messages", {"timestamp": "1"}, {"id": "m", "timestamp": "1", "from": ANA}),), 0, 1),
     ],
 )
-def test_what_else_webhooks_hold(compute: Compute, records: tuple[dict[str, Any], ...], other_kinds: int, rejected: int) -> None:
+def test_other_parts_of_webhooks_are_counted_or_rejected(
+    compute: Compute, records: tuple[dict[str, Any], ...], other_kinds: int, rejected: int
+) -> None:
     expected = compute(*records)
     assert (len(expected.other_kinds), len(expected.rejected)) == (other_kinds, rejected)
 
@@ -198,7 +200,7 @@ def test_what_else_webhooks_hold(compute: Compute, records: tuple[dict[str, Any]
         echo(group_id="G"),
     ],
 )
-def test_what_is_only_counted_names_its_line(compute: Compute, record: dict[str, Any]) -> None:
+def test_counted_record_still_identifies_its_line(compute: Compute, record: dict[str, Any]) -> None:
     record["entry"][0]["changes"][0]["value"]["metadata"] = {"phone_number_id": "lab", "display_phone_number": "+54 11 6000-0"}
     (row,) = compute(send(channel_id="541160000"), record).session_starts
     assert (row["channel_id"], row["line_number"]) == ("lab", "541160000")
@@ -218,14 +220,14 @@ def test_what_is_only_counted_names_its_line(compute: Compute, record: dict[str,
         ({"details": "d"}, None, "d"),
     ],
 )
-def test_errors_of_the_send_log(compute: Compute, error: dict[str, Any], code: str | None, detail: str | None) -> None:
+def test_send_log_error_gives_code_and_detail(compute: Compute, error: dict[str, Any], code: str | None, detail: str | None) -> None:
     (row,) = compute(send(error=error)).session_starts
     assert (row["last_status"], row["failure_code"], row["failure_detail"]) == ("not_sent", code, detail)
     assert row["failure_action"] is not None
 
 
 @pytest.mark.parametrize("error", [None, {}, {"code": "", "title": ""}, {"type": "OAuthException"}, {"error_data": {}}])
-def test_an_error_that_says_nothing_is_none(compute: Compute, error: dict[str, Any] | None) -> None:
+def test_empty_send_log_error_is_ignored(compute: Compute, error: dict[str, Any] | None) -> None:
     (row,) = compute(send(error=error)).session_starts
     assert (row["last_status"], row["failure_group"], row["failure_action"]) == ("pending", None, None)
 
@@ -236,10 +238,10 @@ def test_an_error_that_says_nothing_is_none(compute: Compute, error: dict[str, A
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
-        # Webhooks know whole seconds: the send comes first in its second, whatever its fraction.
+        # Webhooks have whole seconds: the send comes first within its second, whatever its fraction.
         ((send(after=0.9), message(after=0)), ["s1"]),
         ((send(after=1), message(after=0)), ["m1"]),
-        # A session message comes after what a person writes in its second, unless that quotes it.
+        # A session message comes after a person's message of the same second, unless that message quotes it.
         ((send(template_name=None), message(after=0)), ["m1"]),
         ((send(template_name=None), message(after=0, quotes="s1")), ["s1"]),
         ((echo("e1", 0), message(after=0)), ["m1"]),
@@ -247,13 +249,13 @@ def test_an_error_that_says_nothing_is_none(compute: Compute, error: dict[str, A
         # A quote comes after its send.
         ((send(after=3.2), message(after=0, quotes="s1")), ["s1"]),
         ((send(after=3.2), reaction("m1", 0, "s1")), ["s1"]),
-        # But not where the send is of another line: there it is a session of its own.
+        # A quote of a send from another line does not: there it starts its own session.
         ((send(after=3, channel_id="else"), message(after=0, quotes="s1")), ["m1", "s1"]),
         ((send("s2"), send("s1")), ["s1"]),
         ((send(), send("s2", DAY)), ["s1"]),
         ((send(), send("s2", DAY + 0.9)), ["s1"]),
         ((send(), send("s2", DAY + 1)), ["s1", "s2"]),
-        # What is not a person writing in this chat.
+        # Records that are not a person writing in this chat.
         ((message("m0", -60, type="system"), send()), ["s1"]),
         ((message("m0", -60, type="edit"), send()), ["s1"]),
         ((message("m0", -60, type="revoke"), send()), ["s1"]),
@@ -265,14 +267,14 @@ def test_an_error_that_says_nothing_is_none(compute: Compute, error: dict[str, A
         ((message("m0", -60, group_id="G"), send()), ["s1"]),
         ((message("m0", -60, type="hologram"), send()), ["m0"]),
         ((message("m0", -60, type=None), send()), ["m0"]),
-        # Echoes keep a session open; one with the id of a send of the log is a copy of it, also where it is earlier.
+        # Echoes keep a session open; an echo with the id of a send of the log is a copy of it, even if it is earlier.
         ((echo(), send()), ["e1"]),
         ((echo("s1"), send()), ["s1"]),
         ((echo("e1", -HOUR), message("e1", -2 * HOUR), send()), ["e1"]),
         ((message("s1", -HOUR), send()), ["s1"]),
     ],
 )
-def test_what_starts_a_session(compute: Compute, records: tuple[dict[str, Any], ...], expected: list[str]) -> None:
+def test_records_start_the_expected_sessions(compute: Compute, records: tuple[dict[str, Any], ...], expected: list[str]) -> None:
     assert starts(compute(*records)) == expected
 
 
@@ -294,7 +296,7 @@ NOT_SHOWN: dict[str, Any] = {"type": "unsupported", "errors": [{"code": 131060}]
         ((message(after=0, type="unsupported"), message("m2", 3, referral=AD)), "organic"),
     ],
 )
-def test_where_whatsapp_does_not_show_the_first_message_the_first_shown_one_says_what_led_the_person_here(
+def test_origin_comes_from_the_first_message_that_whatsapp_shows(
     compute: Compute, records: tuple[dict[str, Any], ...], origin: str
 ) -> None:
     first = next(row for row in compute(*records).session_starts if row["session_start_id"] == "m1")
@@ -302,7 +304,7 @@ def test_where_whatsapp_does_not_show_the_first_message_the_first_shown_one_says
 
 
 @pytest.mark.parametrize(("after", "is_attempt"), [(0, False), (0.5, False), (DAY, False), (DAY + 1, True), (-1, True)])
-def test_a_send_that_failed_is_an_attempt_where_no_session_is_open(compute: Compute, after: float, is_attempt: bool) -> None:
+def test_failed_send_is_an_attempt_only_if_no_session_is_open(compute: Compute, after: float, is_attempt: bool) -> None:
     expected = compute(send("s0"), send(after=after, error={"code": 1}))
     row = by_id(expected)["s1"]
     assert (row["is_session_start"], row["session_id"], row["session_start_id"]) == (
@@ -311,18 +313,18 @@ def test_a_send_that_failed_is_an_attempt_where_no_session_is_open(compute: Comp
     )
 
 
-def test_the_time_shown_is_the_records_own(compute: Compute) -> None:
+def test_shown_times_are_those_of_the_records(compute: Compute) -> None:
     row = by_id(compute(send(after=3.25), message(after=0, quotes="s1")))["s1"]
     assert (row["session_started_at"], row["replied_at"], row["first_reply_at"], row["last_status"]) == (at(3.25), at(0), at(0), "replied")
 
 
-def test_an_echo_that_starts_a_session(compute: Compute) -> None:
+def test_echo_can_start_a_session(compute: Compute) -> None:
     (row,) = compute(echo(), status("e1", after=-HOUR + 2)).session_starts
     assert (row["origin"], row["is_in_report"], row["message_id"], row["last_status"]) == ("other", False, "e1", "delivered")
     assert (row["contact_id"], row["channel_id"], row["line_number"]) == (ANA, "lab", "551130000009")
 
 
-def test_an_echo_with_the_id_of_a_send_says_nothing_of_it(compute: Compute) -> None:
+def test_echo_with_the_id_of_a_send_does_not_change_its_columns(compute: Compute) -> None:
     (row,) = compute(echo("s1", to=BIA), send()).session_starts
     assert (row["contact_id"], row["sent_at"], row["template_name"]) == (ANA, at(0), "t")
 
@@ -330,12 +332,12 @@ def test_an_echo_with_the_id_of_a_send_says_nothing_of_it(compute: Compute) -> N
 @pytest.mark.parametrize(
     "fields", [{"to": None, "to_user_id": USER}, {"to": None, "message": {"to_user_id": USER}}, {"to": None, "message": {"to": USER}}]
 )
-def test_an_echo_to_a_user_id(compute: Compute, fields: dict[str, Any]) -> None:
+def test_echo_can_be_addressed_to_a_user_id(compute: Compute, fields: dict[str, Any]) -> None:
     (row,) = compute(echo(**fields), status("e1", recipient_user_id=USER)).session_starts
     assert (row["contact_id"], row["person_id"]) == (USER, ANA)
 
 
-def test_an_echo_without_metadata_is_of_the_line_that_sent_it(compute: Compute) -> None:
+def test_echo_without_metadata_belongs_to_the_sending_line(compute: Compute) -> None:
     body = echo()
     del body["entry"][0]["changes"][0]["value"]["metadata"]
     assert starts(compute(body, status("other"), send())) == ["e1"]
@@ -359,11 +361,11 @@ def test_an_echo_without_metadata_is_of_the_line_that_sent_it(compute: Compute) 
         ((reaction("m1", 60, "another"),), 60, 60, "window"),
         ((reaction("m1", 60, "s1", emoji=None),), None, None, None),
         ((message(after=60, quotes="unknown"),), 60, 60, "window"),
-        # What names another message of ours answers that one alone.
+        # A message that quotes another of our messages answers only that one.
         ((send("s2", -9 * DAY), message(after=60, quotes="s2")), None, None, None),
         ((send("s2", 30, template_name=None), message(after=60, quotes="s2")), None, None, None),
         ((echo("e1", 30), message(after=60, quotes="e1")), None, None, None),
-        # The latest notification before it takes an answer; one that was not sent, or a session message, does not.
+        # An answer goes to the latest notification before it, but not to one that was not sent or to a session message.
         ((send("s2", 30), message(after=60)), None, None, None),
         ((send("s2", 30, template_name=None), message(after=60)), 60, 60, "window"),
         ((send("s2", 30, error={"code": 1}), message(after=60)), 60, 60, "window"),
@@ -376,7 +378,7 @@ def test_an_echo_without_metadata_is_of_the_line_that_sent_it(compute: Compute) 
         ((message("s1", after=60),), None, None, None),
     ],
 )
-def test_replies(
+def test_replies_are_attributed_with_their_evidence(
     compute: Compute, records: tuple[dict[str, Any], ...], replied_after: float | None, first_after: float | None, evidence: str | None
 ) -> None:
     row = by_id(compute(send(), *records))["s1"]
@@ -400,7 +402,7 @@ def test_replies(
         ((status(name="delivered", type="payment"),), True),
     ],
 )
-def test_what_shows_that_a_failed_send_arrived(compute: Compute, records: tuple[dict[str, Any], ...], is_not_sent: bool) -> None:
+def test_evidence_of_arrival_overrides_a_failed_status(compute: Compute, records: tuple[dict[str, Any], ...], is_not_sent: bool) -> None:
     (row,) = compute(send(), status(name="failed"), *records).notifications
     assert row["is_not_sent"] is is_not_sent
     assert row["failed_at"] == at(1)
@@ -411,7 +413,7 @@ def test_what_shows_that_a_failed_send_arrived(compute: Compute, records: tuple[
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_copies_of_a_send_at_the_same_time(compute: Compute, is_reversed: bool) -> None:
+def test_simultaneous_copies_of_a_send_have_a_fixed_winner(compute: Compute, is_reversed: bool) -> None:
     copies = [
         send(template_name=name, notification_name=bulk) for name, bulk in (("b", None), ("a", None), ("a", ""), ("a", "x"), (None, "a"))
     ]
@@ -420,14 +422,14 @@ def test_copies_of_a_send_at_the_same_time(compute: Compute, is_reversed: bool) 
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_copies_of_a_status_at_the_same_time(compute: Compute, is_reversed: bool) -> None:
+def test_simultaneous_copies_of_a_status_have_a_fixed_winner(compute: Compute, is_reversed: bool) -> None:
     copies = [status(name="failed", errors=[{"code": code, "title": "t"}]) for code in (2, 1, 10)] + [status(name="failed")]
     (row,) = compute(send(), *(copies[::-1] if is_reversed else copies)).notifications
     assert row["failure_code"] == "1"
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_copies_of_a_message_at_the_same_time(compute: Compute, is_reversed: bool) -> None:
+def test_simultaneous_copies_of_a_message_have_a_fixed_winner(compute: Compute, is_reversed: bool) -> None:
     copies = [reaction("m1", 60, "s1", emoji=None), reaction("m1", 60, "s1"), message(type="z", quotes="s1")]
     (row,) = compute(send(), *(copies[::-1] if is_reversed else copies)).notifications
     assert row["replied_at"] == at(60)

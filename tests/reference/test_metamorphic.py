@@ -1,4 +1,4 @@
-"""What is the same however contacts are written and files arrive: on the reference itself."""
+"""Tests of the reference: results do not depend on the spelling of contacts or on how files arrive."""
 
 import random
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def but_contacts(rows: list[dict[str, Any]]) -> list[Any]:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("change", [respelled, with_user_ids])
-def test_other_names_of_the_same_people_change_nothing_but_the_contact(
+def test_other_identifiers_of_the_same_people_change_only_the_contact_id(
     tmp_path: Path, change: Callable[[Lines, random.Random, float], Lines], share: float, seed: int
 ) -> None:
     zone = hostile_zone(seed, copies_differ=False)

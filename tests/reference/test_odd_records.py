@@ -1,4 +1,4 @@
-"""The reference itself, on odd records: each lands or is rejected as it should, and none breaks the computation."""
+"""Tests of the reference on odd records: each one lands or is rejected as expected, and the computation finishes."""
 
 import json
 import random
@@ -18,18 +18,18 @@ def _rejected(folder: Path, record: OddRecord) -> int:
     return len(reference.compute(folder).rejected)
 
 
-def test_odd_records_land_or_are_rejected(tmp_path: Path) -> None:
+def test_odd_records_land_or_are_rejected_as_expected(tmp_path: Path) -> None:
     known = [record for record in RECORDS if record.lands is not None]
     assert [str(record) for record in known if (_rejected(tmp_path / record.feed, record) == 0) != record.lands] == []
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-def test_the_record_beneath_them_is_good(tmp_path: Path, feed: str) -> None:
+def test_base_record_without_odd_values_lands(tmp_path: Path, feed: str) -> None:
     assert _rejected(tmp_path, OddRecord(feed, "good", json.dumps(GOOD[feed]).encode(), lands=True)) == 0
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_all_of_them_together_can_be_computed(tmp_path: Path, seed: int) -> None:
+def test_reference_computes_all_odd_records_together(tmp_path: Path, seed: int) -> None:
     records = odd_records(seed)
     random.Random(seed).shuffle(records)
     for feed in FEEDS:
@@ -37,5 +37,5 @@ def test_all_of_them_together_can_be_computed(tmp_path: Path, seed: int) -> None
     expected = reference.compute(tmp_path)
     assert len(expected.notifications) > 50
     days = sorted(reference.tsv_rows(expected.session_starts))
-    # In the report's zone, the first readable moment is still the day before.
+    # In the report's time zone, the first readable moment is on the day before.
     assert (days[0], {len(day) for day in days}) == ("0001-01-02", {10})

@@ -1,4 +1,4 @@
-"""The reference itself: identifiers, people and lines, worked out by hand."""
+"""Tests of the reference: identifiers, people and lines, with results derived by hand."""
 
 import pytest
 
@@ -33,11 +33,11 @@ from tests.reference.people import Lines, People, compared
         ("+551187650001\n", "+551187650001\n", "+551187650001\n"),
     ],
 )
-def test_spelling(given: str, shown: str, as_compared: str) -> None:
+def test_identifier_is_shown_and_compared_as_expected(given: str, shown: str, as_compared: str) -> None:
     assert (identifier(given), compared(given), compared(compared(given))) == (shown, as_compared, as_compared)
 
 
-def test_a_person_is_all_that_is_connected() -> None:
+def test_connected_identifiers_are_one_person() -> None:
     people = People()
     people.link("551187650001", "BR.1")
     people.link("BR.2", "BR.1", None)
@@ -57,17 +57,17 @@ def test_a_person_is_all_that_is_connected() -> None:
         (("5215512340001", "US.1"), "525512340001"),
     ],
 )
-def test_the_smallest_name_stands_for_a_person(identifiers: tuple[str, ...], person_id: str) -> None:
+def test_person_id_is_the_smallest_identifier(identifiers: tuple[str, ...], person_id: str) -> None:
     people = People()
     people.link(*identifiers)
     assert {people.person(given) for given in identifiers} == {person_id}
 
 
-def test_more_than_twenty_identifiers_stand_for_themselves() -> None:
+def test_more_than_twenty_identifiers_are_not_one_person() -> None:
     people = People()
     for number in range(19):
         people.link("5511987650001", f"BR.{number:02d}")
-    # Another spelling is no other identifier.
+    # Another spelling does not count as another identifier.
     people.link("551187650001", "BR.00")
     assert {people.person(given) for given in ("BR.00", "BR.18")} == {"5511987650001"}
     assert people.too_connected() == []
@@ -88,17 +88,17 @@ def lines(*seen: tuple[str | None, str | None]) -> Lines:
 SEED, SEED_NUMBER, SEED_2, SEED_2_NUMBER = "108234567890101", "551140028922", "108234567890202", "541152780101"
 
 
-def test_a_line_of_the_look_up_is_known_by_channel_id_and_number() -> None:
+def test_line_in_the_look_up_is_found_by_channel_id_and_number() -> None:
     known = lines(("+55 11 4002-8922", None), ("other", SEED_NUMBER), ("another", "99"), ("other", "99"))
     assert [known.of(channel_id, None) for channel_id in (SEED, "+55 11 4002-8922", "other", "another")] == [SEED] * 4
     assert known.of(None, "99") == SEED
-    # Argentina's numbers compare with and without the 9.
+    # Argentine numbers compare equal with and without the 9.
     assert known.of(None, SEED_2_NUMBER) == SEED_2
     assert lines((None, "5491152780101")).of(None, "5491152780101") == SEED_2
     assert known.describe(SEED) == {"channel_id": SEED, "channel_name": "Loja Brasil", "line_number": SEED_NUMBER}
 
 
-def test_what_connects_two_lines_of_the_look_up_belongs_to_the_smaller() -> None:
+def test_identifier_linked_to_two_listed_lines_belongs_to_the_smaller() -> None:
     known = lines((SEED_2, "99"), ("bridge", "99"), ("bridge", SEED_NUMBER))
     assert [known.of(channel_id, None) for channel_id in (SEED, SEED_2, "bridge")] == [SEED, SEED_2, SEED]
     assert [known.of(None, number) for number in (SEED_NUMBER, SEED_2_NUMBER, "99")] == [SEED, SEED_2, SEED]
@@ -110,18 +110,20 @@ def test_what_connects_two_lines_of_the_look_up_belongs_to_the_smaller() -> None
         ([("b", None)], "b", None),
         ([("b", "20"), ("a", "20")], "a", "20"),
         ([("b", "20"), ("b", "100")], "b", "100"),
-        # A channel id that is the number of the line is none.
+        # A channel id that is the number of the line does not count as a channel id.
         ([("+20 1", None), ("b", "201")], "b", "201"),
         ([("+20 1", None), (None, "201")], "201", "201"),
-        # A number in the place of a channel id, in no number field anywhere; digits alone may be an id.
+        # A formatted number in the field for channel ids, and in no number field; digits alone may be an id.
         ([("+20 1", None)], "201", "201"),
         ([("201", None), ("+20 1", None)], "201", "201"),
         ([("201", None)], "201", None),
-        # Brazil's number, shown as it was seen.
+        # A Brazilian number is shown in the spelling of the record.
         ([("b", "551187650001"), ("a", "5511987650001")], "a", "551187650001"),
     ],
 )
-def test_a_line_in_no_look_up(seen: list[tuple[str | None, str | None]], channel_id: str, line_number: str | None) -> None:
+def test_unlisted_line_gets_its_channel_id_and_number(
+    seen: list[tuple[str | None, str | None]], channel_id: str, line_number: str | None
+) -> None:
     known = lines(*seen)
     shown = {known.of(*names) for names in seen}
     assert shown == {channel_id}

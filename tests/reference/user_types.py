@@ -1,4 +1,4 @@
-"""New and returning users (contract, section 4.7), over the sessions of the logs and of Botmaker together."""
+"""New and returning users (contract, section 4.7), across the sessions of the logs and of Botmaker."""
 
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ _NEW_USER_TOLERANCE = timedelta(seconds=60)
 
 
 def add_user_types(expected: Expected) -> None:
-    """Give every row of the facts its `user_type`, in place of the `customer_created_at` that it has."""
+    """Add `user_type` to every fact row and remove `customer_created_at`."""
     first_session_at: dict[tuple[str, str], datetime] = {}
     for row in expected.session_starts:
         if row["session_id"] is not None:

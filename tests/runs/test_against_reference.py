@@ -1,4 +1,4 @@
-"""Every row of the marts and every cell of the TSVs, against the contract computed a second time."""
+"""Tests that compare every row of the marts and every cell of the TSVs with the reference implementation of the contract."""
 
 import random
 from collections.abc import Callable
@@ -32,8 +32,8 @@ def test_marts_and_tsvs_equal_the_reference(pipeline: Callable[..., Pipeline], s
 
 
 @pytest.mark.thorough
-def test_thousands_of_records_in_any_order_and_number_equal_the_reference(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
-    """More than fit into one vector of DuckDB, where what ties comes out in another order each time."""
+def test_thousands_of_shuffled_records_equal_the_reference(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+    """Use more records than fit into one DuckDB vector, so that ties come out in a different order each time."""
     generate(tmp_path / "logs", sends=6000, days=10, compression="none")
     rnd = random.Random(3)
     run = pipeline()

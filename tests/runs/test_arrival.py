@@ -1,4 +1,4 @@
-"""The order, batching and repetition of files change nothing (contract, section 4, last sentence)."""
+"""Tests that the order, batching and repetition of files change nothing (contract, section 4, last sentence)."""
 
 import random
 import re
@@ -19,7 +19,7 @@ Records = dict[str, list[Any]]
 
 
 def all_records(seed: int, more_contacts: int) -> Records:
-    """Return hostile logs and pages, and pages of few chats and moments beside them."""
+    """Return hostile logs and pages, and further pages with few chats and few times."""
     sends, webhooks = hostile_records(seed, more_contacts=more_contacts)
     hostile = hostile_items(seed, more_contacts=more_contacts // 2)
     sessions, results, channels = tied_items(random.Random(seed))
@@ -39,7 +39,7 @@ def write(run: Pipeline, name: str, records: Records, rnd: random.Random) -> Non
 
 
 def load_in_batches(run: Pipeline, records: Records, batches: Sequence[Sequence[str]], rnd: random.Random) -> None:
-    """Run batch after batch, each right by itself: new records and some that came before; the last one brings all that is left."""
+    """Run one batch after another and check each run: batches have new and repeated records; the last one has all the rest."""
     for items in records.values():
         rnd.shuffle(items)
     left = {feed: list(items) for feed, items in records.items()}
@@ -54,8 +54,8 @@ def load_in_batches(run: Pipeline, records: Records, batches: Sequence[Sequence[
     assert_equals_the_reference(run)
 
 
-def test_all_feeds_and_then_what_comes_late_are_right(pipeline: Callable[..., Pipeline]) -> None:
-    # With people whom a batch leaves alone.
+def test_full_batch_and_late_records_equal_the_reference(pipeline: Callable[..., Pipeline]) -> None:
+    # Includes people whom a batch leaves unchanged.
     load_in_batches(pipeline(STARTS_MAX_REJECTED_SHARE="1"), all_records(6, more_contacts=40), [FEEDS], random.Random(6))
 
 
@@ -63,13 +63,13 @@ def test_all_feeds_and_then_what_comes_late_are_right(pipeline: Callable[..., Pi
 @pytest.mark.parametrize(
     ("seed", "more_contacts", "batches"),
     [
-        # Most people once or twice, so that a batch leaves most of them alone.
+        # Most people appear once or twice, so that a batch leaves most of them unchanged.
         (6, 300, [FEEDS, ("webhooks",), ("sent_results",), ("rates",), FEEDS]),
-        # Sent results and channels before the sessions that they are of, answers before the sends.
+        # Sent results and channels arrive before their sessions, and answers before the sends.
         (5, 60, [("sent_results", "channels"), ("webhooks", "sessions", "channels"), FEEDS, ("sends", "sessions", "rates")]),
     ],
 )
-def test_batches_in_any_order_are_right_and_end_like_one_load(
+def test_batches_in_any_order_equal_one_load(
     pipeline: Callable[..., Pipeline], seed: int, more_contacts: int, batches: Sequence[Sequence[str]]
 ) -> None:
     rnd = random.Random(seed)
@@ -90,12 +90,10 @@ _TIME = re.compile(rb"17[89]\d{7}")
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(("seed", "more_contacts"), [(14, 120)])
-def test_what_comes_in_its_time_and_what_comes_weeks_later_are_right(
-    pipeline: Callable[..., Pipeline], seed: int, more_contacts: int
-) -> None:
-    """Three months of records arrive in the order of their times, every fourth up to five weeks late, in eight batches.
+def test_timely_and_late_records_equal_the_reference(pipeline: Callable[..., Pipeline], seed: int, more_contacts: int) -> None:
+    """Let three months of records arrive in the order of their times, every fourth up to five weeks late, in eight batches.
 
-    A run makes again of a person only what the news can change, which is little where most news are of the last days.
+    For each person, a run rebuilds only what the new records can change. This is little if most of them are of the last days.
     """
     rnd = random.Random(seed)
     sends, webhooks = hostile_records(seed, 150, more_contacts, moments=360)
@@ -115,8 +113,8 @@ def test_what_comes_in_its_time_and_what_comes_weeks_later_are_right(
 
 
 @pytest.mark.thorough
-def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline], warm: Callable[..., Pipeline]) -> None:
-    """As many as this, because an engine that sorts a few rows twice happens to put equal ones in the same order twice."""
+def test_hundreds_of_equal_copies_lose_no_row(pipeline: Callable[..., Pipeline], warm: Callable[..., Pipeline]) -> None:
+    """Use many copies, because an engine that sorts a few rows twice usually puts equal ones in the same order."""
     rnd = random.Random(7)
     sends = [
         b'{"message_id": "wamid.%d", "sent_at": %d, "channel_id": "c", "contact_id": "5511%08d", "template_name": "t"}'
@@ -145,7 +143,7 @@ def test_hundreds_of_equal_copies_lose_nothing(pipeline: Callable[..., Pipeline]
 
 
 @pytest.mark.thorough
-def test_a_send_that_comes_after_the_answer_that_quotes_it_takes_the_answer_back(warm: Callable[..., Pipeline]) -> None:
+def test_late_send_reattributes_the_answer_that_quotes_it(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     send = b'{"message_id": "%s", "sent_at": 1791000000, "channel_id": "c", "contact_id": "%s", "template_name": "t"}'
     answer = (

@@ -1,4 +1,4 @@
-"""Botmaker's sessions and sent results, alone and beside the logs, against the contract computed a second time."""
+"""Tests that compare Botmaker's sessions and sent results, alone and with the logs, with the reference."""
 
 import random
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def test_both_sources_equal_the_reference(pipeline: Callable[..., Pipeline], see
 
 @pytest.mark.thorough
 def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline]) -> None:
-    # With this seed both sources know some people, who are new in one of them alone.
+    # With this seed some people are in both sources, but new in only one of them.
     seed = 6
     rnd = random.Random(seed)
     run = pipeline(STARTS_MAX_REJECTED_SHARE="1")
@@ -50,7 +50,7 @@ def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline]) -> 
     sends, webhooks = hostile_records(seed)
     feeds: dict[str, list[Item]] = {"sessions": records.sessions, "sent_results": records.results, "channels": records.channels}
     for batch in range(4):
-        # Each batch brings what is new and some of what came before; one brings sent results alone, one no logs.
+        # Each batch has new and some repeated items; one has only sent results, another no logs.
         for feed, items in feeds.items():
             if batch != 1 or feed == "sent_results":
                 write_items(run.landing, feed, f"{batch}", items[batch::4] + rnd.sample(items, len(items) // 5), rnd)
@@ -66,7 +66,7 @@ def test_every_batch_equals_the_reference(pipeline: Callable[..., Pipeline]) -> 
 
 
 @pytest.mark.thorough
-def test_the_same_again_changes_nothing(warm: Callable[..., Pipeline]) -> None:
+def test_repeated_files_change_nothing(warm: Callable[..., Pipeline]) -> None:
     run = warm(STARTS_MAX_REJECTED_SHARE="1")
     records = hostile_items(8)
     write_all(run, records, random.Random(8))
@@ -80,7 +80,7 @@ def test_the_same_again_changes_nothing(warm: Callable[..., Pipeline]) -> None:
 
 
 @pytest.mark.thorough
-def test_a_damaged_page_is_set_aside_until_it_comes_whole(warm: Callable[..., Pipeline]) -> None:
+def test_damaged_page_is_set_aside_until_it_is_whole(warm: Callable[..., Pipeline]) -> None:
     run = warm(STARTS_MAX_REJECTED_SHARE="1")
     records = hostile_items(9)
     write_all(run, records, random.Random(9))
@@ -95,7 +95,7 @@ def test_a_damaged_page_is_set_aside_until_it_comes_whole(warm: Callable[..., Pi
 
 
 @pytest.mark.thorough
-def test_the_bundled_pages_equal_the_reference(tmp_path: Path) -> None:
+def test_bundled_pages_equal_the_reference(tmp_path: Path) -> None:
     run = Pipeline(PROJECT_ROOT / "seeds" / "sample_botmaker", tmp_path, {})
     assert run.run().success
     assert_equals_the_reference(run)

@@ -1,4 +1,4 @@
-"""Fetching from Botmaker as a command and in Dagster, alone and before a run of the job."""
+"""Tests of fetching from Botmaker as a command and in Dagster, alone and before a run of the job."""
 
 import json
 import logging
@@ -25,13 +25,13 @@ DAY = timedelta(days=1)
 
 
 def site(server: BotmakerServer, folder: Path, **more: str) -> Pipeline:
-    """Return an empty landing zone that is filled from the server."""
+    """Return a pipeline with an empty landing zone that is filled from the server."""
     (folder / "landing" / "sends").mkdir(parents=True, exist_ok=True)
     return Pipeline(folder / "landing", folder / "data", {**server.environment, **more})
 
 
 def recent(server: BotmakerServer, count: int) -> list[str]:
-    """Put sessions of the last minutes there, on the real clock."""
+    """Add sessions of the last few minutes, by the real clock, to the server."""
     start = datetime.now(UTC) - timedelta(minutes=count + 5)
     ids = []
     for n in range(count):
@@ -41,7 +41,7 @@ def recent(server: BotmakerServer, count: int) -> list[str]:
     return ids
 
 
-def test_fetch_as_a_command_prints_a_line_per_window(tmp_path: Path) -> None:
+def test_fetch_command_prints_one_line_per_window(tmp_path: Path) -> None:
     with botmaker_server(page_size=2) as server:
         recent(server, 3)
         server.add_notification("n1", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), None, {"customerId": "c"})
@@ -73,7 +73,7 @@ def test_fetch_as_a_command_prints_a_line_per_window(tmp_path: Path) -> None:
         ((), {"BOTMAKER_ACCESS_TOKEN": "wrong-one"}, 5, "failed: Botmaker refused the token for sessions (HTTP 401)"),
     ],
 )
-def test_exit_codes_of_what_could_not_start_and_what_failed(
+def test_fetch_command_has_exit_codes_for_failed_starts_and_failures(
     tmp_path: Path, arguments: tuple[str, ...], more: dict[str, str], code: int, words: str
 ) -> None:
     with botmaker_server() as server:
@@ -84,7 +84,7 @@ def test_exit_codes_of_what_could_not_start_and_what_failed(
     assert "wrong-one" not in result.stderr + result.stdout
 
 
-def test_a_second_fetch_could_not_start(tmp_path: Path) -> None:
+def test_concurrent_fetch_is_refused(tmp_path: Path) -> None:
     with botmaker_server() as server:
         made = site(server, tmp_path)
         made.data.mkdir()
@@ -94,7 +94,7 @@ def test_a_second_fetch_could_not_start(tmp_path: Path) -> None:
     assert "Another fetch" in result.stderr
 
 
-def test_a_killed_fetch_goes_on_and_asks_for_no_page_twice(tmp_path: Path) -> None:
+def test_killed_fetch_resumes_without_repeated_pages(tmp_path: Path) -> None:
     with botmaker_server(page_size=2) as server:
         ids = recent(server, 9)
         made = site(server, tmp_path)
@@ -123,7 +123,7 @@ def test_a_killed_fetch_goes_on_and_asks_for_no_page_twice(tmp_path: Path) -> No
         result = made.command("botmaker", "fetch")
         assert result.returncode == 0, result.stderr
         asked_after = [request.url for request in server.requests[len(asked_before) :]]
-        # Only the page whose answer the kill cut off is asked for again.
+        # Only the page whose answer the kill interrupted is requested again.
         assert set(asked_before) & set(asked_after) == {killed_at}
         assert len(asked_after) == len(set(asked_after))
         pages = pages_below(tmp_path / "landing" / "botmaker")
@@ -133,7 +133,7 @@ def test_a_killed_fetch_goes_on_and_asks_for_no_page_twice(tmp_path: Path) -> No
 
 
 @pytest.mark.thorough
-def test_run_fetches_and_then_builds_and_a_failed_fetch_builds_nothing(tmp_path: Path) -> None:
+def test_run_builds_after_a_fetch_and_not_after_a_failed_one(tmp_path: Path) -> None:
     with botmaker_server() as server:
         failed = site(server, tmp_path, BOTMAKER_ACCESS_TOKEN="wrong-one").command("botmaker", "run")
         assert failed.returncode == 5
@@ -161,7 +161,7 @@ def everything_below(folder: Path) -> bytes:
     return b"".join(str(path).encode() + (path.read_bytes() if path.is_file() else b"") for path in folder.rglob("*"))
 
 
-def test_a_backfill_in_dagster_counts_what_it_did(tmp_path: Path) -> None:
+def test_backfill_in_dagster_reports_its_counts(tmp_path: Path) -> None:
     with botmaker_server(page_size=2) as server:
         recent(server, 3)
         server.fail(Fault("broken", "/sessions"))
@@ -182,7 +182,7 @@ def test_a_backfill_in_dagster_counts_what_it_did(tmp_path: Path) -> None:
     assert sessions["bytes"] > 0
 
 
-def test_one_run_of_the_job_fetches_lands_and_publishes(tmp_path: Path) -> None:
+def test_single_run_of_the_job_fetches_lands_and_publishes(tmp_path: Path) -> None:
     with botmaker_server(page_size=2) as server:
         recent(server, 3)
         with patch.dict(os.environ, site(server, tmp_path).variables):
@@ -191,7 +191,7 @@ def test_one_run_of_the_job_fetches_lands_and_publishes(tmp_path: Path) -> None:
         assert published.execute("select source, count(*) from fct_session_starts group by source").fetchall() == [("botmaker", 3)]
 
 
-def test_the_token_is_nowhere_in_what_a_run_leaves_behind(
+def test_token_is_in_no_file_or_output_of_a_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from dagster import DagsterInstance
@@ -206,7 +206,7 @@ def test_the_token_is_nowhere_in_what_a_run_leaves_behind(
         server.fail(Fault("status", status=500), Fault("broken"))
         with patch.dict(os.environ, site(server, tmp_path).variables):
             good = job("botmaker_backfill", instance=instance)
-            # The server repeats in its refusal the token that it got.
+            # The server's refusal repeats the token that it received.
             server.token = "another"
             bad = job("botmaker_backfill", instance=instance)
         assert good.success
@@ -222,7 +222,7 @@ def test_the_token_is_nowhere_in_what_a_run_leaves_behind(
         )
         assert command.returncode == 5
     reasons = [event.event_specific_data.user_failure_data.description for event in bad.all_events if event.is_step_failure]
-    assert "put it into BOTMAKER_ACCESS_TOKEN" in reasons[0]
+    assert "set BOTMAKER_ACCESS_TOKEN to it" in reasons[0]
     captured = capfd.readouterr()
     left_behind = b"".join(
         [

@@ -1,4 +1,4 @@
-"""Botmaker's pages, from files to marts: rows derived by hand from the contract, sections 4.4 to 4.8."""
+"""Tests of Botmaker's pages, from files to marts: rows derived by hand from the contract, sections 4.4 to 4.8."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from tests.pipeline import Pipeline, comparable
 
 
 def columns_of(rows: list[Item], *columns: str) -> dict[Any, tuple[Any, ...]]:
-    """Return columns by the first one; times without their constant parts."""
+    """Return columns keyed by the first one; times are shown without their constant parts."""
     return {row[columns[0]]: tuple(str(row[name]).removeprefix("2026-10-") for name in columns[1:]) for row in rows}
 
 
@@ -63,7 +63,7 @@ def test_botmaker_alone_fills_the_marts(warm: Callable[..., Pipeline]) -> None:
 
 
 @pytest.mark.thorough
-def test_a_tester_is_shown_where_asked_for(pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tester_is_shown_if_configured(pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestration.settings import Settings
 
     run = pipeline()
@@ -74,7 +74,7 @@ def test_a_tester_is_shown_where_asked_for(pipeline: Callable[..., Pipeline], mo
 
 
 @pytest.mark.thorough
-def test_logs_and_botmaker_stand_side_by_side(warm: Callable[..., Pipeline]) -> None:
+def test_logs_and_botmaker_appear_side_by_side(warm: Callable[..., Pipeline]) -> None:
     send = {
         "message_id": "wamid.1",
         "sent_at": "2026-10-01T12:00:00Z",
@@ -89,12 +89,12 @@ def test_logs_and_botmaker_stand_side_by_side(warm: Callable[..., Pipeline]) -> 
     put_all(botmaker.landing)
     assert logs.run().success
     assert botmaker.run().success
-    # The logs first, so that Botmaker's pages re-enter a conversation that the marts know already.
+    # The logs are built first, so that Botmaker's pages change a thread that the marts already contain.
     assert both.run().success
     put_all(both.landing)
     assert both.run().success
 
-    # Botmaker knows the line's number, and the person since two hours before the send of the logs.
+    # Botmaker has the line's number, and has had the person since two hours before the send of the logs.
     known_to_botmaker = {"line_number": "541155550000", "user_type": "returning"}
     for mart in ("fct_session_starts", "fct_notifications"):
         of_logs = logs.rows(mart)
@@ -104,7 +104,7 @@ def test_logs_and_botmaker_stand_side_by_side(warm: Callable[..., Pipeline]) -> 
 
 
 @pytest.mark.thorough
-def test_what_comes_later_changes_what_was_said(warm: Callable[..., Pipeline]) -> None:
+def test_later_records_change_earlier_rows(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     sent = event("notification-sent", "01 10:00:00", "m1", "t")
     put(run.landing, "sent_results/1.json", compact(result("1_2026-10-01T10:00:00Z", sent="01 10:00:00") | {"notificationName": "N"}))
@@ -123,10 +123,10 @@ def test_what_comes_later_changes_what_was_said(warm: Callable[..., Pipeline]) -
         "1": ("1", "mass_notification", "sent", "new", "None"),
         "2": ("2", "whatsapp_template", "sent", "new", "None"),
     }
-    # One message id in two sessions is two rows; what happens to one leaves the other as it is.
+    # One message id in two sessions gives two rows; a change to one does not affect the other.
     assert len(run.rows("fct_notifications")) == 2
 
-    # An open session closes, answered, and turns out to be of the second session's contact.
+    # An open session closes with an answer, and its contact is now that of the second session.
     answered = session(
         "1",
         "01 10:00:00.500",
@@ -142,7 +142,7 @@ def test_what_comes_later_changes_what_was_said(warm: Callable[..., Pipeline]) -
     }
     assert {row["session_id"] for row in run.rows("fct_notifications")} == {"1_2026-10-01T10:00:00.500Z", "2_2026-10-02T10:00:00Z"}
 
-    # A sent result comes alone, then the channel's number.
+    # A sent result arrives alone, then the channel's number.
     put(run.landing, "sent_results/2.json", compact(result("2_2026-10-02T10:00:00Z", read="02 11:00:00")))
     assert run.run().success
     assert starts()["2"] == ("2", "mass_notification", "read", "returning", "None")
@@ -153,7 +153,7 @@ def test_what_comes_later_changes_what_was_said(warm: Callable[..., Pipeline]) -
         "2": ("2", "mass_notification", "read", "returning", "5411"),
     }
 
-    # The first chat was a tester's.
+    # The first chat now belongs to a tester.
     put(
         run.landing,
         "sessions/4.json",

@@ -1,4 +1,4 @@
-"""What a build may go on from, and what it reports."""
+"""Tests of which builds an increment may continue, and of what a build reports."""
 
 import json
 import shutil
@@ -28,13 +28,13 @@ SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id
         ([("a", True)], True),
         ([("a", True), ("a", False)], True),
         ([("b", True)], False),
-        # Tables of another definition lie there half built, whether or not something was finished before them.
+        # Tables of another definition are partially built, whether or not an earlier build has finished.
         ([("a", True), ("b", False)], False),
         ([("b", False)], False),
         ([("b", True), ("a", True)], True),
     ],
 )
-def test_a_build_goes_on_only_from_tables_of_its_own_definition(
+def test_build_continues_only_from_tables_of_its_own_definition(
     monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], is_increment: bool
 ) -> None:
     with duckdb.connect() as connection:
@@ -59,7 +59,7 @@ def test_a_build_goes_on_only_from_tables_of_its_own_definition(
         ([("a", False), ("a", True)], False, True),
     ],
 )
-def test_a_build_holds_until_something_lands_or_its_definition_changes(
+def test_build_is_current_until_records_land_or_its_definition_changes(
     monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], landed_since: bool, holds: bool
 ) -> None:
     with duckdb.connect() as connection:
@@ -75,8 +75,8 @@ def test_a_build_holds_until_something_lands_or_its_definition_changes(
         assert (build_that_still_holds(connection, Settings()) is not None) is holds
 
 
-def test_a_build_from_the_raw_tables_has_no_definition_until_it_finishes() -> None:
-    """It may stop half way, and then dbt by hand must not go on from its tables."""
+def test_build_from_the_raw_tables_has_no_definition_until_it_finishes() -> None:
+    """An interrupted build must not be continued by dbt by hand."""
     with duckdb.connect() as connection:
         connection.execute(RAW_SCHEMA_SQL)
         definitions = []
@@ -101,7 +101,7 @@ def test_every_run_reports_every_check(pipeline: Callable[..., Pipeline], warm: 
         result = run.run()
         assert result.success
         evaluations = result.get_asset_check_evaluations()
-        # The newest event is of a year ago, which is a warning.
+        # The newest event is a year old, which gives a warning.
         assert [evaluation.check_name for evaluation in evaluations if not evaluation.passed] in ([], ["no_feed_or_line_is_silent"])
         reported.append(sorted(str(evaluation.asset_check_key) for evaluation in evaluations))
     first, *others = reported
@@ -110,7 +110,7 @@ def test_every_run_reports_every_check(pipeline: Callable[..., Pipeline], warm: 
 
 
 @pytest.mark.thorough
-def test_one_model_can_be_materialised_and_the_build_is_whole(warm: Callable[..., Pipeline]) -> None:
+def test_single_model_can_be_materialised_and_the_build_is_complete(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     (run.landing / "sends").mkdir(parents=True)
     (run.landing / "sends" / "1.json").write_text(json.dumps(SEND))
@@ -124,14 +124,14 @@ def test_one_model_can_be_materialised_and_the_build_is_whole(warm: Callable[...
 
 
 @pytest.mark.thorough
-def test_models_materialised_alone_where_nothing_has_landed_are_without_rows(warm: Callable[..., Pipeline]) -> None:
+def test_models_materialised_before_the_first_landing_are_empty(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     run.settings.warehouse_path.unlink()
     assert run.materialize("marts/funnel_session_starts").success
     assert run.rows("marts.fct_notifications", published=False) == []
 
 
-def test_models_materialised_alone_are_held_to_the_share_of_rejected_records(pipeline: Callable[..., Pipeline]) -> None:
+def test_models_materialised_alone_respect_the_limit_on_rejected_records(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     (run.landing / "sends").mkdir(parents=True)
     (run.landing / "sends" / "1.jsonl").write_text(json.dumps(SEND) + "\nnot json\n")
@@ -142,7 +142,7 @@ def test_models_materialised_alone_are_held_to_the_share_of_rejected_records(pip
     assert not run.materialize("published_marts").success
 
 
-def test_a_new_check_is_no_check_that_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_added_check_changes_the_definition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shutil.copytree(DBT_PROJECT_DIR, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "logs"))
     monkeypatch.setattr(builds, "DBT_PROJECT_DIR", tmp_path / "dbt_project")
     before = builds.definition_sha256(Settings())
@@ -151,7 +151,7 @@ def test_a_new_check_is_no_check_that_passed(monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.mark.thorough
-def test_no_query_compares_every_row_of_one_table_with_every_row_of_another(sample: Pipeline, warm: Callable[..., Pipeline]) -> None:
+def test_no_query_compares_all_pairs_of_rows_of_two_tables(sample: Pipeline, warm: Callable[..., Pipeline]) -> None:
     increment = warm()
     (increment.landing / "sends").mkdir(parents=True)
     (increment.landing / "sends" / "1.json").write_text(json.dumps([SEND]))
@@ -164,7 +164,7 @@ def test_no_query_compares_every_row_of_one_table_with_every_row_of_another(samp
 
 
 def joins_without_hash(warehouse: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    """Return the conditions that hold an equality and are yet tried on every pair of rows, as DuckDB's plan of a query says."""
+    """Return the join conditions that contain an equality and are still tested on every pair of rows, according to DuckDB's query plan."""
     plan = warehouse.execute(f"explain (format json) {query}").fetchall()[0][1]
     found: list[str] = []
 
@@ -179,7 +179,7 @@ def joins_without_hash(warehouse: duckdb.DuckDBPyConnection, query: str) -> list
     return found
 
 
-def test_tables_and_views_of_no_model_are_dropped_and_no_others() -> None:
+def test_only_intermediate_tables_and_views_without_a_model_are_dropped() -> None:
     nodes = [{"schema": "intermediate", "alias": "of_a_model"}, {"schema": "marts", "alias": "mart"}]
     with duckdb.connect() as connection:
         for schema in ("intermediate", "marts", "raw"):
@@ -193,7 +193,7 @@ def test_tables_and_views_of_no_model_are_dropped_and_no_others() -> None:
 
 
 @pytest.mark.thorough
-def test_a_build_from_the_raw_tables_leaves_no_table_of_an_older_version(pipeline: Callable[..., Pipeline]) -> None:
+def test_build_from_the_raw_tables_drops_tables_of_an_older_version(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     assert run.run().success
     with duckdb.connect(str(run.settings.warehouse_path)) as warehouse:

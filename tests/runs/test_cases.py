@@ -1,4 +1,4 @@
-"""The job on all cases at once: each has people and ids of its own, so that one run is enough."""
+"""Tests of the job on all cases at once: each has its own people and ids, so one run is enough."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.cases import CASES, check_case, merge_cases
 from tests.pipeline import Pipeline
 
-# They share one run, whose warehouse one process at a time may open.
+# The tests share one run, and only one process at a time may open its warehouse.
 pytestmark = pytest.mark.xdist_group("cases")
 
 
@@ -25,5 +25,5 @@ def run(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_gives_what_a_case_expects(run: Pipeline, name: str) -> None:
+def test_run_gives_the_expected_rows_of_a_case(run: Pipeline, name: str) -> None:
     check_case(name, run, is_merged=True)

@@ -1,4 +1,4 @@
-"""WhatsApp's bill, added up by hand, across the days on which Meta changed its prices (contract, section 5)."""
+"""Tests of WhatsApp's bill, summed by hand, across the days on which Meta changed its prices (contract, section 5)."""
 
 import json
 from collections.abc import Callable
@@ -37,9 +37,9 @@ def status(id_: str, name: str, at: str, category: str, type_: str | None = REGU
     return json.dumps({"object": "whatsapp_business_account", "entry": [{"changes": [{"field": "messages", "value": value}]}]}).encode()
 
 
-# The zone of the bill is three hours behind UTC.
+# The time zone of the bill is three hours behind UTC.
 STATUSES = [
-    # Until 30 June 2025 WhatsApp charged for conversations, and said no type: what a message cost is not known.
+    # Until 30 June 2025 WhatsApp charged per conversation and sent no pricing type: the cost of a message is unknown.
     status("last of CBP", "delivered", "2025-07-01 02:59:59", "marketing", None, model="CBP"),
     status("first of PMP", "delivered", "2025-07-01 03:00:00", "marketing"),
     status("in window 2025", "delivered", "2025-07-01 12:00:00", "utility", IN_WINDOW),
@@ -48,7 +48,7 @@ STATUSES = [
     status("service 2026", "read", "2026-10-01 02:59:59", "service", IN_WINDOW),
     status("in window since", "delivered", "2026-10-01 03:00:00", "utility"),
     status("service since", "delivered", "2026-10-01 03:00:00", "service"),
-    # The day of the delivery counts, not that of the send; a later `read` without a price changes nothing.
+    # The day of delivery counts, not the day of the send; a later `read` without a price changes nothing.
     status("over midnight", "sent", "2026-10-01 02:58:00", "marketing"),
     status("over midnight", "delivered", "2026-10-01 03:01:00", "marketing"),
     status("abroad", "delivered", "2026-10-02 12:00:00", "marketing", to=URUGUAY),
@@ -58,7 +58,7 @@ STATUSES = [
 
 
 def invoice(run: Pipeline) -> dict[str, tuple[int, int, int, Decimal | None]]:
-    """Return (free, charged, unpriced, cost) by month, as a reader of the published file adds it up."""
+    """Return (free, charged, unpriced, cost) by month, as a reader of the published file computes it."""
     rows = query(
         run.settings.published_database,
         """
@@ -85,7 +85,7 @@ def billed(pipeline: Callable[..., Pipeline]) -> Pipeline:
 
 
 @pytest.mark.thorough
-def test_a_bill_across_june_2025_and_september_2026_and_a_card_that_comes_late(billed: Pipeline) -> None:
+def test_bill_covers_price_changes_and_a_late_rate_card(billed: Pipeline) -> None:
     assert invoice(billed) == {
         "2025-06": (0, 0, 1, None),
         "2025-07": (1, 1, 0, Decimal("0.0625")),
@@ -103,7 +103,7 @@ def test_a_bill_across_june_2025_and_september_2026_and_a_card_that_comes_late(b
     assert [abroad[name] for name in shown] == ["UY", date(2026, 10, 2), "offer", "abroad", "rate_card"]
     exports = {path.name: path.read_bytes() for path in billed.settings.exports_dir.iterdir()}
 
-    # October is 0.0315 for the authentication and 0.0020 for Uruguay dearer; no other month changes, and no TSV.
+    # The late card adds 0.0315 for the authentication and 0.0020 for Uruguay to October; no other month and no TSV changes.
     late = b"2026-10-01,USD,BR,authentication,0.0315\n2026-10-02,USD,Uruguay,marketing,0.0760\n"
     write_files(billed.landing, "rates", "late.csv", [CARDS.splitlines()[0].encode(), late])
     before = invoice(billed)
@@ -122,12 +122,12 @@ def days_replaced(result: Any) -> int:
 
 
 @pytest.mark.thorough
-def test_the_zone_and_the_currency_of_the_bill_are_settings(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+def test_time_zone_and_currency_of_the_bill_are_settings(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
     run = pipeline(STARTS_BILLING_TIMEZONE="UTC", STARTS_BILLING_CURRENCY="EUR")
     write_files(run.landing, "webhooks", "1.jsonl", STATUSES[:3])
     write_files(run.landing, "rates", "dollars.csv", [CARDS.encode()])
     write_files(run.landing, "rates", "euros.csv", [CARDS.replace("USD", "€").replace("0.0625", "0.0570").encode()])
     assert run.run().success
-    # In UTC all three are of July.
+    # In UTC all three are in July.
     assert invoice(run) == {"2025-07": (1, 1, 1, Decimal("0.0570"))}
     assert {row["currency"] for row in run.rows("fct_billed_messages")} == {"EUR", None}

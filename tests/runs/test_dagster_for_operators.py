@@ -1,4 +1,4 @@
-"""What an operator finds in Dagster: owners and stages of assets, numbers of checks, partitions with a file, why a run failed."""
+"""Tests of what operators see in Dagster: owners and stages of assets, values of checks, partitions with a file, reasons of failures."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def instance() -> Iterator[DagsterInstance]:
 
 @pytest.fixture
 def instance_in_files(tmp_path: Path) -> Iterator[DagsterInstance]:
-    """An instance like that of a data folder."""
+    """Yield an instance with file storage, like that of a data folder."""
     with DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as made:
         yield made
 
@@ -64,7 +64,7 @@ def test_every_asset_has_an_owner_a_stage_and_a_kind() -> None:
     assert [stages[key] for key in ("raw/sends", "marts/fct_session_starts", "session_starts_tsv")] == ["raw", "marts", "outputs"]
 
 
-def test_an_asset_of_a_new_group_needs_a_stage() -> None:
+def test_asset_of_a_new_group_requires_a_stage() -> None:
     from dagster import AssetSpec
 
     with pytest.raises(ValueError, match="The group new of a has no stage"):
@@ -72,7 +72,7 @@ def test_an_asset_of_a_new_group_needs_a_stage() -> None:
 
 
 @pytest.mark.thorough
-def test_a_run_marks_the_days_with_a_file_and_its_checks_have_numbers(warm: Callable[..., Pipeline], instance: DagsterInstance) -> None:
+def test_run_marks_days_with_a_file_and_its_checks_have_numbers(warm: Callable[..., Pipeline], instance: DagsterInstance) -> None:
     made = warm(STARTS_MAX_REJECTED_SHARE="0.5")
     _put(made, "1.jsonl", *_sends(1, 3), "not json")
     result = _run(made, instance)
@@ -92,12 +92,12 @@ def test_a_run_marks_the_days_with_a_file_and_its_checks_have_numbers(warm: Call
     numbers = {name: value.value for name, value in checks["few_records_rejected"].metadata.items()}
     assert numbers == {"new_records": 3, "new_records_rejected": 1, "rejected_share": pytest.approx(1 / 3), "max_rejected_share": 0.5}
 
-    # The run is deleted some day, the files are not.
+    # Dagster deletes the run one day, but the files stay.
     instance.delete_run(result.run_id)
     assert instance.get_materialized_partitions(TSV_OF_DAYS) == {"2026-10-01", "2026-10-03"}
 
 
-def test_a_run_that_a_check_stops_fails_with_the_sentence_of_the_check(warm: Callable[..., Pipeline], instance: DagsterInstance) -> None:
+def test_run_stopped_by_a_check_fails_with_the_message_of_the_check(warm: Callable[..., Pipeline], instance: DagsterInstance) -> None:
     made = warm()
     _put(made, "1.jsonl", *_sends(1), "not json")
     result = _run(made, instance)
@@ -107,12 +107,12 @@ def test_a_run_that_a_check_stops_fails_with_the_sentence_of_the_check(warm: Cal
     assert sentence.startswith("1 of 2 new records were rejected (50.0%")
     (check,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert check.description == sentence
-    # No second attempt: the operator has to do something.
+    # There is no retry: the operator must act.
     assert [event for event in result.all_events if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY] == []
 
 
 @pytest.mark.thorough
-def test_a_build_that_a_check_stops_fails_with_the_sentence_of_the_check(warm: Callable[..., Pipeline], instance: DagsterInstance) -> None:
+def test_build_stopped_by_a_check_fails_with_the_message_of_the_check(warm: Callable[..., Pipeline], instance: DagsterInstance) -> None:
     made = warm()
     _put(made, "1.jsonl", *_sends(1))
     assert made.run().success
@@ -129,7 +129,7 @@ def test_a_build_that_a_check_stops_fails_with_the_sentence_of_the_check(warm: C
 
 
 @pytest.mark.parametrize("kind", ["instance", "instance_in_files"])
-def test_marks_follow_the_files(kind: str, request: pytest.FixtureRequest) -> None:
+def test_materialized_partitions_match_the_files(kind: str, request: pytest.FixtureRequest) -> None:
     instance = request.getfixturevalue(kind)
 
     def marked() -> dict[str, int]:
@@ -148,7 +148,7 @@ def test_marks_follow_the_files(kind: str, request: pytest.FixtureRequest) -> No
     events = instance.fetch_materializations(TSV_OF_DAYS, limit=100).records
     show_existing_days(instance, TSV_OF_DAYS, {first: 10, second: 20}, [])
     assert len(instance.fetch_materializations(TSV_OF_DAYS, limit=100).records) == len(events)
-    # A day went, a day came, a day was written again.
+    # One day was removed, one was added and one was rewritten.
     show_existing_days(instance, TSV_OF_DAYS, {first: 11, third: 30}, [first])
     assert marked() == {"2026-10-01": 11, "2026-10-03": 30}
     assert shown_in_the_ui() == {"2026-10-01", "2026-10-03"}

@@ -1,4 +1,4 @@
-"""A run over a damaged warehouse says what to do, and doing it brings back what was published."""
+"""Tests that a run over a damaged warehouse reports what to do, and that this restores what was published."""
 
 import shutil
 from collections.abc import Callable
@@ -15,7 +15,7 @@ SEND = '{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "co
 
 @pytest.fixture
 def run(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Callable[..., Pipeline]) -> Pipeline:
-    """Three thousand sends, published."""
+    """Return a pipeline that has published three thousand sends."""
 
     def build(folder: Path) -> None:
         (folder / "landing" / "sends").mkdir(parents=True)
@@ -28,7 +28,7 @@ def run(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Ca
 
 
 @pytest.mark.parametrize("damage", thorough(damage_data, DAMAGES["flip_bytes"]))
-def test_a_run_over_a_damaged_warehouse_says_what_to_do_and_that_helps(run: Pipeline, damage: Callable[[Path], None]) -> None:
+def test_run_over_a_damaged_warehouse_reports_a_remedy_that_works(run: Pipeline, damage: Callable[[Path], None]) -> None:
     marts, tsvs = comparable(run.rows("fct_session_starts")), run.tsv_bytes()
     damage(run.settings.warehouse_path)
 
@@ -37,7 +37,7 @@ def test_a_run_over_a_damaged_warehouse_says_what_to_do_and_that_helps(run: Pipe
     assert f"conversation_starts failed: The warehouse {run.settings.warehouse_path} is damaged (" in result.stderr
     assert "rebuild --from-landing" in result.stderr
     assert "Traceback" not in result.stderr
-    # Not once more, in the hope that it passes.
+    # The failed step is not retried.
     assert result.stderr.count("is damaged") == 1
     assert (comparable(run.rows("fct_session_starts")), run.tsv_bytes()) == (marts, tsvs)
 

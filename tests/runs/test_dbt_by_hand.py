@@ -1,7 +1,7 @@
-"""`dbt build` by hand leaves marts that are right for what has landed, or refuses, and the job goes on from it (contract, section 7).
+"""Tests that `dbt build` by hand leaves correct marts or refuses, and that the job continues from them (contract, section 7).
 
-What follows from any order of runs is in `test_dbt_by_hand_in_any_order.py`; here is what is refused, in which words, and what
-that leaves behind.
+`test_dbt_by_hand_in_any_order.py` tests any order of runs; these tests cover what is refused, with which messages, and what state that
+leaves.
 """
 
 import re
@@ -43,7 +43,7 @@ from tests.pipeline import Pipeline, query
 
 
 def add_files(run: Pipeline, part: int, parts: int = 3) -> None:
-    """Write one of a few files of each feed into the landing zone."""
+    """Write one of several files of each feed into the landing zone."""
     sends, webhooks = hostile_records(11, sends=60)
     write_files(run.landing, "sends", f"{part}.jsonl", [line for line in sends if ODD not in line][part::parts])
     write_files(run.landing, "webhooks", f"{part}.jsonl", webhooks[part::parts])
@@ -51,7 +51,7 @@ def add_files(run: Pipeline, part: int, parts: int = 3) -> None:
 
 @pytest.fixture
 def landed(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: Path) -> Pipeline:
-    """A finished build, and files that have landed since and are in no build yet."""
+    """Return a pipeline with a finished build, and files that have landed since and are not in a build yet."""
 
     def fill(folder: Path) -> None:
         run = Pipeline(folder / "landing", folder / "data", ENVIRONMENT)
@@ -73,20 +73,20 @@ def fresh(pipeline: Callable[..., Pipeline]) -> Pipeline:
 
 
 def state(run: Pipeline) -> dict[str, Any]:
-    """Return what a refused run must leave as it was."""
+    """Return the state that a refused run must not change."""
     tables = ("state.builds", "state.variables", "state.changed_days", "state.watermarks", "marts.fct_notifications")
     return {table: query(run.settings.warehouse_path, f"from {table} order by all", read_only=False) for table in tables}
 
 
 @pytest.mark.thorough
-def test_runs_that_would_leave_wrong_marts_are_refused_with_one_sentence(landed: Pipeline) -> None:
+def test_run_that_would_leave_wrong_marts_is_refused_with_one_sentence(landed: Pipeline) -> None:
     before = state(landed)
     for arguments, sentence in (
         (("run", "-s", "fct_notifications"), "fct_notifications cannot be built without "),
         (("build", "-s", "+fct_session_starts"), "cannot be built without fct_billed_messages, funnel_session_starts"),
         (("build", "--exclude", "int_sends_replied"), "cannot be built without int_sends_replied: run `dbt build`"),
         (("run", "--full-refresh", "-s", "+fct_notifications"), "fct_notifications cannot be built without"),
-        (("build", "--empty", "-s", "stg_send_log__sends"), "--empty would leave out what has landed"),
+        (("build", "--empty", "-s", "stg_send_log__sends"), "--empty would hide landed data"),
         (("build", "--vars", "{report_timezone: UTC}"), "The marts were built with report_timezone America/Sao_Paulo, not UTC: add --vars"),
         (("run", "-s", "funnel_session_starts", "--vars", "{session_timeout_hours: 1}"), NOT_THESE),
     ):
@@ -100,7 +100,7 @@ def test_runs_that_would_leave_wrong_marts_are_refused_with_one_sentence(landed:
 @pytest.mark.parametrize(
     ("folder", "options"), [(DBT_PROJECT_DIR, ()), (PROJECT_ROOT, ("--project-dir", "dbt_project", "--profiles-dir", "dbt_project"))]
 )
-def test_the_definition_is_that_of_the_job_from_any_folder(
+def test_definition_equals_that_of_the_job_from_any_folder(
     landed: Pipeline, monkeypatch: pytest.MonkeyPatch, folder: Path, options: tuple[str, ...]
 ) -> None:
     before = state(landed)["state.builds"]
@@ -110,24 +110,24 @@ def test_the_definition_is_that_of_the_job_from_any_folder(
 
 
 @pytest.mark.thorough
-def test_what_another_version_of_the_project_has_written_is_not_built_upon(landed: Pipeline, tmp_path: Path) -> None:
+def test_tables_of_another_version_of_the_project_are_not_built_upon(landed: Pipeline, tmp_path: Path) -> None:
     project = tmp_path / "edited" / "dbt_project"
     copy_of_the_project(project)
     assert dbt_by_hand(landed, "seed", project=project).success
     assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
 
 
-def test_builds_that_do_not_hold_any_more_are_not_built_upon(landed: Pipeline) -> None:
+def test_invalidated_builds_are_not_built_upon(landed: Pipeline) -> None:
     with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
         invalidate_builds(warehouse)
     assert NOT_THESE in str(dbt_by_hand(landed, "build").refusal)
 
 
 @pytest.mark.thorough
-def test_tables_made_again_in_part_are_not_built_upon_until_all_are(landed: Pipeline) -> None:
+def test_partially_rebuilt_tables_are_not_built_upon_until_all_are_rebuilt(landed: Pipeline) -> None:
     assert dbt_by_hand(landed, "run", "--full-refresh", "-s", "int_messages_linked").success
     assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
-    # With look-ups and views: what was made again in part may have been of another version.
+    # Look-ups and views must be included: the partial rebuild may have been of another version.
     assert NOT_THESE in str(dbt_by_hand(landed, "run", "--full-refresh").refusal)
     with dbt_cut_short(3):
         assert not dbt_by_hand(landed, "build", "--full-refresh", *NO_UNIT_TESTS).success
@@ -138,18 +138,18 @@ def test_tables_made_again_in_part_are_not_built_upon_until_all_are(landed: Pipe
 
 
 @pytest.mark.thorough
-def test_a_retry_is_refused_because_more_may_have_landed_since(landed: Pipeline) -> None:
+def test_retry_is_refused_because_more_may_have_landed_since(landed: Pipeline) -> None:
     with dbt_cut_short(1):
         assert not dbt_by_hand(landed, "build", *NO_UNIT_TESTS).success
     before = state(landed)
-    # As in a process of its own: dbt remembers the selection of a command, and a retry has none.
+    # As in a separate process: dbt remembers the selection of a command, and a retry has none.
     set_selected_resources(set())
-    assert "`dbt retry` does not look at what has landed" in str(dbt_by_hand(landed, "retry").refusal)
+    assert "`dbt retry` ignores what has landed" in str(dbt_by_hand(landed, "retry").refusal)
     assert state(landed) == before
 
 
 @pytest.mark.thorough
-def test_where_nothing_has_landed_dbt_is_refused_and_harms_nothing(fresh: Pipeline) -> None:
+def test_dbt_before_the_first_landing_is_refused_and_changes_nothing(fresh: Pipeline) -> None:
     for arguments in (
         ("build",),
         ("seed",),
@@ -163,13 +163,13 @@ def test_where_nothing_has_landed_dbt_is_refused_and_harms_nothing(fresh: Pipeli
 
 
 @pytest.mark.thorough
-def test_before_the_first_build_what_needs_its_tables_is_refused(fresh: Pipeline) -> None:
+def test_selection_that_needs_unbuilt_tables_is_refused(fresh: Pipeline) -> None:
     with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
         prepare_raw_schema(warehouse)
     for arguments, sentence in (
-        (("test",), "What was selected needs calling_codes, channels, failure_reasons and "),
+        (("test",), "The selection needs calling_codes, channels, failure_reasons and "),
         (("test", "-s", "test_type:unit"), " more, not built yet: run `dbt build` without a selection."),
-        (("run", "-s", "int_sessions_started"), "What was selected needs int_activities_sessionized, not built yet"),
+        (("run", "-s", "int_sessions_started"), "The selection needs int_activities_sessionized, not built yet"),
     ):
         assert sentence in str(dbt_by_hand(fresh, *arguments).refusal), arguments
     assert dbt_by_hand(fresh, "seed", "-s", "channels").success
@@ -177,9 +177,9 @@ def test_before_the_first_build_what_needs_its_tables_is_refused(fresh: Pipeline
 
 
 @pytest.mark.thorough
-def test_variables_that_the_environment_sets_for_the_job_hold_by_hand(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_set_for_the_job_apply_to_dbt_by_hand(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
-        # Of a build by hand alone no variables are known.
+        # After builds by hand only, no variables are recorded.
         warehouse.execute("delete from state.builds")
     monkeypatch.setenv("STARTS_REPORT_TIMEZONE", "UTC")
     refusal = dbt_by_hand(landed, "build").refusal
@@ -198,7 +198,7 @@ def test_variables_that_the_environment_sets_for_the_job_hold_by_hand(landed: Pi
         ({"STARTS_DATA": "/srv/starts", "STARTS_WAREHOUSE": "/srv/other.duckdb"}, "/srv/other.duckdb"),
     ],
 )
-def test_by_hand_the_warehouse_is_in_the_data_folder_of_the_job(given: dict[str, str], path: str) -> None:
+def test_warehouse_of_dbt_by_hand_is_in_the_data_folder_of_the_job(given: dict[str, str], path: str) -> None:
     profile = yaml.safe_load((DBT_PROJECT_DIR / "profiles.yml").read_text(encoding="utf-8"))
     paths = {name: Template(output["path"]) for name, output in profile["conversation_starts"]["outputs"].items() if "path" in output}
     assert paths["duckdb"].render(env_var=given.get) == path
@@ -234,7 +234,7 @@ def held_open(path: Path) -> Iterator[None]:
         process.communicate()
 
 
-def test_while_the_job_holds_the_warehouse_dbt_waits_a_minute_and_says_so(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dbt_waits_a_minute_for_a_warehouse_held_by_the_job_and_then_fails(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     waited = 0.0
 
     def sleep(seconds: float) -> None:
@@ -246,25 +246,28 @@ def test_while_the_job_holds_the_warehouse_dbt_waits_a_minute_and_says_so(landed
         run = dbt_by_hand(landed, "build")
     assert not run.success
     assert (
-        "Another program holds the warehouse, such as a run of the job: try again when it is over (IO Error: Could not set" in run.message
+        "Another program, such as a run of the job, holds the warehouse. Try again when it has finished (IO Error: Could not set"
+        in run.message
     )
     assert len(run.message.strip().splitlines()) <= 2, run.message
     assert 60 <= waited < 90
 
 
-def test_without_a_data_folder_dbt_says_so_at_once(tmp_path: Path) -> None:
+def test_missing_data_folder_is_reported_at_once(tmp_path: Path) -> None:
     plugin = BasePlugin.create("orchestration.transform.dbt_plugin")
-    with pytest.raises(RuntimeError, match=r"Nothing has landed yet, there is no folder .*nowhere: run the job conversation_starts first"):
+    with pytest.raises(
+        RuntimeError, match=r"Nothing has landed yet: the folder .*nowhere does not exist\. Run the job conversation_starts first"
+    ):
         plugin.update_connection_config(DuckDBCredentials(path=str(tmp_path / "nowhere" / "warehouse.duckdb"), schema="marts"), {})
 
 
-def test_a_file_that_is_no_warehouse_is_not_waited_for(tmp_path: Path) -> None:
+def test_invalid_warehouse_file_is_reported_without_a_wait(tmp_path: Path) -> None:
     (tmp_path / "warehouse.duckdb").write_text("no database, but as long as the header of one" * 1000)
     plugin = BasePlugin.create("orchestration.transform.dbt_plugin")
     with pytest.raises(RuntimeError, match=r"The warehouse cannot be opened: .*not a valid DuckDB database file"):
         plugin.update_connection_config(DuckDBCredentials(path=str(tmp_path / "warehouse.duckdb"), schema="marts"), {})
 
 
-def test_the_guards_know_the_version_of_the_raw_tables() -> None:
+def test_guards_have_the_current_version_of_the_raw_tables() -> None:
     guards = (DBT_PROJECT_DIR / "macros" / "run_guards.sql").read_text(encoding="utf-8")
     assert re.findall(r"macro version_of_raw_tables\(\) -%}\s+{{ return\((\d+)\) }}", guards) == [str(RAW_SCHEMA_VERSION)]

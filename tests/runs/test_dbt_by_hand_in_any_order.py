@@ -1,7 +1,7 @@
-"""The job, assets of their own, dbt by hand, other versions, failures and kills in any order: the marts are right for what has landed.
+"""Tests that marts are correct after the job, single assets, dbt by hand, other versions, failures and kills in any order.
 
-One short sequence by default, because a step costs up to eight CPU seconds. STARTS_TEST_SEQUENCES=25 draws so many, of up to
-STARTS_TEST_STEPS (8) steps each, from an empty warehouse.
+By default one short sequence runs, because a step costs up to eight CPU seconds. STARTS_TEST_SEQUENCES=25 draws that many sequences of up
+to STARTS_TEST_STEPS (8) steps each, from an empty warehouse.
 """
 
 import os
@@ -53,7 +53,7 @@ MODELS = (
     "funnel_session_starts",
 )
 OTHER_VARIABLES = ("--vars", "{session_timeout_hours: 1}")
-# In no other record, so that the reference without the person is that of a zone without the person's file.
+# In no other record, so that the reference without this person is that of a zone without the person's file.
 PERSON = "5547999990001"
 PERSONS_FILE = "person.jsonl"
 PERSONS_SEND = (
@@ -62,10 +62,10 @@ PERSONS_SEND = (
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """One data folder; `landed` is a copy of the landing zone as it was when files landed last.
+    """One data folder; `landed` is a copy of the landing zone at the time when files last landed.
 
-    `reasons` are those for which a build by hand may be refused: `tables` of several versions or made again in part, which a
-    whole rebuild by hand brings in order, and a last finished `build` of another version, which only the job replaces.
+    `reasons` are the reasons for which a build by hand may be refused: `tables` of several versions or partially rebuilt ones, which a full
+    rebuild by hand repairs, and a last finished `build` of another version, which only the job replaces.
     """
 
     @initialize(seed=integers(0, 1000))
@@ -79,7 +79,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.landed: Path | None = None
         self.reasons: set[str] = set()
         self.is_erased = self.is_complete = self.has_finished_build = False
-        # What the marts are right for: a copy of the landing zone and a time zone; None after a run that claimed nothing.
+        # The input for which the marts are correct: a copy of the landing zone and a time zone; None after a run without a guarantee.
         self.right_for: Pipeline | None = None
         self.copies = 0
         self.put("sends", 0)
@@ -142,7 +142,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.landed is not None)
     @rule()
     def check_fails(self) -> None:
-        """A row that no build takes in, because it is of no new load."""
+        """Insert a row that no build reads, because it has no new load id."""
         with duckdb.connect(str(self.run.settings.warehouse_path)) as warehouse:
             if not next_is_increment(warehouse, self.run.settings):
                 return
@@ -154,7 +154,7 @@ class AnyOrder(RuleBasedStateMachine):
             deleted = warehouse.execute("delete from raw.sends where _load_id = 0").fetchone()
         before = self.landed
         self.remember_what_landed()
-        # Where nothing landed since the last build, the job makes none.
+        # If nothing has landed since the last build, the job does not build.
         assert not success or before is not None
         assert deleted == (1,)
         if success:
@@ -164,7 +164,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def change_the_time_zone(self) -> None:
-        """The job rebuilds everything with it; dbt by hand has the same one here."""
+        """Change the time zone of the job, which rebuilds everything, and of dbt by hand."""
         if self.run.environment.pop("STARTS_REPORT_TIMEZONE", None) is None:
             self.run.environment["STARTS_REPORT_TIMEZONE"] = "UTC"
         if self.has_finished_build:
@@ -181,7 +181,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.landed is None:
             assert NOTHING_LANDED in str(run.refusal)
         elif not run.success:
-            # Look-ups come with `build` alone.
+            # Only `build` includes the look-ups.
             may_be_refused = self.reasons and (command == "run" or not full_refresh)
             assert run.refusal is not None, run
             assert may_be_refused or (command == "run" and not self.has_finished_build), run
@@ -248,7 +248,7 @@ class AnyOrder(RuleBasedStateMachine):
             arguments = (*arguments, "--vars", "{report_timezone: UTC}")
         return dbt_by_hand(self.run, *arguments, project=project)
 
-    # What is claimed
+    # What is checked
 
     def assert_the_job_succeeded(self) -> None:
         self.remember_what_landed()
@@ -287,7 +287,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 @pytest.mark.thorough
-def test_marts_are_right_whatever_comes_in_between() -> None:
+def test_marts_are_correct_after_any_sequence_of_runs() -> None:
     run_state_machine_as_test(
         AnyOrder,
         settings=settings(
@@ -296,7 +296,7 @@ def test_marts_are_right_whatever_comes_in_between() -> None:
             deadline=None,
             database=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-            # To shrink a sequence of runs takes an hour; the one that failed is printed.
+            # Shrinking a sequence of runs takes an hour; the failed sequence is printed instead.
             phases=[Phase.explicit, Phase.generate],
             derandomize=not SEQUENCES,
         ),

@@ -1,4 +1,4 @@
-"""The dbt project as a package of another project, which adds a model of its own to a warehouse in which the job has run."""
+"""Tests of the dbt project as a package of another project, which adds its own model to a warehouse that the job has built."""
 
 import json
 import shutil
@@ -17,15 +17,15 @@ from tests.pipeline import Pipeline
 
 CONSUMER = Path(__file__).parents[1] / "data" / "consumer"
 SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
-# What dbt writes into a project's folder, as in .gitignore.
+# Files that dbt writes into a project's folder, as in .gitignore.
 IGNORED = ["target", "logs"]
-# Unit tests ask nothing that depends on whose project runs them, and take ten seconds.
+# Unit tests do not depend on the project that runs them, and take ten seconds.
 QUICKLY = ["--exclude-resource-type", "unit_test"]
 
 
 @pytest.fixture
 def landed(warm: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """A warehouse with one send, to which the other project's profile points."""
+    """Return a pipeline with one send; the other project's profile points to its warehouse."""
     run = warm()
     (run.landing / "sends").mkdir()
     (run.landing / "sends" / "1.json").write_text(json.dumps(SEND))
@@ -36,7 +36,7 @@ def landed(warm: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> Pi
 
 @pytest.fixture
 def dbt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """A copy of the other project; returns a maker of its dbt commands."""
+    """Copy the other project, and return a function that runs its dbt commands."""
     folder = tmp_path / "their_project"
     shutil.copytree(CONSUMER, folder)
     monkeypatch.chdir(folder)
@@ -62,11 +62,11 @@ def _builds(run: Pipeline) -> list[dict[str, Any]]:
 
 
 @pytest.mark.thorough
-def test_another_project_builds_its_model_on_ours(landed: Pipeline, dbt: Callable[..., Any]) -> None:
+def test_other_project_builds_its_model_on_ours(landed: Pipeline, dbt: Callable[..., Any]) -> None:
     before, facts = _builds(landed), landed.rows("marts.fct_session_starts", published=False)
     _install({"local": str(DBT_PROJECT_DIR)})
     assert dbt("deps").success
-    # Ours is built by hand with theirs: by the same definition as the job's, though their session has another time zone.
+    # Both projects are built by hand, with the job's definition although the session has another time zone.
     result = dbt("build", *QUICKLY)
     assert result.success, result.exception
     theirs = landed.rows("theirs.starts_by_template", published=False)
@@ -80,7 +80,7 @@ def test_another_project_builds_its_model_on_ours(landed: Pipeline, dbt: Callabl
 
 
 @pytest.mark.thorough
-def test_their_variables_of_ours_are_refused_for_our_marts_and_their_own_models_run(landed: Pipeline, dbt: Callable[..., Any]) -> None:
+def test_changed_variables_block_our_marts_but_not_models_of_the_other_project(landed: Pipeline, dbt: Callable[..., Any]) -> None:
     before = _builds(landed)
     _install({"local": str(DBT_PROJECT_DIR)})
     project = yaml.safe_load(Path("dbt_project.yml").read_text())
@@ -96,7 +96,7 @@ def test_their_variables_of_ours_are_refused_for_our_marts_and_their_own_models_
 
 
 @pytest.mark.thorough
-def test_a_package_from_git_has_its_look_ups(landed: Pipeline, dbt: Callable[..., Any], tmp_path: Path) -> None:
+def test_package_from_git_contains_its_look_ups(landed: Pipeline, dbt: Callable[..., Any], tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     shutil.copytree(DBT_PROJECT_DIR, repository / "dbt_project", ignore=lambda folder, _: IGNORED if folder == str(DBT_PROJECT_DIR) else [])
     author = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
@@ -114,7 +114,7 @@ def test_a_package_from_git_has_its_look_ups(landed: Pipeline, dbt: Callable[...
     assert _builds(landed) == before
 
 
-def test_every_variable_decides_the_definition() -> None:
+def test_every_variable_changes_the_definition() -> None:
     declared = yaml.safe_load((DBT_PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
     guards = (DBT_PROJECT_DIR / "macros" / "run_guards.sql").read_text()
     named = guards.partition("macro names_of_variables")[2].partition("endmacro")[0]

@@ -1,4 +1,4 @@
-"""What people get: the TSV as spreadsheets and pandas read it, its languages, masks and filters."""
+"""Tests of the outputs: the TSV as spreadsheets and pandas read it, its languages, masks and filters."""
 
 import csv
 import hashlib
@@ -40,7 +40,7 @@ def send(**fields: Any) -> bytes:
     ).encode()
 
 
-def test_the_bundled_logs_hold_every_kind_of_start(sample: Pipeline) -> None:
+def test_bundled_logs_contain_every_kind_of_start(sample: Pipeline) -> None:
     starts = pd.DataFrame(sample.rows("fct_session_starts"))
     assert set(starts["origin"]) == {"mass_notification", "whatsapp_template", "referred_campaign", "organic", "other"}
     assert set(starts["last_status"].dropna()) == {"not_sent", "pending", "sent", "delivered", "read", "replied"}
@@ -110,7 +110,7 @@ def test_hostile_text_stays_in_its_cell(warm: Callable[..., Pipeline]) -> None:
         assert not starts_like_formula or cell.removeprefix("+").replace(",", "").replace("-", "").isdigit(), repr(text)
     assert cells[f"m{texts.index('+1'):03d}"] == "+1"
     assert cells[f"m{texts.index('=1+1'):03d}"] == "'=1+1"
-    # Nothing is quoted that needs no quotes, for those who cut lines at tabs.
+    # Cells that need no quotes have none, for readers that split lines at tabs.
     quoted = [cell for line in lines for cell in line.split("\t") if cell[:1] == '"']
     assert quoted
     assert all('""' in cell[1:-1] for cell in quoted)
@@ -118,7 +118,7 @@ def test_hostile_text_stays_in_its_cell(warm: Callable[..., Pipeline]) -> None:
 
 
 @pytest.mark.thorough
-def test_headers_and_reasons_come_in_three_languages(warm: Callable[..., Pipeline]) -> None:
+def test_headers_and_reasons_are_available_in_three_languages(warm: Callable[..., Pipeline]) -> None:
     run, texts = warm(), {}
     write_files(run.landing, "sends", "1.jsonl", [send(error={"code": 131050})])
     for language in ("en", "pt", "es"):
@@ -135,7 +135,7 @@ def test_headers_and_reasons_come_in_three_languages(warm: Callable[..., Pipelin
 
 
 @pytest.mark.thorough
-def test_another_language_or_zone_rewrites_what_is_there(pipeline: Callable[..., Pipeline]) -> None:
+def test_new_language_or_time_zone_rewrites_the_existing_files(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     write_files(run.landing, "sends", "1.jsonl", [send(sent_at="2026-10-05T01:30:00Z")])
     assert run.run().success
@@ -148,7 +148,7 @@ def test_another_language_or_zone_rewrites_what_is_there(pipeline: Callable[...,
 
 
 @pytest.mark.thorough
-def test_a_manifest_that_is_not_ours_is_written_again(warm: Callable[..., Pipeline]) -> None:
+def test_invalid_manifest_is_rewritten(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     write_files(run.landing, "sends", "1.jsonl", [send()])
     assert run.run().success
@@ -168,9 +168,9 @@ def test_a_manifest_that_is_not_ours_is_written_again(warm: Callable[..., Pipeli
         assert run.tsv_bytes() == tsvs
 
 
-def test_masked_contacts_leave_no_number_behind(warm: Callable[..., Pipeline]) -> None:
+def test_masked_contacts_leave_no_number_in_the_outputs(warm: Callable[..., Pipeline]) -> None:
     contact, key = "5511987654321", "a secret"
-    wamid = "wamid.HBgNNTUxMTk4NzY1NDMyMRUCABEYEjI0NjVGNEVCQUQ3MjIzMkIyNQA="  # holds the number in base64
+    wamid = "wamid.HBgNNTUxMTk4NzY1NDMyMRUCABEYEjI0NjVGNEVCQUQ3MjIzMkIyNQA="  # contains the number in base64
     run = warm(STARTS_CONTACTS="masked", STARTS_MASK_KEY=key)
     leaks = {
         "chat_link": f"https://wa.me/{contact}",
@@ -179,7 +179,7 @@ def test_masked_contacts_leave_no_number_behind(warm: Callable[..., Pipeline]) -
     }
     write_files(run.landing, "sends", "1.jsonl", [send(message_id=wamid, contact_id=f"+{contact}", **leaks)])
     assert run.run().success
-    # Letters for digits, so that no mask is taken for a number.
+    # Letters in place of digits, so that no mask looks like a number.
     letters = str.maketrans("0123456789", "ghijklmnop")
     masked = hmac.new(key.encode(), contact.encode(), hashlib.sha256).hexdigest()[:16].translate(letters) + "-4321"
     (row,) = run.rows("fct_session_starts")
@@ -192,18 +192,18 @@ def test_masked_contacts_leave_no_number_behind(warm: Callable[..., Pipeline]) -
             assert wamid.encode() not in content, path
             assert key.encode() not in content, path
     assert masked in next(iter(run.tsv_bytes().values())).decode()
-    # Back to plain, everything is written again.
+    # After the change back to plain contacts, everything is rewritten.
     run.environment = {}
     assert run.run().success
     assert run.rows("fct_session_starts")[0]["contact_id"] == contact
 
 
-def test_masking_needs_a_key(pipeline: Callable[..., Pipeline]) -> None:
+def test_masking_requires_a_key(pipeline: Callable[..., Pipeline]) -> None:
     with pytest.raises(StartsError, match="STARTS_MASK_KEY"):
         _ = pipeline(STARTS_CONTACTS="masked").settings
 
 
-def test_parquet_and_database_hold_the_same_marts(sample: Pipeline) -> None:
+def test_parquet_and_database_contain_the_same_marts(sample: Pipeline) -> None:
     for mart in MARTS:
         parquet = [
             row
@@ -242,7 +242,7 @@ def test_parquet_and_database_hold_the_same_marts(sample: Pipeline) -> None:
         ),
     ],
 )
-def test_an_export_on_demand_holds_what_its_filters_say(sample: Pipeline, selection: dict[str, Any], condition: str) -> None:
+def test_export_on_demand_contains_the_rows_of_its_filters(sample: Pipeline, selection: dict[str, Any], condition: str) -> None:
     path, rows = export_selection(sample.settings, ExportSelection(**selection, file_name="selection.tsv"))
     expected = query(
         sample.settings.published_database,
@@ -267,7 +267,7 @@ def test_an_export_on_demand_holds_what_its_filters_say(sample: Pipeline, select
         {"file_name": "x.exe"},
     ],
 )
-def test_a_wrong_filter_is_refused(selection: dict[str, Any]) -> None:
+def test_invalid_filter_is_refused(selection: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ExportSelection(**selection)
 
@@ -287,7 +287,7 @@ def test_a_wrong_filter_is_refused(selection: dict[str, Any]) -> None:
         (["--lines", "unknown"], "There is no line 'unknown' in the report."),
     ],
 )
-def test_the_command_export_says_which_values_there_are(
+def test_export_command_lists_the_existing_values(
     sample: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(sample.data))
@@ -298,14 +298,14 @@ def test_the_command_export_says_which_values_there_are(
 
 
 @pytest.mark.parametrize("option", ["--from", "--lines", "--file-name"])
-def test_an_option_without_a_value_is_no_option_left_out(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """As a shell has it whose variable is not set: everything would be exported in place of a part."""
+def test_option_with_an_empty_value_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unset shell variable gives an empty value, and without this check everything would be exported."""
     with pytest.raises(SystemExit):
         main(["export", option, ""])
     assert f"argument {option}: is empty: leave the option out" in capsys.readouterr().err
 
 
-def test_the_command_export_writes_what_the_same_selection_does(
+def test_export_command_writes_the_rows_of_its_selection(
     sample: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(sample.data))
@@ -335,14 +335,14 @@ def test_the_command_export_writes_what_the_same_selection_does(
     assert path.with_name("command.tsv").read_bytes() == path.read_bytes()
 
 
-def test_an_unknown_line_or_template_is_named(sample: Pipeline) -> None:
+def test_unknown_line_or_template_is_reported(sample: Pipeline) -> None:
     with pytest.raises(StartsError, match="no line 'unknown'"):
         export_selection(sample.settings, ExportSelection(lines=["unknown"]))
     with pytest.raises(StartsError, match=r"no template or notification .x.*drop"):
         export_selection(sample.settings, ExportSelection(templates=["x'; drop table fct_session_starts; --"]))
 
 
-def test_the_job_export_on_demand_takes_its_filters_from_the_run_config(sample: Pipeline) -> None:
+def test_export_job_takes_its_filters_from_the_run_config(sample: Pipeline) -> None:
     from orchestration.definitions import defs
 
     config = {
@@ -356,7 +356,7 @@ def test_the_job_export_on_demand_takes_its_filters_from_the_run_config(sample: 
     assert set(frame["Origen"]) == {"mass_notification"}
 
 
-def test_exports_of_one_name_at_a_time_are_each_whole(sample: Pipeline) -> None:
+def test_concurrent_exports_with_the_same_name_are_complete(sample: Pipeline) -> None:
     selection = ExportSelection(file_name="same.tsv")
     with ThreadPoolExecutor(4) as pool:
         written = list(pool.map(lambda _: export_selection(sample.settings, selection), range(8)))
@@ -366,7 +366,7 @@ def test_exports_of_one_name_at_a_time_are_each_whole(sample: Pipeline) -> None:
 
 
 @pytest.mark.thorough
-def test_a_reader_that_holds_the_old_file_does_not_stop_the_next_publication(pipeline: Callable[..., Pipeline]) -> None:
+def test_reader_of_the_old_file_does_not_block_the_next_publication(pipeline: Callable[..., Pipeline]) -> None:
     import duckdb
 
     run = pipeline()
@@ -381,7 +381,7 @@ def test_a_reader_that_holds_the_old_file_does_not_stop_the_next_publication(pip
 
 
 @pytest.mark.thorough
-def test_a_backfill_writes_lost_and_damaged_days_again(warm: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backfill_rewrites_lost_and_damaged_days(warm: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestration.definitions import defs
 
     run = warm()

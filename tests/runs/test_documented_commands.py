@@ -1,4 +1,4 @@
-"""Every command, query and snippet of README and docs works, or the table below says where it is tested or why it cannot be here."""
+"""Tests that every command, query and snippet of README and docs works, or is listed below with its test or the reason for having none."""
 
 import ast
 import json
@@ -33,7 +33,7 @@ _PLACEHOLDERS = {"PERSON": PERSON, "=…": "=secret"}
 
 @dataclass(frozen=True)
 class Place:
-    """Where commands run: the published sample, a small report of its own that commands may change, and the current folder."""
+    """The places where commands run: the published sample, a small report that commands may change, and the current folder."""
 
     sample: Pipeline
     small: Pipeline
@@ -42,7 +42,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def small(empty_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """A finished build of one send to `PERSON` and one record that is rejected."""
+    """Return a pipeline with a finished build of one send to `PERSON` and one rejected record."""
     folder = tmp_path_factory.mktemp("small")
     (folder / "landing" / "sends").mkdir(parents=True)
     (folder / "landing" / "sends" / "1.jsonl").write_text(json.dumps(SEND) + "\nnot json\n", encoding="utf-8")
@@ -59,10 +59,10 @@ def place(sample: Pipeline, small: Pipeline, tmp_path: Path, monkeypatch: pytest
 
 
 def _on_the_sample(place: Place, command: str) -> Finished:
-    """Run a command that only reads what is published or landed."""
+    """Run a command that only reads published or landed data."""
     arguments = _arguments(command)
     if arguments[0] == "compare":
-        # A download is not ours to bundle: a file of the report in its place.
+        # We cannot bundle an original download: a file of the report replaces it.
         arguments[1] = str(max(place.sample.settings.exports_dir.glob("*.tsv")))
     return place.sample.command(*arguments)
 
@@ -76,7 +76,7 @@ def _on_the_small_report(place: Place, command: str) -> Finished:
 
 
 def _the_job(place: Place, command: str) -> Finished:
-    """Run the job with the variables of the command, on its own landing zone where the project has it."""
+    """Run the job with the variables of the command, on the command's landing zone if the project contains it."""
     variables = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word)
     variables.pop("STARTS_DATA", None)
     landing = variables.pop("STARTS_LANDING", None)
@@ -87,7 +87,7 @@ def _the_job(place: Place, command: str) -> Finished:
 
 
 def _a_job_of_dagster(place: Place, command: str) -> Finished:
-    """Run a job with the run config that `dg launch` is given."""
+    """Run a job with the run config that is passed to `dg launch`."""
     from orchestration.definitions import defs
 
     words = shlex.split(command)
@@ -111,12 +111,12 @@ def _in_a_shell(place: Place, command: str) -> Finished:
 
 
 def _without_doing_it(option: str) -> Callable[[Place, str], Finished]:
-    """Run the command with an option by which it says what it would do."""
+    """Return a function that runs the command with an option that only shows what it would do."""
     return lambda place, command: _in_a_shell(place, f"{command} {option}")
 
 
 def _a_choice_of_tests(_: Place, command: str) -> Finished:
-    """Look whether there are tests that the words after `-k` choose; pytest needs four seconds to say so."""
+    """Check that some tests match the words after `-k`; pytest would need four seconds for this."""
     words = shlex.split(command)
     path, chosen = words[3], words[words.index("-k") + 1]
     names = re.findall(rf"^def (test_\w*{chosen}\w*)", (PROJECT_ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
@@ -124,7 +124,7 @@ def _a_choice_of_tests(_: Place, command: str) -> Finished:
 
 
 def _environment(_: Place, command: str) -> Finished:
-    """Look whether something reads the variables that are set."""
+    """Check that the variables that the command sets are read somewhere."""
     names = [word.partition("=")[0] for word in shlex.split(command.removeprefix("export ")) if "=" in word]
     read = _everything_that_reads_variables()
     unknown = [name for name in names if not re.search(rf"\b{name}\b", read)]
@@ -133,7 +133,7 @@ def _environment(_: Place, command: str) -> Finished:
 
 @dataclass(frozen=True)
 class Run:
-    """Run here: what the command prints, as a pattern."""
+    """The command runs here; its output must match a pattern."""
 
     how: Callable[[Place, str], Finished]
     prints: str
@@ -141,84 +141,84 @@ class Run:
 
 @dataclass(frozen=True)
 class CoveredBy:
-    """Run by other tests, each `path::name` below `tests`."""
+    """Other tests run the command, each listed as `path::name` in `tests`."""
 
     tests: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class NotRun:
-    """Run by no test."""
+    """No test runs the command, for the given reason."""
 
     why: str
 
 
-_SUPERSET = NotRun("700 MB: `make superset-test` makes such an environment and starts a Superset; CI runs it")
+_SUPERSET = NotRun("needs 700 MB: `make superset-test` creates such an environment and starts a Superset; CI runs it")
 _ROOT = NotRun("needs root and a systemd; tests/unit/test_deploy.py reads the units")
 _BY_HAND = CoveredBy(
     (
-        "runs/test_dbt_by_hand.py::test_runs_that_would_leave_wrong_marts_are_refused_with_one_sentence",
-        "runs/test_dbt_by_hand.py::test_tables_made_again_in_part_are_not_built_upon_until_all_are",
-        "runs/test_dbt_by_hand_in_any_order.py::test_marts_are_right_whatever_comes_in_between",
+        "runs/test_dbt_by_hand.py::test_run_that_would_leave_wrong_marts_is_refused_with_one_sentence",
+        "runs/test_dbt_by_hand.py::test_partially_rebuilt_tables_are_not_built_upon_until_all_are_rebuilt",
+        "runs/test_dbt_by_hand_in_any_order.py::test_marts_are_correct_after_any_sequence_of_runs",
     )
 )
-_INSTALLED = CoveredBy(("runs/test_installed_package.py::test_an_installed_command_works_in_any_folder_and_writes_only_there",))
+_INSTALLED = CoveredBy(("runs/test_installed_package.py::test_installed_command_works_in_any_folder_and_writes_only_there",))
 
-_ON_SPARK = CoveredBy(("spark/test_spark.py::test_a_first_build_equals_duckdb",))
+_ON_SPARK = CoveredBy(("spark/test_spark.py::test_first_build_equals_duckdb",))
 
-# The first pattern that matches the whole command decides.
+# The first pattern that matches the whole command applies.
 TABLE: dict[str, Run | CoveredBy | NotRun] = {
     # The second engine.
     r"make spark-cluster(-stop)?": _ON_SPARK,
     # The job.
-    r"make run": CoveredBy(("runs/test_make_run.py::test_make_run_prints_what_the_readme_shows",)),
+    r"make run": CoveredBy(("runs/test_make_run.py::test_make_run_prints_the_output_in_the_readme",)),
     r"(STARTS_\w+=\S+ )+(make run|conversation-starts)": Run(_the_job, r"^conversation_starts finished in \d+ s\n"),
     r"\.venv/bin/python -m orchestration( run --reread)?": Run(_on_the_small_report, r"^conversation_starts finished in \d+ s\n"),
     r"conversation-starts": _INSTALLED,
-    # What reads what is published, or what has landed.
+    # Commands that read published or landed data.
     r"\.venv/bin/python -m orchestration export .*": Run(_on_the_sample, r"^[1-9][\d,]* rows in .*/exports/on_demand/.*\.(tsv|xlsx)\n"),
     r"\.venv/bin/python -m orchestration compare \S+": Run(_on_the_sample, r"^compared .*\n(.*\n)*  equal +[1-9]\d* rows\n"),
     r"\.venv/bin/python -m orchestration compare-templates.*": Run(_on_the_sample, r"verdict"),
     r"\.venv/bin/python -m orchestration rejected.*": Run(_on_the_sample, r"^[1-9]\d* rejected records in "),
     r"\.venv/bin/python -m orchestration metrics (list metrics|query --.*)": CoveredBy(
-        ("runs/test_metrics.py::test_the_commands_of_the_documents_answer",)
+        ("runs/test_metrics.py::test_documented_metricflow_commands_return_results",)
     ),
     r"\.venv/bin/python -m orchestration metrics( query)?": NotRun("stands for the commands of docs/metrics.md"),
     r"\.venv/bin/python -c .*": Run(_in_a_shell, r"│ replied +│ +588 │"),
-    # What changes the warehouse.
+    # Commands that change the warehouse.
     r"\.venv/bin/python -m orchestration erase \S+ --dry-run": Run(
         _on_the_small_report, r"^  to erase   1 identifier of one person: 1 of sends"
     ),
     r"\.venv/bin/python -m orchestration erase \d+": Run(_on_the_small_report, r"^  erased     1 identifier of one person"),
-    r"\.venv/bin/python -m orchestration erase \S+ --revoke": Run(_on_the_small_report, r"^Let back in\. The next run reads 1 files again"),
+    r"\.venv/bin/python -m orchestration erase \S+ --revoke": Run(_on_the_small_report, r"^Erasure revoked\. The next run reads 1 files"),
     r"\.venv/bin/python -m orchestration replay": CoveredBy(
-        ("runs/test_operation.py::test_replaying_reads_files_again_and_counts_nothing_twice",)
+        ("runs/test_operation.py::test_replay_reads_files_again_and_counts_nothing_twice",)
     ),
-    r"\.venv/bin/python -m orchestration rebuild": CoveredBy(("runs/test_operation.py::test_rebuilding_changes_no_mart_and_no_tsv",)),
+    r"\.venv/bin/python -m orchestration rebuild": CoveredBy(("runs/test_operation.py::test_rebuild_changes_no_mart_and_no_tsv",)),
     r"\.venv/bin/python -m orchestration rebuild --from-landing": CoveredBy(
-        ("runs/test_damaged_warehouse.py::test_a_run_over_a_damaged_warehouse_says_what_to_do_and_that_helps",)
+        ("runs/test_damaged_warehouse.py::test_run_over_a_damaged_warehouse_reports_a_remedy_that_works",)
     ),
     # Botmaker.
     r"\.venv/bin/python -m orchestration botmaker run": CoveredBy(
-        ("runs/test_botmaker_commands.py::test_run_fetches_and_then_builds_and_a_failed_fetch_builds_nothing",)
+        ("runs/test_botmaker_commands.py::test_run_builds_after_a_fetch_and_not_after_a_failed_one",)
     ),
     r"\.venv/bin/python -m orchestration botmaker fetch( --from \S+ --to \S+)?": CoveredBy(
-        ("runs/test_botmaker_commands.py::test_fetch_as_a_command_prints_a_line_per_window",)
+        ("runs/test_botmaker_commands.py::test_fetch_command_prints_one_line_per_window",)
     ),
     r"\.venv/bin/python -m orchestration botmaker fetch --sweep": CoveredBy(
-        ("unit/test_botmaker_client.py::test_a_sweep_reads_thirty_days_again",)
+        ("unit/test_botmaker_client.py::test_sweep_reads_thirty_days_again",)
     ),
     # Dagster.
     r"\.venv/bin/python -m orchestration dg launch --job export_on_demand .*": Run(_a_job_of_dagster, r"^[1-9]\d* rows$"),
     r"\.venv/bin/python -m orchestration dg launch --job publish_to_postgres": CoveredBy(
-        ("runs/test_postgres.py::test_a_run_with_a_url_ends_in_postgres",)
+        ("runs/test_postgres.py::test_run_with_a_url_publishes_to_postgres",)
     ),
     r"\.venv/bin/python -m orchestration dg": CoveredBy(
-        ("unit/test_dagster_home.py::test_dagsters_own_commands_get_the_home_and_their_arguments",)
+        ("unit/test_dagster_home.py::test_commands_of_dagster_get_the_home_and_their_arguments",)
     ),
     # dbt by hand.
     r"(\.venv/bin/)?dbt build --select package:your_project": CoveredBy(
-        ("runs/test_dbt_package.py::test_another_project_builds_its_model_on_ours",)
+        ("runs/test_dbt_package.py::test_other_project_builds_its_model_on_ours",)
     ),
     r"(\.venv/bin/)?dbt (build|run|seed|test)\b.*": _BY_HAND,
     # The environment.
@@ -227,9 +227,9 @@ TABLE: dict[str, Run | CoveredBy | NotRun] = {
     r"(export )?([A-Z_]+=\S.*)": Run(_environment, r"[A-Z]"),
     # make.
     r"make help": Run(_in_a_shell, r"^run +Land, build, check, publish and export once\n"),
-    r"make clean( YES=1)?": CoveredBy(("unit/test_make_clean.py::test_the_data_folder_goes_only_when_that_is_confirmed",)),
-    r"make site": CoveredBy(("unit/test_links.py::test_the_site_is_built_without_a_warning",)),
-    r"make lineage": CoveredBy(("unit/test_lineage.py::test_the_picture_of_the_docs_is_up_to_date",)),
+    r"make clean( YES=1)?": CoveredBy(("unit/test_make_clean.py::test_data_folder_is_deleted_only_after_confirmation",)),
+    r"make site": CoveredBy(("unit/test_links.py::test_site_is_built_without_a_warning",)),
+    r"make lineage": CoveredBy(("unit/test_lineage.py::test_picture_of_the_docs_is_up_to_date",)),
     r"make docs": CoveredBy(("runs/test_operation.py::test_docs_are_built_from_a_folder_with_any_name",)),
     r"make (test|test-fast|test-all|spark-test|lint|bench|dev|superset-test)\b.*": Run(
         _without_doing_it("--dry-run SUPERSET_PYTHON=python"), r"\.venv/bin/"
@@ -250,13 +250,13 @@ def _rule(command: str) -> str | None:
 
 
 def _filled(command: str) -> str:
-    """Put something real where the documents have a placeholder."""
+    """Replace the placeholders of the documents with real values."""
     for placeholder, value in _PLACEHOLDERS.items():
         command = command.replace(placeholder, value)
     return command
 
 
-# Whole runs of the job, which other tests have too.
+# Whole runs of the job, which other tests also cover.
 _DEAR = r"=\S+ make run$|=/\S+ conversation-starts$|orchestration erase \S+(?: --revoke)?$"
 
 
@@ -273,15 +273,15 @@ def _to_run() -> list[Any]:
 
 def test_every_command_is_in_the_table() -> None:
     unknown = {command.text: command.document for command in commands() if _rule(command.text) is None}
-    assert not unknown, f"neither run by a test nor named in the table of {Path(__file__).name}: {unknown}"
+    assert not unknown, f"neither run by a test nor listed in the table of {Path(__file__).name}: {unknown}"
 
 
-def test_the_table_names_no_command_that_no_document_has() -> None:
+def test_every_pattern_of_the_table_matches_a_documented_command() -> None:
     used = {_rule(command.text) for command in commands()}
     assert [pattern for pattern in TABLE if pattern not in used] == []
 
 
-def test_the_tests_that_the_table_names_are_there() -> None:
+def test_tests_listed_in_the_table_exist() -> None:
     named = [test for how in TABLE.values() if isinstance(how, CoveredBy) for test in how.tests]
     for test in named:
         path, _, name = test.partition("::")
@@ -291,18 +291,18 @@ def test_the_tests_that_the_table_names_are_there() -> None:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(("command", "how"), _to_run())
-def test_a_command_of_the_documents_works(place: Place, command: str, how: Run) -> None:
+def test_documented_command_works(place: Place, command: str, how: Run) -> None:
     done = how.how(place, command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(how.prints, done.stdout, re.MULTILINE), done.stdout + done.stderr
 
 
-# Roles are created in a PostgreSQL: test_postgres.py. What the walk shows is compared with the answers: test_walk.py.
+# test_postgres.py runs the queries that create roles. test_walk.py compares the queries of the walk with their documented results.
 _ANSWERED = [query for query in queries() if not query.text.startswith("create role") and query.document != "docs/walk.md"]
 
 
 @pytest.mark.parametrize("query", _ANSWERED, ids=lambda query: f"{query.document}: {query.text[:60]}")
-def test_a_query_of_the_documents_has_an_answer(sample: Pipeline, query: Documented) -> None:
+def test_documented_query_has_a_result(sample: Pipeline, query: Documented) -> None:
     with duckdb.connect(str(sample.settings.published_database), read_only=True) as connection:
         rows = connection.execute(query.text).fetchall()
     assert rows
@@ -310,7 +310,7 @@ def test_a_query_of_the_documents_has_an_answer(sample: Pipeline, query: Documen
 
 
 @pytest.mark.parametrize("snippet", [block for block in blocks() if block.language == "python"], ids=lambda block: block.document)
-def test_a_snippet_of_the_documents_runs(sample: Pipeline, snippet: Documented) -> None:
+def test_documented_snippet_runs(sample: Pipeline, snippet: Documented) -> None:
     path = max(sample.settings.exports_dir.glob("*.tsv"))
     read = eval(snippet.text, {"pandas": pandas, "path": path})
     assert len(read) == len(path.read_text(encoding="utf-8").splitlines()) - 1
@@ -323,5 +323,5 @@ def _arguments(command: str) -> list[str]:
 @cache
 def _everything_that_reads_variables() -> str:
     files = [*(PROJECT_ROOT / "orchestration").rglob("*.py"), PROJECT_ROOT / "bi" / "superset" / "import_dashboard.py"]
-    # Superset's own, and that of Flask, with which it starts.
+    # Superset's own variable, and that of Flask, which starts it.
     return "\n".join([path.read_text(encoding="utf-8") for path in files] + ["SUPERSET_HOME FLASK_APP SUPERSET_SECRET_KEY"])

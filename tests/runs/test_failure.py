@@ -1,4 +1,4 @@
-"""What goes wrong says so, leaves what was published alone, and is repaired by the next run."""
+"""Tests that failures are reported, do not change what was published, and are repaired by the next run."""
 
 import gzip
 import os
@@ -39,21 +39,21 @@ def published_bytes(pipeline: Pipeline) -> dict[str, bytes]:
 
 
 def damage_inside(pipeline: Pipeline) -> None:
-    """Overwrite published ids, as a failing disk would: the file still opens, and fails where they are read."""
+    """Overwrite published ids, like a failing disk: the file still opens, but reading the ids fails."""
     path = pipeline.settings.published_database.resolve()
     before = path.stat()
     path.chmod(0o600)
     ids = "select max(block_id) as block from pragma_storage_info('fct_notifications') where column_name = 'session_start_id'"
     block = query(path, ids)[0]["block"]
     with path.open("r+b") as file:
-        # Three headers of 4 KiB and then the blocks, each with a checksum that DuckDB compares when it reads it.
+        # Three headers of 4 KiB and then blocks, each with a checksum that DuckDB verifies when it reads the block.
         file.seek(3 * 4096 + block * 262_144 + 1000)
         file.write(b"x" * 1000)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_in_its_last_step_a_run_still_keeps_other_programs_out(pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock of POSIX goes with the first descriptor of the file that its process closes, whatever else holds the file."""
+def test_run_still_locks_the_warehouse_in_its_last_step(pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the lock because a process loses its POSIX lock as soon as it closes any descriptor of the file."""
     run = pipeline()
     said: list[str] = []
 
@@ -71,7 +71,7 @@ def test_in_its_last_step_a_run_still_keeps_other_programs_out(pipeline: Callabl
 
 @pytest.fixture
 def landed(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Callable[..., Pipeline]) -> Callable[[str, int], Pipeline]:
-    """Return a maker of pipelines that have published so many good sends, from `sends/1.jsonl`."""
+    """Return a function that creates pipelines that have published the given number of good sends from `sends/1.jsonl`."""
 
     def make(name: str = "run", count: int = 30) -> Pipeline:
         def build(folder: Path) -> None:
@@ -86,14 +86,14 @@ def landed(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline:
     return make
 
 
-def test_an_empty_landing_zone_publishes_empty_marts(empty_build: Path) -> None:
+def test_empty_landing_zone_publishes_empty_marts(empty_build: Path) -> None:
     run = Pipeline(empty_build.parent / "landing", empty_build, {})
     assert run.rows("fct_session_starts") == []
     assert run.tsv_bytes() == {}
 
 
 @pytest.mark.thorough
-def test_a_second_run_at_the_same_time_changes_nothing(landed: Callable[..., Pipeline]) -> None:
+def test_concurrent_run_changes_nothing(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     before = published_bytes(run)
     write_files(run.landing, "sends", "2.jsonl", good_sends(9))
@@ -107,7 +107,7 @@ def test_a_second_run_at_the_same_time_changes_nothing(landed: Callable[..., Pip
 
 
 @pytest.mark.thorough
-def test_an_unexpected_error_shows_its_traceback_once(
+def test_unexpected_error_shows_its_traceback_once(
     pipeline: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = pipeline()
@@ -118,7 +118,7 @@ def test_an_unexpected_error_shows_its_traceback_once(
         raise RuntimeError("the moon is full")
 
     monkeypatch.setattr("orchestration.defs.resources.writer_lock", surprise)
-    # In the step that reads the landing zone.
+    # The error is in the step that reads the landing zone.
     assert main([]) == 5
     said = capfd.readouterr().err
     assert said.count("in surprise") == 1
@@ -128,13 +128,13 @@ def test_an_unexpected_error_shows_its_traceback_once(
 def test_nothing_new_changes_no_byte(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     before = published_bytes(run)
-    # The same content under another name is nothing new either.
+    # The same content under another name is also nothing new.
     write_files(run.landing, "sends", "copy-of-1.jsonl", good_sends(30))
     assert run.run().success
     assert published_bytes(run) == before
 
 
-def test_a_new_day_leaves_the_other_days_files_alone(landed: Callable[..., Pipeline]) -> None:
+def test_new_day_leaves_the_files_of_other_days_unchanged(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     (old_file,) = run.settings.exports_dir.glob("*.tsv")
     old_stamp = old_file.stat().st_mtime_ns
@@ -147,7 +147,7 @@ def test_a_new_day_leaves_the_other_days_files_alone(landed: Callable[..., Pipel
 
 
 @pytest.mark.thorough
-def test_a_warehouse_made_again_is_not_taken_for_the_old_one(landed: Callable[..., Pipeline]) -> None:
+def test_recreated_warehouse_replaces_all_published_rows(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     (run.landing / "sends" / "1.jsonl").unlink()
     write_files(run.landing, "sends", "2.jsonl", good_sends(1))
@@ -158,7 +158,7 @@ def test_a_warehouse_made_again_is_not_taken_for_the_old_one(landed: Callable[..
 
 
 @pytest.mark.thorough
-def test_too_many_rejected_records_block_publication_until_the_file_is_fixed(landed: Callable[..., Pipeline]) -> None:
+def test_too_many_rejected_records_block_publication_until_the_file_is_corrected(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     before = published_bytes(run)
     bad = write_files(run.landing, "sends", "2.jsonl", [*[GOOD_SEND % (n, n) for n in range(50, 60)], b"garbage"])
@@ -176,7 +176,7 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_fixed(lan
 
 
 @pytest.mark.thorough
-def test_a_file_that_comes_again_as_bad_as_before_is_checked_by_what_it_holds_now(warm: Callable[..., Pipeline]) -> None:
+def test_changed_file_is_checked_by_its_current_content(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     for bad in (b"garbage", b"other garbage"):
         write_files(run.landing, "sends", "1.jsonl", [*good_sends(30), bad])
@@ -186,10 +186,10 @@ def test_a_file_that_comes_again_as_bad_as_before_is_checked_by_what_it_holds_no
 
 
 @pytest.mark.thorough
-def test_a_published_file_that_is_damaged_inside_is_written_again(landed: Callable[..., Pipeline]) -> None:
+def test_published_file_with_internal_damage_is_rewritten(landed: Callable[..., Pipeline]) -> None:
     run, untouched = landed("damaged", 3000), landed("untouched", 3000)
     damage_inside(run)
-    # Another day, so that the damaged rows would be kept as they are.
+    # Records of another day, so that the damaged rows would be kept unchanged.
     next_day = [line.replace(b"wamid.", b"next.").replace(b"1791000000", b"1791259200") for line in good_sends(3)]
     for each in (run, untouched):
         write_files(each.landing, "sends", "2.jsonl", next_day)
@@ -200,7 +200,7 @@ def test_a_published_file_that_is_damaged_inside_is_written_again(landed: Callab
 
 
 @pytest.mark.thorough
-def test_an_export_of_a_damaged_published_file_says_what_to_do(landed: Callable[..., Pipeline]) -> None:
+def test_export_of_a_damaged_published_file_reports_what_to_do(landed: Callable[..., Pipeline]) -> None:
     run = landed(count=3000)
     damage_inside(run)
     for tsv in run.settings.exports_dir.glob("*.tsv"):
@@ -215,7 +215,7 @@ def test_an_export_of_a_damaged_published_file_says_what_to_do(landed: Callable[
 
 
 @pytest.mark.thorough
-def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(warm: Callable[..., Pipeline]) -> None:
+def test_damaged_archive_is_set_aside_and_lands_when_it_is_whole(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     whole = gzip.compress(b"\n".join(good_sends(500)))
     folder = run.landing / "sends"
@@ -233,10 +233,10 @@ def test_a_damaged_archive_is_set_aside_and_lands_when_it_comes_back_whole(warm:
     assert len(run.rows("fct_notifications")) == 500
 
 
-def test_a_failed_check_blocks_publication(landed: Callable[..., Pipeline]) -> None:
+def test_failed_check_blocks_publication(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     before = published_bytes(run)
-    # No file can bring it about, so a row comes in by another way: two starts, one key.
+    # No file can cause this, so the test inserts the row directly: two starts with one key.
     with open_warehouse(run.settings) as connection:
         connection.execute("insert into marts.fct_notifications from marts.fct_notifications where message_id = 'wamid.1'")
     write_files(run.landing, "sends", "2.jsonl", [GOOD_SEND % (99, 99)])
@@ -248,7 +248,7 @@ def test_a_failed_check_blocks_publication(landed: Callable[..., Pipeline]) -> N
 
 
 def add_half(run: Pipeline, number: int) -> None:
-    """Put the first or the second half of the hostile logs there."""
+    """Add the first or the second half of the hostile logs to the landing zone."""
     sends, webhooks = hostile_records(7)
     write_files(run.landing, "sends", f"{number}.jsonl", sends[number - 1 :: 2])
     write_files(run.landing, "webhooks", f"{number}.jsonl", webhooks[number - 1 :: 2])
@@ -256,7 +256,7 @@ def add_half(run: Pipeline, number: int) -> None:
 
 @pytest.fixture
 def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline: Callable[..., Pipeline]) -> Pipeline:
-    """The first half is published, the second one has come."""
+    """Return a pipeline that has published the first half, with the second half in the landing zone."""
 
     def build(folder: Path) -> None:
         run = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
@@ -270,21 +270,21 @@ def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipelin
 
 
 @pytest.mark.parametrize("moment", ["models", *thorough("published_marts - Published", "sends:", "land_webhooks - webhooks:")])
-def test_a_killed_run_is_repaired_by_the_next(half_way: Pipeline, moment: str) -> None:
+def test_killed_run_is_repaired_by_the_next(half_way: Pipeline, moment: str) -> None:
     assert end_at(half_way, moment, signal.SIGKILL) == -signal.SIGKILL
     assert half_way.run().success
     assert_equals_the_reference(half_way)
 
 
 @pytest.mark.thorough
-def test_an_interrupted_run_stops_and_the_next_does_its_work(half_way: Pipeline) -> None:
+def test_interrupted_run_stops_and_the_next_does_its_work(half_way: Pipeline) -> None:
     assert end_at(half_way, "models", signal.SIGINT) == 130
     assert half_way.run().success
     assert_equals_the_reference(half_way)
 
 
 def end_at(pipeline: Pipeline, moment: str, with_signal: signal.Signals) -> int:
-    """Start the job and end it as soon as its log says `moment`, or dbt is in the middle of the models; return its exit code."""
+    """Start the job and end it as soon as its log contains `moment`, or dbt is in the middle of the models; return its exit code."""
     dbt = pipeline.settings.dbt_target_dir
     shutil.rmtree(dbt)
     process = subprocess.Popen(
@@ -302,6 +302,6 @@ def end_at(pipeline: Pipeline, moment: str, with_signal: signal.Signals) -> int:
     while moment == "models" and process.poll() is None and len(list(dbt.rglob("run/**/*.sql"))) < 12:
         time.sleep(0.02)
     process.send_signal(with_signal)
-    # It writes on, and must not wait for somebody to read it.
+    # The process keeps writing, and must not block on a full pipe.
     process.communicate(timeout=120)
     return process.returncode

@@ -1,4 +1,4 @@
-"""A run on a disk that is full says so once and leaves what was published; the next one goes on."""
+"""Tests that a run on a full disk reports it once and leaves what was published, and that the next run continues."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ BEFORE, AFTER = 300, 9000
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 60 MB, in memory."""
+    """Mount a file system of 60 MB in memory."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)], capture_output=True, check=False)
@@ -29,7 +29,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def published(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A landing zone and the data folder of its finished run."""
+    """Return a folder with a landing zone and the data folder of its finished run."""
 
     def build(folder: Path) -> None:
         (folder / "landing" / "sends").mkdir(parents=True)
@@ -47,10 +47,10 @@ def fill(disk: Path, *, but_bytes: int) -> Path:
     return filler
 
 
-# In the lock of the run, in landing, in the models, in publication.
+# The disk fills up in the lock of the run, in landing, in the models or in publication.
 @pytest.mark.thorough
 @pytest.mark.parametrize("but_bytes", [4096, 100_000, 1_500_000, 2_500_000])
-def test_a_full_disk_is_reported_once_and_the_next_run_goes_on(small_disk: Path, published: Path, but_bytes: int) -> None:
+def test_full_disk_is_reported_once_and_the_next_run_continues(small_disk: Path, published: Path, but_bytes: int) -> None:
     for name in ("landing", "data"):
         shutil.copytree(published / name, small_disk / name, symlinks=True)
     run = Pipeline(small_disk / "landing", small_disk / "data", {})
@@ -71,7 +71,7 @@ def test_a_full_disk_is_reported_once_and_the_next_run_goes_on(small_disk: Path,
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("but_bytes", [100_000, 1_500_000])
-def test_an_erasure_on_a_full_disk_leaves_everything_and_no_draft(small_disk: Path, published: Path, but_bytes: int) -> None:
+def test_erasure_on_a_full_disk_changes_nothing_and_leaves_no_draft(small_disk: Path, published: Path, but_bytes: int) -> None:
     for name in ("landing", "data"):
         shutil.copytree(published / name, small_disk / name, symlinks=True)
     run = Pipeline(small_disk / "landing", small_disk / "data", {})

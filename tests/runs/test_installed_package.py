@@ -1,4 +1,4 @@
-"""A wheel, installed and run far from the clone that it was built from."""
+"""Tests of a wheel that is installed and run outside of its clone."""
 
 import os
 import re
@@ -18,7 +18,7 @@ SEND = '{"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_i
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with our wheel alone; it borrows the dependencies of the one that the tests run in."""
+    """Return a virtual environment with only our wheel; it uses the dependencies of the environment of the tests."""
     folder = tmp_path_factory.mktemp("installed")
     _run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], PROJECT_ROOT)
     (wheel,) = folder.glob("*.whl")
@@ -26,7 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv = Path(sys.executable).with_name("uv")
     _run([str(uv), "pip", "install", "--quiet", "--offline", "--no-deps", "--python", "venv/bin/python", str(wheel)], folder)
     (packages,) = folder.glob("venv/lib/python3*/site-packages")
-    # Python reads no .pth files there, so the clone, which is one, stays out.
+    # Python ignores .pth files in a folder that was itself added by one, so the clone, which is installed through one, stays out.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "venv"
 
@@ -48,7 +48,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, int]]:
 
 @pytest.mark.thorough
 @pytest.mark.xdist_group("installed_package")
-def test_an_installed_command_works_in_any_folder_and_writes_only_there(installed: Path, tmp_path: Path) -> None:
+def test_installed_command_works_in_any_folder_and_writes_only_there(installed: Path, tmp_path: Path) -> None:
     command = str(installed / "bin" / "conversation-starts")
     (tmp_path / "logs" / "sends").mkdir(parents=True)
     (tmp_path / "logs" / "sends" / "1.jsonl").write_text(SEND)
@@ -63,19 +63,19 @@ def test_an_installed_command_works_in_any_folder_and_writes_only_there(installe
 
 
 @pytest.mark.xdist_group("installed_package")
-def test_an_installed_command_names_itself_and_knows_its_version(installed: Path, tmp_path: Path) -> None:
+def test_installed_command_shows_its_own_name_and_version(installed: Path, tmp_path: Path) -> None:
     command = str(installed / "bin" / "conversation-starts")
     assert _run([command, "--version"], tmp_path).stdout == f"conversation-starts {installation.version()}\n"
     assert _run([command, "export", "--help"], tmp_path).stdout.startswith("usage: conversation-starts export ")
     docs = _run([command, "docs"], tmp_path)
     assert docs.stderr == f"docs could not start: There is no {tmp_path}/data/warehouse.duckdb yet: run `conversation-starts` first.\n"
     dg = _run([command, "dg", "dev"], tmp_path)
-    assert (dg.returncode, "`dg` works in a clone of the project." in dg.stderr) == (2, True)
+    assert (dg.returncode, "`dg` only works in a clone of the project." in dg.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.xdist_group("installed_package")
-def test_an_installed_package_brings_the_sample_logs(installed: Path, tmp_path: Path) -> None:
+def test_installed_package_contains_the_sample_logs(installed: Path, tmp_path: Path) -> None:
     code = "from orchestration.settings import SAMPLE_LOGS, Settings; print(SAMPLE_LOGS, Settings.from_environment().landing)"
     sample, default = _run([str(installed / "bin" / "python"), "-c", code], tmp_path).stdout.split()
     assert sample == default
@@ -84,6 +84,6 @@ def test_an_installed_package_brings_the_sample_logs(installed: Path, tmp_path: 
     assert bundled == {path.relative_to(ours): path.read_bytes() for path in ours.rglob("*") if path.is_file()}
 
 
-def test_the_newest_version_of_the_changelog_is_ours() -> None:
+def test_newest_version_of_the_changelog_is_that_of_the_package() -> None:
     headings = re.findall(r"^## (\S+)", (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings[0] == installation.version()

@@ -1,6 +1,6 @@
-"""Commands of an operator that are killed before any of their changes: the same command, or a run in between, ends where it would have.
+"""Tests of operator commands that are killed before any of their changes: the same command, or a run in between, completes them.
 
-`test_kills_of_runs.py` ends the job; these commands do something before it.
+`test_kills_of_runs.py` kills the job; these commands do something before the job.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.data.hostile_logs import hostile_records, write_files
 from tests.kills import environment_of, left_over, read_database, state_of
 from tests.pipeline import Pipeline, query
 
-# All of the changes: STARTS_TEST_MAINTENANCE_KILLS=99.
+# To test all changes: STARTS_TEST_MAINTENANCE_KILLS=99.
 KILLS = int(os.environ.get("STARTS_TEST_MAINTENANCE_KILLS", "1"))
 SEED = 20261127
 ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}
@@ -28,7 +28,7 @@ ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}
 
 @pytest.fixture
 def published(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A landing zone of hostile logs and the data folder of its finished run."""
+    """Return a folder with a landing zone of hostile logs and the data folder of its finished run."""
 
     def build(folder: Path) -> None:
         sends, webhooks = hostile_records(SEED)
@@ -41,7 +41,7 @@ def published(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pat
 
 @pytest.fixture
 def without_a_person(made_once: Callable[[str, Callable[[Path], object]], Path], published: Path) -> Path:
-    """The same, from which the person of `person_of` was erased."""
+    """Return a copy from which the person of `person_of` was erased."""
 
     def build(folder: Path) -> None:
         run = copy_of(published, folder)
@@ -56,7 +56,7 @@ def copy_of(folder: Path, to: Path) -> Pipeline:
 
 
 def person_of(published: Path) -> str:
-    """Return the contact to whom most was sent."""
+    """Return the contact with the most sends."""
     sql = """
         select contact_id
         from fct_notifications
@@ -70,7 +70,7 @@ def person_of(published: Path) -> str:
 
 
 def killed_at(run: Pipeline, change: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that is killed before a change; 0 is none."""
+    """Run a command that is killed before the given change, or not at all for 0."""
     return subprocess.run(
         [sys.executable, "-m", "tests.killed_at", str(change), str(run.data), *arguments],
         cwd=PROJECT_ROOT,
@@ -83,7 +83,7 @@ def killed_at(run: Pipeline, change: int, *arguments: str) -> subprocess.Complet
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("arguments", [("erase", "PERSON"), ("erase", "PERSON", "--revoke"), ("replay",), ("rebuild", "--from-landing")])
-def test_a_command_that_is_killed_is_finished_by_the_same_command(
+def test_killed_command_is_completed_by_the_same_command(
     published: Path, without_a_person: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     person = person_of(published)
@@ -93,7 +93,7 @@ def test_a_command_that_is_killed_is_finished_by_the_same_command(
     before = read_database(undisturbed.settings)
     done = killed_at(undisturbed, 0, *command)
     assert done.returncode == 0, done.stderr
-    # Of `--revoke`, the next run does what is to be seen.
+    # The visible effect of `--revoke` follows with the next run.
     assert undisturbed.run().success
     after = state_of(undisturbed)
     assert (after["database"] != before) == (command[0] == "erase"), done.stdout

@@ -1,7 +1,7 @@
-"""Whole runs that are ended at any moment, with readers all the while: no mixed state, no record lost, no run that stays broken.
+"""Tests of whole runs that are killed at any moment, with concurrent readers: no mixed state, no lost record, no permanent failure.
 
-Each round puts more files into the landing zone, ends a run somewhere, and lets one more run finish. Beside it, a run that nothing
-disturbs makes the state that this one has to reach, so whatever a reader sees must be one of the states known by then.
+Each round adds files to the landing zone, kills a run somewhere, and lets one more run finish. An undisturbed run in another data folder
+produces the state that this one must reach, so whatever a reader sees must be one of the states known by then.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.kills import READS, end_somewhere, left_over, read_database, read_par
 from tests.pipeline import Pipeline
 from tests.readers import readers
 
-# More of them, and others: STARTS_TEST_RUN_KILLS=40 STARTS_TEST_RUN_SEED=7.
+# For more and other kills: STARTS_TEST_RUN_KILLS=40 STARTS_TEST_RUN_SEED=7.
 KILLS = int(os.environ.get("STARTS_TEST_RUN_KILLS", "2"))
 SEED = int(os.environ.get("STARTS_TEST_RUN_SEED", "20261126"))
 
@@ -28,7 +28,7 @@ ENVIRONMENT = {"STARTS_MAX_REJECTED_SHARE": "1"}
 
 @pytest.fixture
 def landed(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: Path) -> tuple[Pipeline, list[float]]:
-    """A data folder whose first run has published, and how long the steps of a run take."""
+    """Return a pipeline whose first run has published, and the durations of the steps of a run."""
 
     def build(folder: Path) -> None:
         run = Pipeline(folder / "landing", folder / "data", ENVIRONMENT)
@@ -43,7 +43,7 @@ def landed(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path:
 
 
 def add_files(landing: Path, number: int) -> None:
-    """Put one round's part of the hostile logs there."""
+    """Add one round's part of the hostile logs to the landing zone."""
     sends, webhooks = hostile_records(SEED)
     parts = KILLS + 2
     write_files(landing, "sends", f"{number}.jsonl", sends[number::parts])
@@ -51,7 +51,7 @@ def add_files(landing: Path, number: int) -> None:
 
 
 @pytest.mark.thorough
-def test_no_run_that_is_ended_shows_a_mix_or_loses_a_record(landed: tuple[Pipeline, list[float]], tmp_path: Path) -> None:
+def test_killed_run_shows_no_mixed_state_and_loses_no_record(landed: tuple[Pipeline, list[float]], tmp_path: Path) -> None:
     run, steps = landed
     shutil.copytree(run.data.parent, tmp_path / "undisturbed", symlinks=True)
     undisturbed = Pipeline(run.landing, tmp_path / "undisturbed" / "data", ENVIRONMENT)

@@ -1,4 +1,4 @@
-"""Settings and flags of landing reach it through the job."""
+"""Tests that the settings and flags of landing take effect through the job."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def send(number: int, **more: Any) -> str:
 
 
 @pytest.mark.thorough
-def test_a_change_that_cannot_be_seen_lands_when_everything_is_read_again(warm: Callable[..., Pipeline]) -> None:
+def test_invisible_change_lands_with_the_reread_flag(warm: Callable[..., Pipeline]) -> None:
     run = warm(STARTS_MAX_RECORD_BYTES="2048", STARTS_MAX_REJECTED_SHARE="1")
     (run.landing / "sends").mkdir()
     file = run.landing / "sends" / "1.jsonl"
@@ -28,12 +28,12 @@ def test_a_change_that_cannot_be_seen_lands_when_everything_is_read_again(warm: 
     file.write_text(send(1) + send(2) + send(3, customer_id="x" * 2048))
     (listed,) = LandingZone(str(run.landing), FEED_NAMES).files("sends")
     with open_warehouse(run.settings) as connection:
-        # As if a file system had not shown the change.
+        # As if the file system had not shown the change.
         connection.execute("update raw.landing_listing set version = $version", {"version": listed.version})
     assert run.command().returncode == 0
     assert len(run.rows("fct_notifications")) == 1
     assert run.command("run", "--reread").returncode == 0
     assert len(run.rows("fct_notifications")) == 2
-    # The third is larger than a record may be.
+    # The third record is larger than the limit.
     (rejected,) = run.rows("raw.rejected_records", published=False)
     assert (rejected["line_number"], len(rejected["record"]) < 2048) == (3, True)

@@ -1,4 +1,4 @@
-"""What MetricFlow answers, beside plain SQL on the published marts."""
+"""Tests that compare the results of MetricFlow with plain SQL on the published marts."""
 
 import csv
 import os
@@ -18,14 +18,14 @@ from tests.metrics import BILLED_MESSAGES, NOTIFICATIONS, SESSION_STARTS, plain_
 from tests.pipeline import Pipeline, query
 
 pytestmark = [
-    # MetricFlow reads the folder `target` of the project.
+    # MetricFlow reads the project's folder `target`.
     pytest.mark.xdist_group("dbt_target"),
     pytest.mark.skipif(find_spec("dbt_metricflow") is None, reason="need MetricFlow (.venv/bin/uv sync --inexact --extra metrics)"),
 ]
 
 
 def ask(sample: Pipeline, tmp_path: Path, *arguments: str) -> list[dict[str, str]]:
-    """Run `mf query` as people do, in a process of its own, and read its CSV."""
+    """Run `mf query` in a separate process, as users do, and read its CSV."""
     path = tmp_path / "answer.csv"
     done = _mf(sample, "query", *arguments, "--csv", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -43,21 +43,21 @@ def numbers(row: dict[str, str], names: Iterable[str]) -> dict[str, float | None
     return {name: float(row[name]) if row[name] else None for name in names}
 
 
-def test_the_definitions_are_valid_for_the_published_marts(sample: Pipeline) -> None:
+def test_definitions_are_valid_for_the_published_marts(sample: Pipeline) -> None:
     done = _mf(sample, "validate-configs")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Successfully validated metrics against data warehouse (ERRORS: 0" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", [one.text for one in commands() if re.search("metrics (list metrics|query --)", one.text)])
-def test_the_commands_of_the_documents_answer(sample: Pipeline, command: str) -> None:
+def test_documented_metricflow_commands_return_results(sample: Pipeline, command: str) -> None:
     _, _, arguments = command.partition("orchestration metrics ")
     done = _mf(sample, *shlex.split(arguments))
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search("reply_rate|median_seconds_to_reply", done.stdout), done.stdout + done.stderr
 
 
-def test_every_metric_is_what_plain_sql_says(sample: Pipeline, tmp_path: Path) -> None:
+def test_every_metric_equals_plain_sql(sample: Pipeline, tmp_path: Path) -> None:
     (row,) = ask(sample, tmp_path, "--metrics", ",".join([*SESSION_STARTS, *NOTIFICATIONS, *BILLED_MESSAGES]))
     marts = {"fct_session_starts": SESSION_STARTS, "fct_notifications": NOTIFICATIONS, "fct_billed_messages": BILLED_MESSAGES}
     for mart, metrics in marts.items():
@@ -65,7 +65,7 @@ def test_every_metric_is_what_plain_sql_says(sample: Pipeline, tmp_path: Path) -
         assert numbers(row, metrics) == pytest.approx(expected)
 
 
-def test_every_metric_of_the_report_by_its_filters_is_what_plain_sql_says(sample: Pipeline, tmp_path: Path) -> None:
+def test_every_metric_of_the_report_by_its_filters_equals_plain_sql(sample: Pipeline, tmp_path: Path) -> None:
     keys = ("origin", "line_number", "user_type")
     asked = ",".join(f"session_start__{key}" for key in keys)
     rows = ask(sample, tmp_path, "--metrics", ",".join(SESSION_STARTS), "--group-by", asked)
@@ -77,7 +77,7 @@ def test_every_metric_of_the_report_by_its_filters_is_what_plain_sql_says(sample
         assert numbers(found[cell], SESSION_STARTS) == pytest.approx(row), cell
 
 
-def test_a_day_of_the_report_is_a_day_in_its_time_zone(sample: Pipeline, tmp_path: Path) -> None:
+def test_day_of_the_report_is_a_day_in_its_time_zone(sample: Pipeline, tmp_path: Path) -> None:
     rows = ask(sample, tmp_path, "--metrics", "sends,reply_rate", "--group-by", "metric_time__day")
     expected = query(
         sample.settings.published_database, "select session_start_date, sum(notifications) as sends from session_starts_daily group by 1"

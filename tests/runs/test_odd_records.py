@@ -1,4 +1,4 @@
-"""Whatever lands, every run finishes, and so does the next one."""
+"""Tests that every run and the next one finish, whatever lands."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""A data folder of an older version of the project goes on where it was."""
+"""Tests that a data folder of an older version of the project continues to work."""
 
 import shutil
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.unit.test_migrations import OLD_WAREHOUSES
 
 @pytest.fixture(scope="module")
 def new(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:
-    """What a new data folder gives."""
+    """Return the result of a new data folder."""
 
     def build(folder: Path) -> None:
         shutil.copytree(OLD_WAREHOUSES / "landing", folder / "landing")
@@ -25,7 +25,7 @@ def new(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Pipeline:
 
 
 @pytest.mark.parametrize("name", thorough("first_commit.sql", "contract_version_1.sql"))
-def test_an_old_data_folder_gives_what_a_new_one_gives(pipeline: Callable[..., Pipeline], new: Pipeline, name: str) -> None:
+def test_old_data_folder_gives_the_same_result_as_a_new_one(pipeline: Callable[..., Pipeline], new: Pipeline, name: str) -> None:
     old = pipeline(STARTS_MAX_REJECTED_SHARE="1")
     shutil.copytree(OLD_WAREHOUSES / "landing", old.landing, dirs_exist_ok=True)
     old.data.mkdir()

@@ -1,4 +1,4 @@
-"""What an operator does by hand: erase a person, replay what was rejected, build again, keep only so long."""
+"""Tests of operator commands: erase a person, replay rejected records, rebuild, and delete by retention."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ from orchestration.warehouse import open_warehouse
 from tests.pipeline import Pipeline
 from tests.pipeline import comparable as rows_comparable
 
-# Numbers that stand nowhere else, not in a unit test of the models either.
+# These numbers occur nowhere else, not even in a unit test of the models.
 ERASED, OTHER = "5511987650001", "5511987650002"
 
 
@@ -80,7 +80,7 @@ def _put(run: Pipeline, name: str, *records: Any) -> None:
 
 @pytest.fixture(scope="module")
 def two_contacts(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """Two contacts in every feed, each with a record in quarantine, landed and published."""
+    """Return two contacts in every feed, each with a record in quarantine, landed and published."""
 
     def build(folder: Path) -> None:
         made = Pipeline(folder / "landing", folder / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
@@ -108,7 +108,7 @@ def run(two_contacts: Path, tmp_path: Path) -> Pipeline:
     return Pipeline(tmp_path / "landing", tmp_path / "data", {"STARTS_MAX_REJECTED_SHARE": "1"})
 
 
-def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) -> None:
+def test_erased_contact_is_in_no_file_of_the_data_folder(run: Pipeline) -> None:
     export_selection(run.settings, ExportSelection(file_name="all.tsv"))
     export_selection(run.settings, ExportSelection(file_name="other.tsv", period_from="2027-01-01"))
     held = {path.name for path in files_that_hold(run.data, [ERASED])}
@@ -121,9 +121,9 @@ def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) ->
 
     assert files_that_hold(run.data, [ERASED]) == []
     assert rows_comparable(run.rows("fct_session_starts")) == rows_comparable(of_others)
-    # Those of others, too: a masked one names no person to look for.
+    # Exports about other people are deleted too: a masked export contains no name to search for.
     assert list((run.settings.exports_dir / "on_demand").iterdir()) == []
-    # In whatever groups the number was written, and whatever the precision of a session's time.
+    # Whatever the grouping of the number's digits and the precision of a session's time.
     rejected = [row["record"] for row in run.rows("raw.rejected_records", published=False)]
     assert (len(rejected), rejected.count("(erased)")) == (4, 2)
     assert not [record for record in rejected if "98765-0001" in record]
@@ -134,8 +134,8 @@ def test_an_erased_contact_is_in_no_file_below_the_data_folder(run: Pipeline) ->
 
 
 @pytest.mark.thorough
-def test_the_other_spelling_of_an_erased_number_is_in_no_file_either(run: Pipeline) -> None:
-    # Brazil's numbers stand without their 9 in most wamids, also in those of statuses that name no one.
+def test_other_spelling_of_an_erased_number_is_in_no_file(run: Pipeline) -> None:
+    # Most wamids contain Brazilian numbers without their 9, also in statuses without a recipient.
     short = ERASED[:4] + ERASED[5:]
     status = {"id": _wamid(short, 8), "status": "delivered", "timestamp": "1791000000"}
     value = {"metadata": {"phone_number_id": "1"}, "statuses": [status]}
@@ -153,7 +153,7 @@ def test_the_other_spelling_of_an_erased_number_is_in_no_file_either(run: Pipeli
 
 
 @pytest.mark.thorough
-def test_rows_that_landed_before_they_were_known_to_be_an_erased_persons_go_again(run: Pipeline) -> None:
+def test_rows_that_landed_before_they_were_linked_to_an_erased_person_are_removed(run: Pipeline) -> None:
     def of(contact: str, number: int, **more: Any) -> dict[str, Any]:
         return _send(contact, number, **{"contact_id": contact, "message_id": f"wamid.{contact}", "chat_link": None} | more)
 
@@ -162,7 +162,7 @@ def test_rows_that_landed_before_they_were_known_to_be_an_erased_persons_go_agai
     assert run.command("erase", ERASED).returncode == 0
     assert {row["contact_id"] for row in run.rows("fct_notifications")} == {OTHER, "BR.222"}
     others = len(run.rows("fct_notifications")) - 1
-    # Out of feeds that are read before the webhooks.
+    # From feeds that are read before the webhooks.
     _put(run, "sends/new.jsonl", of("BR.111", 6), of("5511933330001", 7), of("BR.444", 8, message_id=_wamid(ERASED, 1)))
     _put(run, "botmaker/sessions/new.jsonl", _session("5511933330001") | {"id": "CHAT9_2026-10-07T10:00:00Z"})
     webhook = _webhook(ERASED, 8)
@@ -175,13 +175,13 @@ def test_rows_that_landed_before_they_were_known_to_be_an_erased_persons_go_agai
     _put(run, "webhooks/new.jsonl", webhook)
     done = run.command()
     assert done.returncode == 0
-    assert "5 rows of people who were erased had landed before" in done.stderr
+    assert "Deleted 5 rows of erased people that had landed before" in done.stderr
     assert {row["contact_id"] for row in run.rows("fct_notifications")} == {OTHER}
     assert len(run.rows("fct_notifications")) == others
     assert {row["chat_link"] for row in run.rows("fct_notifications")} >= {"(erased)"}
     for row in run.rows("raw.landed_files", published=False):
         assert row["records"] == row["landed"] + row["rejected"] + row["erased"], row
-    # As if all had come after the erasure, and nothing more to do.
+    # The result is the same as if everything had arrived after the erasure, and nothing is left to do.
     before = rows_comparable(run.rows("fct_notifications"))
     assert "had landed before" not in run.command().stderr
     assert run.command("rebuild", "--from-landing").returncode == 0
@@ -189,7 +189,7 @@ def test_rows_that_landed_before_they_were_known_to_be_an_erased_persons_go_agai
 
 
 @pytest.mark.thorough
-def test_an_erased_contact_does_not_come_back_with_the_next_run(run: Pipeline) -> None:
+def test_erased_contact_does_not_return_with_the_next_run(run: Pipeline) -> None:
     assert run.command("erase", ERASED).returncode == 0
     _put(run, "sends/3.jsonl", _send(OTHER, 7))
     assert run.run().success
@@ -197,8 +197,8 @@ def test_an_erased_contact_does_not_come_back_with_the_next_run(run: Pipeline) -
 
 
 @pytest.mark.thorough
-def test_a_person_is_let_back_in_also_from_files_that_were_copied_and_moved(run: Pipeline) -> None:
-    # The landing zone of this test is a copy already.
+def test_revoked_erasure_restores_records_even_from_copied_or_moved_files(run: Pipeline) -> None:
+    # The landing zone of this test is already a copy.
     before = rows_comparable(run.rows("fct_session_starts"))
     assert run.command("erase", ERASED).returncode == 0
     assert "not erased here" in run.command("erase", OTHER, "--revoke").stdout
@@ -210,7 +210,7 @@ def test_a_person_is_let_back_in_also_from_files_that_were_copied_and_moved(run:
 
 
 @pytest.mark.thorough
-def test_a_day_that_held_only_the_erased_contact_loses_its_tsv(run: Pipeline) -> None:
+def test_day_with_only_the_erased_contact_loses_its_tsv(run: Pipeline) -> None:
     _put(run, "sends/alone.jsonl", _send(ERASED, 8))
     assert run.run().success
     assert "sessionStartingCauses-2026-10-08.tsv" in run.tsv_bytes()
@@ -219,7 +219,7 @@ def test_a_day_that_held_only_the_erased_contact_loses_its_tsv(run: Pipeline) ->
 
 
 @pytest.mark.thorough
-def test_rebuilding_changes_no_mart_and_no_tsv(run: Pipeline) -> None:
+def test_rebuild_changes_no_mart_and_no_tsv(run: Pipeline) -> None:
     before, tsvs = rows_comparable(run.rows("fct_session_starts")), run.tsv_bytes()
     assert run.command("rebuild").returncode == 0
     assert rows_comparable(run.rows("fct_session_starts")) == before
@@ -228,9 +228,7 @@ def test_rebuilding_changes_no_mart_and_no_tsv(run: Pipeline) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(("command", "keeps"), [(("rebuild",), True), (("replay",), True), (("erase", ERASED), False)])
-def test_only_an_erasure_takes_exports_and_the_version_before_from_their_readers(
-    run: Pipeline, command: tuple[str, ...], keeps: bool
-) -> None:
+def test_only_an_erasure_removes_exports_and_the_previous_version(run: Pipeline, command: tuple[str, ...], keeps: bool) -> None:
     export, _ = export_selection(run.settings, ExportSelection())
     version = run.settings.published_database.resolve()
     done = run.command(*command)
@@ -241,7 +239,7 @@ def test_only_an_erasure_takes_exports_and_the_version_before_from_their_readers
 
 
 @pytest.mark.thorough
-def test_replaying_reads_files_again_and_counts_nothing_twice(run: Pipeline) -> None:
+def test_replay_reads_files_again_and_counts_nothing_twice(run: Pipeline) -> None:
     def ledger() -> Any:
         rows = run.rows("raw.landed_files", published=False)
         return sorted((row["file_name"], row["records"], row["landed"], row["rejected"]) for row in rows)
@@ -256,7 +254,7 @@ def test_replaying_reads_files_again_and_counts_nothing_twice(run: Pipeline) -> 
 
 
 @pytest.mark.thorough
-def test_replaying_takes_in_what_a_newer_version_can_read(warm: Callable[..., Pipeline]) -> None:
+def test_replay_lands_records_that_a_newer_version_can_read(warm: Callable[..., Pipeline]) -> None:
     made = warm(STARTS_MAX_REJECTED_SHARE="1")
     _put(made, "sends/1.jsonl", _send(OTHER, 1), _send(OTHER, 2, chat_link=None))
     does_not_know_links = replace(SENDS, parse_sql=SENDS.parse_sql.replace("types[12] not in ('VARCHAR', 'NULL')", "types[12] <> 'NULL'"))
@@ -269,7 +267,7 @@ def test_replaying_takes_in_what_a_newer_version_can_read(warm: Callable[..., Pi
 
 
 @pytest.mark.thorough
-def test_what_has_left_the_landing_zone_is_not_taken_back(run: Pipeline) -> None:
+def test_replay_keeps_rows_of_files_that_left_the_landing_zone(run: Pipeline) -> None:
     before = rows_comparable(run.rows("raw.sends", published=False))
     for path in run.landing.glob("sends/*"):
         path.unlink()
@@ -286,7 +284,7 @@ def test_what_has_left_the_landing_zone_is_not_taken_back(run: Pipeline) -> None
 
 
 @pytest.mark.thorough
-def test_replayed_files_are_not_held_to_the_limit_on_their_own(warm: Callable[..., Pipeline]) -> None:
+def test_replayed_files_are_not_checked_against_the_limit_on_their_own(warm: Callable[..., Pipeline]) -> None:
     made = warm()
     _put(made, "sends/1.jsonl", *(_send(f"55119876{number:05}", 1) for number in range(40)))
     _put(made, "sends/2.jsonl", "not json")
@@ -296,7 +294,7 @@ def test_replayed_files_are_not_held_to_the_limit_on_their_own(warm: Callable[..
 
 
 @pytest.mark.thorough
-def test_there_may_be_nothing_to_replay(warm: Callable[..., Pipeline]) -> None:
+def test_replay_without_rejected_records_does_nothing(warm: Callable[..., Pipeline]) -> None:
     made = warm()
     _put(made, "sends/1.jsonl", _send(OTHER, 1))
     assert made.run().success
@@ -316,7 +314,7 @@ def test_exports_and_rejected_texts_are_deleted_after_the_retention_period(warm:
     assert made.run().success
     assert len(made.tsv_bytes()) == 4
     with open_warehouse(made.settings) as warehouse:
-        # In UTC it may be a day later than in the report's zone.
+        # In UTC it may be a day later than in the time zone of the report.
         warehouse.execute("update raw.rejected_records set landed_at = landed_at - interval 12 day")
     old = made.settings.exports_dir / "on_demand" / "old.tsv"
     old.parent.mkdir()
@@ -336,7 +334,7 @@ def test_exports_and_rejected_texts_are_deleted_after_the_retention_period(warm:
 
 
 @pytest.mark.thorough
-def test_what_a_longer_retention_keeps_comes_back(warm: Callable[..., Pipeline]) -> None:
+def test_longer_retention_restores_the_exports(warm: Callable[..., Pipeline]) -> None:
     made = warm()
     _put(made, "sends/1.jsonl", *(_send(OTHER, number) for number in (1, 4, 7)))
     assert made.run().success

@@ -1,6 +1,6 @@
-"""The original download: exports in its layout, and its files compared with what is published.
+"""Tests of the original download: exports in its layout, and its files compared with what is published.
 
-Every damage to a file is found by its cause, and none is invented.
+Every damage to a file is reported with its cause, and no other difference is reported.
 """
 
 import csv
@@ -32,7 +32,7 @@ from tests.pipeline import Pipeline
 from tests.tiers import thorough
 
 Table = list[list[str]]
-# The contract's table, written out a second time.
+# The contract's table, written a second time.
 ORIGINAL_HEADER = [
     *("Id Usuario", "Id Contacto/Número", "Fecha/tiempo Inicio Sesión", "Id canal", "Usuario Nuevo", "Nombre Plantilla/Notificación"),
     *("No Enviado", "Enviado", "Entregado", "Leída", "Respondida", "Razón Falla Envío", "Detalle Falla Envío"),
@@ -43,14 +43,14 @@ PERIOD: dict[str, Any] = {"period_from": "2026-10-05", "period_to": "2026-10-11"
 
 @pytest.fixture(scope="module")
 def exported(sample: Pipeline) -> bytes:
-    """A week of the sample, as Botmaker would give it."""
+    """Return a week of the sample, in Botmaker's format."""
     path, _ = export_selection(sample.settings, ExportSelection(layout="botmaker", file_name="week.tsv", **PERIOD))
     return path.read_bytes()
 
 
 @pytest.fixture
 def compared(sample: Pipeline, exported: bytes, tmp_path: Path) -> Callable[..., Comparison]:
-    """Return a comparison of the exported week after some damage to its table, or to its bytes."""
+    """Return a function that compares the exported week after damage to its table or bytes."""
 
     def compare(damage: Callable[[Table], object] | None = None, content: bytes | None = None) -> Comparison:
         table = read(exported)
@@ -85,7 +85,7 @@ def column(table: Table, header: str) -> int:
     return table[0].index(header)
 
 
-def test_the_layout_is_that_of_the_original(sample: Pipeline) -> None:
+def test_layout_equals_that_of_the_original(sample: Pipeline) -> None:
     path, rows = export_selection(sample.settings, ExportSelection(layout="botmaker", **PERIOD))
     assert re.fullmatch(r"sessionStartingCauses-\d{4}\.\d{2}\.\d{2}-\d{2}\.\d{2}\.tsv", path.name)
     named_at = datetime.strptime(path.name, "sessionStartingCauses-%Y.%m.%d-%H.%M.tsv").replace(tzinfo=ZoneInfo("America/Sao_Paulo"))
@@ -98,7 +98,7 @@ def test_the_layout_is_that_of_the_original(sample: Pipeline) -> None:
     assert {row[11] for row in lines} >= {"El destinatario no puede recibir el mensaje"}
 
 
-def test_the_layout_keeps_its_headers_in_another_language(sample: Pipeline) -> None:
+def test_layout_keeps_its_headers_in_another_language(sample: Pipeline) -> None:
     selection = ExportSelection(layout="botmaker", language="en", file_name="english.tsv", **PERIOD)
     path, _ = export_selection(sample.settings, selection)
     header, *lines = read(path.read_bytes())
@@ -106,13 +106,13 @@ def test_the_layout_keeps_its_headers_in_another_language(sample: Pipeline) -> N
     assert {row[11] for row in lines} >= {"The recipient cannot receive the message"}
 
 
-def test_the_usual_layout_and_a_wrong_one() -> None:
+def test_default_layout_is_used_and_an_unknown_one_refused() -> None:
     assert ExportSelection().layout == "standard"
     with pytest.raises(ValidationError):
         ExportSelection(layout="original")
 
 
-def test_an_own_export_is_equal(compared: Callable[..., Comparison]) -> None:
+def test_own_export_is_equal(compared: Callable[..., Comparison]) -> None:
     comparison = compared()
     assert comparison.differences == []
     assert comparison.rows_there == comparison.rows_here == comparison.rows_equal > 300
@@ -139,13 +139,13 @@ def _reencoded(content: bytes, encoding: str) -> bytes:
     ],
 )
 @pytest.mark.sampled(2)
-def test_encodings(compared: Callable[..., Comparison], exported: bytes, encoding: str, name: str) -> None:
+def test_download_in_another_encoding_is_equal(compared: Callable[..., Comparison], exported: bytes, encoding: str, name: str) -> None:
     comparison = compared(content=_reencoded(exported, encoding))
     assert comparison.differences == []
     assert comparison.encoding == name
 
 
-def test_a_mark_is_no_part_of_the_first_header() -> None:
+def test_byte_order_mark_is_not_part_of_the_first_header() -> None:
     assert decoded("\ufeffId".encode()) == ("Id", "utf-8-sig")
     assert decoded("Número".encode("cp1252")) == ("Número", "cp1252")
 
@@ -205,13 +205,13 @@ HARMLESS = {
 
 @pytest.mark.parametrize("harmless", HARMLESS)
 @pytest.mark.sampled(4)
-def test_another_spelling_is_no_difference(compared: Callable[..., Comparison], harmless: str) -> None:
+def test_another_spelling_is_not_a_difference(compared: Callable[..., Comparison], harmless: str) -> None:
     comparison = compared(HARMLESS[harmless])
     assert comparison.differences == []
     assert comparison.rows_equal == comparison.rows_here > 300
 
 
-def test_line_ends_and_quotes_are_no_difference(compared: Callable[..., Comparison], exported: bytes) -> None:
+def test_line_ends_and_quotes_are_not_a_difference(compared: Callable[..., Comparison], exported: bytes) -> None:
     table = read(exported)
     assert compared(content=exported.replace(b"\n", b"\r\n")).is_equal
     assert compared(content=exported.rstrip(b"\n")).is_equal
@@ -219,7 +219,7 @@ def test_line_ends_and_quotes_are_no_difference(compared: Callable[..., Comparis
     assert compared(content="\n".join("\t".join(row).rstrip("\t") for row in table).encode()).is_equal
 
 
-def test_columns_that_one_side_has_are_named(compared: Callable[..., Comparison]) -> None:
+def test_columns_that_only_one_side_has_are_listed(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         for number, row in enumerate(table):
             row[17] = "Notas" if number == 0 else "x"
@@ -232,7 +232,7 @@ def test_columns_that_one_side_has_are_named(compared: Callable[..., Comparison]
 
 @pytest.mark.parametrize("field", range(5, 18))
 @pytest.mark.sampled(4)
-def test_a_changed_cell_is_found_in_its_column(compared: Callable[..., Comparison], field: int) -> None:
+def test_changed_cell_is_found_in_its_column(compared: Callable[..., Comparison], field: int) -> None:
     def damage(table: Table) -> None:
         for row in table[50:53]:
             row[field] = {"true": "false", "false": "true"}.get(row[field], "2026-10-06 01:02:03" if 13 <= field <= 16 else "other")
@@ -245,14 +245,14 @@ def test_a_changed_cell_is_found_in_its_column(compared: Callable[..., Compariso
     assert "(line 51)" in difference.examples[0]
 
 
-def test_a_lost_cell_is_found(compared: Callable[..., Comparison]) -> None:
+def test_lost_cell_is_found(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         table[10][column(table, "Fecha/tiempo Envío")] = ""
 
     assert causes(compared(damage)) == {(Cause.DIFFERS, "sent_at"): 1}
 
 
-def test_an_unreadable_cell_is_a_difference_not_a_crash(compared: Callable[..., Comparison]) -> None:
+def test_unreadable_cell_is_a_difference_and_not_a_crash(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         table[10][column(table, "Fecha/tiempo Envío")] = "#####"
         table[11][column(table, "Enviado")] = "maybe"
@@ -262,7 +262,7 @@ def test_an_unreadable_cell_is_a_difference_not_a_crash(compared: Callable[..., 
     assert "'#####'" in comparison.differences[1].examples[0]
 
 
-def test_rows_missing_on_either_side(compared: Callable[..., Comparison]) -> None:
+def test_rows_missing_on_either_side_are_found(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         del table[20:24]
         unknown = list(table[30])
@@ -275,11 +275,11 @@ def test_rows_missing_on_either_side(compared: Callable[..., Comparison]) -> Non
     assert missing_here.examples[0].startswith("5511900009999 at 2026-10-")
 
 
-def test_a_row_that_is_there_twice_is_missing_here_once(compared: Callable[..., Comparison]) -> None:
+def test_repeated_row_is_missing_here_once(compared: Callable[..., Comparison]) -> None:
     assert causes(compared(lambda table: table.append(list(table[40])))) == {(Cause.MISSING_HERE, None): 1}
 
 
-def test_another_contact_or_channel_is_found_by_the_customer(compared: Callable[..., Comparison]) -> None:
+def test_other_contact_or_channel_is_found_through_the_customer(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         sent = [row for row in table[1:] if row[0]]
         sent[10][1] = "5511000"
@@ -288,7 +288,7 @@ def test_another_contact_or_channel_is_found_by_the_customer(compared: Callable[
     assert causes(compared(damage)) == {(Cause.DIFFERS, "contact_id"): 1, (Cause.DIFFERS, "channel_id"): 1}
 
 
-def test_a_session_start_that_cannot_be_read(compared: Callable[..., Comparison]) -> None:
+def test_unreadable_session_start_is_found(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         table[10][2] = "yesterday"
 
@@ -297,7 +297,7 @@ def test_a_session_start_that_cannot_be_read(compared: Callable[..., Comparison]
 
 
 @pytest.mark.thorough
-def test_a_period_of_its_own(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
+def test_comparison_covers_only_the_given_period(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
     path = tmp_path / "week.tsv"
     path.write_bytes(exported)
     narrower = compare_download(sample.settings, path, between("2026-10-06", "2026-10-07"))
@@ -325,7 +325,7 @@ def test_hostile_values_are_equal_to_themselves(warm: Callable[..., Pipeline], s
     path, rows = export_selection(run.settings, ExportSelection(layout="botmaker", file_name="all.tsv"))
     comparison = compare_download(run.settings, path)
     assert (comparison.differences, comparison.rows_equal) == ([], rows)
-    # A platform that does not clean its cells: raw quotes, and line breaks within quoted cells.
+    # A platform that does not clean its cells: raw quotes, and line breaks in quoted cells.
     with path.open(encoding="utf-8", newline="") as file:
         table = list(csv.reader(file, delimiter="\t", strict=True))
     path.write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
@@ -334,7 +334,7 @@ def test_hostile_values_are_equal_to_themselves(warm: Callable[..., Pipeline], s
         row[5] = row[5].replace("Black Friday", "Black\nFriday").replace("tab here", "tab\there")
     path.write_bytes(written(table))
     assert compare_download(run.settings, path).is_equal
-    # Each row alone is missed, however alike its neighbours are.
+    # Each removed row is found, however similar its neighbours are.
     for number in range(1, len(table), 23):
         path.write_bytes(written(table[:number] + table[number + 1 :]))
         comparison = compare_download(run.settings, path, between("0001-01-01", "9999-12-31"))
@@ -348,7 +348,7 @@ def csv_of(table: Table, separator: str) -> bytes:
 
 
 def workbook_of(table: Table, convert: Callable[[int, str], object] = lambda _, cell: cell) -> bytes:
-    """A workbook of a title line, an empty sheet before it, and a table whose cells are converted by column."""
+    """Return a workbook with an empty sheet, then a title line and a table whose cells are converted by column."""
     book = openpyxl.Workbook()
     sheet = book.create_sheet("download")
     sheet.append(["Métricas de inicio de conversación"])
@@ -372,7 +372,7 @@ def as_a_spreadsheet_keeps_it(position: int, cell: str) -> object:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("separator", [";", ","])
-def test_a_csv_of_a_spreadsheet_is_equal(compared: Callable[..., Comparison], exported: bytes, separator: str) -> None:
+def test_csv_of_a_spreadsheet_is_equal(compared: Callable[..., Comparison], exported: bytes, separator: str) -> None:
     table = read(exported)
     _every(table, range(13, 17), _spreadsheet_time)
     _every(table, range(2, 3), _spreadsheet_time)
@@ -380,7 +380,7 @@ def test_a_csv_of_a_spreadsheet_is_equal(compared: Callable[..., Comparison], ex
     comparison = compared(content=csv_of(table, separator))
     assert (comparison.differences, comparison.damage) == ([], [])
     assert comparison.rows_equal == comparison.rows_here > 300
-    # A name with separators is in quotes, and Excel may say first which separator it took.
+    # A name that contains separators is quoted, and Excel may state its separator in the first line.
     for row in table[1:20]:
         row[5] = f"a{separator}b"
     comparison = compared(content=f"sep={separator}\r\n".encode() + csv_of(table, separator))
@@ -388,7 +388,7 @@ def test_a_csv_of_a_spreadsheet_is_equal(compared: Callable[..., Comparison], ex
 
 
 @pytest.mark.thorough
-def test_a_workbook_is_equal(compared: Callable[..., Comparison], exported: bytes, sample: Pipeline, tmp_path: Path) -> None:
+def test_workbook_is_equal(compared: Callable[..., Comparison], exported: bytes, sample: Pipeline, tmp_path: Path) -> None:
     comparison = compared(content=workbook_of(read(exported), as_a_spreadsheet_keeps_it))
     assert (comparison.differences, comparison.damage, comparison.encoding) == ([], [], "xlsx")
     assert comparison.rows_equal == comparison.rows_here > 300
@@ -399,11 +399,11 @@ def test_a_workbook_is_equal(compared: Callable[..., Comparison], exported: byte
     table[40][column(table, "Leída")] = {"true": "false", "false": "true"}[table[40][column(table, "Leída")]]
     comparison = compared(content=workbook_of(table))
     assert causes(comparison) == {(Cause.DIFFERS, "is_read"): 1}
-    # The row of the sheet, below its title.
+    # The row number of the sheet, including its title.
     assert "(line 42)" in comparison.differences[0].examples[0]
 
 
-def test_cells_of_a_workbook_keep_the_digits_that_it_kept() -> None:
+def test_cells_of_a_workbook_keep_their_stored_digits() -> None:
     values = (
         5511987654321.0,
         1.23456789012346e18,
@@ -423,19 +423,19 @@ def test_cells_of_a_workbook_keep_the_digits_that_it_kept() -> None:
     ("content", "said"),
     [
         (b"PK\x03\x04 no archive", "is not a workbook that can be read"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Save it as XLSX without one"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Save it as XLSX without a password"),
         (workbook_of([["a", "b"], ["1", "2"]]), "is not a download of this report"),
     ],
 )
-def test_a_workbook_that_cannot_be_read_is_explained(sample: Pipeline, tmp_path: Path, content: bytes, said: str) -> None:
+def test_unreadable_workbook_is_explained(sample: Pipeline, tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "download.xlsx"
     path.write_bytes(content)
     with pytest.raises(UnreadableDownloadError, match=said):
         compare_download(sample.settings, path)
 
 
-def test_one_spelling_of_a_number_is_another(compared: Callable[..., Comparison]) -> None:
-    """Brazil's ninth digit (contract, 2.1): Botmaker may know an account by the short form."""
+def test_spellings_of_one_number_are_equal(compared: Callable[..., Comparison]) -> None:
+    """Cover Brazil's ninth digit (contract, 2.1): Botmaker may use the short form for an account."""
 
     def short(contact: str) -> str:
         return f"+{contact[:4]} {contact[5:]}" if re.fullmatch(r"55\d\d9[6-9]\d{7}", contact) else contact
@@ -459,8 +459,8 @@ FILTERS: list[dict[str, Any]] = [
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("filters", FILTERS)
-def test_filters_are_those_of_the_export(sample: Pipeline, exported: bytes, tmp_path: Path, filters: dict[str, Any]) -> None:
-    """A download of the filtered report and one of the whole report are both equal to what is published for the filters."""
+def test_filters_equal_those_of_the_export(sample: Pipeline, exported: bytes, tmp_path: Path, filters: dict[str, Any]) -> None:
+    """Compare a download of the filtered report and one of the whole report: both equal what is published for the filters."""
     if "templates" in filters:
         filters = {"templates": [min(row["template_name"] for row in sample.rows("fct_session_starts") if row["template_name"])]}
     selection = ExportSelection(layout="botmaker", file_name="filtered.tsv", **PERIOD, **filters)
@@ -473,20 +473,20 @@ def test_filters_are_those_of_the_export(sample: Pipeline, exported: bytes, tmp_
     comparison = compare_download(sample.settings, whole, chosen)
     assert (comparison.differences, comparison.rows_equal) == ([], rows)
     assert comparison.rows_filtered == exported.count(b"\n") - 1 - rows > 0
-    # A row that is missing in the file is missing whatever else the file has.
+    # A row that is missing in the file is reported whatever else the file contains.
     table = read(path.read_bytes())
     whole.write_bytes(written([row for row in read(exported) if row != table[1]]))
     assert causes(compare_download(sample.settings, whole, chosen)) == {(Cause.MISSING_THERE, None): 1}
 
 
-def test_an_unknown_line_is_refused(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
+def test_unknown_line_is_refused(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
     path = tmp_path / "week.tsv"
     path.write_bytes(exported)
     with pytest.raises(StartsError, match="There is no line '12345'"):
         compare_download(sample.settings, path, ReportFilters(lines=["12345"]))
 
 
-def test_every_difference_is_written_when_asked_for(
+def test_every_difference_is_written_on_request(
     sample: Pipeline, exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(sample.data))
@@ -504,7 +504,7 @@ def test_every_difference_is_written_when_asked_for(
     assert header == ["cause", "column_name", "line", "contact_id", "customer_id", "session_started_at", "channel_id", "there", "here"]
     assert [row[:2] for row in rows] == [["missing there", ""]] * 2 + [["differs", "template_or_notification_name"]] * 8
     assert [row[2] for row in rows[2:]] == [str(line) for line in range(2, 10)]
-    # What a spreadsheet would run as a formula is made safe.
+    # A cell that a spreadsheet would run as a formula is escaped.
     assert {row[7] for row in rows[2:]} == {"'=another"}
     assert all_to.stat().st_mode & 0o077 == 0
     path.write_bytes(exported)
@@ -522,14 +522,14 @@ def _in_scientific_notation(cell: str) -> str:
     return f"{float(cell):.5E}".replace(".", ",") if cell.isdigit() else cell
 
 
-def test_ids_that_a_spreadsheet_destroyed_are_named(compared: Callable[..., Comparison]) -> None:
+def test_ids_that_a_spreadsheet_damaged_are_reported(compared: Callable[..., Comparison]) -> None:
     comparison = compared(lambda table: _every(table, range(1, 2), _in_scientific_notation))
     (damage,) = comparison.damage
     assert re.match(r"A spreadsheet destroyed contact_id in \d{3} rows: it wrote a number such as 5,51199E\+12", damage)
     assert not comparison.is_equal
 
 
-def test_digits_beyond_the_fifteenth_that_became_zeros_are_named(tmp_path: Path) -> None:
+def test_digits_after_the_fifteenth_that_became_zeros_are_reported(tmp_path: Path) -> None:
     settings, day = settings_of(tmp_path), date(2026, 10, 5)
     customers = ("12345678901234567", "12345678901234599", "98765432109876000", "7")
     build = Warehouse(settings).build({day: [start(n, day, customer_id=customer) for n, customer in enumerate(customers)]})
@@ -541,12 +541,12 @@ def test_digits_beyond_the_fifteenth_that_became_zeros_are_named(tmp_path: Path)
     _every(table, range(0, 1), lambda cell: cell[:15] + "0" * len(cell[15:]))
     path.write_bytes(written(table))
     (damage,) = compare_download(settings, path).damage
-    # An id that ends in zeros of its own is not counted.
+    # An id that really ends in zeros is not counted.
     assert damage.startswith("A spreadsheet destroyed customer_id in 2 rows: it kept 15 digits")
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(180, "3:00 h later"), (-330, "5:30 h earlier")])
-def test_shifted_times_are_named(compared: Callable[..., Comparison], minutes: int, said: str) -> None:
+def test_shifted_times_are_reported(compared: Callable[..., Comparison], minutes: int, said: str) -> None:
     def shifted(time: str) -> str:
         return time and str(datetime.fromisoformat(time) + timedelta(minutes=minutes))
 
@@ -555,7 +555,7 @@ def test_shifted_times_are_named(compared: Callable[..., Comparison], minutes: i
     assert re.search(rf"The times of \d{{3}} rows are {said} than here", damage)
 
 
-def test_other_times_are_no_shift(compared: Callable[..., Comparison]) -> None:
+def test_irregular_times_are_not_reported_as_a_shift(compared: Callable[..., Comparison]) -> None:
     def damage(table: Table) -> None:
         for n, row in enumerate(table[1:]):
             row[2] = str(datetime.fromisoformat(row[2]) + timedelta(minutes=60 if n % 3 == 0 else 7 * (n % 5)))
@@ -576,7 +576,7 @@ def test_masked_contacts_cannot_be_compared(warm: Callable[..., Pipeline], expor
 
 
 @pytest.mark.thorough
-def test_the_exit_code_of_the_command(
+def test_command_has_the_expected_exit_code(
     sample: Pipeline, exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(sample.data))
@@ -596,7 +596,7 @@ def test_the_exit_code_of_the_command(
     assert main(["compare", str(path), "--from", "2026-10-12", "--to", "2026-10-01"]) == 2
     capsys.readouterr()
     assert main(["compare", str(path), "--from", "2020-01-01", "--to", "2020-01-31"]) == 2
-    assert "Neither the file nor what is published has a row from 2020-01-01 to 2020-01-31" in capsys.readouterr().err
+    assert "Neither the file nor the published report has a row from 2020-01-01 to 2020-01-31" in capsys.readouterr().err
     assert main(["compare", str(path), "--from", "2026-13-01"]) == 2
     assert "--from: '2026-13-01' is not a day: write it like 2026-10-01" in capsys.readouterr().err
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "nothing"))
@@ -604,7 +604,7 @@ def test_the_exit_code_of_the_command(
     assert "Nothing is published yet" in capsys.readouterr().err
 
 
-def test_the_published_file_is_only_read(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
+def test_published_file_is_only_read(sample: Pipeline, exported: bytes, tmp_path: Path) -> None:
     before = sample.settings.published_database.read_bytes()
     path = tmp_path / "week.tsv"
     path.write_bytes(exported)

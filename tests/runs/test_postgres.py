@@ -1,4 +1,4 @@
-"""The marts in PostgreSQL: a server of the test's own, two states of one warehouse, and everything that can go wrong."""
+"""Tests of the marts in PostgreSQL: a server for the tests, two states of one warehouse, and every expected failure."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> list[Settings]:
-    """One warehouse after its first run, and after a second one that changed few days."""
+    """Return one warehouse after its first run, and after a second one that changed a few days."""
     folder = tmp_path_factory.mktemp("states")
     run = Pipeline(folder / "landing", folder / "data", {})
     sends, webhooks = hostile_records(7, more_contacts=60)
@@ -100,7 +100,7 @@ def rows(server: Server, database: str, table: str, schema: str = "conversation_
         select cast(column_name as text), data_type = 'numeric' from information_schema.columns
         where table_schema = '{schema}' and table_name = '{table}' order by ordinal_position
     """)  # fmt: skip
-    # The driver gives numbers with decimals as text.
+    # The driver returns decimal numbers as text.
     return [
         {
             name: Decimal(value) if is_decimal and value is not None else value
@@ -120,7 +120,7 @@ def is_state(server: Server, database: str, settings: Settings) -> bool:
 
 
 def versions(server: Server, database: str, table: str) -> dict[str, set[str]]:
-    """Return which transactions wrote the rows of each report day, or day of the bill."""
+    """Return the transactions that wrote the rows of each report day, or billed day."""
     found: dict[str, set[str]] = {}
     day_of_row = next(mart.date_column for mart in PUBLISHED_MARTS if mart.name == table)
     for day, transaction in server.rows(
@@ -130,7 +130,7 @@ def versions(server: Server, database: str, table: str) -> dict[str, set[str]]:
     return found
 
 
-def test_a_full_publication_is_the_published_marts(server: Server, database: str, states: list[Settings]) -> None:
+def test_full_publication_equals_the_published_marts(server: Server, database: str, states: list[Settings]) -> None:
     publication = published(states[1], PostgresSettings(server.url(database)))
     assert publication.changed
     assert publication.days_replaced is None
@@ -150,12 +150,12 @@ def test_a_full_publication_is_the_published_marts(server: Server, database: str
         where contype = 'p' and connamespace = 'conversation_starts'::regnamespace order by 1
         """,
     )
-    # An index of PostgreSQL takes no id of any length, so there is no primary key.
+    # A PostgreSQL index entry is limited in size and ids are not, so there is no primary key.
     assert keys == []
 
 
 @pytest.mark.thorough
-def test_a_second_publication_with_nothing_new_changes_nothing(server: Server, database: str, states: list[Settings]) -> None:
+def test_second_publication_with_nothing_new_changes_nothing(server: Server, database: str, states: list[Settings]) -> None:
     target = PostgresSettings(server.url(database))
     published(states[0], target)
     before = {table: server.rows(database, f"select cast(xmin as text) from conversation_starts.{table}") for table in TABLES}
@@ -178,7 +178,7 @@ def test_only_changed_days_are_rewritten(server: Server, database: str, states: 
 
 
 @pytest.mark.parametrize("state", [0, 1])
-def test_rows_that_someone_deleted_or_added_are_put_right(server: Server, database: str, states: list[Settings], state: int) -> None:
+def test_rows_changed_by_another_program_are_repaired(server: Server, database: str, states: list[Settings], state: int) -> None:
     target = PostgresSettings(server.url(database))
     published(states[0], target)
     server.execute(database, "delete from conversation_starts.fct_session_starts where session_start_date = '2026-10-03'")
@@ -189,7 +189,7 @@ def test_rows_that_someone_deleted_or_added_are_put_right(server: Server, databa
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("why", ["another warehouse", "another definition", "an older publication", "a table with another shape"])
-def test_what_cannot_be_built_upon_is_replaced_whole(server: Server, database: str, states: list[Settings], why: str) -> None:
+def test_unusable_base_is_replaced_completely(server: Server, database: str, states: list[Settings], why: str) -> None:
     target = PostgresSettings(server.url(database))
     published(states[0] if why != "an older publication" else states[1], target)
     changes = {
@@ -204,7 +204,7 @@ def test_what_cannot_be_built_upon_is_replaced_whole(server: Server, database: s
     assert is_state(server, database, wanted)
 
 
-def test_a_failure_in_the_middle_leaves_the_old_state(server: Server, database: str, states: list[Settings]) -> None:
+def test_failure_in_the_middle_keeps_the_old_state(server: Server, database: str, states: list[Settings]) -> None:
     target = PostgresSettings(server.url(database))
     published(states[0], target)
     server.execute(
@@ -220,7 +220,7 @@ def test_a_failure_in_the_middle_leaves_the_old_state(server: Server, database: 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_reader_never_sees_a_mix(server: Server, database: str, states: list[Settings], whole: bool) -> None:
+def test_reader_never_sees_a_mixed_state(server: Server, database: str, states: list[Settings], whole: bool) -> None:
     from adbc_driver_postgresql import dbapi
 
     target = PostgresSettings(server.url(database))
@@ -257,12 +257,12 @@ def test_a_reader_never_sees_a_mix(server: Server, database: str, states: list[S
 
 
 @pytest.mark.thorough
-def test_the_reader_reads_and_does_not_write(server: Server, database: str, states: list[Settings]) -> None:
+def test_reader_role_can_read_but_not_write(server: Server, database: str, states: list[Settings]) -> None:
     from adbc_driver_postgresql import dbapi
 
     server.execute(database, "drop role if exists bi_reader", "create role bi_reader login password 'reader'")
     published(states[0], PostgresSettings(server.url(database)))
-    # A role that is named later is let in although nothing else changed.
+    # A role that is configured later gets access although nothing else has changed.
     assert not published(states[0], PostgresSettings(server.url(database), reader="bi_reader")).changed
     as_reader = {"user": "bi_reader", "password": "reader"}
     for table in TABLES:
@@ -270,14 +270,14 @@ def test_the_reader_reads_and_does_not_write(server: Server, database: str, stat
         for statement in ("delete from {0}", "update {0} set build_id = 0", "truncate {0}", "drop table {0}", "create table {0}_2 (a int)"):
             with pytest.raises(dbapi.Error, match=r"permission denied|must be owner|does not exist"):
                 server.execute(database, statement.format(f"conversation_starts.{table}"), **as_reader)
-    # Tables made again are readable, too.
+    # Recreated tables are readable too.
     server.execute(database, "alter table conversation_starts.fct_session_starts drop column source")
     published(states[1], PostgresSettings(server.url(database), reader="bi_reader"))
     assert server.rows(database, "select count(source) from conversation_starts.fct_session_starts", **as_reader)[0][0] > 0
     server.execute(database, "drop owned by bi_reader", "drop role bi_reader")
 
 
-def test_the_roles_of_the_documents_suffice(server: Server, states: list[Settings]) -> None:
+def test_documented_roles_are_sufficient(server: Server, states: list[Settings]) -> None:
     (roles,) = [query.text for query in queries() if query.text.startswith("create role")]
     server.execute("postgres", "create database bi", *(statement for line in roles.splitlines() if (statement := line.partition(";")[0])))
     published(states[0], PostgresSettings(server.url("bi", "publisher", "…"), reader="bi_reader"))
@@ -285,7 +285,7 @@ def test_the_roles_of_the_documents_suffice(server: Server, states: list[Setting
     assert server.rows("bi", "select count(*) from conversation_starts.fct_session_starts", **as_reader)[0][0] > 0
 
 
-def test_what_the_operator_can_fix_is_explained(server: Server, database: str, states: list[Settings]) -> None:
+def test_problems_that_the_operator_can_fix_are_explained(server: Server, database: str, states: list[Settings]) -> None:
     server.execute(
         database,
         "drop role if exists without_rights",
@@ -297,10 +297,10 @@ def test_what_the_operator_can_fix_is_explained(server: Server, database: str, s
     for target, message in [
         (PostgresSettings(server.url(database, password="wrong")), "the user or the password is wrong"),
         (PostgresSettings("postgresql://postgres:secret@127.0.0.1:1/bi"), "no server listens there"),
-        (PostgresSettings(server.url("nowhere")), "no such database"),
+        (PostgresSettings(server.url("nowhere")), "the database or the user does not exist"),
         (PostgresSettings(weak), r"permission denied for database.*right to create"),
         (PostgresSettings(server.url(database), reader="missing"), r'role "missing" does not exist.*STARTS_POSTGRES_READER'),
-        (PostgresSettings(server.url(database), schema="theirs"), r"no publication made \(fct_session_starts\)"),
+        (PostgresSettings(server.url(database), schema="theirs"), r"no publication created \(fct_session_starts\)"),
     ]:
         with pytest.raises(StartsError, match=message) as caught:
             published(states[0], target)
@@ -310,7 +310,7 @@ def test_what_the_operator_can_fix_is_explained(server: Server, database: str, s
     assert server.rows(database, "select 1 from pg_namespace where nspname = 'conversation_starts'") == []
 
 
-def test_a_view_on_a_table_that_must_go_is_named(server: Server, database: str, states: list[Settings]) -> None:
+def test_view_that_blocks_the_replacement_of_a_table_is_reported(server: Server, database: str, states: list[Settings]) -> None:
     target = PostgresSettings(server.url(database))
     published(states[0], target)
     server.execute(
@@ -323,7 +323,7 @@ def test_a_view_on_a_table_that_must_go_is_named(server: Server, database: str, 
     assert len(rows(server, database, "fct_session_starts")) == len(query(states[0].published_database, "select * from fct_session_starts"))
 
 
-def test_two_publications_at_once_do_not_collide(server: Server, database: str, states: list[Settings]) -> None:
+def test_concurrent_publications_do_not_collide(server: Server, database: str, states: list[Settings]) -> None:
     from adbc_driver_postgresql import dbapi
 
     target = PostgresSettings(server.url(database))
@@ -335,10 +335,10 @@ def test_two_publications_at_once_do_not_collide(server: Server, database: str, 
 
 
 @pytest.mark.thorough
-def test_the_password_appears_nowhere(
+def test_password_is_never_shown_or_stored(
     server: Server, database: str, states: list[Settings], capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Through Dagster, with a run that succeeds and runs that fail: not in a log, an event, the metadata or what is stored."""
+    """Check logs, events, metadata and stored files of Dagster runs, one that succeeds and several that fail."""
     from dagster import DagsterInstance
 
     from orchestration.definitions import defs
@@ -366,7 +366,7 @@ def test_the_password_appears_nowhere(
 
 
 @pytest.mark.thorough
-def test_a_run_with_a_url_ends_in_postgres(server: Server, database: str, states: list[Settings]) -> None:
+def test_run_with_a_url_publishes_to_postgres(server: Server, database: str, states: list[Settings]) -> None:
     command = [sys.executable, "-m", "orchestration"]
     environment = os.environ | {
         "STARTS_LANDING": str(states[1].data.parent / "landing"),
@@ -386,7 +386,7 @@ def test_a_run_with_a_url_ends_in_postgres(server: Server, database: str, states
     assert PASSWORD not in done.stdout + done.stderr
 
 
-def test_the_job_publishes_to_postgres_only_where_a_url_is_set(states: list[Settings]) -> None:
+def test_job_publishes_to_postgres_only_if_a_url_is_set(states: list[Settings]) -> None:
     from orchestration.definitions import defs
 
     assert not any("postgres" in name for name in defs.resolve_job_def("conversation_starts").graph.node_dict)

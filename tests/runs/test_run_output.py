@@ -1,4 +1,4 @@
-"""What a run prints when it is over: what it did, what there is in all, and numbers that add up."""
+"""Tests of the summary that a run prints: what the run did, what there is in total, and numbers that add up."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def run(warm: Callable[..., Pipeline]) -> Pipeline:
 
 
 @pytest.mark.thorough
-def test_a_run_as_json_says_what_it_did_and_what_there_is(run: Pipeline) -> None:
+def test_json_summary_has_the_run_and_the_totals(run: Pipeline) -> None:
     first = run.command("--json")
     assert first.returncode == 0
     data = json.loads(first.stdout)
@@ -61,7 +61,7 @@ def test_a_run_as_json_says_what_it_did_and_what_there_is(run: Pipeline) -> None
 
 
 @pytest.mark.thorough
-def test_steps_are_lines_on_stderr_and_dagsters_log_is_for_the_verbose(run: Pipeline) -> None:
+def test_steps_are_printed_to_stderr_and_the_dagster_log_only_with_verbose(run: Pipeline) -> None:
     shown = run.command()
     steps = [line.split()[0] for line in shown.stderr.splitlines()]
     assert steps == ["land", "land", "land", "build", "publish", "export"]
@@ -76,7 +76,7 @@ def test_steps_are_lines_on_stderr_and_dagsters_log_is_for_the_verbose(run: Pipe
         assert "usage" not in run.command("run", "--quiet", "--verbose").stderr
 
 
-def test_a_run_that_fails_says_so_as_json_too(run: Pipeline, tmp_path: Path) -> None:
+def test_failed_run_gives_a_json_summary_too(run: Pipeline, tmp_path: Path) -> None:
     _put(run, "sends/2.jsonl", *["not json"] * 9)
     failed = run.command("run", "--json", "--quiet")
     assert failed.returncode == 3
@@ -90,7 +90,7 @@ def test_a_run_that_fails_says_so_as_json_too(run: Pipeline, tmp_path: Path) -> 
     assert (not_started.returncode, json.loads(not_started.stdout)["status"]) == (2, "could_not_start")
 
 
-def test_unknown_causes_are_named_with_their_count_and_people_are_not(warm: Callable[..., Pipeline]) -> None:
+def test_unknown_causes_are_listed_with_counts_and_people_are_not(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     for number, cause in enumerate(["Whim", "Whim", "WhatsAppTemplate", "Dream"]):
         ids = {"chatId": f"CHAT{number}", "channelId": "boti-whatsapp-1", "contactId": "5511900000001"}
@@ -111,8 +111,8 @@ def test_unknown_causes_are_named_with_their_count_and_people_are_not(warm: Call
     assert "5511900000001" not in done.stderr + done.stdout
 
 
-def test_a_landing_zone_without_files_is_no_quiet_success(warm: Callable[..., Pipeline]) -> None:
-    """As the empty folder of a disk looks that is not mounted."""
+def test_landing_zone_without_files_is_reported(warm: Callable[..., Pipeline]) -> None:
+    """Simulate the empty mount point of a disk that is not mounted."""
     made = warm()
     made.landing.mkdir(exist_ok=True)
     said = f"landing zone: empty: {made.landing} has no file to read in any of sends/, webhooks/"

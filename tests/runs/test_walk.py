@@ -1,4 +1,4 @@
-"""The page that follows one webhook line to a TSV: what it shows is what the bundled logs give."""
+"""Tests that the page that follows one webhook line to a TSV shows the results for the bundled logs."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from tests.walk import PAGE, answered, shown
 MESSAGE = "wamid.HBgNNTUxMTkwNzk3MzExNRUCABEYEjYyREJEQjBGQzRBMDRCMDNCNwA="
 
 
-def test_the_line_is_line_20_of_the_file() -> None:
+def test_line_is_line_20_of_the_file() -> None:
     file = pa.OSFile(str(SAMPLE_LOGS / "webhooks" / "2026-10-01.jsonl.zst"))
     line = pa.CompressedInputStream(file, "zstd").read().splitlines()[19]
     (block,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert json.loads(block) == json.loads(line)
 
 
-def test_every_query_answers_what_the_page_shows(sample: Pipeline) -> None:
+def test_every_query_returns_the_rows_on_the_page(sample: Pipeline) -> None:
     queries = list(shown())
     assert len(queries) == 7
     for query, rows in queries:
@@ -31,7 +31,7 @@ def test_every_query_answers_what_the_page_shows(sample: Pipeline) -> None:
             assert answered(connection, query) == rows, query
 
 
-def test_the_cells_are_those_of_the_tsv(sample: Pipeline) -> None:
+def test_cells_are_those_of_the_tsv(sample: Pipeline) -> None:
     lines = (sample.settings.exports_dir / "sessionStartingCauses-2026-10-01.tsv").read_text(encoding="utf-8").splitlines()
     (row,) = [line for line in lines if MESSAGE in line]
     (block,) = re.findall(r"```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

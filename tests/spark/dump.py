@@ -1,7 +1,7 @@
-"""Write the raw tables, the ledger and the quarantine of the warehouse of the environment as Parquet: `python -m tests.spark.dump FOLDER`.
+"""Write the raw tables, the ledger and the quarantine of the configured warehouse as Parquet: `python -m tests.spark.dump FOLDER`.
 
-Before that, with `--replay` the files with rejected records are read again, and with `--run` and its arguments a command is run, by default
-the job: in the same process, because the start of one on Spark takes longer than the reading.
+`--replay` first reads the files with rejected records again. `--run` and its arguments first run a command, by default the job, in the same
+process, because starting a command on Spark takes longer than the dump.
 """
 
 import sys
@@ -44,7 +44,7 @@ def main() -> None:
                 from orchestration.engines.spark.tables import data_files, literal
 
                 files = data_files(spark_session(settings.spark), f"raw.{table}")
-                # The driver's copy has the table's columns, and no row.
+                # The driver's copy has the table's columns but no rows.
                 rows = f"from read_parquet({literal(files)})" if files else rows
             warehouse.execute(f"copy ({rows}) to {quoted(folder / f'{table}.parquet')} (format parquet)")
 

@@ -1,4 +1,4 @@
-"""What the tests of the second engine need, which the project itself does not install."""
+"""Requirements of the tests of the second engine that the project itself does not install."""
 
 import shutil
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ NEEDS_SPARK = pytest.mark.skipif(
     reason="need Spark (apt-get install openjdk-17-jre-headless; .venv/bin/uv sync --inexact --extra spark --extra spark-test)",
 )
 
-# A test's Java processes live for a minute or two: the second compiler and collectors with threads of their own cost more than they save.
-# With the first compiler alone Java keeps 48 MB for code; when they are full, it fails now and then with an InternalError.
+# A test's Java processes live for a minute or two: the second compiler and multi-threaded collectors cost more than they save. With the
+# first compiler alone, Java reserves 48 MB for compiled code; when these are full, it sometimes fails with an InternalError.
 _SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 SHORT_LIVED_CONF = {"spark.driver.extraJavaOptions": _SHORT_LIVED, "spark.executor.extraJavaOptions": _SHORT_LIVED}

@@ -1,4 +1,4 @@
-"""A command of the project as a process of its own, with what it leaves: on Spark it matters that it ends, or is killed."""
+"""Run a command of the project in a separate process: on Spark it matters that the process ends or is killed."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from orchestration.settings import PROJECT_ROOT
 from tests.spark.dump import KEPT, RAW
 from tests.spark.waiting import wait_for
 
-# What no two runs have in common, or no two engines.
+# These differ between any two runs and between engines.
 _OF_A_RUN = ("landed_at", "load_id", "_landed_at", "_load_id")
 
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A landing zone with a data folder, and the variables that say on which engine."""
+    """A landing zone with a data folder, and the variables that select the engine."""
 
     landing: Path
     data: Path
@@ -47,14 +47,14 @@ class Warehouse:
         )  # fmt: skip
 
     def run(self, *arguments: str) -> str:
-        """Run a command, by default the job, to its end, and return what it wrote."""
+        """Run a command, by default the job, to its end, and return its output."""
         process = self.start(*(("-m", "orchestration", *arguments) if arguments else ()))
         output, _ = process.communicate(timeout=900)
         assert process.returncode == 0, output
         return output
 
     def kill_when(self, is_time: Callable[[], bool], *arguments: str) -> None:
-        """Start a command, by default the job, and kill it, and its Java process with it, at a moment."""
+        """Start a command, by default the job, and kill it with its Java process when `is_time` returns true."""
         process = self.start(*(("-m", "orchestration", *arguments) if arguments else ()))
         try:
             wait_for(lambda: process.poll() is not None or is_time(), seconds=600)
@@ -64,7 +64,7 @@ class Warehouse:
         assert process.returncode == -signal.SIGKILL, output
 
     def dump(self, folder: Path, *options: str) -> Path:
-        """Write the raw tables, the ledger and the quarantine as Parquet, with `--run` after a run of the job; return their folder."""
+        """Dump the raw tables, the ledger and the quarantine as Parquet, with `--run` after a run of the job; return the folder."""
         return self.finish_dump(self.start_dump(folder, *options), folder)
 
     def start_dump(self, folder: Path, *options: str) -> "subprocess.Popen[str]":
@@ -77,7 +77,7 @@ class Warehouse:
 
 
 def assert_same(one: Warehouse, other: Warehouse, dump: Path, other_dump: Path) -> None:
-    """Assert that two warehouses, of which these are the dumps, have the same rows in all marts and raw tables, and the same TSVs."""
+    """Assert that two warehouses with these dumps have the same rows in all marts and raw tables, and the same TSVs."""
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute(f"attach {quoted(one.published)} as one (read_only)")
@@ -103,7 +103,7 @@ def _assert_same_rows(connection: duckdb.DuckDBPyConnection, name: str, first: s
     only_one = connection.execute(f"from {one} except all from {other}").fetchall()
     only_other = connection.execute(f"from {other} except all from {one}").fetchall()
     assert (only_one[:3], only_other[:3], len(only_one), len(only_other)) == ([], [], 0, 0), name
-    # Two empty tables would be equal, too.
+    # Two empty tables would also be equal.
     assert connection.execute(f"select count(*) > 0 from {one}").fetchone() == (True,), name
 
 

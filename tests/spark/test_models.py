@@ -1,6 +1,6 @@
-"""The dbt project on Spark: its unit tests, and the rules that are written a second time for it, against DuckDB.
+"""Tests of the dbt project on Spark: its unit tests, and the rules with a second implementation for Spark, against DuckDB.
 
-`test_spark.py` compares whole runs; this is one session in this process, with all cores of this machine.
+`test_spark.py` compares whole runs; these tests use one session in this process, with all cores of the machine.
 """
 
 import os
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 _WITH_COMPONENTS = ("int_lines_identified", "int_people_identified")
-# One takes Spark seven seconds, and DuckDB has all of them pass. All on Spark: STARTS_TEST_SPARK_UNIT_TESTS=99.
+# One unit test takes Spark seven seconds, and all of them run on DuckDB. To run all on Spark: STARTS_TEST_SPARK_UNIT_TESTS=99.
 _UNIT_TESTS_OF_A_MODEL = int(os.environ.get("STARTS_TEST_SPARK_UNIT_TESTS", "1"))
 
 Values = dict[str | None, str | None]
@@ -53,7 +53,7 @@ AWKWARD_TIMES = ("1970-01-01 00:00:00", "2026-10-04 02:59:59.999999", "2018-11-0
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # A path with what would end a text or an option.
+    # A path with characters that would end a text or an option.
     return tmp_path_factory.mktemp("lakes") / "a lake's"
 
 
@@ -72,7 +72,7 @@ def spark(lake: Path) -> Iterator[Any]:
 
 
 class Dbt:
-    """dbt on one of the project's targets, in this process. Like the job, it passes a parsed project: it is not taken for dbt by hand."""
+    """dbt on one of the project's targets, in this process. Like the job it passes a parsed project, so this is not dbt by hand."""
 
     def __init__(self, folder: Path, target: str) -> None:
         self._warehouse = folder / "warehouse.duckdb"
@@ -84,8 +84,8 @@ class Dbt:
         self.parsed = ParsedProject(folder / target)
 
     def run(self, *arguments: str) -> list[Any]:
-        """Run a command that must not fail; return its results."""
-        # Each a new one: a run writes into it.
+        """Run a command that must not fail, and return its results."""
+        # A new manifest for each command, because a run changes it.
         result = self._invoke(self.parsed.manifest(), *arguments)
         failed = [one for one in getattr(result.result, "results", []) if one.status in {"error", "fail", "runtime error"}]
         assert result.success, result.exception or "\n".join(f"{one.node.name}: {one.message}" for one in failed)
@@ -120,7 +120,7 @@ def dbt_on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
 
 @pytest.fixture(scope="module")
 def both(spark: Any, dbt: Dbt, dbt_on_duckdb: Dbt) -> Both:
-    """Return a function that gives what each engine makes of an expression, written with the project's macros, of a column `given`."""
+    """Return a function that evaluates an expression with the project's macros, over a column `given`, on each engine."""
 
     def values(expression: str, texts: Sequence[str | None]) -> tuple[Values, Values]:
         rows = list(enumerate(texts))
@@ -154,13 +154,13 @@ def both(spark: Any, dbt: Dbt, dbt_on_duckdb: Dbt) -> Both:
         ("{{ iso_weekday('cast(given as timestamp)') }}", AWKWARD_TIMES),
     ],
 )
-def test_a_rule_gives_the_same_on_both_engines(both: Both, expression: str, texts: tuple[str, ...]) -> None:
+def test_rule_gives_the_same_results_on_both_engines(both: Both, expression: str, texts: tuple[str, ...]) -> None:
     of_duckdb, of_spark = both(expression, (*texts, None))
     assert of_spark == of_duckdb
 
 
 def _components(links: list[tuple[str, str]]) -> dict[str, str]:
-    """Return the smallest identifier of the component of each."""
+    """Return, for each identifier, the smallest identifier of its component."""
     smallest = {identifier: identifier for link in links for identifier in link}
     changed = True
     while changed:
@@ -172,7 +172,7 @@ def _components(links: list[tuple[str, str]]) -> dict[str, str]:
     return smallest
 
 
-def test_components_are_found_whatever_their_form(spark: Any, dbt: Dbt) -> None:
+def test_components_of_any_shape_are_found(spark: Any, dbt: Dbt) -> None:
     rnd = random.Random(3)
     links: list[tuple[str, str]] = []
     forms: list[Callable[[int], int]] = [
@@ -186,7 +186,7 @@ def test_components_are_found_whatever_their_form(spark: Any, dbt: Dbt) -> None:
         rnd.shuffle(names)
         form = rnd.choice(forms)
         links += [rnd.choice([(names[n], names[form(n)]), (names[form(n)], names[n])]) for n in range(1, len(names))]
-    # One with everybody, and a chain far beyond what a person has.
+    # One hub with 3,000 neighbours, and a chain that is far longer than a person's.
     links += [("hub", f"hub.{number:04}") for number in range(3000)]
     links += [(f"chain.{number:02}", f"chain.{number + 1:02}") for number in range(90)]
     spark.createDataFrame(links, "identifier_1 string, identifier_2 string").createOrReplaceTempView("links")
@@ -196,7 +196,7 @@ def test_components_are_found_whatever_their_form(spark: Any, dbt: Dbt) -> None:
     assert not any(row["is_open"] for row in found)
 
 
-def test_a_component_that_is_not_settled_is_marked(spark: Any, dbt: Dbt) -> None:
+def test_unfinished_component_is_marked_as_open(spark: Any, dbt: Dbt) -> None:
     links = [(f"{number:05}", f"{number + 1:05}") for number in range(2000)]
     spark.createDataFrame(links, "identifier_1 string, identifier_2 string").createOrReplaceTempView("links")
     sql = dbt.compiled("{{ connected_components('links') }}")
@@ -205,15 +205,16 @@ def test_a_component_that_is_not_settled_is_marked(spark: Any, dbt: Dbt) -> None
 
 @pytest.fixture(scope="module")
 def empty_tables(spark: Any, lake: Path, dbt: Dbt) -> None:
-    """Every model over empty raw tables: unit tests take their column types from there."""
+    """Build every model over empty raw tables; unit tests take their column types from them."""
     ControlTables(spark, lake)
     dbt.run("build", "--empty", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
 
 
 def test_unit_tests_of_the_models_pass_on_spark(empty_tables: None, dbt: Dbt) -> None:
-    """Left out are those whose fixtures only DuckDB reads, with its structs or hashes, and those of the two models with components:
-    outside a build nothing is kept for all that read it, and Spark plans such a model for minutes. `test_spark.py` compares what comes
-    of them.
+    """Leave out unit tests with fixtures that only DuckDB reads (structs or hashes), and those of the two models with components.
+
+    Outside a build no intermediate result is stored, and Spark plans such a model for minutes. `test_spark.py` compares the results of
+    these models.
     """
     unit_tests = dbt.parsed.json["unit_tests"]
     left_out = {
@@ -228,7 +229,7 @@ def test_unit_tests_of_the_models_pass_on_spark(empty_tables: None, dbt: Dbt) ->
     assert tested & unit_tests.keys() == chosen
 
 
-def test_by_hand_dbt_builds_nothing_on_spark(empty_tables: None, dbt: Dbt) -> None:
+def test_dbt_by_hand_builds_nothing_on_spark(empty_tables: None, dbt: Dbt) -> None:
     result = dbt.by_hand("build")
     assert not result.success
     assert "On Spark only the job conversation_starts (make run) builds the marts" in str(

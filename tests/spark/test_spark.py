@@ -1,6 +1,6 @@
-"""The second engine on a cluster of several processes, against DuckDB (contract, section 8): `make spark-test`.
+"""Tests of the second engine on a cluster of several processes, against DuckDB (contract, section 8): `make spark-test`.
 
-One lake goes through it all, in order: a run on Spark takes half a minute before it does anything.
+All tests use one lake, in this order: a run on Spark takes half a minute before it does anything.
 """
 
 import os
@@ -62,13 +62,13 @@ def _executors(cluster: Path) -> list[int]:
     return found
 
 
-def test_a_first_build_equals_duckdb(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
+def test_first_build_equals_duckdb(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
     write_batch(on_spark.landing, 0)
     dumps = (on_duckdb.dump(folder / "first" / "duckdb", "--run"), on_spark.dump(folder / "first" / "spark", "--run"))
     assert_same(on_duckdb, on_spark, *dumps)
 
 
-def test_an_increment_equals_duckdb_after_kills(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
+def test_increment_equals_duckdb_after_kills(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
     write_batch(on_spark.landing, 1)
     of_duckdb = on_duckdb.dump(folder / "increment" / "duckdb", "--run")
     loads = folder / "lake" / ".landing"
@@ -82,21 +82,21 @@ def test_an_increment_equals_duckdb_after_kills(on_spark: Warehouse, on_duckdb: 
     assert_same(on_duckdb, on_spark, of_duckdb, on_spark.finish_dump(process, folder / "increment" / "spark"))
 
 
-def test_a_run_without_news_changes_nothing(on_spark: Warehouse) -> None:
+def test_run_with_nothing_new_changes_nothing(on_spark: Warehouse) -> None:
     published = on_spark.published.resolve()
     tsvs = {path: path.stat().st_mtime_ns for path in (on_spark.data / "exports").glob("*.tsv")}
     assert "no report day changed; 0 daily TSVs written" in on_spark.run()
-    # Spark and its catalog leave nothing where they are started.
+    # Spark and its catalog leave no files in the folder where they are started.
     assert not any((PROJECT_ROOT / name).exists() for name in ("spark-warehouse", "metastore_db", "derby.log"))
     assert on_spark.published.resolve() == published
     assert {path: path.stat().st_mtime_ns for path in tsvs} == tsvs
 
 
-def test_files_that_are_read_again_take_the_place_of_what_they_gave(on_spark: Warehouse, folder: Path) -> None:
+def test_replayed_files_replace_their_earlier_rows(on_spark: Warehouse, folder: Path) -> None:
     assert_same_raw(folder / "increment" / "duckdb", on_spark.dump(folder / "replayed", "--replay"))
 
 
-def test_an_export_on_demand_needs_no_cluster(on_spark: Warehouse, on_duckdb: Warehouse) -> None:
+def test_export_on_demand_needs_no_cluster(on_spark: Warehouse, on_duckdb: Warehouse) -> None:
     exports = []
     for warehouse in (on_spark, on_duckdb):
         variables = warehouse.variables | ({"STARTS_SPARK_MASTER": "spark://127.0.0.1:1"} if warehouse is on_spark else {})
@@ -106,9 +106,10 @@ def test_an_export_on_demand_needs_no_cluster(on_spark: Warehouse, on_duckdb: Wa
 
 
 def _person_with_most_records(warehouse: Warehouse) -> list[str]:
-    """Return the identifiers, a number first, of the person with most sessions of Botmaker, and among those with most sends.
+    """Return the identifiers, a number first, of the person with most Botmaker sessions and then most sends.
 
-    An id that stands in another person's, as `US.2` in `US.1|US.2`, is rightly found after the erasure.
+    People with an identifier that is part of another person's, as `US.2` is part of `US.1|US.2`, are excluded: a text search rightly still
+    finds it after the erasure.
     """
     with duckdb.connect(str(warehouse.data / "warehouse.duckdb"), read_only=True) as connection:
         found = connection.execute(
@@ -139,7 +140,7 @@ def _person_with_most_records(warehouse: Warehouse) -> list[str]:
     return found[0]
 
 
-def test_an_erased_person_is_in_no_file_and_all_else_equals_duckdb(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
+def test_erased_person_is_in_no_file_and_all_else_equals_duckdb(on_spark: Warehouse, on_duckdb: Warehouse, folder: Path) -> None:
     person, lake = _person_with_most_records(on_duckdb), folder / "lake"
     assert any(path.is_relative_to(lake / "raw.db") for path in files_with(lake, person, folder / "before"))
     on_duckdb.run("erase", person[0])
@@ -147,11 +148,11 @@ def test_an_erased_person_is_in_no_file_and_all_else_equals_duckdb(on_spark: War
     before = sends.stat().st_mtime_ns
     on_spark.kill_when(lambda: sends.stat().st_mtime_ns != before, "erase", person[0])
     assert (on_spark.data / "erasure_under_way.json").stat().st_mode & 0o777 == 0o600
-    # Sends are read before the records that say whose the user ids are.
+    # Sends are read before the records that link these user ids to the person.
     late = ["BR.98765432101", "BR.98765432102", "BR.98765432103"]
     write_late_links(on_spark.landing, person[0], *late)
     of_duckdb = on_duckdb.dump(folder / "erased" / "duckdb", "--run")
-    # The next run finishes it.
+    # The next run finishes the erasure.
     of_spark = on_spark.dump(folder / "erased" / "spark", "--run")
     assert not (on_spark.data / "erasure_under_way.json").exists()
     assert_same(on_duckdb, on_spark, of_duckdb, of_spark)
@@ -160,7 +161,7 @@ def test_an_erased_person_is_in_no_file_and_all_else_equals_duckdb(on_spark: War
 
 
 @pytest.mark.parametrize("command", [("docs",)])
-def test_a_command_that_spark_lacks_says_so(on_spark: Warehouse, command: tuple[str, ...]) -> None:
+def test_command_without_spark_support_is_refused(on_spark: Warehouse, command: tuple[str, ...]) -> None:
     process = on_spark.start("-m", "orchestration", *command)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2

@@ -1,4 +1,4 @@
-"""Find a person in files, also in what they hold compressed."""
+"""Find a person in files, including their compressed contents."""
 
 import zlib
 from pathlib import Path
@@ -10,9 +10,9 @@ from orchestration.maintenance.erasure import files_that_hold
 
 
 def files_with(folder: Path, identifiers: list[str], scratch: Path) -> list[Path]:
-    """Return the files below a folder that hold an identifier: as they are, in a cell of Parquet, or in a block of Avro (a manifest).
+    """Return the files in a folder that contain an identifier: as plain bytes, in a Parquet cell, or in an Avro block (a manifest).
 
-    A file that a killed task left without its end cannot be read: it is returned as well, unless it is empty.
+    An incomplete file that a killed task left cannot be read: it is returned as well, unless it is empty.
     """
     found = set(files_that_hold(folder, identifiers))
     scratch.mkdir()
@@ -37,13 +37,13 @@ def _cells(path: Path) -> bytes:
 
 
 def _blocks(path: Path) -> bytes:
-    """Return the content of an Avro file: blocks of a count, a size and deflated bytes, each with the marker that ends the header."""
+    """Return the content of an Avro file: blocks with a count, a size and deflated bytes, each followed by the header's sync marker."""
     content = path.read_bytes()
     inflated = []
     for block in content.split(content[-16:])[1:-1]:
         at = 0
         for _ in range(2):
-            # A number's last byte has no upper bit.
+            # The last byte of a number has its highest bit unset.
             while block[at] & 0x80:
                 at += 1
             at += 1

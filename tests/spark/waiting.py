@@ -1,4 +1,4 @@
-"""Wait for something that another process does."""
+"""Wait for a condition that another process fulfils."""
 
 import time
 from collections.abc import Callable
@@ -7,5 +7,5 @@ from collections.abc import Callable
 def wait_for(is_so: Callable[[], object], seconds: float) -> None:
     give_up_at = time.monotonic() + seconds
     while not is_so():
-        assert time.monotonic() < give_up_at, "waited in vain"
+        assert time.monotonic() < give_up_at, "timed out"
         time.sleep(0.1)

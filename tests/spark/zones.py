@@ -1,4 +1,4 @@
-"""A landing zone in batches: the bundled logs and records in which everything goes wrong, side by side."""
+"""A landing zone in batches: the bundled logs and hostile records side by side."""
 
 import json
 import random
@@ -14,11 +14,11 @@ _BATCHES = 2
 
 
 def write_batch(landing: Path, number: int) -> None:
-    """Add a batch: 0 or 1. The second has late and repeated records, and a known content under another name."""
+    """Add batch 0 or 1. The second has late and repeated records, and a known content under another name."""
     rnd = random.Random(_SEED + number)
     for feed in ("sends", "webhooks"):
         files = sorted(path for path in (SAMPLE_LOGS / feed).iterdir() if path.is_file())
-        # Of the first batch, days of the middle are missing: what comes later lies between and before what is known.
+        # The first batch lacks some days in between, so later data falls between and before known data.
         for path in files:
             of_second = files.index(path) % 5 == 3
             if of_second == bool(number):
@@ -37,9 +37,9 @@ def write_batch(landing: Path, number: int) -> None:
 
 
 def write_late_links(landing: Path, number: str, noticed: str, named: str, answering: str) -> None:
-    """Add sends to two user ids, and what says later that they are of the person with a number.
+    """Add sends to two user ids, and later records that link these ids to the person with a number.
 
-    Of the first one a notice says so, of the second one a status that names its send and the number. A third user id quotes that send.
+    A notice links the first id; a status with the number links the contact of its send, the second id. A third user id quotes that send.
     """
     send = {"sent_at": 1_793_707_200, "channel_id": "1", "template_name": "t"}
     sends = [send | {"message_id": "wamid.late", "contact_id": noticed}, send | {"message_id": "wamid.named", "contact_id": named}]

@@ -1,4 +1,4 @@
-"""Schedules, sensors and alerts, evaluated without waiting for a clock or a daemon."""
+"""Tests of schedules, sensors and alerts, evaluated without waiting for a clock or a daemon."""
 
 import json
 import logging
@@ -64,7 +64,7 @@ def instance() -> Iterator[DagsterInstance]:
         yield made
 
 
-def test_everything_is_off_but_the_hourly_run_and_the_nightly_check() -> None:
+def test_only_the_hourly_run_and_the_nightly_check_are_on_by_default() -> None:
     repository = defs.get_repository_def()
     schedules = {made.name: made.default_status for made in repository.schedule_defs}
     sensors = {made.name: made.default_status for made in repository.sensor_defs}
@@ -74,11 +74,11 @@ def test_everything_is_off_but_the_hourly_run_and_the_nightly_check() -> None:
 
 
 @pytest.mark.thorough
-def test_the_nightly_check_reads_every_row_and_byte_of_what_was_written(pipeline: Pipeline) -> None:
+def test_nightly_check_reads_every_written_row_and_byte(pipeline: Pipeline) -> None:
     assert pipeline.run().success
     tsv = pipeline.settings.exports_dir / "sessionStartingCauses-2026-10-01.tsv"
     whole = tsv.read_bytes()
-    # The same size and time: only a hash distinguishes them.
+    # With the same size and time, only a hash shows the difference.
     stat = tsv.stat()
     tsv.chmod(0o644)
     tsv.write_bytes(whole[:-2] + b"X\n")
@@ -93,8 +93,8 @@ def test_the_nightly_check_reads_every_row_and_byte_of_what_was_written(pipeline
 
 
 @pytest.mark.thorough
-def test_checks_look_at_what_is_new_and_at_night_at_all_rows(pipeline: Pipeline) -> None:
-    """A row of an old day whose flags contradict one another, as nothing but another program can make it."""
+def test_run_checks_new_data_and_nightly_check_all_rows(pipeline: Pipeline) -> None:
+    """Check a row of an old day with contradictory flags, which only another program can write."""
 
     def land(number: int, day: int) -> None:
         send = {**SEND, "message_id": f"wamid.{number}", "sent_at": f"2026-10-{day:02d}T12:00:00Z", "contact_id": f"55119{number:08d}"}
@@ -116,22 +116,22 @@ def test_checks_look_at_what_is_new_and_at_night_at_all_rows(pipeline: Pipeline)
             assert run.success == (not failed)
             return failed
 
-        # Nothing has landed, and what has landed is of another day.
+        # Nothing has landed, or only data of another day.
         assert failed_checks() == set()
         land(3, 20)
         assert failed_checks() == set()
         assert len(pipeline.rows("fct_notifications")) == len(published) + 1
-        # The view with the session starts has the row, too, but waits for the fact's checks where a build makes it.
+        # The view of session starts has the row too, but in a build it is checked only after the fact's own checks.
         assert "flags_cumulative_fct_notifications_" in failed_checks(run_config=nightly.run_config)
         land(4, 20)
         assert failed_checks(run_config=nightly.run_config) == {"flags_cumulative_fct_notifications_"}
-        # Its day has news.
+        # The row's day has new data.
         land(5, 1)
         assert failed_checks() == {"flags_cumulative_fct_notifications_"}
     assert len(pipeline.rows("fct_notifications")) == len(published) + 1
 
 
-def test_fetching_from_botmaker_keeps_no_run_from_writing(pipeline: Pipeline) -> None:
+def test_only_an_opened_warehouse_holds_the_writer_lock(pipeline: Pipeline) -> None:
     made = WarehouseResource()
     with made.yield_for_execution(build_init_resource_context()):
         with writer_lock(pipeline.settings):
@@ -155,18 +155,18 @@ def test_new_files_start_one_run(pipeline: Pipeline, instance: DagsterInstance) 
     assert isinstance(new_files(context), RunRequest)
 
 
-def test_a_zone_that_looks_again_as_it_did_before_starts_a_run(pipeline: Pipeline, instance: DagsterInstance) -> None:
+def test_zone_that_returns_to_an_earlier_state_starts_a_run(pipeline: Pipeline, instance: DagsterInstance) -> None:
     context, bad = build_sensor_context(instance=instance), pipeline.landing / "sends" / "bad.jsonl"
     requests = [new_files(context)]
     bad.write_text("not json\n")
     requests.append(new_files(context))
     bad.unlink()
     requests.append(new_files(context))
-    # Dagster starts no second run for a key that it knows.
+    # Dagster starts no second run for a known run key.
     assert [request.run_key for request in requests if isinstance(request, RunRequest)] == [None, None, None]
 
 
-def test_files_that_come_during_a_run_start_the_next_one(pipeline: Pipeline, instance: DagsterInstance) -> None:
+def test_files_that_arrive_during_a_run_start_the_next_run(pipeline: Pipeline, instance: DagsterInstance) -> None:
     context = build_sensor_context(instance=instance)
     new_files(context)
     run = instance.create_run_for_job(defs.resolve_job_def("conversation_starts"), status=DagsterRunStatus.STARTED)
@@ -176,21 +176,21 @@ def test_files_that_come_during_a_run_start_the_next_one(pipeline: Pipeline, ins
     assert isinstance(new_files(context), RunRequest)
 
 
-def test_a_landing_zone_that_is_away_is_reported_and_starts_nothing(pipeline: Pipeline, instance: DagsterInstance) -> None:
+def test_missing_landing_zone_is_reported_and_starts_no_run(pipeline: Pipeline, instance: DagsterInstance) -> None:
     shutil.rmtree(pipeline.landing)
     answer = new_files(build_sensor_context(instance=instance))
     assert isinstance(answer, SkipReason)
     assert "does not exist" in (answer.skip_message or "")
 
 
-def test_the_daily_export_asks_for_yesterday_in_the_reports_zone() -> None:
-    # 02:00 UTC is still the evening of the 9th in São Paulo, whose yesterday is the 8th.
+def test_daily_export_covers_yesterday_in_the_time_zone_of_the_report() -> None:
+    # 02:00 UTC is still the evening of the 9th in São Paulo, so yesterday is the 8th.
     answer = daily_export(build_schedule_context(scheduled_execution_time=datetime(2026, 10, 10, 2, 0, tzinfo=UTC)))
     assert isinstance(answer, RunRequest)
     assert answer.partition_key == "2026-10-08"
 
 
-def test_the_jobs_hold_what_their_names_say_and_no_schedule_starts_by_itself() -> None:
+def test_botmaker_jobs_have_the_expected_assets_and_stopped_schedules() -> None:
     def keys(name: str) -> set[str]:
         return {key.to_user_string() for key in defs.resolve_job_def(name).asset_layer.selected_asset_keys}
 
@@ -210,7 +210,7 @@ def test_the_jobs_hold_what_their_names_say_and_no_schedule_starts_by_itself() -
 class _Chat(BaseHTTPRequestHandler):
     heard: list[dict[str, Any]]
     status = 200
-    # Of the status line, when it is sent byte by byte.
+    # Delay between the bytes of the status line.
     seconds_between = 0.0
 
     def do_POST(self) -> None:
@@ -223,7 +223,7 @@ class _Chat(BaseHTTPRequestHandler):
             self.end_headers()
 
     def do_GET(self) -> None:
-        # It is no Botmaker.
+        # This server does not serve Botmaker's API.
         self.send_error(404)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -240,7 +240,7 @@ def chat() -> Iterator[tuple[str, type[_Chat]]]:
 
 
 def _fail(pipeline: Pipeline, instance: DagsterInstance) -> Any:
-    """Run the job over a landing zone that is too bad to publish, and return the failure sensor's context."""
+    """Run the job over a landing zone with too many rejections to publish, and return the failure sensor's context."""
     (pipeline.landing / "sends" / "bad.jsonl").write_text("not json\n" * 3)
     job = defs.resolve_job_def("conversation_starts")
     result = job.execute_in_process(instance=instance, raise_on_error=False)
@@ -251,11 +251,11 @@ def _fail(pipeline: Pipeline, instance: DagsterInstance) -> Any:
     ).for_run_failure()
 
 
-def test_a_failed_run_posts_to_the_chat_why(
+def test_failed_run_posts_the_reason_to_the_chat(
     pipeline: Pipeline, instance: DagsterInstance, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     address, handler = chat
-    # From `.env`, as every variable may be.
+    # Set in `.env`, like any other variable.
     (tmp_path / ".env").write_text(f"STARTS_ALERT_URL={address}\n")
     monkeypatch.setattr("orchestration.settings.ENV_FILE", tmp_path / ".env")
     notify_on_run_failure(_fail(pipeline, instance))
@@ -264,7 +264,7 @@ def test_a_failed_run_posts_to_the_chat_why(
     assert "records were rejected" in message["text"]
 
 
-def test_a_chat_that_cannot_be_reached_stops_nothing_and_its_address_stays_secret(
+def test_unreachable_chat_stops_no_sensor_and_its_address_stays_secret(
     pipeline: Pipeline,
     instance: DagsterInstance,
     chat: tuple[str, type[_Chat]],
@@ -282,7 +282,7 @@ def test_a_chat_that_cannot_be_reached_stops_nothing_and_its_address_stays_secre
     assert "s3cret" not in said
 
 
-def test_a_run_of_the_command_line_that_fails_posts_why(
+def test_failed_run_of_the_command_line_posts_the_reason(
     pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     address, handler = chat
@@ -308,7 +308,7 @@ def test_a_run_of_the_command_line_that_fails_posts_why(
         ),
     ],
 )
-def test_what_could_not_start_or_be_fetched_is_posted_too(
+def test_failed_start_or_fetch_is_posted(
     pipeline: Pipeline,
     chat: tuple[str, type[_Chat]],
     monkeypatch: pytest.MonkeyPatch,
@@ -330,7 +330,7 @@ def test_what_could_not_start_or_be_fetched_is_posted_too(
     assert "s3cret" not in said.out + said.err
 
 
-def test_an_unexpected_error_is_posted_by_its_type(
+def test_unexpected_error_is_posted_with_its_type(
     pipeline: Pipeline, chat: tuple[str, type[_Chat]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, handler = chat
@@ -360,7 +360,7 @@ def test_an_unexpected_error_is_posted_by_its_type(
         "{chat}?redirected",
     ],
 )
-def test_a_chat_that_cannot_be_reached_changes_no_exit_code_and_its_address_stays_secret(
+def test_unreachable_chat_changes_no_exit_code_and_its_address_stays_secret(
     pipeline: Pipeline,
     chat: tuple[str, type[_Chat]],
     monkeypatch: pytest.MonkeyPatch,
@@ -378,7 +378,7 @@ def test_a_chat_that_cannot_be_reached_changes_no_exit_code_and_its_address_stay
     assert "s3cret" not in said
 
 
-def test_an_alert_is_text_that_a_chat_takes(chat: tuple[str, type[_Chat]]) -> None:
+def test_alert_is_text_that_a_chat_accepts(chat: tuple[str, type[_Chat]]) -> None:
     address, handler = chat
     logged: list[str] = []
     send_alert(address, alert_of_failure("failed", ["half \ud83d", "x" * 10_000]), log=logged.append)

@@ -1,4 +1,4 @@
-"""The benchmark's logs, its figures and, at a tiny size, all of it."""
+"""Tests of the benchmark: its logs, its figures and, at a tiny size, all of it."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
 
 
-def test_logs_are_the_same_in_however_many_parts_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_do_not_depend_on_the_number_of_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generate_logs.generate(tmp_path / "one", sends=900, days=4)
     monkeypatch.setattr(generate_logs, "PART_SENDS", 250)
     assert len(list(generate_logs.Story(900, 4).parts())) == 4
@@ -32,7 +32,7 @@ def test_logs_are_the_same_in_however_many_parts_they_are_made(tmp_path: Path, m
     assert _contents(tmp_path / "four") == _contents(tmp_path / "one")
 
 
-def test_the_fixed_day_is_the_same_for_all_sizes_and_of_people_and_not_of_messages_of_the_history(tmp_path: Path) -> None:
+def test_fixed_day_is_the_same_for_all_sizes_with_new_messages_to_known_people(tmp_path: Path) -> None:
     import duckdb
 
     for sends in (600, 1200):
@@ -75,7 +75,7 @@ def _round(sends: int, job: float, fixed_day: float, *, others: bool) -> Round:
     return Round(sends, runs, copies, {"warehouse": 400 * sends}, {"job_rows": 8, "rows": 9, "equal_rows": 6} if others else {})
 
 
-def test_figures_are_ratios_of_medians_by_size_with_the_smallest_size_on_top() -> None:
+def test_figures_are_ratios_of_medians_with_the_smallest_size_on_top() -> None:
     rounds = {
         5_000_000: [_round(5_000_000, 50, 6, others=False)],
         1_000_000: [_round(1_000_000, job, 4, others=True) for job in (20, 100, 30)],
@@ -109,7 +109,7 @@ def test_figures_are_ratios_of_medians_by_size_with_the_smallest_size_on_top() -
     assert not [name for name in five if name.startswith(("pandas", "usual_stack"))]
 
 
-def test_the_table_says_which_aims_are_met() -> None:
+def test_table_shows_which_aims_are_met() -> None:
     everything = all_figures({1_000_000: [_round(1_000_000, 20, 5, others=True)], 5_000_000: [_round(5_000_000, 30, 6, others=False)]})
 
     lines = {re.split(r" {2,}", line)[0]: re.split(r" {2,}", line)[1:] for line in figures_table(everything)}
@@ -125,7 +125,7 @@ def test_sizes_are_written_short() -> None:
     assert [short(sends) for sends in (10_000_000, 1_500_000, 2_000, 2_500, 999)] == ["10m", "1500k", "2k", "2500", "999"]
 
 
-def test_slow_contenders_run_up_to_1m_and_one_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_contenders_run_up_to_1m_and_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlt", None)
     assert contenders_at(1_000_000, (), all_sizes=False) == (
         ["floor", "pandas"],
@@ -136,7 +136,7 @@ def test_slow_contenders_run_up_to_1m_and_one_that_is_not_installed_is_named(mon
     assert contenders_at(1_000_001, ("usual_stack",), all_sizes=True) == (["floor", "pandas"], [])
 
 
-def test_a_contender_runs_in_a_process_of_its_own_and_says_why_it_failed(tmp_path: Path) -> None:
+def test_contender_runs_in_a_separate_process_and_reports_its_failure(tmp_path: Path) -> None:
     make_logs(tmp_path / "logs", 200, days=2, fixed_day=(5, 50))
 
     measured = in_own_process("floor", tmp_path / "logs" / "full", tmp_path)
@@ -144,8 +144,8 @@ def test_a_contender_runs_in_a_process_of_its_own_and_says_why_it_failed(tmp_pat
     assert list(measured.steps) == ["script"]
     assert 0 < measured.steps_cpu_seconds < measured.cpu_seconds
     assert 0 < measured.seconds < measured.wall_seconds
-    # A Python process with DuckDB in it takes 60 MB at least. There is no upper bound: until a child has begun its own program, it is
-    # as large as its parent.
+    # A Python process with DuckDB takes at least 60 MB. There is no upper bound: until a child has started its own program, it is as large
+    # as its parent.
     assert measured.peak_gb > 0.04
     assert len((tmp_path / "session_starts.tsv").read_text(encoding="utf-8").splitlines()) > 50
     with pytest.raises(ContenderError, match=r"(?s)--contender floor .* failed \(1\):.*No files found"):
@@ -153,7 +153,7 @@ def test_a_contender_runs_in_a_process_of_its_own_and_says_why_it_failed(tmp_pat
 
 
 def _in_this_process(name: str, landing: Path, folder: Path) -> Measured:
-    """Run a contender without a process of its own, which costs six seconds of start-up for each run of the job.
+    """Run a contender in this process: a separate one costs six seconds of start-up for each run of the job.
 
     Its `written_gb` is the number of files in the landing zone.
     """
@@ -170,7 +170,7 @@ def _in_this_process(name: str, landing: Path, folder: Path) -> Measured:
 
 
 @pytest.mark.thorough
-def test_the_benchmark_works_from_end_to_end(tmp_path: Path) -> None:
+def test_benchmark_works_from_end_to_end(tmp_path: Path) -> None:
     lines = list(bench([1200], tmp_path, logs=tmp_path / "kept", run=_in_this_process))
 
     found = json.loads(lines[-1])
@@ -184,7 +184,7 @@ def test_the_benchmark_works_from_end_to_end(tmp_path: Path) -> None:
         *("nothing_new_cpu_seconds", "job_seconds", "copy_seconds"),
     }
     assert names <= {name for name, value in of_size.items() if value > 0}
-    # 60 days of two feeds, and one day more for what comes after the full load.
+    # 60 days of two feeds, and one more day for each run after the full load.
     processes = [line.split() for line in lines if line.endswith(".00 GB")]
     assert {" ".join(cells[:-12]): float(cells[-2]) for cells in processes} == {
         **({"usual stack": 120} if find_spec("dlt") else {}),
@@ -195,6 +195,6 @@ def test_the_benchmark_works_from_end_to_end(tmp_path: Path) -> None:
         assert found["usual_stack_equal_share"] == 1.0
     else:
         assert "The usual stack is left out" in lines[0]
-    # Nothing is left but the logs.
+    # Only the logs are left.
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     assert (tmp_path / "kept" / "1200-20-300" / "finished").exists()

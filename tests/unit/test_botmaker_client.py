@@ -1,4 +1,4 @@
-"""Botmaker as a source: its pages come whole, once, at its pace, and the token stays where it is."""
+"""Tests of Botmaker as a source: pages are fetched whole, once and at its pace, and the token is not leaked."""
 
 import json
 import subprocess
@@ -62,7 +62,7 @@ def utc(text: str) -> datetime:
 # --- windows
 
 
-def test_a_period_is_cut_at_midnights() -> None:
+def test_period_is_split_at_midnight() -> None:
     assert split(Window(utc("2026-11-01T21:00:00"), utc("2026-11-03T00:00:01"))) == [
         Window(utc("2026-11-01T21:00:00"), utc("2026-11-02T00:00:00")),
         Window(utc("2026-11-02T00:00:00"), utc("2026-11-03T00:00:00")),
@@ -88,7 +88,7 @@ def test_windows_join_without_gaps_and_last_at_most_a_day(start: str, end: str, 
     assert not windows or (windows[0].start, windows[-1].end) == (utc(start), utc(end))
 
 
-def test_names_of_windows_and_fetches_can_be_read_back() -> None:
+def test_names_of_windows_and_fetches_can_be_parsed() -> None:
     window = Window(utc("2026-11-01T21:00:00"), utc("2026-11-03T00:00:01"))
     made = Fetch(Kind.SWEEP, window, NOW)
     assert made.name == "2026-11-01T210000Z--2026-11-03T000001Z/sweep-2026-11-07T123015Z"
@@ -98,7 +98,7 @@ def test_names_of_windows_and_fetches_can_be_read_back() -> None:
         assert Fetch.from_name(other) is None
 
 
-def test_long_term_search_is_for_what_starts_more_than_seven_days_ago() -> None:
+def test_long_term_search_is_used_for_windows_that_start_more_than_seven_days_ago() -> None:
     assert not needs_long_term_search(Window(NOW - 7 * DAY, NOW), NOW)
     assert needs_long_term_search(Window(NOW - 7 * DAY - timedelta(seconds=1), NOW), NOW)
 
@@ -112,7 +112,7 @@ def incremental(start: datetime, end: datetime) -> Fetch:
     return Fetch(Kind.INCREMENTAL, Window(start, end), end)
 
 
-def test_the_first_fetch_begins_at_a_midnight_within_seven_days_or_at_the_start_that_is_set() -> None:
+def test_first_fetch_starts_at_a_midnight_within_seven_days_or_at_the_configured_start() -> None:
     (first,) = plan(FetchRequest())
     assert first == Fetch(Kind.INCREMENTAL, Window(utc("2026-11-01T00:00:00"), NOW), NOW)
     assert not any(needs_long_term_search(window, NOW) for window in split(first.period))
@@ -122,7 +122,7 @@ def test_the_first_fetch_begins_at_a_midnight_within_seven_days_or_at_the_start_
         plan(FetchRequest(), start=date(2026, 11, 8))
 
 
-def test_the_next_fetch_reads_the_overlap_again_but_nothing_before_the_first_one() -> None:
+def test_next_fetch_repeats_the_overlap_but_nothing_before_the_first_fetch() -> None:
     earlier = incremental(utc("2026-09-01T00:00:00"), utc("2026-11-06T05:00:00"))
     assert plan(FetchRequest(), earlier)[0].period == Window(utc("2026-11-03T05:00:00"), NOW)
     assert plan(FetchRequest(), earlier, overlap_days=0)[0].period == Window(utc("2026-11-06T05:00:00"), NOW)
@@ -130,7 +130,7 @@ def test_the_next_fetch_reads_the_overlap_again_but_nothing_before_the_first_one
     assert plan(FetchRequest(), young)[0].period == Window(utc("2026-11-06T00:00:00"), NOW)
 
 
-def test_a_backfill_or_a_sweep_does_not_move_the_increment() -> None:
+def test_backfills_and_sweeps_do_not_move_the_increment() -> None:
     earlier = incremental(utc("2026-10-20T00:00:00"), utc("2026-11-01T05:00:00"))
     others = [
         Fetch(kind, Window(utc("2025-01-01T00:00:00"), utc("2026-11-06T00:00:00")), NOW - DAY) for kind in (Kind.SWEEP, Kind.BACKFILL)
@@ -139,13 +139,13 @@ def test_a_backfill_or_a_sweep_does_not_move_the_increment() -> None:
     assert plan(FetchRequest(), *others)[0].period.start == utc("2026-11-01T00:00:00")
 
 
-def test_what_was_left_unfinished_comes_first_and_what_is_new_since_follows() -> None:
+def test_unfinished_increment_is_resumed_before_a_new_one() -> None:
     minutes_ago, yesterday = incremental(NOW - 4 * DAY, NOW - timedelta(minutes=5)), incremental(NOW - 4 * DAY, NOW - DAY)
     assert plan(FetchRequest(), minutes_ago, finished=False) == [minutes_ago]
     assert plan(FetchRequest(), yesterday, finished=False) == [yesterday, Fetch(Kind.INCREMENTAL, Window(NOW - 4 * DAY, NOW), NOW)]
 
 
-def test_a_sweep_reads_thirty_days_and_is_finished_rather_than_begun_again() -> None:
+def test_sweep_reads_thirty_days_and_an_unfinished_sweep_is_resumed() -> None:
     (sweep,) = plan(FetchRequest(Kind.SWEEP))
     assert sweep.period == Window(NOW - 30 * DAY, NOW)
     assert plan(FetchRequest(Kind.SWEEP), sweep, finished=False, now=NOW + DAY) == [sweep]
@@ -153,7 +153,7 @@ def test_a_sweep_reads_thirty_days_and_is_finished_rather_than_begun_again() -> 
     assert plan(FetchRequest(Kind.SWEEP), sweep, now=NOW + DAY)[0].period.end == NOW + DAY
 
 
-def test_a_backfill_goes_on_when_the_same_period_is_asked_for_again() -> None:
+def test_backfill_is_resumed_when_the_same_period_is_requested_again() -> None:
     october = requested("2026-10-01", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
     (begun,) = plan(october)
     assert begun.period == Window(utc("2026-10-01T03:00:00"), utc("2026-11-01T03:00:00"))
@@ -183,17 +183,17 @@ def test_two_fetches_in_the_same_second_have_different_names() -> None:
         ("2026-10-01T00:00:00", None, False, "neither a day"),
         ("2026-10-01", "soon", False, "neither a day"),
         (None, "2026-10-01", False, "has no start"),
-        ("2026-10-02", "2026-10-01", False, "holds nothing"),
+        ("2026-10-02", "2026-10-01", False, "is empty"),
         ("2026-12-01", None, False, "before now"),
-        ("2026-10-01", None, True, "has its period already"),
+        ("2026-10-01", None, True, "already has its period"),
     ],
 )
-def test_a_period_that_makes_no_sense_is_named(start: str | None, end: str | None, sweep: bool, message: str) -> None:
+def test_invalid_period_is_reported(start: str | None, end: str | None, sweep: bool, message: str) -> None:
     with pytest.raises(StartsError, match=message):
         requested(start, end, sweep=sweep, zone=ZONE, now=NOW)
 
 
-def test_a_period_may_be_times_and_ends_now_at_the_latest() -> None:
+def test_period_may_have_times_and_ends_now_at_the_latest() -> None:
     asked = requested("2026-10-01T12:00:00.9Z", "2026-12-24", sweep=False, zone=ZONE, now=NOW)
     assert asked == FetchRequest(Kind.BACKFILL, Window(utc("2026-10-01T12:00:00"), NOW), is_up_to_now=True)
     assert requested("2026-10-01T09:00:00-03:00", "2026-10-02T00:00:00Z", sweep=False, zone=ZONE, now=NOW).period == Window(
@@ -201,7 +201,7 @@ def test_a_period_may_be_times_and_ends_now_at_the_latest() -> None:
     )
 
 
-def test_names_of_pages_say_how_far_a_page_set_has_come() -> None:
+def test_page_names_show_the_progress_of_a_page_set() -> None:
     assert page_sets_of(
         [
             "f/done/page-00001.json.zst",
@@ -220,7 +220,7 @@ def test_names_of_pages_say_how_far_a_page_set_has_come() -> None:
 
 
 @pytest.mark.parametrize("identifier", ["../../etc", "a/b", ".hidden", "_x", "a_2", "", "x" * 101, "a\x00b", "ação", "\ud800", "a\n"])
-def test_an_identifier_that_could_mean_another_place_becomes_a_hash(identifier: str) -> None:
+def test_unsafe_identifier_is_replaced_by_a_hash(identifier: str) -> None:
     assert folder_name(identifier).startswith("sha256-")
     assert len(folder_name(identifier)) == 71
 
@@ -254,14 +254,14 @@ def test_settings_have_defaults_and_hide_the_token() -> None:
         ("BOTMAKER_START", "01/10/2026"),
     ],
 )
-def test_a_wrong_setting_is_named_and_a_token_is_not_shown(name: str, value: str) -> None:
+def test_invalid_setting_is_reported_and_a_token_is_not_shown(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name) as caught:
         BotmakerSettings.from_environment({"BOTMAKER_ACCESS_TOKEN": TOKEN, name: value})
     assert TOKEN not in str(caught.value)
     assert name != "BOTMAKER_ACCESS_TOKEN" or not value or value not in str(caught.value)
 
 
-def test_settings_may_come_from_the_env_file_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_overrides_settings_of_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / ".env"
     file.write_text(f"BOTMAKER_ACCESS_TOKEN={TOKEN}\nBOTMAKER_OVERLAP_DAYS=5\nSTARTS_LANGUAGE=es\n")
     monkeypatch.setattr("orchestration.settings.ENV_FILE", file)
@@ -282,7 +282,7 @@ def test_git_ignores_the_env_file() -> None:
 # --- the client
 
 
-def test_pages_are_followed_to_the_last(botmaker: Botmaker) -> None:
+def test_all_pages_are_followed(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 5)
     with botmaker.client() as client:
         page = client.first_page(SESSIONS, {"from": "2026-11-07T00:00:00Z", "include-open-sessions": "true"})
@@ -309,7 +309,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_may_pass_is_tried_again_after_a_while(botmaker: Botmaker, name: str) -> None:
+def test_transient_fault_is_retried_after_a_wait(botmaker: Botmaker, name: str) -> None:
     add_sessions(botmaker.server, 2)
     botmaker.server.fail(FAULTS[name])
     with botmaker.client() as client:
@@ -321,7 +321,7 @@ def test_what_may_pass_is_tried_again_after_a_while(botmaker: Botmaker, name: st
     assert len(botmaker.said) == 1
 
 
-def test_no_answer_in_time_is_tried_again(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timeout_is_retried(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.botmaker.transport._SILENCE", httpx.Timeout(0.3))
     botmaker.server.channels = [{"id": "c"}]
     botmaker.server.fail(Fault("slow", seconds=1.0))
@@ -331,7 +331,7 @@ def test_no_answer_in_time_is_tried_again(botmaker: Botmaker, monkeypatch: pytes
     assert "ReadTimeout" in botmaker.said[0]
 
 
-def test_waits_grow_and_the_tries_end(botmaker: Botmaker) -> None:
+def test_waits_grow_and_retries_end(botmaker: Botmaker) -> None:
     botmaker.server.fail(*[Fault("status", status=502)] * TRIES)
     with (
         botmaker.client() as client,
@@ -344,21 +344,21 @@ def test_waits_grow_and_the_tries_end(botmaker: Botmaker) -> None:
     assert all(2**n <= wait <= min(60, 2**n + 1) or wait == 60 for n, wait in enumerate(waits))
 
 
-def test_a_server_that_is_not_there_is_reported_in_the_end(botmaker: Botmaker) -> None:
+def test_unreachable_server_is_reported_after_all_retries(botmaker: Botmaker) -> None:
     botmaker.server.close()
     with botmaker.client() as client, pytest.raises(StartsError, match="ConnectError"):
         client.first_page(CHANNELS)
     assert client.requests == TRIES
 
 
-def test_a_wait_without_measure_is_left_to_the_operator(botmaker: Botmaker) -> None:
+def test_long_retry_after_is_left_to_the_operator(botmaker: Botmaker) -> None:
     botmaker.server.fail(Fault("status", status=429, headers={"retry-after": "7200"}))
     with botmaker.client() as client, pytest.raises(StartsError, match="wait for 120 minutes"):
         client.first_page(CHANNELS)
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_says_how_to_renew_it_and_is_not_shown(botmaker: Botmaker, status: int) -> None:
+def test_refused_token_is_reported_without_the_token(botmaker: Botmaker, status: int) -> None:
     botmaker.server.fail(Fault("status", status=status, body=json.dumps({"errors": [{"message": TOKEN}]}).encode()))
     with botmaker.client() as client, pytest.raises(StartsError) as caught:
         client.first_page(CHANNELS)
@@ -368,7 +368,7 @@ def test_a_refused_token_says_how_to_renew_it_and_is_not_shown(botmaker: Botmake
     assert client.requests == 1
 
 
-def test_a_request_that_is_refused_says_why_without_the_token(botmaker: Botmaker) -> None:
+def test_refused_request_is_reported_without_the_token(botmaker: Botmaker) -> None:
     botmaker.server.fail(Fault("status", status=400, body=json.dumps({"errors": [{"message": f"bad {TOKEN}"}]}).encode()))
     with botmaker.client() as client:
         with pytest.raises(BotmakerRefusedError, match=r"HTTP 400\): bad \*\*\*\. If"):
@@ -378,7 +378,7 @@ def test_a_request_that_is_refused_says_why_without_the_token(botmaker: Botmaker
     assert client.requests == 2
 
 
-def test_a_redirect_is_not_followed(botmaker: Botmaker) -> None:
+def test_redirect_is_not_followed(botmaker: Botmaker) -> None:
     with botmaker_server() as other:
         botmaker.server.fail(Fault("status", status=302, headers={"location": f"{other.base_url}/channels"}))
         with botmaker.client() as client, pytest.raises(StartsError, match="BOTMAKER_BASE_URL"):
@@ -387,7 +387,7 @@ def test_a_redirect_is_not_followed(botmaker: Botmaker) -> None:
 
 
 @pytest.mark.parametrize(("kind", "requests"), [("empty", 1), ("zero_length", 2)])
-def test_an_empty_answer_means_nothing_where_it_is_explicit_or_comes_twice(botmaker: Botmaker, kind: str, requests: int) -> None:
+def test_empty_answer_counts_if_it_is_explicit_or_repeated(botmaker: Botmaker, kind: str, requests: int) -> None:
     botmaker.server.fail(*[Fault(kind)] * requests)
     with botmaker.client() as client:
         page = client.first_page(CHANNELS)
@@ -395,9 +395,9 @@ def test_an_empty_answer_means_nothing_where_it_is_explicit_or_comes_twice(botma
     assert client.requests == requests
 
 
-def test_an_empty_answer_that_comes_once_loses_nothing(botmaker: Botmaker) -> None:
+def test_single_empty_answer_loses_no_records(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 3)
-    # The first window, and the second page of the last one.
+    # The first window, and the second page of the last window.
     botmaker.server.fail(Fault("zero_length", "/sessions"))
     with patch.object(botmaker.server, "_next", side_effect=_empty_once(botmaker)):
         botmaker.fetch("sessions")
@@ -415,13 +415,13 @@ def _empty_once(botmaker: Botmaker) -> Callable[[dict[str, str]], tuple[int, Any
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"text"', b'{"data": []}', b'{"items": {}}', b'{"items": [], "nextPage": 1}'])
-def test_an_answer_of_another_shape_is_not_taken(botmaker: Botmaker, body: bytes) -> None:
+def test_answer_of_another_shape_is_refused(botmaker: Botmaker, body: bytes) -> None:
     botmaker.server.fail(Fault("raw", body=body))
     with botmaker.client() as client, pytest.raises(StartsError, match="Botmaker's answer has"):
         client.first_page(CHANNELS)
 
 
-def test_a_stray_byte_in_a_text_does_not_stop_a_page(botmaker: Botmaker) -> None:
+def test_invalid_byte_in_a_text_does_not_stop_a_page(botmaker: Botmaker) -> None:
     body = b'{"items": [{"id": "caf\xe9"}], "nextPage": null}'
     botmaker.server.fail(Fault("raw", body=body))
     with botmaker.client() as client:
@@ -440,7 +440,7 @@ BASE = "https://api.botmaker.com/v2.0"
         ("https://someone@api.botmaker.com:443/v2.0/sessions#f", "https://api.botmaker.com/v2.0/sessions"),
     ],
 )
-def test_the_next_page_is_asked_for_as_given_but_by_https(given: str, asked: str) -> None:
+def test_next_page_is_requested_over_https(given: str, asked: str) -> None:
     assert checked_next_page(BASE, given) == asked
 
 
@@ -458,12 +458,12 @@ def test_the_next_page_is_asked_for_as_given_but_by_https(given: str, asked: str
         "https://[",
     ],
 )
-def test_a_next_page_that_leads_elsewhere_is_refused(given: str) -> None:
+def test_next_page_outside_of_botmakers_server_is_refused(given: str) -> None:
     with pytest.raises(StartsError, match=r"not to api\.botmaker\.com"):
         checked_next_page(BASE, given)
 
 
-def test_https_is_forced_on_the_wire_and_every_request_carries_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_https_is_forced_on_the_wire_and_every_request_has_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = self_signed(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with botmaker_server(page_size=2, certificate=certificate) as server:
@@ -478,7 +478,7 @@ def test_https_is_forced_on_the_wire_and_every_request_carries_the_header(tmp_pa
 
 
 def self_signed(folder: Path) -> Path:
-    """Write a key and a certificate for 127.0.0.1 and return the file."""
+    """Write a key and a certificate for 127.0.0.1 to a file and return its path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -495,7 +495,7 @@ def self_signed(folder: Path) -> Path:
     return path
 
 
-def test_a_next_page_on_another_host_gets_no_request(botmaker: Botmaker) -> None:
+def test_next_page_on_another_host_gets_no_request(botmaker: Botmaker) -> None:
     add_sessions(botmaker.server, 5)
     with botmaker_server() as other:
         botmaker.server.next_page_host = f"127.0.0.1:{other.port}"
@@ -504,15 +504,15 @@ def test_a_next_page_on_another_host_gets_no_request(botmaker: Botmaker) -> None
         assert other.requests == []
 
 
-def test_pages_that_go_in_a_circle_end(botmaker: Botmaker) -> None:
+def test_circular_pages_end_with_an_error(botmaker: Botmaker) -> None:
     url = f"{botmaker.server.base_url}/channels?again"
     body = json.dumps({"items": [{}], "nextPage": url}).encode()
     botmaker.server.fail(*[Fault("raw", "/channels", body=body)] * 5)
-    with pytest.raises(StartsError, match="circle"):
+    with pytest.raises(StartsError, match="form a loop"):
         botmaker.fetch("channels")
 
 
-def test_each_endpoint_keeps_its_pace_tries_included(botmaker: Botmaker) -> None:
+def test_each_endpoint_keeps_its_pace_including_retries(botmaker: Botmaker) -> None:
     botmaker.server.add_notification("n1", "2026-11-07T00:00:00Z", None)
     botmaker.server.add_notification("n2", "2026-11-07T00:00:00Z", None)
     botmaker.server.fail(Fault("status", "/notifications/sent-results/", status=429))
@@ -535,7 +535,7 @@ def test_each_endpoint_keeps_its_pace_tries_included(botmaker: Botmaker) -> None
     assert all(after.at - before.at >= 1 / 30 - 1e-9 for before, after in pairwise(lists))
 
 
-def test_the_pace_holds_on_a_real_clock() -> None:
+def test_pace_holds_on_a_real_clock() -> None:
     with botmaker_server() as server, BotmakerClient(BotmakerSettings(TOKEN, server.base_url)) as client:
         for _ in range(4):
             client.first_page(SESSIONS)
@@ -546,7 +546,7 @@ def test_the_pace_holds_on_a_real_clock() -> None:
 # --- fetching
 
 
-def test_pages_land_as_they_came_under_names_that_can_be_read(botmaker: Botmaker) -> None:
+def test_pages_land_unchanged_under_names_that_can_be_parsed(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 3)
     report = botmaker.fetch("sessions")
     assert sorted(botmaker.ids()) == ids
@@ -562,7 +562,7 @@ def test_pages_land_as_they_came_under_names_that_can_be_read(botmaker: Botmaker
     assert botmaker.said[-1] == "sessions: 2026-11-07T00:00:00Z to 2026-11-07T12:30:15Z (7 of 7): 2 pages, 3 items"
 
 
-def test_bodies_are_kept_byte_by_byte(botmaker: Botmaker) -> None:
+def test_bodies_are_stored_byte_for_byte(botmaker: Botmaker) -> None:
     botmaker.settings = replace(botmaker.settings, start=date(2026, 11, 7))
     body = '{ "items" : [ {"id":"é\\u00e9", "n":1.0} ],\n "nextPage":null }\n'.encode()
     botmaker.server.fail(Fault("raw", body=body))
@@ -570,7 +570,7 @@ def test_bodies_are_kept_byte_by_byte(botmaker: Botmaker) -> None:
     assert list(botmaker.pages("sessions").values()) == [body]
 
 
-def test_requests_ask_for_open_sessions_with_all_that_is_in_them(botmaker: Botmaker) -> None:
+def test_requests_include_open_sessions_with_all_details(botmaker: Botmaker) -> None:
     botmaker.fetch("sessions")
     for request in botmaker.server.requests:
         assert (
@@ -585,7 +585,7 @@ def test_requests_ask_for_open_sessions_with_all_that_is_in_them(botmaker: Botma
         assert "long-term-search" not in request.query
 
 
-def test_only_windows_beyond_seven_days_are_searched_long_term(botmaker: Botmaker) -> None:
+def test_only_windows_beyond_seven_days_use_long_term_search(botmaker: Botmaker) -> None:
     botmaker.fetch("sessions", requested("2026-10-28", None, sweep=False, zone=ZONE, now=NOW))
     long_term = {request.query["from"]: request.query.get("long-term-search") for request in botmaker.server.requests}
     assert long_term == {
@@ -595,7 +595,7 @@ def test_only_windows_beyond_seven_days_are_searched_long_term(botmaker: Botmake
     }
 
 
-def test_a_session_that_was_open_comes_again_when_it_has_closed(botmaker: Botmaker) -> None:
+def test_open_session_is_fetched_again_after_it_has_closed(botmaker: Botmaker) -> None:
     botmaker.server.add_session("A_2026-11-06T20:00:00.000Z", "2026-11-06T20:00:00.000Z", is_open=True)
     botmaker.fetch("sessions")
     botmaker.server.close_session("A_2026-11-06T20:00:00.000Z", events=[{"name": "conversation-close"}])
@@ -605,7 +605,7 @@ def test_a_session_that_was_open_comes_again_when_it_has_closed(botmaker: Botmak
     assert [item["events"] for items in bodies for item in items] == [[], [{"name": "conversation-close"}]]
 
 
-def test_a_day_that_did_not_change_gives_the_same_bytes(botmaker: Botmaker) -> None:
+def test_unchanged_day_gives_the_same_bytes(botmaker: Botmaker) -> None:
     add_sessions(botmaker.server, 1, "2026-11-05")
     botmaker.fetch("sessions")
     botmaker.time.now += DAY
@@ -615,7 +615,7 @@ def test_a_day_that_did_not_change_gives_the_same_bytes(botmaker: Botmaker) -> N
     assert files[0] == files[1]
 
 
-def test_an_increment_overlaps_the_one_before(botmaker: Botmaker) -> None:
+def test_increment_overlaps_the_previous_one(botmaker: Botmaker) -> None:
     botmaker.fetch("sessions")
     botmaker.server.requests.clear()
     botmaker.time.now += DAY
@@ -626,7 +626,7 @@ def test_an_increment_overlaps_the_one_before(botmaker: Botmaker) -> None:
     assert requests[-1].query["to"] == "2026-11-08T12:30:16Z"
 
 
-def test_an_interrupted_fetch_goes_on_after_its_last_whole_page(botmaker: Botmaker) -> None:
+def test_interrupted_fetch_resumes_after_its_last_whole_page(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 9)
     with pytest.raises(StartsError, match="HTTP 401"), patch.object(botmaker.server, "_next", side_effect=_expire_after(botmaker, 2)):
         botmaker.fetch("sessions")
@@ -647,7 +647,7 @@ def _expire_after(botmaker: Botmaker, pages: int) -> Callable[[dict[str, str]], 
     return expired
 
 
-def test_a_page_whose_address_was_forgotten_begins_the_window_again(botmaker: Botmaker) -> None:
+def test_expired_page_address_restarts_the_window(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 6)
     with pytest.raises(StartsError, match="HTTP 401"), patch.object(botmaker.server, "_next", side_effect=_expire_after(botmaker, 1)):
         botmaker.fetch("sessions")
@@ -655,7 +655,7 @@ def test_a_page_whose_address_was_forgotten_begins_the_window_again(botmaker: Bo
     (stored,) = [json.loads(body)["nextPage"] for name, body in first_attempt.items() if "page-00002" in name]
     botmaker.server.forgotten_cursors.add(httpx.URL(stored).params["cursor"])
     with pytest.raises(StartsError, match="HTTP 400"):
-        # The new attempt runs into the same forgotten address: that is an error, not a reason to begin for ever.
+        # The new attempt meets the same expired address: this is an error, so that the window is not restarted forever.
         botmaker.fetch("sessions")
     botmaker.server.forgotten_cursors.clear()
     botmaker.fetch("sessions")
@@ -665,7 +665,7 @@ def test_a_page_whose_address_was_forgotten_begins_the_window_again(botmaker: Bo
     assert [item["id"] for body in second for item in json.loads(body)["items"]] == ids
 
 
-def test_an_empty_answer_completes_a_window(botmaker: Botmaker) -> None:
+def test_empty_answer_completes_a_window(botmaker: Botmaker) -> None:
     botmaker.settings = replace(botmaker.settings, start=date(2026, 11, 7))
     botmaker.server.fail(Fault("empty"))
     botmaker.fetch("sessions")
@@ -674,7 +674,7 @@ def test_an_empty_answer_completes_a_window(botmaker: Botmaker) -> None:
     assert again.period.start == utc("2026-11-07T03:00:00")
 
 
-def test_an_empty_page_is_a_file_that_lands_with_no_record(tmp_path: Path) -> None:
+def test_empty_page_lands_as_a_file_without_records(tmp_path: Path) -> None:
     zone = LandingZone(str(tmp_path), FEED_NAMES)
     zone.write("sends/page-00001.last.json.zst", pa.compress(b"", codec="zstd", asbytes=True))
     with duckdb.connect() as connection:
@@ -682,7 +682,7 @@ def test_an_empty_page_is_a_file_that_lands_with_no_record(tmp_path: Path) -> No
     assert (report.files_landed, report.records, report.files_set_aside) == (1, 0, [])
 
 
-def test_results_are_fetched_for_new_notifications_and_for_those_that_may_still_change(botmaker: Botmaker) -> None:
+def test_results_are_fetched_for_new_and_changeable_notifications(botmaker: Botmaker) -> None:
     server = botmaker.server
     customer = {"customerId": "c", "sessionId": "s", "lastStatus": "sent"}
     server.add_notification("old", "2026-11-02T10:00:00Z", "2026-11-02T11:00:00Z", customer, customer, customer)
@@ -704,7 +704,7 @@ def test_results_are_fetched_for_new_notifications_and_for_those_that_may_still_
     assert {len(json.loads(body)["items"]) for body in botmaker.pages("sent_results_lists").values()} == {1, 2}
 
 
-def test_interrupted_results_go_on_without_asking_twice(botmaker: Botmaker) -> None:
+def test_interrupted_results_resume_without_repeated_requests(botmaker: Botmaker) -> None:
     customers = [{"customerId": str(n)} for n in range(5)]
     for name in ("n1", "n2", "n3"):
         botmaker.server.add_notification(name, "2026-11-06T10:00:00Z", "2026-11-06T11:00:00Z", *customers)
@@ -721,7 +721,7 @@ def test_interrupted_results_go_on_without_asking_twice(botmaker: Botmaker) -> N
     assert len(botmaker.pages("sent_results")) == 9
 
 
-def test_results_that_were_left_unfinished_are_fetched_once_and_not_again_with_what_is_new(botmaker: Botmaker) -> None:
+def test_unfinished_results_are_fetched_once_before_new_ones(botmaker: Botmaker) -> None:
     botmaker.server.page_size = 10
     botmaker.settings = replace(botmaker.settings, sweep_days=1)
     for name in ("n1", "n2"):
@@ -736,7 +736,7 @@ def test_results_that_were_left_unfinished_are_fetched_once_and_not_again_with_w
     assert asked == ["n1", "n2", "n2", "n3"]
 
 
-def test_results_reach_three_months_back_and_a_message_says_so(botmaker: Botmaker) -> None:
+def test_results_reach_back_three_months_and_a_message_reports_it(botmaker: Botmaker) -> None:
     botmaker.fetch("sent_results", requested("2026-01-01", None, sweep=False, zone=ZONE, now=NOW))
     (request,) = botmaker.server.requests
     assert request.query == {"from": "2026-08-11T12:30:15Z", "to": "2026-11-07T12:30:15Z"}
@@ -745,7 +745,7 @@ def test_results_reach_three_months_back_and_a_message_says_so(botmaker: Botmake
     assert len(botmaker.server.requests) == 1
 
 
-def test_a_notification_that_is_gone_or_strangely_named_does_not_block_the_others(botmaker: Botmaker) -> None:
+def test_deleted_or_unusable_notification_does_not_block_the_others(botmaker: Botmaker) -> None:
     botmaker.server.page_size = 10
     for name in ("gone", "../../../escape", "fine"):
         botmaker.server.add_notification(name, "2026-11-06T10:00:00Z", "2026-11-06T11:00:00Z", {"customerId": name})
@@ -759,7 +759,7 @@ def test_a_notification_that_is_gone_or_strangely_named_does_not_block_the_other
     assert any("no usable notificationInstanceId" in line for line in botmaker.said)
 
 
-def test_channels_are_kept_without_tokens_and_only_when_they_changed(botmaker: Botmaker) -> None:
+def test_channels_are_stored_without_tokens_and_only_after_a_change(botmaker: Botmaker) -> None:
     secret = {"id": "t", "platform": "telegram", "token": "123:telegram-secret", "inner": [{"accessToken": "telegram-secret", "x": 1}]}
     botmaker.server.channels = [secret, {"id": "w", "platform": "whatsapp", "name": "Línea"}]
     for day in range(3):
@@ -773,7 +773,7 @@ def test_channels_are_kept_without_tokens_and_only_when_they_changed(botmaker: B
     assert b"telegram-secret" not in b"".join(pages.values())
 
 
-def test_templates_are_kept_as_they_came_and_only_when_they_changed(botmaker: Botmaker) -> None:
+def test_templates_are_stored_unchanged_and_only_after_a_change(botmaker: Botmaker) -> None:
     botmaker.server.templates = [{"name": f"t{n}", "state": "APPROVED"} for n in range(3)]
     first = botmaker.fetch("whatsapp_templates")
     second = botmaker.fetch("whatsapp_templates")
@@ -783,13 +783,13 @@ def test_templates_are_kept_as_they_came_and_only_when_they_changed(botmaker: Bo
     assert len(botmaker.pages("whatsapp_templates")) == 4
 
 
-def test_a_sweep_reads_thirty_days_again(botmaker: Botmaker) -> None:
+def test_sweep_reads_thirty_days_again(botmaker: Botmaker) -> None:
     botmaker.fetch("sessions", FetchRequest(Kind.SWEEP))
     assert len(botmaker.server.requests) == 31
     assert botmaker.server.requests[0].query["from"] == "2026-10-08T12:30:15Z"
 
 
-def test_the_bundled_samples_are_not_written_to(tmp_path: Path) -> None:
+def test_fetch_does_not_write_to_the_bundled_samples(tmp_path: Path) -> None:
     before = sorted(SAMPLE_LOGS.parent.rglob("*"))
     for landing in (str(SAMPLE_LOGS), f"file://{SAMPLE_LOGS}", str(SAMPLE_LOGS / ".." / "sample_logs")):
         settings = Settings(landing=landing, data=tmp_path)
@@ -801,19 +801,19 @@ def test_the_bundled_samples_are_not_written_to(tmp_path: Path) -> None:
     assert sorted(SAMPLE_LOGS.parent.rglob("*")) == before
 
 
-def test_a_second_fetch_at_the_same_time_says_so(botmaker: Botmaker) -> None:
+def test_concurrent_fetch_is_refused_with_a_message(botmaker: Botmaker) -> None:
     with botmaker.source(), pytest.raises(StartsError, match="Another fetch"):
         botmaker.fetch("channels")
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(botmaker: Botmaker) -> None:
+def test_unwritable_folder_is_reported(botmaker: Botmaker) -> None:
     (botmaker.landing / "sends").mkdir()
     (botmaker.landing / "botmaker").touch()
     with pytest.raises(StartsError, match=r"botmaker/sessions/.* cannot be (written|listed)"):
         botmaker.fetch("sessions")
 
 
-def test_half_a_page_is_never_seen(botmaker: Botmaker) -> None:
+def test_partial_page_is_never_visible(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 3)
     zone = LandingZone(str(botmaker.landing), FEED_NAMES)
     with pytest.raises(StartsError), patch("orchestration.landing.zone.put_in_place", side_effect=OSError("the power is gone")):
@@ -825,7 +825,7 @@ def test_half_a_page_is_never_seen(botmaker: Botmaker) -> None:
     assert not list(botmaker.landing.rglob("*.draft"))
 
 
-def test_pages_go_to_an_object_store_too(botmaker: Botmaker, tmp_path: Path, s3: AbstractFileSystem) -> None:
+def test_pages_can_be_written_to_an_object_store(botmaker: Botmaker, tmp_path: Path, s3: AbstractFileSystem) -> None:
     s3.mkdir("botmaker-pages")
     add_sessions(botmaker.server, 5)
     settings = Settings(landing="s3://botmaker-pages/whatsapp", data=tmp_path / "data")
@@ -842,7 +842,7 @@ def test_pages_go_to_an_object_store_too(botmaker: Botmaker, tmp_path: Path, s3:
     assert len(botmaker.server.answered) == len(set(botmaker.server.answered))
 
 
-def test_no_exception_of_the_client_carries_the_token_in_its_chain(botmaker: Botmaker) -> None:
+def test_no_exception_of_the_client_contains_the_token_in_its_chain(botmaker: Botmaker) -> None:
     botmaker.server.fail(*[Fault("broken")] * TRIES)
     with botmaker.client() as client, pytest.raises(StartsError) as caught:
         client.first_page(CHANNELS)

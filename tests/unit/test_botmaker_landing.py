@@ -1,4 +1,4 @@
-"""Botmaker's pages land in every shape, and what cannot be read leaves its neighbours."""
+"""Tests of landing Botmaker's pages: every format lands, and an unreadable part does not affect its neighbours."""
 
 import gzip
 import json
@@ -43,7 +43,7 @@ def land(connection: duckdb.DuckDBPyConnection, landing: Path) -> dict[str, Land
         ("1.jsonl.zst", lambda items: pa.compress(b"\n".join(map(compact, items)), codec="zstd", asbytes=True)),
     ],
 )
-def test_pages_land_however_they_are_packed(
+def test_pages_land_in_every_packing(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, name: str, pack: Callable[[list[Item]], bytes]
 ) -> None:
     put(tmp_path, f"sessions/{name}", pack(SESSIONS))
@@ -55,12 +55,12 @@ def test_pages_land_however_they_are_packed(
             (select count(*) from raw.botmaker_session_events), (select count(*) from raw.botmaker_session_messages)
     """).fetchone()
     assert counts == (8, 8, 8, 6)
-    # Another name for the same content changes nothing.
+    # The same content under another name changes nothing.
     put(tmp_path, f"sessions/copy-{name}", pack(SESSIONS))
     assert land(connection, tmp_path)["botmaker/sessions"].records == 0
 
 
-def test_what_people_wrote_and_tokens_are_not_landed(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_message_texts_and_tokens_are_not_landed(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     put_all(tmp_path)
     put(tmp_path, "channels/2.json", compact({"items": [{"platform": "telegram", "token": "secret", "inner": {"accessToken": "secret"}}]}))
     land(connection, tmp_path)
@@ -94,9 +94,7 @@ GOOD = session("1", "01 10:00:00")
         (compact(GOOD | {"messages": "none"}), "messages: not a list"),
     ],
 )
-def test_an_item_that_cannot_be_read_goes_to_quarantine_alone(
-    connection: duckdb.DuckDBPyConnection, tmp_path: Path, item: bytes, reason: str
-) -> None:
+def test_unreadable_item_alone_goes_to_quarantine(connection: duckdb.DuckDBPyConnection, tmp_path: Path, item: bytes, reason: str) -> None:
     put(tmp_path, "sessions/1.jsonl", b"\n".join([compact(GOOD), item, compact({"items": [GOOD, GOOD]})]))
     report = land(connection, tmp_path)["botmaker/sessions"]
     assert (report.records, report.landed, report.rejected) == (4, 3, 1)
@@ -117,7 +115,7 @@ def test_an_item_that_cannot_be_read_goes_to_quarantine_alone(
         ({"messages": [{"id": "x"}]}, "messages[].creationTime: missing or not ISO 8601 with an offset"),
     ],
 )
-def test_a_bad_event_or_message_leaves_its_neighbours(
+def test_bad_event_or_message_does_not_affect_its_neighbours(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, more: dict[str, list[Any]], reason: str
 ) -> None:
     good = {"events": [event("go-to", "01 10:00:00")], "messages": [message("u", "01 10:00:00", "user")]}
@@ -145,7 +143,7 @@ def test_a_bad_event_or_message_leaves_its_neighbours(
         ("channels", {"id": "c", "number": ["1"]}, "number: neither a string nor a whole number"),
     ],
 )
-def test_sent_results_and_channels_that_cannot_be_read(
+def test_unreadable_sent_results_and_channels_are_rejected(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, feed: str, item: Item, reason: str
 ) -> None:
     good = {"sessionId": "s", "status": {"sent": time("01 10:00:00"), "read": ""}, "id": "c"}
@@ -155,7 +153,7 @@ def test_sent_results_and_channels_that_cannot_be_read(
     assert connection.execute("select line_number, reason from raw.rejected_records").fetchall() == [(1, reason)]
 
 
-def test_a_page_that_is_cut_short_is_set_aside_and_lands_when_it_comes_back(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_truncated_page_is_set_aside_and_lands_when_it_is_replaced(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     page = pa.compress(compact({"items": SESSIONS}) * 50, codec="zstd", asbytes=True)
     put(tmp_path, "sessions/1.json.zst", page[: len(page) // 2])
     report = land(connection, tmp_path)["botmaker/sessions"]
@@ -165,12 +163,12 @@ def test_a_page_that_is_cut_short_is_set_aside_and_lands_when_it_comes_back(conn
 
 
 @pytest.mark.parametrize("feed", FEED_NAMES)
-def test_a_landing_zone_may_hold_any_one_feed(tmp_path: Path, feed: str) -> None:
+def test_landing_zone_with_a_single_feed_is_accepted(tmp_path: Path, feed: str) -> None:
     (tmp_path / feed).mkdir(parents=True)
     assert LandingZone(str(tmp_path), FEED_NAMES).files(feed) == []
 
 
-def test_a_folder_without_any_feed_gives_an_error_with_their_names(tmp_path: Path) -> None:
+def test_folder_without_feeds_gives_an_error_with_the_feed_names(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     with pytest.raises(StartsError, match="none of sends/, webhooks/, botmaker/sessions/, botmaker/sent_results/, botmaker/channels/"):
         LandingZone(str(tmp_path), FEED_NAMES)

@@ -1,4 +1,7 @@
-"""Whatever Botmaker's API sends: a fetch ends, in words, within bounds, leaves only whole pages, and the next run completes it."""
+"""Tests of odd answers of Botmaker's API.
+
+Every fetch ends with a readable message and within limits, and leaves only whole pages; the next run completes it.
+"""
 
 import gzip
 import json
@@ -50,7 +53,7 @@ def stored(botmaker: Botmaker) -> list[Path]:
 
 
 def wire(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    # Without the last header, the client may ask again before it notices that the server has closed the connection.
+    # Without the last header, the client may send another request before it notices that the server has closed the connection.
     return "\r\n".join([f"HTTP/1.1 {status}", *headers, "Connection: close", "", ""]).encode() + body
 
 
@@ -79,19 +82,19 @@ DRIPS = {
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("what", DRIPS)
 @pytest.mark.usefixtures("short_time")
-def test_a_response_that_comes_a_byte_at_a_time_is_given_up(botmaker: Botmaker, what: str) -> None:
+def test_response_with_one_byte_at_a_time_times_out(botmaker: Botmaker, what: str) -> None:
     botmaker.server.channels = [{"id": "c"}]
     botmaker.server.fail(*[Fault("wire", body=DRIPS[what], seconds=0.02)] * TRIES_WHEN_SLOW)
     with botmaker.client() as client:
         with pytest.raises(StartsError, match=r"channels in 2 tries; the last time: the answer was not complete after 0\.4 seconds\. Run"):
             client.first_page(CHANNELS)
         assert client.requests == TRIES_WHEN_SLOW
-        # The connection of the slow response is not used again.
+        # The connection of the slow response is not reused.
         assert client.first_page(CHANNELS).items == [{"id": "c"}]
 
 
 @pytest.mark.usefixtures("short_time")
-def test_a_slow_response_leaves_nothing_and_the_next_run_completes(botmaker: Botmaker) -> None:
+def test_slow_response_leaves_no_page_and_the_next_run_completes(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 3)
     botmaker.server.fail(*[Fault("wire", body=DRIPS["the body"], seconds=0.02)] * TRIES_WHEN_SLOW)
     with pytest.raises(StartsError, match="not complete"):
@@ -102,7 +105,7 @@ def test_a_slow_response_leaves_nothing_and_the_next_run_completes(botmaker: Bot
 
 
 @pytest.mark.usefixtures("short_time")
-def test_one_slow_response_is_tried_again(botmaker: Botmaker) -> None:
+def test_single_slow_response_is_retried(botmaker: Botmaker) -> None:
     botmaker.server.channels = [{"id": "c"}]
     botmaker.server.fail(Fault("wire", body=DRIPS["the body"], seconds=0.02))
     with botmaker.client() as client:
@@ -124,14 +127,14 @@ def bomb_of_many_members() -> bytes:
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("bomb", [bomb_of_one_member, bomb_of_many_members])
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
-def test_a_small_gzip_of_a_gibibyte_takes_little_memory(botmaker: Botmaker, bomb: Callable[[], bytes], status: str) -> None:
+def test_gzip_bomb_of_a_gibibyte_takes_little_memory(botmaker: Botmaker, bomb: Callable[[], bytes], status: str) -> None:
     packed = bomb()
     assert len(packed) < 2 * MIB
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     botmaker.server.fail(Fault("wire", body=wire(packed, "Content-Encoding: gzip", f"Content-Length: {len(packed)}", status=status)))
-    with pytest.raises(StartsError, match=r"sessions has more than 64 MiB.*Run again later.*ask Botmaker's support"):
+    with pytest.raises(StartsError, match=r"sessions has more than 64 MiB.*Run again later.*contact Botmaker's support"):
         botmaker.fetch("sessions")
-    # KiB, of which 64 MiB are the bound.
+    # In KiB; the limit for a body is 64 MiB.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 160 * 1024
     assert stored(botmaker) == []
     botmaker.fetch("sessions")
@@ -139,9 +142,7 @@ def test_a_small_gzip_of_a_gibibyte_takes_little_memory(botmaker: Botmaker, bomb
 
 
 @pytest.mark.parametrize("is_chunked", [True, False])
-def test_a_body_that_is_too_large_as_sent_is_not_read_to_its_end(
-    botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch, is_chunked: bool
-) -> None:
+def test_oversized_body_is_not_read_to_its_end(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch, is_chunked: bool) -> None:
     monkeypatch.setattr("orchestration.botmaker.transport.MOST_BODY_BYTES", MIB)
     body = json.dumps({"items": ["x" * MIB], "nextPage": None}).encode()
     answer = wire(chunked(body) + b"0\r\n\r\n", "Transfer-Encoding: chunked") if is_chunked else with_length(body)
@@ -151,7 +152,7 @@ def test_a_body_that_is_too_large_as_sent_is_not_read_to_its_end(
     assert client.requests == 1
 
 
-def test_gzip_that_unpacks_to_nothing_for_ever_is_too_large(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_gzip_without_content_is_too_large(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.botmaker.transport.MOST_BODY_BYTES", MIB)
     body = gzip.compress(b"") * (2 * MIB // len(gzip.compress(b"")))
     botmaker.server.fail(Fault("wire", body=with_length(body, "Content-Encoding: gzip")))
@@ -169,13 +170,13 @@ def large_page() -> bytes:
     [
         gzip.compress,
         lambda page: gzip.compress(page[:1000]) + gzip.compress(page[1000:]),
-        # Pieces that are filled to the last byte.
+        # The content fills whole pieces to the last byte.
         lambda page: gzip.compress(page + b" " * (8 * 256 * 1024 - len(page) % (256 * 1024))),
         lambda page: gzip.compress(page) + gzip.compress(b""),
     ],
     ids=["one member", "two members", "full pieces", "an empty member"],
 )
-def test_gzip_is_unpacked_whole(botmaker: Botmaker, pack: Callable[[bytes], bytes]) -> None:
+def test_gzip_is_unpacked_completely(botmaker: Botmaker, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(large_page())
     botmaker.server.fail(Fault("wire", body=with_length(packed, "Content-Encoding: gzip")))
     with botmaker.client() as client:
@@ -183,7 +184,7 @@ def test_gzip_is_unpacked_whole(botmaker: Botmaker, pack: Callable[[bytes], byte
         assert botmaker.server.requests[0].headers["accept-encoding"] == "gzip"
 
 
-def test_the_pages_of_a_snapshot_are_bounded_together(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_of_a_snapshot_have_a_common_limit(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_module, "MOST_BODY_BYTES", 10_000)
     botmaker.server.templates = [{"name": "t" * 1000} for _ in range(40)]
     with pytest.raises(StartsError, match="whatsapp/templates have more than"):
@@ -217,12 +218,12 @@ BROKEN = {
 
 @pytest.mark.parametrize("what", BROKEN)
 @pytest.mark.sampled(4)
-def test_a_broken_response_is_tried_again_and_a_lasting_one_ends_in_words(botmaker: Botmaker, what: str) -> None:
+def test_broken_response_is_retried_and_a_permanent_one_is_reported(botmaker: Botmaker, what: str) -> None:
     ids = add_sessions(botmaker.server, 3)
     botmaker.server.fail(Fault("wire", body=BROKEN[what]))
     botmaker.fetch("sessions")
     assert botmaker.ids() == ids
-    # Nothing twice may mean nothing, as long as it is a whole response.
+    # An empty body twice counts as an empty answer, but only in a complete response.
     if what != "nothing after the headers":
         botmaker.server.fail(*[Fault("wire", body=BROKEN[what])] * TRIES)
         botmaker.server.requests.clear()
@@ -233,7 +234,7 @@ def test_a_broken_response_is_tried_again_and_a_lasting_one_ends_in_words(botmak
             client.first_page(CHANNELS)
 
 
-def test_a_page_of_another_kind_is_named_by_its_type(botmaker: Botmaker) -> None:
+def test_page_of_another_content_type_is_reported_with_its_type(botmaker: Botmaker) -> None:
     botmaker.server.fail(*[Fault("wire", body=BROKEN["a page of HTML"])] * TRIES)
     with botmaker.client() as client, pytest.raises(StartsError, match=r"not whole JSON \(content type: text/html\)"):
         client.first_page(CHANNELS)
@@ -261,13 +262,13 @@ def after(seconds: float) -> str:
 )
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Down"])
 @pytest.mark.sampled(4)
-def test_an_odd_retry_after_is_ignored_and_a_long_one_ends_the_run(botmaker: Botmaker, value: str, wait: int | str, status: str) -> None:
+def test_invalid_retry_after_is_ignored_and_a_long_one_ends_the_run(botmaker: Botmaker, value: str, wait: int | str, status: str) -> None:
     botmaker.server.channels = [{"id": "c"}]
     answer = wire(b"", f"Retry-After: {value}", "Content-Length: 0", status=status)
     botmaker.server.fail(Fault("wire", body=answer))
     with botmaker.client() as client:
         if isinstance(wait, str):
-            with pytest.raises(StartsError, match=rf"{wait} \(HTTP \d+\)\. Run again then\."):
+            with pytest.raises(StartsError, match=rf"{wait} \(HTTP \d+\)\. Run again after that\."):
                 client.first_page(CHANNELS)
             return
         assert client.first_page(CHANNELS).items == [{"id": "c"}]
@@ -276,7 +277,7 @@ def test_an_odd_retry_after_is_ignored_and_a_long_one_ends_the_run(botmaker: Bot
 
 
 @pytest.mark.parametrize("location", ["https://example.com/", "http://[", "x" * 70_000, "//\x7f", "http://a:b/"])
-def test_an_odd_redirect_ends_in_words(botmaker: Botmaker, location: str) -> None:
+def test_odd_redirect_is_reported(botmaker: Botmaker, location: str) -> None:
     botmaker.server.fail(*[Fault("status", status=307, headers={"location": location})] * TRIES)
     with botmaker.client() as client, pytest.raises(StartsError, match=r"BOTMAKER_BASE_URL|tries; the last time"):
         client.first_page(CHANNELS)
@@ -313,11 +314,11 @@ def deep(levels: int) -> bytes:
 )
 @pytest.mark.parametrize("feed", ["sessions", "channels"])
 @pytest.mark.sampled(4)
-def test_a_page_that_cannot_be_used_leaves_nothing_and_the_next_run_completes(botmaker: Botmaker, body: bytes, feed: str) -> None:
+def test_unusable_page_leaves_nothing_and_the_next_run_completes(botmaker: Botmaker, body: bytes, feed: str) -> None:
     ids = add_sessions(botmaker.server, 3)
     botmaker.server.channels = [{"id": "c"}]
     botmaker.server.fail(Fault("raw", body=body))
-    with pytest.raises(StartsError, match=r"Botmaker's answer .*Nothing of it was stored\. Run again later.*support"):
+    with pytest.raises(StartsError, match=r"Botmaker's answer .*None of it was stored\. Run again later.*support"):
         botmaker.fetch(feed)
     assert stored(botmaker) == []
     botmaker.fetch(feed)
@@ -325,14 +326,14 @@ def test_a_page_that_cannot_be_used_leaves_nothing_and_the_next_run_completes(bo
 
 
 @pytest.mark.parametrize("status", [400, 500, 401])
-def test_an_error_with_a_deep_body_ends_in_words(botmaker: Botmaker, status: int) -> None:
+def test_error_with_a_deeply_nested_body_is_reported(botmaker: Botmaker, status: int) -> None:
     botmaker.server.fail(*[Fault("status", status=status, body=deep(100_000))] * TRIES)
     with botmaker.client() as client, pytest.raises(StartsError, match=str(status)):
         client.first_page(CHANNELS)
 
 
 @pytest.mark.thorough
-def test_secrets_inside_of_many_levels_end_in_words_or_are_left_out(botmaker: Botmaker) -> None:
+def test_deeply_nested_secrets_are_reported_or_removed(botmaker: Botmaker) -> None:
     for levels in (50, *range(100, 1000, 7)):
         inner = b"[" * levels + b'{"botToken": "telegram-secret"}' + b"]" * levels
         botmaker.server.fail(Fault("raw", body=b'{"items": [{"id": "%d", "x": %b}]}' % (levels, inner)))
@@ -346,14 +347,14 @@ ODD_NUMBERS = [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400", b"9" * 50
 
 
 @pytest.mark.parametrize("number", ODD_NUMBERS)
-def test_an_odd_number_in_a_message_stops_no_page_which_is_kept_as_it_came(botmaker: Botmaker, number: bytes) -> None:
+def test_page_with_an_odd_number_in_a_message_is_stored_unchanged(botmaker: Botmaker, number: bytes) -> None:
     body = b'{"items": [{"id": "a", "n": %b}], "nextPage": null}' % number
     botmaker.server.fail(Fault("raw", body=body))
     botmaker.fetch("sessions")
     assert next(iter(botmaker.pages("sessions").values())) == body
     botmaker.server.fail(Fault("raw", body=body))
     botmaker.fetch("channels")
-    # This one is written by us: as JSON that every reader takes.
+    # This page is serialised by the client, as JSON that every reader accepts.
     (page,) = botmaker.pages("channels").values()
     json.loads(page, parse_constant=lambda name: pytest.fail(name))
 
@@ -387,10 +388,10 @@ def in_a_circle(botmaker: Botmaker) -> Callable[[str, dict[str, str]], tuple[int
 
 
 ENDLESS = {
-    "every page is new": (with_every_page_new, "go on after 20 of them", 20),
+    "every page is new": (with_every_page_new, "do not end after 20 pages", 20),
     "every page is the same": (lambda made: with_nothing_new(made, [{"id": "x"}]), "brought nothing new", 11),
     "every page is empty": (lambda made: with_nothing_new(made, []), "brought nothing new", 11),
-    "a page points back": (in_a_circle, "go in a circle", 6),
+    "a page points back": (in_a_circle, "form a loop", 6),
 }
 
 
@@ -398,7 +399,7 @@ ENDLESS = {
 @pytest.mark.parametrize("what", ENDLESS)
 @pytest.mark.usefixtures("few_pages")
 @pytest.mark.sampled(4)
-def test_pages_without_end_are_ended_and_a_run_after_that_begins_again(
+def test_endless_pages_are_stopped_and_the_next_run_starts_again(
     botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch, what: str, feed: str
 ) -> None:
     monkeypatch.setattr(fetch_module, "_MOST_IDLE_PAGES", 10)
@@ -407,7 +408,7 @@ def test_pages_without_end_are_ended_and_a_run_after_that_begins_again(
     botmaker.server.add_notification("n", "2026-11-07T00:00:00Z", None, {"customerId": "c"})
     answers, message, pages = ENDLESS[what]
     botmaker.server.instead = answers(botmaker)
-    # Again and again: what a run leaves behind must not make the next one end early, or complete the period with half of it.
+    # Repeated: pages that a run leaves must not end the next run early, or complete the period with half of its data.
     for number in range(1, 4):
         botmaker.server.requests.clear()
         with pytest.raises(StartsError, match=rf"{message}.*\. Run again later: .*support"):
@@ -418,7 +419,7 @@ def test_pages_without_end_are_ended_and_a_run_after_that_begins_again(
         else:
             bodies = [body for body in botmaker.pages("").values() if body]
             assert pages * number <= len(bodies) <= (pages + 1) * number
-    # An address of that time now leads to the end at once: a run that followed it would leave the sessions out.
+    # The stored address now leads to the last page at once: a run that followed it would lose the sessions.
     botmaker.server.instead = lambda path, query: (200, {"items": [], "nextPage": None}) if query.get("cursor", "").isdecimal() else None
     botmaker.fetch(feed)
     assert set(botmaker.ids()) >= (set(ids) if feed == "sessions" else set())
@@ -426,14 +427,14 @@ def test_pages_without_end_are_ended_and_a_run_after_that_begins_again(
         assert [body for name, body in botmaker.pages("sent_results").items() if name.startswith("n/")]
 
 
-def test_the_bounds_leave_room_for_what_is_real() -> None:
-    # The largest bot known sends 3.5 million templates a month, a page has 500 sessions; an account has up to 6,000 templates.
+def test_limits_exceed_real_volumes() -> None:
+    # The largest known bot sends 3.5 million templates a month, and a page has 500 sessions; an account has up to 6,000 templates.
     assert SESSIONS.most_pages * 500 > 5 * 3_500_000 / 30
     assert SENT_RESULTS.most_pages == SENT_RESULTS.of("n").most_pages == SESSIONS.most_pages
     assert CHANNELS.most_pages * 100 > 6_000
 
 
-def test_a_few_empty_pages_in_a_row_end_nothing(botmaker: Botmaker) -> None:
+def test_a_few_consecutive_empty_pages_do_not_end_a_fetch(botmaker: Botmaker) -> None:
     def answer(path: str, query: dict[str, str]) -> tuple[int, Any]:
         number = int(query.get("cursor", "0"))
         next_page = f"{botmaker.server.base_url}{path}?cursor={number + 1}" if number < 150 else None
@@ -447,7 +448,7 @@ def test_a_few_empty_pages_in_a_row_end_nothing(botmaker: Botmaker) -> None:
 
 
 def stopped_after(botmaker: Botmaker, offset: int) -> None:
-    """Fetch sessions until the page with the given offset is asked for, and end the run there."""
+    """Fetch sessions until the page with the given offset is requested, and end the run there."""
     botmaker.server.instead = lambda path, query: (401, {}) if f"@{offset}" in query.get("cursor", "") else None
     with pytest.raises(StartsError, match="HTTP 401"):
         botmaker.fetch("sessions")
@@ -465,7 +466,7 @@ FORGOTTEN = {
 
 
 @pytest.mark.parametrize("answer", FORGOTTEN)
-def test_an_address_that_was_forgotten_begins_the_window_again_whatever_the_answer(botmaker: Botmaker, answer: str) -> None:
+def test_expired_address_restarts_the_window_whatever_the_answer(botmaker: Botmaker, answer: str) -> None:
     ids = add_sessions(botmaker.server, 6)
     stopped_after(botmaker, 4)
     before = botmaker.pages("sessions")
@@ -476,7 +477,7 @@ def test_an_address_that_was_forgotten_begins_the_window_again_whatever_the_answ
     assert [item["id"] for name, body in pages.items() if "_2/" in name for item in json.loads(body)["items"]] == ids
 
 
-def test_an_outage_begins_nothing_again(botmaker: Botmaker) -> None:
+def test_outage_restarts_no_window(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 6)
     stopped_after(botmaker, 4)
     botmaker.server.fail(*[Fault("wire", body=b"")] * TRIES)
@@ -488,16 +489,16 @@ def test_an_outage_begins_nothing_again(botmaker: Botmaker) -> None:
 
 
 @pytest.mark.usefixtures("few_pages")
-def test_pages_of_earlier_runs_count_towards_the_bound(botmaker: Botmaker) -> None:
+def test_pages_of_earlier_runs_count_towards_the_limit(botmaker: Botmaker) -> None:
     add_sessions(botmaker.server, 60)
     stopped_after(botmaker, 30)
-    with pytest.raises(StartsError, match="go on after 20 of them"):
+    with pytest.raises(StartsError, match="do not end after 20 pages"):
         botmaker.fetch("sessions")
     assert sum(1 for body in botmaker.pages("sessions").values() if b"CHAT" in body) == 20
 
 
 @pytest.mark.parametrize("identifier", [".", "..", "...", "x" * 201, "x" * 100_000, "half \ud83d", "a\nb", 7, None, {}, ""])
-def test_an_odd_identifier_blocks_no_other_notification(botmaker: Botmaker, identifier: Any) -> None:
+def test_odd_identifier_blocks_no_other_notification(botmaker: Botmaker, identifier: Any) -> None:
     botmaker.server.page_size = 10
     for name in ("n1", "n2"):
         botmaker.server.add_notification(name, "2026-11-06T10:00:00Z", "2026-11-06T11:00:00Z", {"customerId": name})
@@ -509,14 +510,14 @@ def test_an_odd_identifier_blocks_no_other_notification(botmaker: Botmaker, iden
     assert any("no usable notificationInstanceId" in line for line in botmaker.said)
 
 
-def test_an_identifier_with_odd_characters_is_named_by_its_folder(botmaker: Botmaker) -> None:
+def test_identifier_with_odd_characters_is_reported_with_its_folder(botmaker: Botmaker) -> None:
     botmaker.server.add_notification("évènement 1", "2026-11-06T10:00:00Z", None, {"customerId": "c"})
     botmaker.fetch("sent_results")
     assert any(folder_name("évènement 1") in line for line in botmaker.said)
     assert len(botmaker.pages("sent_results")) == 1
 
 
-def test_results_that_botmaker_cannot_serve_do_not_block_the_others(botmaker: Botmaker) -> None:
+def test_failing_results_do_not_block_the_others(botmaker: Botmaker) -> None:
     botmaker.server.page_size = 10
     for name in ("n1", "n2", "n3"):
         botmaker.server.add_notification(name, "2026-11-06T10:00:00Z", "2026-11-06T11:00:00Z", {"customerId": name})
@@ -530,7 +531,7 @@ def test_results_that_botmaker_cannot_serve_do_not_block_the_others(botmaker: Bo
     assert [request.path.rpartition("/")[2] for request in botmaker.server.requests if request.path.count("/") == 3] == ["n1"]
 
 
-def test_results_that_all_fail_end_soon(botmaker: Botmaker) -> None:
+def test_run_ends_early_when_all_results_fail(botmaker: Botmaker) -> None:
     botmaker.server.page_size = 100
     for number in range(9):
         botmaker.server.add_notification(f"n{number}", "2026-11-06T10:00:00Z", "2026-11-06T11:00:00Z")
@@ -540,7 +541,7 @@ def test_results_that_all_fail_end_soon(botmaker: Botmaker) -> None:
     assert len(botmaker.server.requests) == 1 + 3
 
 
-def test_folders_of_impossible_times_are_left_out(botmaker: Botmaker) -> None:
+def test_folders_with_impossible_times_are_ignored(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 3)
     for name in (
         "2026-02-30T000000Z--2026-11-07T000000Z/incremental-2026-11-07T000000Z/x",
@@ -558,7 +559,7 @@ def test_folders_of_impossible_times_are_left_out(botmaker: Botmaker) -> None:
 
 
 @pytest.mark.parametrize("is_finished", [True, False])
-def test_a_clock_that_was_ahead_once_does_not_end_all_fetching(botmaker: Botmaker, is_finished: bool) -> None:
+def test_clock_that_was_once_ahead_does_not_block_later_fetches(botmaker: Botmaker, is_finished: bool) -> None:
     def incremental(start: Any, end: Any) -> Fetch:
         return Fetch(Kind.INCREMENTAL, Window(start, end), end)
 
@@ -574,7 +575,7 @@ def test_a_clock_that_was_ahead_once_does_not_end_all_fetching(botmaker: Botmake
     assert found.period.start < NOW - 6 * DAY
 
 
-def test_a_stored_page_that_is_none_is_named(botmaker: Botmaker) -> None:
+def test_invalid_stored_page_is_reported(botmaker: Botmaker) -> None:
     import pyarrow as pa
 
     botmaker.server.add_notification("n", "2026-11-06T10:00:00Z", None, {"customerId": "c"})
@@ -589,7 +590,7 @@ def test_a_stored_page_that_is_none_is_named(botmaker: Botmaker) -> None:
 
 
 def damaged(noise: random.Random, answer: bytes) -> bytes:
-    """Return a response in which some bytes are changed, lost, repeated or replaced by what has a meaning somewhere."""
+    """Return a response with some bytes changed, lost, repeated or replaced by bytes that are significant in some format."""
     pieces = [b"", b"\r\n", b"\r\n\r\n", b"0", b"-1", b"\x00", b"\xff", b"[" * 3000, b'"', b"{", b"null", b"NaN", b"\\ud800", b"9" * 5000]
     changed = bytearray(answer)
     for _ in range(noise.randint(1, 4)):
@@ -602,7 +603,7 @@ def damaged(noise: random.Random, answer: bytes) -> bytes:
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.usefixtures("short_time")
-def test_no_response_whatever_it_is_stops_a_fetch_for_good(botmaker: Botmaker, seed: int) -> None:
+def test_no_damaged_response_stops_fetching_permanently(botmaker: Botmaker, seed: int) -> None:
     noise = random.Random(seed)
     botmaker.settings = replace(botmaker.settings, overlap_days=0)
     ids = add_sessions(botmaker.server, 5)
@@ -632,5 +633,5 @@ def test_no_response_whatever_it_is_stops_a_fetch_for_good(botmaker: Botmaker, s
     assert not [path for path in stored(botmaker) if path.name.startswith(".")]
 
 
-def test_an_endpoint_keeps_its_bound_for_one_thing() -> None:
+def test_endpoint_for_one_item_keeps_the_page_limit() -> None:
     assert Endpoint("a", most_pages=3).of("b").most_pages == 3

@@ -1,4 +1,4 @@
-"""Botmaker may repeat the token, in any spelling, anywhere: it is in nothing that is stored, logged or raised."""
+"""Tests that the token, which Botmaker may repeat in any spelling and place, is never stored, logged or raised."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from orchestration.errors import StartsError
 from tests.botmaker_server import TOKEN, Fault
 from tests.botmaker_site import Botmaker, add_sessions, botmaker_site
 
-# Characters that URLs and JSON escape, and that base64 has two alphabets for.
+# Characters that URLs and JSON escape, and for which base64 has two alphabets.
 ODD_TOKEN = 'a/B+c="d\\e&f?g>~~~/%20%zz'
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -52,16 +52,16 @@ def botmaker(tmp_path: Path) -> Iterator[Botmaker]:
 
 
 def holds(text: bytes | str, token: str = TOKEN) -> bool:
-    """Say if a text holds a recognizable part of the token in one of the spellings, in any case."""
+    """Return whether a text contains a recognizable part of the token in one of the spellings, in any case."""
     lower = (text if isinstance(text, bytes) else text.encode(errors="surrogatepass")).lower()
-    # The first and last characters of base64 also hold bits of what is around the token.
+    # The first and last characters of base64 also encode bits of the text around the token.
     spelt = [spell(token).lower()[4:-5] for spell in SPELLINGS.values()]
     return any(part.encode() in lower for part in spelt)
 
 
 @pytest.mark.parametrize("token", [TOKEN, ODD_TOKEN])
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_every_spelling_is_crossed_out(name: str, token: str) -> None:
+def test_every_spelling_is_redacted(name: str, token: str) -> None:
     spelt = SPELLINGS[name](token)
     for before, after in (("", ""), ("é <", ">"), ('{"a": "', '"}'), ("x=", "&y"), ("\ud83d", "\\")):
         assert holds(before + spelt + after, token)
@@ -72,12 +72,12 @@ def test_every_spelling_is_crossed_out(name: str, token: str) -> None:
             assert clean == before + CROSSED_OUT + after
 
 
-def test_a_short_token_is_crossed_out_and_what_is_left_of_it_in_base64_is_not() -> None:
+def test_short_token_is_redacted_except_in_base64() -> None:
     assert Token("short").cross_out("SHORT sh%6Frt c2hvcnQ=") == f"{CROSSED_OUT} {CROSSED_OUT} c2hvcnQ="
     assert Token("a").cross_out("AGE=") == f"{CROSSED_OUT}GE="
 
 
-def test_everything_else_stays_as_it_is() -> None:
+def test_all_other_text_stays_unchanged() -> None:
     noise = random.Random(3)
     token = Token(TOKEN)
     near = [TOKEN[:-1], TOKEN[1:], TOKEN[::-1], TOKEN.replace(".", ""), base64.b64encode(TOKEN[5:].encode()).decode()[:-3]]
@@ -86,22 +86,22 @@ def test_everything_else_stays_as_it_is() -> None:
         assert token.cross_out_of_bytes(body) is body
 
 
-def test_a_body_that_was_made_to_be_slow_is_not() -> None:
+def test_redaction_of_adversarial_bodies_is_fast() -> None:
     token, start = Token(TOKEN), time.process_time()
-    # With the token in it, so that no short cut is taken.
+    # With the token in the body, so that redaction cannot stop early.
     for body in (b"\\" * 400_000, b"e\\" * 200_000, b"%25" * 150_000, TOKEN[:-1].encode() * 5_000):
         assert token.cross_out_of_bytes(body + TOKEN.encode()) == body + CROSSED_OUT.encode()
     assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_a_next_page_with_the_token_is_followed_as_given_and_stored_without_it(
+def test_next_page_with_the_token_is_followed_unchanged_and_stored_without_it(
     botmaker: Botmaker, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     ids = add_sessions(botmaker.server, 5)
     spelt = SPELLINGS[name](TOKEN)
-    # What a query cannot hold as it is, and JSON escapes, is read back by the server as what follows.
+    # The server cannot read back characters that a query does not allow unescaped, or that JSON escapes.
     botmaker.server.next_page_extra = {"key": spelt} if "%" not in spelt and "\\" not in spelt else {}
     if not botmaker.server.next_page_extra:
         botmaker.server.sessions[0]["echo"] = spelt
@@ -114,7 +114,7 @@ def test_a_next_page_with_the_token_is_followed_as_given_and_stored_without_it(
     assert not holds("\n".join(botmaker.said) + caplog.text)
 
 
-def test_a_stored_address_that_held_the_token_begins_the_window_again(botmaker: Botmaker) -> None:
+def test_stored_address_without_its_token_restarts_the_window(botmaker: Botmaker) -> None:
     ids = add_sessions(botmaker.server, 5)
     botmaker.server.next_page_extra = {"access-token": TOKEN}
     botmaker.server.instead = lambda path, query: (401, {}) if "@4" in query.get("cursor", "") else None
@@ -124,7 +124,7 @@ def test_a_stored_address_that_held_the_token_begins_the_window_again(botmaker: 
     botmaker.fetch("sessions")
     pages = botmaker.pages("sessions")
     assert [item["id"] for name, body in pages.items() if "_2/" in name for item in json.loads(body)["items"]] == ids
-    assert any("held the token, which is not stored; beginning that period again" in line for line in botmaker.said)
+    assert any("contained the token, which is not stored; restarting that period" in line for line in botmaker.said)
     assert not any(holds(body) for body in pages.values())
 
 
@@ -141,7 +141,7 @@ def test_every_feed_is_stored_without_the_token(botmaker: Botmaker, feed: str) -
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_no_message_holds_the_token(botmaker: Botmaker, name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_message_contains_the_token(botmaker: Botmaker, name: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     spelt = SPELLINGS[name](TOKEN)
     error = json.dumps({"errors": [{"message": f"no {spelt} here\n\x1b[31m \ud83d {'x' * 1000}"}]}).encode()
@@ -170,7 +170,7 @@ def test_no_message_holds_the_token(botmaker: Botmaker, name: str, caplog: pytes
     assert all(line.isprintable() for line in botmaker.said)
 
 
-def test_the_host_of_a_next_page_is_shown_without_the_token(botmaker: Botmaker) -> None:
+def test_host_of_a_next_page_is_shown_without_the_token(botmaker: Botmaker) -> None:
     with botmaker.client() as client:
         for address in (f"https://{TOKEN}.example.com/", f"https://x.{TOKEN.upper()}/y"):
             with pytest.raises(BotmakerRefusedError, match=r"leads to .*\*\*\*.*not sent there") as caught:

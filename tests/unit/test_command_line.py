@@ -1,4 +1,4 @@
-"""A wrong command line gives an error that says what is wrong with it."""
+"""Tests that an invalid command line gives an error that explains the problem."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from orchestration.cli.main import main
         (["botmaker"], "the following arguments are required: COMMAND"),
     ],
 )
-def test_a_wrong_command_is_explained(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+def test_invalid_command_is_explained(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert message in capsys.readouterr().err

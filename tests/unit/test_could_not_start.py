@@ -1,4 +1,4 @@
-"""A command that cannot do its work says what to change, before or instead of a run of the job."""
+"""Tests that a command that cannot start reports what to change, before or instead of a run of the job."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ from tests.pipeline import Pipeline
 HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
 
 
-def test_a_missing_landing_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+def test_missing_landing_folder_is_reported(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
     run = pipeline()
     run.landing = tmp_path / "nowhere"
     result = run.command()
@@ -27,7 +27,7 @@ def test_a_missing_landing_folder_is_named(pipeline: Callable[..., Pipeline], tm
     assert "STARTS_LANDING" in result.stderr
 
 
-def test_a_folder_that_is_no_landing_zone_is_named(pipeline: Callable[..., Pipeline]) -> None:
+def test_folder_without_feeds_is_reported(pipeline: Callable[..., Pipeline]) -> None:
     run = pipeline()
     (run.landing / "photos").mkdir()
     result = run.command()
@@ -35,7 +35,7 @@ def test_a_folder_that_is_no_landing_zone_is_named(pipeline: Callable[..., Pipel
     assert "none of sends/, webhooks/" in result.stderr
 
 
-def test_an_unwritable_data_folder_is_named(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+def test_unwritable_data_folder_is_reported(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
     run = pipeline()
     (tmp_path / "file").touch()
     run.data = tmp_path / "file" / "data"
@@ -45,14 +45,14 @@ def test_an_unwritable_data_folder_is_named(pipeline: Callable[..., Pipeline], t
     assert "STARTS_DATA" in result.stderr
 
 
-def test_a_wrong_setting_is_named(pipeline: Callable[..., Pipeline]) -> None:
+def test_invalid_setting_is_reported(pipeline: Callable[..., Pipeline]) -> None:
     result = pipeline(STARTS_REPORT_TIMEZONE="America/Nowhere'; drop table x").command()
     assert result.returncode == 2
     assert "STARTS_REPORT_TIMEZONE" in result.stderr
 
 
 @pytest.mark.parametrize("command", [("export",), ("compare", "download.tsv")])
-def test_an_invalid_published_file_gives_a_readable_error(
+def test_invalid_published_file_gives_a_readable_error(
     pipeline: Callable[..., Pipeline],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -69,7 +69,7 @@ def test_an_invalid_published_file_gives_a_readable_error(
     assert re.search("[Rr]un the job", capsys.readouterr().err)
 
 
-def test_a_run_is_no_failure_when_the_next_one_has_begun(
+def test_finished_run_succeeds_although_the_next_one_holds_the_warehouse(
     pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = pipeline()
@@ -90,13 +90,13 @@ def test_a_run_is_no_failure_when_the_next_one_has_begun(
 
 
 @pytest.mark.parametrize("command", [("erase", "5511987650001"), ("replay",), ("rebuild",)])
-def test_before_the_first_run_there_is_nothing_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_command_before_the_first_run_reports_that_nothing_has_landed(tmp_path: Path, command: tuple[str, ...]) -> None:
     made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
     result = made.command(*command)
     assert result.returncode == 2
     assert "Nothing has landed yet: run the job first." in result.stderr
     assert not made.data.exists()
-    # As a run that was killed at once leaves it.
+    # A run that was killed at once leaves this state.
     made.data.mkdir()
     with warehouse.open_warehouse(made.settings):
         pass
@@ -106,7 +106,7 @@ def test_before_the_first_run_there_is_nothing_to_do(tmp_path: Path, command: tu
 
 
 @pytest.mark.parametrize("contact", ["", "a", "      ", "+1 (23) 4"])
-def test_too_short_a_contact_is_refused_before_anything_runs(tmp_path: Path, contact: str) -> None:
+def test_too_short_contact_is_refused_before_anything_runs(tmp_path: Path, contact: str) -> None:
     made = Pipeline(tmp_path / "landing", tmp_path / "data", {})
     result = made.command("erase", contact)
     assert result.returncode == 2
@@ -114,13 +114,13 @@ def test_too_short_a_contact_is_refused_before_anything_runs(tmp_path: Path, con
     assert not made.data.exists()
 
 
-def test_contacts_are_compared_as_the_contract_does() -> None:
+def test_contacts_are_compared_by_the_rules_of_the_contract() -> None:
     assert comparable_identifier("+55 (11) 98765-0001") == "5511987650001"
     assert comparable_identifier("US.1349") == "US.1349"
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "ten", "36501", "99999999999"])
-def test_a_retention_that_makes_no_sense_is_refused(pipeline: Callable[..., Pipeline], days: str) -> None:
+def test_invalid_retention_is_refused(pipeline: Callable[..., Pipeline], days: str) -> None:
     result = pipeline(STARTS_RETENTION_DAYS=days).command("run")
     assert result.returncode == 2
     assert "STARTS_RETENTION_DAYS" in result.stderr

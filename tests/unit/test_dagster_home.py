@@ -1,4 +1,4 @@
-"""Dagster's home: one for each data folder, unless the operator names one; made by one process at a time."""
+"""Tests of Dagster's home: one for each data folder, unless the operator sets one; created by one process at a time."""
 
 import os
 import threading
@@ -19,14 +19,14 @@ from orchestration.settings import PROJECT_ROOT, Settings
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A data folder whose name YAML would take for something else; DAGSTER_HOME is not set."""
+    """Return settings with a data folder whose name YAML would parse as another type; DAGSTER_HOME is not set."""
     monkeypatch.delenv("DAGSTER_HOME")
     data = tmp_path / 'a "b": #c'
     data.mkdir()
     return Settings(data=data)
 
 
-def test_each_data_folder_has_runs_of_its_own(settings: Settings) -> None:
+def test_each_data_folder_has_its_own_runs(settings: Settings) -> None:
     home = settings.data / ".dagster"
     with open_instance(settings) as instance:
         assert instance.root_directory == str(home)
@@ -39,7 +39,7 @@ def test_each_data_folder_has_runs_of_its_own(settings: Settings) -> None:
     assert configuration["telemetry"] == {"enabled": False}
 
 
-def test_a_failed_check_is_one_of_its_data_folder_alone(settings: Settings, tmp_path: Path) -> None:
+def test_failed_check_is_stored_only_for_its_data_folder(settings: Settings, tmp_path: Path) -> None:
     check = AssetCheckEvaluation(AssetKey("published_marts"), "no_feed_or_line_is_silent", passed=False, metadata={})
     other = Settings(data=tmp_path / "other")
     other.data.mkdir()
@@ -53,7 +53,7 @@ def test_a_failed_check_is_one_of_its_data_folder_alone(settings: Settings, tmp_
     assert found[other.data] == {}
 
 
-def test_events_share_connections_and_others_read_them_at_once(settings: Settings) -> None:
+def test_events_share_connections_and_other_readers_see_them_at_once(settings: Settings) -> None:
     check = AssetCheckEvaluation(AssetKey("a"), "is_right", passed=True, metadata={})
     connected: list[object] = []
 
@@ -73,7 +73,7 @@ def test_events_share_connections_and_others_read_them_at_once(settings: Setting
     assert connected == []
 
 
-def test_its_configuration_follows_the_projects(settings: Settings) -> None:
+def test_configuration_is_based_on_that_of_the_project(settings: Settings) -> None:
     path = prepare_home(settings) / "dagster.yaml"
     written = path.read_text(encoding="utf-8")
     path.write_text("# of an older version\n")
@@ -85,7 +85,7 @@ def test_its_configuration_follows_the_projects(settings: Settings) -> None:
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["dagster.yaml"]
 
 
-def test_an_operators_own_home_is_used_and_left_as_it_is(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_home_is_used_and_not_changed(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own"
     own.mkdir()
     (own / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
@@ -97,22 +97,22 @@ def test_an_operators_own_home_is_used_and_left_as_it_is(settings: Settings, tmp
 
 
 @pytest.mark.parametrize("home", ["relative", "/nowhere/to/be/found"])
-def test_a_home_that_cannot_be_made_is_named(
+def test_home_that_cannot_be_created_is_reported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: str
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", home)
-    with pytest.raises(StartsError, match=f"DAGSTER_HOME is {home}: name an existing folder"), open_instance(settings):
+    with pytest.raises(StartsError, match=f"DAGSTER_HOME is {home}: write an existing folder"), open_instance(settings):
         pass
 
 
-def test_a_configuration_that_is_wrong_is_named(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_configuration_is_reported(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dagster.yaml").write_text("storage: {nothing: {known: 1}}\n")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with pytest.raises(StartsError, match=r"Correct its dagster\.yaml"), open_instance(settings):
         pass
 
 
-def test_runs_that_are_damaged_are_named(settings: Settings) -> None:
+def test_damaged_run_storage_is_reported(settings: Settings) -> None:
     with open_instance(settings):
         pass
     (settings.dagster_home / "storage" / "history" / "runs.db").write_bytes(b"no database" * 1000)
@@ -120,8 +120,8 @@ def test_runs_that_are_damaged_are_named(settings: Settings) -> None:
         pass
 
 
-def test_a_new_home_is_made_by_one_process_at_a_time(settings: Settings) -> None:
-    """Two of them find no tables, both create them, and one fails."""
+def test_new_home_is_created_by_one_process_at_a_time(settings: Settings) -> None:
+    """Otherwise two processes find no tables, both create them, and one fails."""
     home = prepare_home(settings)
     opened = threading.Event()
 
@@ -138,8 +138,8 @@ def test_a_new_home_is_made_by_one_process_at_a_time(settings: Settings) -> None
     thread.join()
 
 
-def test_dagsters_own_commands_get_the_home_and_their_arguments(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to the call that replaces this process."""
+def test_commands_of_dagster_get_the_home_and_their_arguments(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cover everything up to the call that replaces this process."""
     called = []
     monkeypatch.setattr(os, "execve", lambda *call: called.append(call) or 0)
     monkeypatch.setenv("STARTS_DATA", str(settings.data))

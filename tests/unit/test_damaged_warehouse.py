@@ -1,4 +1,4 @@
-"""A warehouse that is damaged, locked, or written by a newer DuckDB: each says what it is, at once, and what to do."""
+"""Tests of a warehouse that is damaged, locked, or written by a newer DuckDB: the error states the cause and the remedy at once."""
 
 import subprocess
 import sys
@@ -19,13 +19,13 @@ from orchestration.settings import Settings
 from orchestration.warehouse import DamagedWarehouseError, error_in_words, open_warehouse, read_warehouse
 from tests.damage import DAMAGES, be_of_storage_version, damage_data
 
-WAY_OUT = "Build the warehouse again from the landing zone: `python -m orchestration rebuild --from-landing`"
+WAY_OUT = "Rebuild the warehouse from the landing zone: `python -m orchestration rebuild --from-landing`"
 HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A warehouse that is large enough to have damage anywhere, above a landing zone of one file."""
+    """Return the settings of a warehouse that is large enough for damage anywhere, with a landing zone of one file."""
     (tmp_path / "landing" / "sends").mkdir(parents=True)
     made = Settings(landing=str(tmp_path / "landing"), data=tmp_path / "data")
     made.data.mkdir()
@@ -36,42 +36,42 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_warehouse_says_so_at_once(settings: Settings, damage: str) -> None:
+def test_damaged_warehouse_is_reported_at_once(settings: Settings, damage: str) -> None:
     DAMAGES[damage](settings.warehouse_path)
     started = time.monotonic()
     with pytest.raises(DamagedWarehouseError) as raised, open_warehouse(settings):
         pass
-    # Far below the time for which a locked file is tried again.
+    # Far less than the time for which opening a locked file is retried.
     assert time.monotonic() - started < 5
     assert str(raised.value).startswith(f"The warehouse {settings.warehouse_path} is damaged (")
     assert WAY_OUT in str(raised.value)
     assert "holds" not in str(raised.value)
 
 
-def test_damage_that_shows_when_it_is_read_says_so(settings: Settings) -> None:
+def test_damage_found_while_reading_is_reported(settings: Settings) -> None:
     damage_data(settings.warehouse_path)
     with pytest.raises(DamagedWarehouseError, match="Corrupt database file"), open_warehouse(settings) as connection:
         connection.execute("select max(h) from filler").fetchall()
 
 
-def test_damage_that_dbt_finds_says_so(settings: Settings) -> None:
+def test_damage_found_by_dbt_is_reported(settings: Settings) -> None:
     text = "fct_session_starts: Runtime Error in model fct_session_starts (models/x.sql)\n  IO Error: Corrupt database file: computed 1"
     assert isinstance(error_in_words(settings, RuntimeError(text)), DamagedWarehouseError)
 
 
-def test_damage_of_another_file_is_not_taken_for_the_warehouses(settings: Settings) -> None:
+def test_damage_of_another_file_is_not_reported_as_damage_of_the_warehouse(settings: Settings) -> None:
     damaged = duckdb.IOException(f'IO Error: Could not read enough bytes from file "{settings.published_database}": attempted 1')
     assert error_in_words(settings, damaged) is None
 
 
-def test_a_warehouse_of_a_newer_duckdb_is_no_damage(settings: Settings) -> None:
+def test_warehouse_of_a_newer_duckdb_is_not_reported_as_damaged(settings: Settings) -> None:
     be_of_storage_version(settings.warehouse_path, 100)
     with pytest.raises(StartsError, match="was written by a newer version of DuckDB than") as raised, open_warehouse(settings):
         pass
     assert not isinstance(raised.value, DamagedWarehouseError)
 
 
-def test_a_locked_warehouse_is_waited_for_and_then_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_warehouse_is_retried_and_then_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warehouse, "_WAIT_FOR_FILE_SECONDS", 0.5)
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(settings.warehouse_path)], stdout=subprocess.PIPE)
     try:
@@ -87,8 +87,8 @@ def test_a_locked_warehouse_is_waited_for_and_then_named(settings: Settings, mon
 
 
 @pytest.mark.parametrize("opened_within", [open_warehouse, read_warehouse])
-def test_the_file_stays_locked_while_it_is_opened_more_than_once(settings: Settings, opened_within: Callable[..., Any]) -> None:
-    """A lock of POSIX goes with the first descriptor of the file that its process closes, whatever else holds the file."""
+def test_warehouse_stays_locked_while_it_is_opened_twice(settings: Settings, opened_within: Callable[..., Any]) -> None:
+    """Check the lock because a process loses its POSIX lock as soon as it closes any descriptor of the file."""
     open_elsewhere = [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1])", str(settings.warehouse_path)]
     with open_warehouse(settings):
         with suppress(duckdb.ConnectionException), opened_within(settings):
@@ -97,8 +97,8 @@ def test_the_file_stays_locked_while_it_is_opened_more_than_once(settings: Setti
     subprocess.run(open_elsewhere, check=True)
 
 
-def test_damage_that_no_checksum_shows_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As two programs leave a file that write to it at once."""
+def test_damage_that_no_checksum_detects_is_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate a file to which two programs have written at the same time."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise duckdb.InternalException("INTERNAL Error: Failed to load metadata pointer (id 13, idx 3)\n\nThis error signals")
@@ -112,11 +112,11 @@ def test_damage_that_no_checksum_shows_says_so(settings: Settings, monkeypatch: 
     assert not settings.warehouse_path.exists()
 
 
-def test_a_file_that_was_made_only_in_part_stops_no_later_run(tmp_path: Path) -> None:
-    """As a kill or a full disk leaves it while the first run makes the file."""
+def test_partially_created_warehouse_does_not_block_later_runs(tmp_path: Path) -> None:
+    """Simulate a kill or a full disk while the first run creates the file."""
     settings = Settings(landing=str(tmp_path), data=tmp_path)
     (tmp_path / ".warehouse.duckdb.new").write_bytes(b"half of a header")
-    # A log without its database belongs to a warehouse that was deleted, and must not be replayed into the new one.
+    # A log without its database belongs to a deleted warehouse, and must not be replayed into the new one.
     (tmp_path / "warehouse.duckdb.wal").write_bytes(b"old")
     with open_warehouse(settings) as connection:
         connection.execute("create table t as select 1 as a")
@@ -124,7 +124,7 @@ def test_a_file_that_was_made_only_in_part_stops_no_later_run(tmp_path: Path) ->
 
 
 def rebuild_from_landing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the command up to the job, which other tests run."""
+    """Run the command without the job, which other tests run."""
     monkeypatch.setenv("STARTS_DATA", str(settings.data))
     monkeypatch.setenv("STARTS_LANDING", settings.landing)
     monkeypatch.setattr("orchestration.cli.maintain.run_command", lambda _: 0)
@@ -132,9 +132,7 @@ def rebuild_from_landing(settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_rebuilding_from_the_landing_zone_removes_a_damaged_warehouse_and_nothing_else(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, damage: str
-) -> None:
+def test_rebuild_from_landing_removes_only_the_damaged_warehouse(settings: Settings, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     DAMAGES[damage](settings.warehouse_path)
     for kept in ("erased_people.json", "exports"):
         (settings.data / kept).touch()
@@ -143,7 +141,7 @@ def test_rebuilding_from_the_landing_zone_removes_a_damaged_warehouse_and_nothin
 
 
 def land(settings: Settings, landed_as: str, listed_as: str, sha256: str = "a") -> None:
-    """Write down that a content has landed, and under which name it was seen last."""
+    """Record that a content has landed, and the name under which it was last seen."""
     with open_warehouse(settings) as connection:
         connection.execute(
             """
@@ -158,7 +156,7 @@ def land(settings: Settings, landed_as: str, listed_as: str, sha256: str = "a") 
         )
 
 
-def test_a_healthy_warehouse_is_kept_where_it_alone_has_a_files_records(
+def test_healthy_warehouse_with_the_only_copy_of_records_is_kept(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     land(settings, "sends/gone.jsonl", "sends/gone.jsonl")
@@ -170,24 +168,24 @@ def test_a_healthy_warehouse_is_kept_where_it_alone_has_a_files_records(
 
 
 @pytest.mark.parametrize(("landed_as", "listed_as"), [("sends/1.jsonl", "sends/1.jsonl"), ("sends/old-name.jsonl", "sends/1.jsonl")])
-def test_a_healthy_warehouse_may_go_where_the_landing_zone_has_every_file(
+def test_healthy_warehouse_is_removed_if_the_landing_zone_has_every_file(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, landed_as: str, listed_as: str
 ) -> None:
     (Path(settings.landing) / "sends" / "1.jsonl").write_text("{}")
     land(settings, landed_as, listed_as)
-    # What the file held before it grew.
+    # The content of the file before it grew.
     land(settings, "sends/1.jsonl", "sends/1.jsonl", sha256="before")
     assert rebuild_from_landing(settings, monkeypatch) == 0
     assert not settings.warehouse_path.exists()
 
 
-def test_a_warehouse_of_a_newer_duckdb_is_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warehouse_of_a_newer_duckdb_is_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     be_of_storage_version(settings.warehouse_path, 100)
     assert rebuild_from_landing(settings, monkeypatch) == 2
     assert settings.warehouse_path.exists()
 
 
-def test_a_landing_zone_that_is_away_costs_no_warehouse(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_landing_zone_keeps_the_warehouse(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     (Path(settings.landing) / "sends").rmdir()
     Path(settings.landing).rmdir()
     assert rebuild_from_landing(settings, monkeypatch) == 2

@@ -1,4 +1,4 @@
-"""dbt is imported by what calls it: what Dagster knows of the project is the same before."""
+"""Tests that dbt is imported only by its callers, and that Dagster's definitions are the same without it."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# Its own process: in that of the tests, dbt has been imported by others.
+# In a separate process, because dbt is already imported in that of the tests.
 DEFINITIONS = """
 import json, logging, sys
 if {dbt_first}:
@@ -32,11 +32,11 @@ print(json.dumps({{
 
 
 @pytest.mark.thorough
-def test_dagster_knows_the_same_of_the_project_without_dbt() -> None:
+def test_assets_are_the_same_whether_dbt_is_imported_or_not() -> None:
     assert _definitions(dbt_first=True)["assets"] == _definitions(dbt_first=False)["assets"]
 
 
-def test_definitions_are_loaded_without_dbt_which_leaves_the_root_logger_alone() -> None:
+def test_definitions_load_without_dbt_and_keep_the_root_logger() -> None:
     found = _definitions(dbt_first=False)
     assert found["modules"] == []
     assert len(found["assets"]) > 30

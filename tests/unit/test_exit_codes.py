@@ -1,4 +1,4 @@
-"""Exit codes, by which a script knows what to do: the table of docs/operations.md. Those of whole runs: runs/test_failure.py."""
+"""Tests of the exit codes that scripts rely on: the table of docs/operations.md. For whole runs see runs/test_failure.py."""
 
 import re
 import sys
@@ -28,21 +28,21 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
-def test_the_page_on_operations_has_every_code_with_its_name() -> None:
+def test_operations_page_lists_every_exit_code() -> None:
     page = (PROJECT_ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     shown = dict(re.findall(r"(?m)^\| (\d+) \| ([a-z ]+)", page))
     names = {str(int(code)): code.name.lower().replace("_", " ") for code in ExitCode}
     assert {code: name.strip().startswith(names[code]) for code, name in shown.items()} == dict.fromkeys(names, True)
 
 
-def test_a_landing_zone_that_cannot_be_listed_is_no_success_and_no_wrong_setting(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unlistable_landing_zone_has_its_own_exit_code(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (data.parent / "landing" / "webhooks").write_text("a file, not a folder")
     assert main(["--quiet"]) == ExitCode.LANDING_FAILED
     assert "a file, not a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["rebuild"], ["replay"], ["erase", "5511987650001"]])
-def test_a_command_that_finds_another_run_writing_is_locked(data: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_during_another_run_exits_as_locked(data: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings.from_environment()
     data.mkdir()
     with open_warehouse(settings):
@@ -53,7 +53,7 @@ def test_a_command_that_finds_another_run_writing_is_locked(data: Path, command:
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["export"], ["compare", "nowhere.tsv"], ["rejected"], ["docs"], ["botmaker", "fetch"]])
-def test_a_wrong_setting_could_not_start(
+def test_invalid_setting_exits_as_could_not_start(
     data: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_LANGUAGE", "xx")
@@ -64,7 +64,7 @@ def test_a_wrong_setting_could_not_start(
 
 
 @pytest.mark.parametrize("command", [[], ["export"], ["compare", "nowhere.tsv"], ["rejected"], ["erase", "5511987650001"], ["rebuild"]])
-def test_ctrl_c_ends_every_command_in_words(
+def test_ctrl_c_ends_every_command_with_a_message(
     data: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -75,7 +75,7 @@ def test_ctrl_c_ends_every_command_in_words(
     assert f"{command[0] if command else 'conversation_starts'} was interrupted." in capsys.readouterr().err
 
 
-def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_the_command_line_loads_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     class Loading(ModuleType):
         def __getattr__(self, name: str) -> None:
             raise KeyboardInterrupt
@@ -84,7 +84,7 @@ def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback(monkeypatch:
     assert start() == ExitCode.INTERRUPTED
 
 
-def test_argparse_has_the_code_of_what_could_not_start() -> None:
+def test_argparse_errors_exit_as_could_not_start() -> None:
     with pytest.raises(SystemExit) as end:
         main(["export", "--nonsense"])
     assert end.value.code == ExitCode.COULD_NOT_START
@@ -92,7 +92,7 @@ def test_argparse_has_the_code_of_what_could_not_start() -> None:
 
 @pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize("name", ["land_sends", "raw__landed_files"])
-def test_a_request_to_end_in_a_step_of_any_name_is_an_interruption(name: str, verbose: bool) -> None:
+def test_terminated_step_counts_as_an_interruption(name: str, verbose: bool) -> None:
     @op(name=name)
     def ended() -> None:
         raise DagsterExecutionInterruptedError
@@ -101,7 +101,7 @@ def test_a_request_to_end_in_a_step_of_any_name_is_an_interruption(name: str, ve
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_a_step_that_was_asked_to_end_is_not_tried_again(verbose: bool) -> None:
+def test_terminated_step_is_not_retried(verbose: bool) -> None:
     tries = []
 
     @op(retry_policy=RetryPolicy(max_retries=2))
@@ -117,7 +117,7 @@ def test_a_step_that_was_asked_to_end_is_not_tried_again(verbose: bool) -> None:
 
 
 def _run_with(step: OpDefinition, *, verbose: bool) -> RunLog:
-    """Run a job of one step, and return what was made of its log."""
+    """Run a job with one step, and return the log that was collected."""
     log = RunLog(Terminal(quiet=True))
 
     @job(logger_defs={"console": _console(log, verbose=verbose)})

@@ -1,4 +1,4 @@
-"""The daily TSVs and their manifest: only our own files, whole replacements, and nothing left of what was masked since."""
+"""Tests of the daily TSVs and their manifest: only our own files change, each as a whole, and none keeps data that is masked now."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ NAMES = {day: f"sessionStartingCauses-{day.isoformat()}.tsv" for day in (FIRST, 
 
 
 class Site:
-    """A data folder whose marts are published and exported."""
+    """A data folder with published and exported marts."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -71,7 +71,7 @@ def site(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: P
     return Site(settings_of(tmp_path))
 
 
-def test_a_tsv_has_the_27_columns_of_the_contract(site: Site) -> None:
+def test_tsv_has_the_27_columns_of_the_contract(site: Site) -> None:
     names = [column.name for column in TSV_COLUMNS]
     assert len(names) == 27
     assert names[:18] == [column.name for column in ORIGINAL_COLUMNS]
@@ -82,7 +82,7 @@ def test_a_tsv_has_the_27_columns_of_the_contract(site: Site) -> None:
     for language in Language:
         headers = [header for _, header in header_of(Layout.STANDARD, language)]
         assert len(headers) == 27
-        # Two of the original's columns have one name, in Spanish too.
+        # Two columns of the original have the same name, also in Spanish.
         assert len(set(headers)) == 27
         assert [header for _, header in header_of(Layout.BOTMAKER, language)] == [column.es for column in ORIGINAL_COLUMNS]
     failed = start(
@@ -113,7 +113,7 @@ def test_only_changed_days_are_written(site: Site) -> None:
     site.assert_manifest_is_true()
 
 
-def test_nothing_new_changes_no_byte_whatever_is_asked_for(site: Site) -> None:
+def test_nothing_new_changes_no_byte_whatever_is_requested(site: Site) -> None:
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in site.folder.iterdir()}
     for fields in ({}, {"asked_for": [FIRST, THIRD]}, {"thorough": True}):
         exports = site.run({}, **fields)
@@ -121,7 +121,7 @@ def test_nothing_new_changes_no_byte_whatever_is_asked_for(site: Site) -> None:
     assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in site.folder.iterdir()} == before
 
 
-def test_a_day_without_rows_loses_its_file(site: Site) -> None:
+def test_day_without_rows_loses_its_file(site: Site) -> None:
     exports = site.run({FIRST: []})
     assert exports.removed == [NAMES[FIRST]]
     assert list(site.tsvs()) == [NAMES[SECOND]]
@@ -130,8 +130,8 @@ def test_a_day_without_rows_loses_its_file(site: Site) -> None:
 
 @pytest.mark.parametrize("day", [date(1, 1, 3), date(999, 6, 1), date(9999, 12, 29)])
 @pytest.mark.sampled(3)
-def test_a_day_of_any_year_has_a_name_of_one_form(site: Site, day: date) -> None:
-    # As an earlier version wrote it.
+def test_day_of_any_year_has_a_file_name_of_one_format(site: Site, day: date) -> None:
+    # Under the name that an earlier version used.
     (site.folder / "sessionStartingCauses-999-06-01.tsv").write_text("old")
     (site.folder / "manifest.json").unlink()
     exports = site.run({day: [start(7, day)]})
@@ -169,7 +169,7 @@ BAD_MANIFESTS: dict[str, Callable[[Site], Any]] = {
 
 @pytest.mark.parametrize("what", BAD_MANIFESTS)
 @pytest.mark.sampled(4)
-def test_a_manifest_that_is_not_ours_is_written_again_and_does_no_harm(site: Site, what: str) -> None:
+def test_invalid_manifest_is_rewritten_and_does_no_harm(site: Site, what: str) -> None:
     victim = site.settings.data.parent / "victim.tsv"
     victim.write_text("mine")
     before, tsvs = site.manifest(), site.tsvs()
@@ -182,7 +182,7 @@ def test_a_manifest_that_is_not_ours_is_written_again_and_does_no_harm(site: Sit
     assert site.manifest()["publication"] == before["publication"]
 
 
-def test_a_journal_that_is_not_ours_is_dropped(site: Site) -> None:
+def test_invalid_journal_is_dropped(site: Site) -> None:
     victim = site.settings.data.parent / "victim.tsv"
     victim.write_text("mine")
     tsvs = site.tsvs()
@@ -200,13 +200,13 @@ def test_a_journal_that_is_not_ours_is_dropped(site: Site) -> None:
 
 
 class Killed(BaseException):
-    """In place of a kill: nothing that comes after it is done."""
+    """Simulates a kill: nothing after it is executed."""
 
 
 @pytest.mark.parametrize("step", range(8))
 @pytest.mark.sampled(4)
-def test_a_replacement_is_finished_or_taken_back_after_a_kill(site: Site, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Stop before each rename or removal in turn; the next start leaves one of the two states, whole, before anything else."""
+def test_interrupted_replacement_is_finished_or_undone(site: Site, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Stop before each rename or removal in turn; the next start first restores one of the two states completely."""
     before = site.tsvs()
     build = site.warehouse.build({FIRST: [], SECOND: [start(6, SECOND)], THIRD: [start(7, THIRD)]})
     with open_warehouse(site.settings) as connection:
@@ -234,7 +234,7 @@ def test_a_replacement_is_finished_or_taken_back_after_a_kill(site: Site, monkey
         site.assert_manifest_is_true()
         recovered = site.tsvs()
         assert site.manifest()["publication"]["build_id"] == (1 if recovered == before else 2)
-        # Two drafts placed and one dropped, a file removed, manifest and journal: seven steps.
+        # Seven steps: two drafts placed and one dropped, one file removed, then manifest and journal.
         assert stopped == (step < 7)
         export_days(connection, site.settings)
     assert set(site.tsvs()) == {NAMES[SECOND], NAMES[THIRD]}
@@ -248,7 +248,7 @@ def cut_short(path: Path) -> None:
         file.truncate(path.stat().st_size - 3)
 
 
-def test_a_day_that_the_manifest_has_lost_is_in_it_again(site: Site) -> None:
+def test_day_missing_from_the_manifest_is_added_again(site: Site) -> None:
     lost = site.manifest()
     lost["files"] = [entry for entry in lost["files"] if entry["file"] != NAMES[SECOND]]
     (site.folder / "manifest.json").write_text(json.dumps(lost))
@@ -256,7 +256,7 @@ def test_a_day_that_the_manifest_has_lost_is_in_it_again(site: Site) -> None:
     site.assert_manifest_is_true()
 
 
-def test_a_file_cut_short_is_written_again_by_the_next_run(site: Site) -> None:
+def test_truncated_file_is_rewritten_by_the_next_run(site: Site) -> None:
     tsvs = site.tsvs()
     for damage in (cut_short, Path.unlink):
         damage(site.folder / NAMES[FIRST])
@@ -265,7 +265,7 @@ def test_a_file_cut_short_is_written_again_by_the_next_run(site: Site) -> None:
 
 
 @pytest.mark.parametrize("shows_in_its_time", [True, False])
-def test_a_file_of_the_same_size_is_found_by_its_time_or_its_hash(site: Site, *, shows_in_its_time: bool) -> None:
+def test_changed_file_of_the_same_size_is_found_by_its_time_or_hash(site: Site, *, shows_in_its_time: bool) -> None:
     tsvs = site.tsvs()
     path = site.folder / NAMES[FIRST]
     before = path.stat()
@@ -278,7 +278,7 @@ def test_a_file_of_the_same_size_is_found_by_its_time_or_its_hash(site: Site, *,
     assert site.tsvs() == tsvs
 
 
-def test_a_file_that_was_only_touched_is_no_damage(site: Site) -> None:
+def test_touched_file_is_not_reported_as_damaged(site: Site) -> None:
     os.utime(site.folder / NAMES[FIRST])
     assert site.run({}).damaged == []
 
@@ -294,7 +294,7 @@ def test_a_file_that_was_only_touched_is_no_damage(site: Site) -> None:
         (["5511988887777"], ["551188887777"]),
     ],
 )
-def test_a_line_is_chosen_by_its_channel_id_or_its_number_in_any_spelling(tmp_path: Path, given: list[str], channels: list[str]) -> None:
+def test_line_is_selected_by_channel_id_or_number_in_any_spelling(tmp_path: Path, given: list[str], channels: list[str]) -> None:
     site = Site(settings_of(tmp_path))
     lines = [("100", "5215512340000"), ("200", "551130000200"), ("shop-551130000200", None), ("551188887777", None)]
     site.run({FIRST: [start(n, FIRST, channel_id=channel, line_number=number) for n, (channel, number) in enumerate(lines)]})
@@ -308,7 +308,7 @@ def on_demand(site: Site) -> list[str]:
 
 @pytest.mark.parametrize(("before", "after"), [(None, "k"), *thorough(("k", "l"), ("k", None))])
 @pytest.mark.thorough
-def test_another_mask_removes_the_exports_on_demand(tmp_path: Path, before: str | None, after: str | None) -> None:
+def test_new_mask_removes_the_exports_on_demand(tmp_path: Path, before: str | None, after: str | None) -> None:
     def settings(key: str | None) -> Settings:
         return settings_of(tmp_path, contacts=Contacts.MASKED if key else Contacts.PLAIN, mask_key=key)
 
@@ -318,7 +318,7 @@ def test_another_mask_removes_the_exports_on_demand(tmp_path: Path, before: str 
     assert site.run({SECOND: [start(2, SECOND)]}).removed == []
     assert on_demand(site) == ["mine.tsv"]
     site.settings = settings(after)
-    # What is published still has the other mask.
+    # The published data still has the other mask.
     for export in (lambda: export_selection(site.settings, ExportSelection()), lambda: export_days_of(site)):
         with pytest.raises(StartsError, match="STARTS_CONTACTS or STARTS_MASK_KEY changed since the last publication"):
             export()
@@ -328,11 +328,11 @@ def test_another_mask_removes_the_exports_on_demand(tmp_path: Path, before: str 
     assert on_demand(site) == []
 
 
-def test_an_export_with_another_time_zone_than_the_report_was_published_with_is_refused(tmp_path: Path) -> None:
+def test_export_with_another_time_zone_than_the_published_report_is_refused(tmp_path: Path) -> None:
     site = Site(settings_of(tmp_path, report_timezone="Pacific/Apia"))
     site.run({FIRST: [start(1, FIRST)]})
     site.settings = settings_of(tmp_path)
-    with pytest.raises(StartsError, match=r"the report was published with the days of Pacific/Apia\. Set it to that, or run the job first"):
+    with pytest.raises(StartsError, match=r"the report was published in the time zone Pacific/Apia\. Set it back, or run the job first"):
         export_selection(site.settings, ExportSelection())
     site.run({})
     assert export_selection(site.settings, ExportSelection())[1] == 1
@@ -344,7 +344,7 @@ def export_days_of(site: Site) -> DailyExports:
 
 
 @pytest.mark.thorough
-def test_a_lost_manifest_removes_masked_exports_on_demand_and_no_plain_ones(tmp_path: Path) -> None:
+def test_lost_manifest_removes_exports_on_demand_only_if_contacts_are_masked(tmp_path: Path) -> None:
     for contacts, left in ((Contacts.PLAIN, ["mine.tsv"]), (Contacts.MASKED, [])):
         site = Site(settings_of(tmp_path / contacts, contacts=contacts, mask_key="k"))
         site.run({FIRST: [start(1, FIRST)]})
@@ -354,9 +354,9 @@ def test_a_lost_manifest_removes_masked_exports_on_demand_and_no_plain_ones(tmp_
         assert on_demand(site) == left
 
 
-def test_an_erasure_removes_the_exports_on_demand(site: Site) -> None:
+def test_erasure_removes_the_exports_on_demand(site: Site) -> None:
     export_selection(site.settings, ExportSelection(file_name="mine.tsv"))
-    # The warehouse was written again without a person.
+    # The warehouse was rewritten without a person.
     with open_warehouse(site.settings) as connection:
         connection.execute("update state.builds set started_at = started_at - interval 1 microsecond")
     assert site.run({FIRST: [start(1, FIRST)]}).removed == ["mine.tsv"]
@@ -365,7 +365,7 @@ def test_an_erasure_removes_the_exports_on_demand(site: Site) -> None:
     assert on_demand(site) == []
 
 
-def test_an_export_that_a_run_overtakes_is_not_placed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_overtaken_by_a_run_is_not_placed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestration.exports import on_demand as module
 
     write_tsv = module.write_tsv
@@ -394,7 +394,7 @@ def test_exports_are_private(site: Site) -> None:
     assert {stat.S_IMODE(tsv.stat().st_mode) for tsv in site.folder.glob("*.tsv")} == {0o440}
 
 
-def test_an_export_that_fails_leaves_what_was_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_export_leaves_the_existing_files(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: Any) -> None:
         raise PermissionError(13, os.strerror(13))
 
@@ -408,7 +408,7 @@ def test_an_export_that_fails_leaves_what_was_there(site: Site, monkeypatch: pyt
     site.assert_manifest_is_true()
 
 
-def test_a_manifest_that_is_read_is_the_one_that_was_written(site: Site) -> None:
+def test_manifest_is_read_as_it_was_written(site: Site) -> None:
     manifest = read_manifest(site.settings)
     assert manifest is not None
     assert json.loads(manifest.model_dump_json()) == site.manifest()

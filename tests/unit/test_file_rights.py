@@ -1,4 +1,4 @@
-"""What is written names people, so that it is for this user alone, or for its group where that is set."""
+"""Tests of file permissions: written files name people, so only this user may read them, or its group if that is configured."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ from tests.pipeline import Pipeline
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """Begin as a login shell does, and leave the process as it was."""
+    """Start with the umask of a login shell, and restore that of the process."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -30,7 +30,7 @@ def rights(path: Path) -> int:
 
 
 @pytest.mark.parametrize(("value", "folder_rights"), [("", 0o700), ("private", 0o700), ("group", 0o750)])
-def test_the_warehouse_is_private_and_a_group_comes_to_what_is_beside_it(tmp_path: Path, value: str, folder_rights: int) -> None:
+def test_warehouse_is_private_and_its_folder_follows_the_file_mode(tmp_path: Path, value: str, folder_rights: int) -> None:
     restrict_new_files()
     settings = Settings.from_environment({"STARTS_DATA": str(tmp_path / "data"), "STARTS_FILE_MODE": value})
     with writer_lock(settings), open_warehouse(settings) as connection:
@@ -41,7 +41,7 @@ def test_the_warehouse_is_private_and_a_group_comes_to_what_is_beside_it(tmp_pat
     assert rights(settings.lock_path) == 0o600
 
 
-def test_a_group_may_read_what_is_published_and_exported_and_write_nothing(pipeline: Callable[..., Pipeline]) -> None:
+def test_group_may_read_published_files_and_exports_but_write_nothing(pipeline: Callable[..., Pipeline]) -> None:
     restrict_new_files()
     run = pipeline(STARTS_FILE_MODE="group")
     send = b'{"message_id": "a", "sent_at": 1791000000, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}'
@@ -65,13 +65,13 @@ def test_every_command_restricts_new_files(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_loading_the_definitions_restricts_new_files(tmp_path: Path) -> None:
-    """The daemon and the web interface do not come through the command line."""
+    """Cover the daemon and the web interface, which do not start through the command line."""
     source = (Path(__file__).parents[2] / "orchestration" / "definitions.py").read_text(encoding="utf-8")
     assert "\nrestrict_new_files()\n" in source
 
 
 @pytest.mark.parametrize(("value", "folder_rights"), [("private", 0o700), ("group", 0o750)])
-def test_what_an_older_version_left_open_is_closed(tmp_path: Path, value: str, folder_rights: int) -> None:
+def test_permissions_left_open_by_an_older_version_are_closed(tmp_path: Path, value: str, folder_rights: int) -> None:
     settings = Settings.from_environment({"STARTS_DATA": str(tmp_path), "STARTS_FILE_MODE": value})
     with open_warehouse(settings):
         pass
@@ -85,5 +85,5 @@ def test_what_an_older_version_left_open_is_closed(tmp_path: Path, value: str, f
         assert rights(folder) == 0o700
     for folder in (settings.published_dir, settings.exports_dir):
         assert rights(folder) == folder_rights
-    # It may be a folder that others use, too.
+    # Other programs may use this folder too.
     assert rights(tmp_path) == 0o755

@@ -1,4 +1,4 @@
-"""Something else in the place of a file of the data folder: a run puts it right or says what is in the way, and the next one is well."""
+"""Tests of foreign objects in place of files in the data folder: a run replaces or reports them, and the next run succeeds."""
 
 import os
 import random
@@ -35,7 +35,7 @@ PLACES = (
     *(f".published{name}" for name in ("", "/1.json", "/2.json", "/.2.json.draft", "/foreign")),
     *("exports", "warehouse.duckdb", "warehouse.duckdb.wal", "erased_people.json", ".writer.lock"),
 )
-# An operator may keep these on another disk, by a link; their permissions are then ours to set.
+# Operators may link these to another disk; the run then sets the target's permissions.
 _MAY_BE_LINKS = {"exports", "published", "warehouse.duckdb", ".writer.lock"}
 VICTIM = "victim"
 
@@ -63,7 +63,7 @@ KINDS: tuple[Callable[[Path], object], ...] = (
 
 @contextmanager
 def no_longer_than(seconds: int) -> Iterator[None]:
-    """Fail where something waits, as for the other end of a named pipe."""
+    """Fail if the block takes longer, for example by waiting for the other end of a named pipe."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError
@@ -78,7 +78,7 @@ def no_longer_than(seconds: int) -> Iterator[None]:
 
 
 def run(settings: Settings) -> None:
-    """Do what a run does, but for landing and the models. Raises `StartsError` where the operator has to do something."""
+    """Run all steps except landing and the models. Raises `StartsError` if the operator must act."""
     with no_longer_than(60), operator_errors(), writer_lock(settings):
         ErasedPeople.load(settings.data)
         with open_warehouse(settings) as connection:
@@ -91,7 +91,7 @@ def run(settings: Settings) -> None:
 
 
 def said_by(settings: Settings) -> str | None:
-    """Return what a run says that the operator has to do, if it does not end well."""
+    """Return the message of a failed run, or None."""
     try:
         run(settings)
     except StartsError as error:
@@ -100,7 +100,7 @@ def said_by(settings: Settings) -> str | None:
 
 
 def content_of(settings: Settings) -> dict[str, bytes]:
-    """Return what readers find: the TSVs and the Parquet files."""
+    """Return the files that readers use: the TSVs and the Parquet files."""
     folders = (settings.exports_dir, settings.published_dir / "parquet")
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".tsv", ".parquet") and path.is_file()]
     return {path.relative_to(settings.data).as_posix(): path.read_bytes() for path in files if path.name != "foreign.tsv"}
@@ -116,7 +116,7 @@ def published(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.sampled(4)
-def test_something_else_in_the_place_of_a_file_is_put_right_or_named(published: Path, tmp_path: Path, seed: int) -> None:
+def test_foreign_object_in_place_of_a_file_is_replaced_or_reported(published: Path, tmp_path: Path, seed: int) -> None:
     expected = content_of(settings_of(published))
     rnd = random.Random(seed)
     for number, place in enumerate(rnd.sample(PLACES, 6)):
@@ -133,7 +133,7 @@ def test_something_else_in_the_place_of_a_file_is_put_right_or_named(published: 
         what = f"{place}: {put}"
         said = said_by(settings)
         if said is not None:
-            # In full, or the folder that a link in it makes unusable.
+            # The full path, or the folder that a link in it makes unusable.
             assert str(settings.data) in said, what
             remove(path)
             if kept is not None and place in ("warehouse.duckdb", "published/.versions/1/parquet"):
@@ -145,7 +145,7 @@ def test_something_else_in_the_place_of_a_file_is_put_right_or_named(published: 
 
 
 @pytest.mark.parametrize("name", ["manifest.json", _TSV])
-def test_a_folder_in_the_place_of_an_export_is_named_and_not_its_draft(published: Path, name: str) -> None:
+def test_folder_in_place_of_an_export_is_reported_and_not_its_draft(published: Path, name: str) -> None:
     settings = settings_of(published)
     path = settings.exports_dir / name
     path.unlink()
@@ -154,7 +154,7 @@ def test_a_folder_in_the_place_of_an_export_is_named_and_not_its_draft(published
         run(settings)
 
 
-def test_a_warehouse_on_a_disk_that_is_not_mounted_is_not_made_again(published: Path, tmp_path: Path) -> None:
+def test_warehouse_on_an_unmounted_disk_is_not_recreated(published: Path, tmp_path: Path) -> None:
     settings = settings_of(published)
     elsewhere = tmp_path / "disk" / "warehouse.duckdb"
     elsewhere.parent.mkdir()
@@ -162,7 +162,7 @@ def test_a_warehouse_on_a_disk_that_is_not_mounted_is_not_made_again(published: 
     settings.warehouse_path.symlink_to(elsewhere)
     run(settings)
     elsewhere.parent.rename(tmp_path / "away")
-    with pytest.raises(StartsError, match=f"is a link to {elsewhere}, which is not there"):
+    with pytest.raises(StartsError, match=f"is a link to {elsewhere}, which does not exist"):
         run(settings)
     assert settings.warehouse_path.is_symlink()
     (tmp_path / "away").rename(tmp_path / "disk")
@@ -170,7 +170,7 @@ def test_a_warehouse_on_a_disk_that_is_not_mounted_is_not_made_again(published: 
 
 
 @pytest.mark.parametrize("damage", ["key", "hash", "text"])
-def test_erased_people_are_not_let_in_by_a_damaged_file(tmp_path: Path, damage: str) -> None:
+def test_damaged_list_of_erased_people_stops_the_run(tmp_path: Path, damage: str) -> None:
     people = ErasedPeople.load(tmp_path)
     people.remember_messages(people.add("2026-10-01", ["5511900000001"]), ["wamid.1"], [])
     assert ErasedPeople.load(tmp_path) == people
@@ -180,5 +180,5 @@ def test_erased_people_are_not_let_in_by_a_damaged_file(tmp_path: Path, damage: 
         "text": (people.as_json()["people"][0]["erased_at"], "\n" * 3 + "}"),
     }[damage]
     people.path.write_text(people.path.read_text().replace(*cut))
-    with pytest.raises(StartsError, match="it is not known who was erased"):
+    with pytest.raises(StartsError, match="it is unknown who was erased"):
         ErasedPeople.load(tmp_path)

@@ -1,4 +1,4 @@
-"""Whatever lies in a landing zone: its neighbours land, messages name it in print, and a second look changes nothing."""
+"""Tests of hostile landing zones: good files land, messages are printable, and a second look changes nothing."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def send(number: int, **more: object) -> bytes:
 
 
 class Zone:
-    """A landing zone to put things into; `good` are the ids of the sends that have to land."""
+    """A landing zone to fill; `good` are the ids of the sends that must land."""
 
     def __init__(self, folder: Path, rnd: random.Random) -> None:
         self.folder, self.rnd = folder, rnd
@@ -36,7 +36,7 @@ class Zone:
         self.numbers = iter(range(10**6))
 
     def path(self, extension: str = ".jsonl") -> Path:
-        """Return a path for a file, in any of the feeds' folders, with an ordinary name or an odd one."""
+        """Return a path for a file in any of the feeds' folders, with an ordinary or an odd name."""
         name = self.rnd.choice(["f", CONTROL, "é", "a' b", "%s{}"]) + str(next(self.numbers))
         folder = self.folder / "sends" / self.rnd.choice([".", "2026/10", "x.jsonl"])
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class Zone:
         return [send(number) for number in numbers]
 
     def lost(self) -> bytes:
-        """Return a send that does not land, because its file cannot be read."""
+        """Return a send that does not land because its file cannot be read."""
         return send(next(self.numbers))
 
 
@@ -59,12 +59,12 @@ def zst(content: bytes) -> bytes:
 def put_socket(zone: Zone) -> None:
     with socket.socket(socket.AF_UNIX) as listening, pytest.MonkeyPatch.context() as patch:
         path = zone.path()
-        # The name of a socket may have no more than 108 bytes.
+        # The name of a socket is limited to 108 bytes.
         patch.chdir(path.parent)
         listening.bind(path.name)
 
 
-# What lands whole.
+# Files that land completely.
 WHOLE: dict[str, Callable[[Zone], object]] = {
     "lines": lambda zone: zone.path().write_bytes(b"".join(zone.sends(3))),
     "nothing": lambda zone: zone.path(zone.rnd.choice([".jsonl", ".json", ".ndjson.gz", ".json.zst", ".jsonl.gz"])).touch(),
@@ -78,7 +78,7 @@ WHOLE: dict[str, Callable[[Zone], object]] = {
     "Windows' line ends": lambda zone: zone.path(".json").write_bytes(b"".join(zone.sends(3)).replace(b"\n", b"\r\n")),
     "NUL bytes between lines": lambda zone: zone.path().write_bytes((b"\0" * 99 + b"\n").join(zone.sends(3))),
     "a cut record among objects on a line": lambda zone: zone.path().write_bytes(
-        # After a colon an object may follow, so a record that is cut there takes the next one along.
+        # A colon may be followed by an object, so a record that is cut there absorbs the next one.
         b"".join(map(bytes.strip, [*zone.sends(2), zone.lost()[: zone.rnd.randrange(1, 80)].rstrip(b": "), *zone.sends(3)]))
     ),
     "garbage between objects on a line": lambda zone: zone.path().write_bytes(
@@ -95,7 +95,7 @@ WHOLE: dict[str, Callable[[Zone], object]] = {
     ),
     "a link": lambda zone: zone.path().symlink_to(_outside(zone, b"".join(zone.sends(2)))),
 }
-# What does not land, and is set aside or rejected.
+# Files that do not land, and are set aside or rejected.
 DAMAGED: dict[str, Callable[[Zone], object]] = {
     "half an archive": lambda zone: zone.path(".jsonl.gz").write_bytes(gzip.compress(zone.lost())[: zone.rnd.randrange(1, 40)]),
     "half a frame": lambda zone: zone.path(".jsonl.zst").write_bytes(zst(zone.lost())[: zone.rnd.randrange(1, 40)]),
@@ -144,7 +144,7 @@ def landed(connection: duckdb.DuckDBPyConnection) -> set[str]:
 
 @pytest.mark.parametrize("seed", range(24))
 @pytest.mark.sampled(4)
-def test_neighbours_of_whatever_lies_there_land(connection: duckdb.DuckDBPyConnection, tmp_path: Path, seed: int) -> None:
+def test_good_files_land_beside_any_other_object(connection: duckdb.DuckDBPyConnection, tmp_path: Path, seed: int) -> None:
     rnd = random.Random(seed)
     zone = Zone(tmp_path / "landing", rnd)
     chosen = [*rnd.choices(sorted(WHOLE), k=8), *rnd.sample(sorted(DAMAGED), 6)]
@@ -165,7 +165,7 @@ def test_neighbours_of_whatever_lies_there_land(connection: duckdb.DuckDBPyConne
     assert sorted(again.files_set_aside) == sorted(report.files_set_aside)
     assert [connection.execute(table).fetchall() for table in tables] == before
 
-    # Whatever it was, a whole file takes its place.
+    # Whatever it was, it is replaced by a whole file.
     for path in [path for path in zone.folder.rglob("*") if path.is_symlink() or not path.is_dir()]:
         path.unlink()
         (path.parent / f"{os.fsencode(path.name).hex()[:40]}.jsonl").write_bytes(b"".join(zone.sends(2)))
@@ -175,7 +175,7 @@ def test_neighbours_of_whatever_lies_there_land(connection: duckdb.DuckDBPyConne
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.jsonl.gz"])
-def test_a_file_that_grows_as_fast_as_it_is_read_is_left_to_the_next_run(
+def test_file_that_grows_while_it_is_read_is_left_to_the_next_run(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     path = tmp_path / "landing" / "sends" / name
@@ -193,14 +193,14 @@ def test_a_file_that_grows_as_fast_as_it_is_read_is_left_to_the_next_run(
     with monkeypatch.context() as patch:
         patch.setattr(os, "read", read)
         report = land(connection, tmp_path / "landing")
-    assert report.files_changed == [f"sends/{name}: it was changed while it was read"]
+    assert report.files_changed == [f"sends/{name}: it changed while it was being read"]
     assert landed(connection) == set()
     path.write_bytes(content)
     land(connection, tmp_path / "landing")
     assert landed(connection) == {"wamid.1"}
 
 
-def test_a_file_that_grew_before_it_is_hashed_is_not_read_further(tmp_path: Path) -> None:
+def test_file_that_has_grown_since_it_was_opened_raises_changed_file_error(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"x" * 10)
     with HashedFile(path) as file:
@@ -209,7 +209,7 @@ def test_a_file_that_grew_before_it_is_hashed_is_not_read_further(tmp_path: Path
             file.read(100)
 
 
-def test_a_landing_zone_that_is_removed_while_it_is_listed_is_empty_or_named(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_landing_zone_removed_during_listing_is_empty_or_reported(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     folder = tmp_path / "landing"
     for feed in FEED_NAMES:
         (folder / feed).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The macros of identifiers outside dbt: what ids hold in base64, and what may be an identifier in any text."""
+"""Tests of the identifier macros outside dbt: numbers in base64 ids, and possible identifiers in any text."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from orchestration.maintenance.person_rows import create_holds_person
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @pytest.mark.parametrize("is_padded", [True, False])
-def test_the_text_in_an_id_is_found_whatever_its_length(encode: Callable[[bytes], bytes], is_padded: bool) -> None:
+def test_number_in_a_base64_id_is_found_at_any_length(encode: Callable[[bytes], bytes], is_padded: bool) -> None:
     texts = [b"\xfb\xff" + b"x" * more + b"5511987654321" for more in range(4)]
     ids = ["wamid." + encode(text).decode() for text in texts]
     ids = ids if is_padded else [id_.rstrip("=") for id_ in ids]
-    # Cut within a group of four: what is whole in it is still read.
+    # Cut within a group of four: its complete bytes are still decoded.
     ids.append(encode(b"xxxxx5511987654321xxx").decode()[:25])
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
@@ -27,7 +27,7 @@ def test_the_text_in_an_id_is_found_whatever_its_length(encode: Callable[[bytes]
     assert found == [("5511987654321",)] * len(ids)
 
 
-def test_what_may_be_an_identifier_is_found_in_any_text() -> None:
+def test_possible_identifiers_are_found_in_any_text() -> None:
     text = "27 to +55 (11) 98765-4321, 5511.8765.0001+5511987650002/US.ENT.13491208x;+33 6 12 34 56 78;chats/web-9f2c wamid."
     text += base64.b64encode(b"\x1d\x0c5511987650009\x15\x02").decode()
     expected = {"5511987654321", "551187650001", "5511987650002", "US.ENT.13491208x", "33612345678", "web-9f2c", "5511987650009"}
@@ -64,7 +64,7 @@ NAMES_OF_A_PERSON = [
     *(f"id {encoded('x' * offset + ' ' + name)} end" for offset in range(4) for name in (NUMBER, USER)),
     *(f"https://x/{encoded('x' * offset + ' ' + name).rstrip('=')}/z" for offset in range(4) for name in (NUMBER, USER)),
     f"ab{encoded(NUMBER)}",
-    # The last letter of its base64 is not one of a text here.
+    # The last base64 letter is not one that a text uses here.
     encoded(f" {NUMBER}“"),
     "wamid." + encoded(f"\x1d\x0c{NUMBER}\x15\x02"),
 ]
@@ -82,7 +82,7 @@ NO_NAMES_OF_THAT_PERSON = [
 
 @pytest.fixture(scope="module")
 def texts() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Texts by number, and the macros that look for a person; names of the person have an odd number."""
+    """Yield a connection with numbered texts and the macros that search for a person; texts that name the person have odd numbers."""
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
         create_holds_person(connection, [NUMBER, USER, WEB])
@@ -95,19 +95,19 @@ def texts() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def test_a_person_to_erase_is_found_in_any_spelling(texts: duckdb.DuckDBPyConnection) -> None:
+def test_person_to_erase_is_found_in_any_spelling(texts: duckdb.DuckDBPyConnection) -> None:
     found = texts.execute("select text from texts where holds_person(text) <> (text_number % 2 = 1)").fetchall()
     assert found == []
 
 
-def test_an_erased_person_is_found_in_any_spelling_that_lands_later(texts: duckdb.DuckDBPyConnection) -> None:
+def test_erased_person_is_found_in_any_spelling_that_lands_later(texts: duckdb.DuckDBPyConnection) -> None:
     people = f"'{NUMBER}', '{USER}', '{WEB}'"
     named = f"select text_number from ({CANDIDATES_SQL}) where comparable_identifier(candidate) in ({people})"
     found = texts.execute(f"select text from texts where (text_number in ({named})) <> (text_number % 2 = 1)").fetchall()
     assert found == []
 
 
-def test_a_file_is_named_only_if_it_holds_the_person_and_no_one_with_nearly_the_same_number(tmp_path: Path) -> None:
+def test_files_with_the_person_are_listed_and_those_with_similar_numbers_are_not(tmp_path: Path) -> None:
     for offset in range(4):
         for after in ("", " end", "\x15\x02\x00"):
             for name, text in (
@@ -124,7 +124,7 @@ def test_a_file_is_named_only_if_it_holds_the_person_and_no_one_with_nearly_the_
     assert found == {path.name for path in tmp_path.iterdir() if path.name.startswith("own")}
 
 
-def test_a_long_text_of_digits_takes_no_more_memory_than_its_length() -> None:
+def test_memory_for_a_long_text_of_digits_is_linear() -> None:
     with duckdb.connect(config={"memory_limit": "400MB", "max_temp_directory_size": "0B"}) as connection:
         create_identifier_macros(connection)
         connection.execute("create temp table texts as select 1 as text_number, repeat('1 ', 300_000) as text")
@@ -142,11 +142,11 @@ def test_a_long_text_of_digits_takes_no_more_memory_than_its_length() -> None:
         ("BR.551187654321", []),
     ],
 )
-def test_every_spelling_of_a_number_is_known(identifier: str, other: list[str]) -> None:
+def test_every_spelling_of_a_number_is_recognised(identifier: str, other: list[str]) -> None:
     assert all_spellings([identifier]) == [identifier, *other]
 
 
-def test_every_character_between_digits_is_left_out_of_a_number() -> None:
+def test_separators_between_digits_are_removed_from_a_number() -> None:
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
         row = connection.execute("select contact_id_shown($given)", {"given": "5511+ ().-987654321"}).fetchone()

@@ -1,4 +1,4 @@
-"""Landing: every way a file can come, from a folder and from an object store."""
+"""Tests of landing: every way in which a file can arrive, from a folder and from an object store."""
 
 import gzip
 import json
@@ -61,7 +61,7 @@ def lines(*records: dict[str, object]) -> bytes:
         ("sends/a.json", lambda text: b"\n\n" + b"\n".join(json.dumps(json.loads(line), indent=2).encode() for line in text.splitlines())),
     ],
 )
-def test_a_file_lands_however_it_is_packed(
+def test_file_lands_in_every_packing(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
 ) -> None:
     report = land(connection, tmp_path, name, pack(lines(RECORD, RECORD | {"message_id": "wamid.2"})))
@@ -72,26 +72,26 @@ def test_a_file_lands_however_it_is_packed(
     ]
 
 
-def test_files_that_are_no_data_are_left_alone(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_files_that_are_not_data_are_ignored(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     for name in ("sends/.hidden.jsonl", "sends/_tmp/a.jsonl", "sends/a.csv", "sends/a.jsonl.part"):
         land(connection, tmp_path, name, lines(RECORD))
     assert connection.execute("select count(*) from raw.landed_files").fetchone() == (0,)
 
 
-def test_the_same_content_lands_once_under_any_name_and_a_changed_file_again(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_same_content_lands_once_under_any_name_and_a_changed_file_again(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     assert land(connection, tmp_path, "sends/a.jsonl", lines(RECORD)).files_landed == 1
     assert land(connection, tmp_path, "sends/b.jsonl", lines(RECORD)).files_landed == 0
     assert land(connection, tmp_path, "sends/a.jsonl", lines(RECORD, RECORD | {"message_id": "wamid.2"})).files_landed == 1
     assert connection.execute("select count(*) from raw.sends").fetchone() == (3,)
 
 
-def test_blank_lines_are_no_records_but_count_as_lines(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_blank_lines_are_counted_as_lines_but_not_as_records(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     report = land(connection, tmp_path, "sends/a.jsonl", b"  \n\t\r\n\r\n" + b" " * 20 + b"\n \t" + lines(RECORD) + b"  ")
     assert (report.records, report.rejected) == (1, 0)
     assert connection.execute("select _line_number from raw.sends").fetchall() == [(5,)]
 
 
-def test_a_bad_byte_in_an_array_rejects_the_element_it_is_in(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_invalid_byte_in_an_array_rejects_only_its_element(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     bad = json.dumps(RECORD).encode().replace(b"wamid.1", b"wamid.\xff")
     report = land(connection, tmp_path, "sends/a.json", b"[" + json.dumps(RECORD).encode() + b",\n" + bad + b"]")
     assert (report.landed, report.rejected) == (1, 1)
@@ -101,7 +101,7 @@ def test_a_bad_byte_in_an_array_rejects_the_element_it_is_in(connection: duckdb.
 
 @pytest.mark.parametrize("names", [("a.jsonl.gz", "b.jsonl"), ("b.jsonl.gz", "a.jsonl")])
 @pytest.mark.parametrize("together", [True, False])
-def test_a_content_that_its_name_kept_from_landing_lands_under_another(
+def test_content_set_aside_because_of_its_name_lands_under_another(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, names: tuple[str, str], together: bool
 ) -> None:
     misnamed, well_named = names
@@ -135,7 +135,7 @@ def test_a_content_that_its_name_kept_from_landing_lands_under_another(
         ({"customer_created_at": "soon"}, "customer_created_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
     ],
 )
-def test_a_send_that_cannot_be_read_says_why_and_where(
+def test_unreadable_send_is_rejected_with_reason_and_line(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, change: dict[str, object], reason: str
 ) -> None:
     land(connection, tmp_path, "sends/a.jsonl", b"\n" + lines(RECORD | change, RECORD))
@@ -165,7 +165,7 @@ def test_times_are_read_in_every_spelling_of_the_contract(
     assert connection.execute("select sent_at::varchar from raw.sends").fetchall() == [(meant,)]
 
 
-def test_a_body_lands_item_by_item_and_counts_what_the_report_does_not_use(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_items_of_a_body_land_and_unused_ones_are_counted(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     metadata = {"phone_number_id": "c", "display_phone_number": "+55 11"}
     body = {
         "object": "whatsapp_business_account",
@@ -229,7 +229,7 @@ MESSAGE = {"id": "m1", "type": "text", "timestamp": "1790859600", "from": "55119
         ({"statuses": [STATUS], "metadata": {"phone_number_id": {}}}, "metadata.phone_number_id: not a string", []),
     ],
 )
-def test_a_wrong_type_in_a_body_rejects_it_and_its_good_items_land(
+def test_wrong_type_in_a_body_rejects_it_and_its_good_items_land(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, value: dict[str, object], reason: str, landed: list[str]
 ) -> None:
     body: dict[str, object] = {"entry": [{"changes": [{"field": "messages", "value": {"metadata": {"phone_number_id": "c"}} | value}]}]}
@@ -241,7 +241,7 @@ def test_a_wrong_type_in_a_body_rejects_it_and_its_good_items_land(
 
 
 @pytest.mark.thorough
-def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], s3: AbstractFileSystem) -> None:
+def test_landing_zone_can_be_in_an_object_store(pipeline: Callable[..., Pipeline], s3: AbstractFileSystem) -> None:
     s3.mkdir("logs")
     s3.pipe("logs/whatsapp/sends/1.jsonl.gz", gzip.compress(lines(RECORD)))
     run = pipeline()
@@ -254,10 +254,10 @@ def test_a_landing_zone_in_an_object_store(pipeline: Callable[..., Pipeline], s3
     assert run.rows("raw.landed_files", published=False)[0]["file_name"].startswith("sends/")
 
 
-def test_a_bucket_or_folder_that_does_not_exist_is_no_empty_landing_zone(s3: AbstractFileSystem, tmp_path: Path) -> None:
+def test_missing_bucket_or_folder_is_not_an_empty_landing_zone(s3: AbstractFileSystem, tmp_path: Path) -> None:
     with pytest.raises(StartsError, match="does not exist"):
         LandingZone(f"file://{tmp_path}/nowhere", FEED_NAMES)
-    with pytest.raises(StartsError, match="there is no no-such-bucket"):
+    with pytest.raises(StartsError, match="no-such-bucket does not exist"):
         LandingZone("s3://no-such-bucket/logs", FEED_NAMES)
     s3.mkdir("empty-bucket")
     assert LandingZone("s3://empty-bucket/logs/not/yet", FEED_NAMES).files("sends") == []
@@ -267,23 +267,25 @@ def test_a_bucket_or_folder_that_does_not_exist_is_no_empty_landing_zone(s3: Abs
     ("referral", "is_one"),
     [({"source_type": "ad", "source_id": "1"}, True), ({"headline": "Home"}, True), ({}, True), (None, False)],
 )
-def test_whatever_a_referral_holds_it_is_one(connection: duckdb.DuckDBPyConnection, tmp_path: Path, referral: object, is_one: bool) -> None:
+def test_referral_is_recognised_whatever_it_contains(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, referral: object, is_one: bool
+) -> None:
     value = {"metadata": {"phone_number_id": "c"}, "messages": [MESSAGE | {"referral": referral}]}
     land(connection, tmp_path, "webhooks/a.jsonl", lines({"entry": [{"changes": [{"field": "messages", "value": value}]}]}))
     assert connection.execute("select has_referral from raw.webhook_messages").fetchall() == [(is_one,)]
 
 
-def test_a_scheme_without_a_driver_says_what_to_install() -> None:
+def test_scheme_without_a_driver_gives_the_install_command() -> None:
     with pytest.raises(StartsError, match="--extra s3`; the others are `gcs` and `azure`"):
         LandingZone("gs://bucket/logs", FEED_NAMES)
 
 
-def test_a_web_address_is_no_landing_zone() -> None:
-    with pytest.raises(StartsError, match="a web address has no list of files"):
+def test_web_address_is_refused_as_landing_zone() -> None:
+    with pytest.raises(StartsError, match="files cannot be listed at a web address"):
         LandingZone("https://example.com/logs", ("sends",))
 
 
-def test_a_line_longer_than_a_chunk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_longer_than_a_chunk_is_read_as_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.landing.streams.CHUNK_BYTES", 7)
     path = tmp_path / "a.jsonl"
     texts = ["short", "x" * 100, "é" * 20, "", "last line, no newline"]
@@ -297,14 +299,14 @@ def test_a_line_longer_than_a_chunk_is_one_line(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:-6] + b"x" + data[-5:], lambda data: data + b"trailing"])
-def test_a_damaged_archive_is_noticed(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_archive_is_detected(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(damage(gzip.compress(lines(RECORD) * 1000)))
     with pytest.raises(DamagedFileError):
         list(read_lines(path, path.name, 0))
 
 
-def test_the_bundled_logs_come_from_the_generator(tmp_path: Path) -> None:
+def test_bundled_logs_match_their_generator(tmp_path: Path) -> None:
     from orchestration.settings import SAMPLE_LOGS
     from tests.data.generate_logs import generate
 
@@ -316,7 +318,7 @@ def test_the_bundled_logs_come_from_the_generator(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_no_path_of_the_environment_is_needed_to_import_the_definitions(tmp_path: Path) -> None:
+def test_definitions_are_imported_without_any_configured_path(tmp_path: Path) -> None:
     import sys
 
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STARTS_")} | {

@@ -1,4 +1,4 @@
-"""Files as people have them: changed while they are read, unreadable, oddly named, in other folders, read by older readers."""
+"""Tests of files as they occur in practice: changed while read, unreadable, oddly named, in other folders, or read by an older reader."""
 
 import gzip
 import json
@@ -94,7 +94,7 @@ def landing(tmp_path: Path) -> Iterator[Landing]:
 
 @pytest.fixture
 def open_landing() -> Iterator[Landing]:
-    """A landing zone that users without rights of their own can reach, too."""
+    """Return a landing zone that unprivileged users can reach too."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     (folder / "sends").mkdir()
@@ -107,7 +107,7 @@ def open_landing() -> Iterator[Landing]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Drop root's right to read everything for the time of a `with` block."""
+    """Drop root's right to read everything within a `with` block."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -122,7 +122,7 @@ def unprivileged() -> Iterator[None]:
 
 
 def during_first_read(monkeypatch: pytest.MonkeyPatch, path: Path, act: Callable[[], object]) -> None:
-    """Do something once, after the first bytes of a file have been read to be parsed."""
+    """Call `act` once, after the first bytes of a file have been read for parsing."""
     original, done = HashedFile.read, []
 
     def read(file: HashedFile, size: int) -> bytes:
@@ -137,7 +137,7 @@ def during_first_read(monkeypatch: pytest.MonkeyPatch, path: Path, act: Callable
 
 @pytest.mark.parametrize("is_known_size", [False, True])
 @pytest.mark.parametrize("changed", [sends(500, 30), sends(0, 30) + sends(500, 5), sends(0, 7)])
-def test_a_file_that_changes_while_it_is_read_lands_at_the_next_look(
+def test_file_that_changes_while_it_is_read_lands_with_the_next_run(
     landing: Landing, monkeypatch: pytest.MonkeyPatch, changed: bytes, is_known_size: bool
 ) -> None:
     monkeypatch.setattr(streams, "CHUNK_BYTES", 500)
@@ -148,7 +148,7 @@ def test_a_file_that_changes_while_it_is_read_lands_at_the_next_look(
     landing.write("sends/b.jsonl", sends(200, 3))
     during_first_read(monkeypatch, path, lambda: path.write_bytes(changed))
     report = landing.land()
-    assert report.files_changed == ["sends/a.jsonl: it was changed while it was read"]
+    assert report.files_changed == ["sends/a.jsonl: it changed while it was being read"]
     assert "sends/a.jsonl" not in landing.ledger
     assert landing.query("select count(*) from raw.sends where _file_name = 'sends/b.jsonl'") == [(3,)]
     assert landing.query("select count(*) from raw.sends where _file_name = 'sends/a.jsonl'") == [(0,)]
@@ -157,8 +157,8 @@ def test_a_file_that_changes_while_it_is_read_lands_at_the_next_look(
     assert landing.query("select count(*) from raw.sends where _file_name = 'sends/a.jsonl'") == [(changed.count(b"\n"),)]
 
 
-def test_a_change_that_no_time_shows_is_known_by_the_hash(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on network shares, which keep sizes and times for a minute: hashed as one content, parsed as another."""
+def test_change_without_a_new_time_is_detected_by_the_hash(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate a network share that caches sizes and times for a minute: hashed with one content, parsed with another."""
     monkeypatch.setattr(streams, "_moments", lambda state: ())
     landing.write("sends/a.jsonl", sends(100, 30))
     path = landing.write("sends/b.jsonl", sends(200, 30))
@@ -172,13 +172,13 @@ def test_a_change_that_no_time_shows_is_known_by_the_hash(landing: Landing, monk
         return result
 
     monkeypatch.setattr(HashedFile, "sha256", sha256)
-    assert landing.land().files_changed == ["sends/b.jsonl: it was changed while it was read"]
+    assert landing.land().files_changed == ["sends/b.jsonl: it changed while it was being read"]
     assert len(landing.sends) == 30
     landing.land()
     assert landing.query("select count(*) from raw.sends where message_id >= 'wamid.300'") == [(30,)]
 
 
-def test_what_was_hashed_is_what_was_parsed(landing: Landing) -> None:
+def test_hashed_content_is_the_parsed_content(landing: Landing) -> None:
     contents = {
         "a.jsonl": sends(0, 5),
         "b.jsonl.gz": gzip.compress(sends(5, 5)),
@@ -197,14 +197,14 @@ def test_what_was_hashed_is_what_was_parsed(landing: Landing) -> None:
 
 @pytest.mark.parametrize("folder", ["sends", "sends/2026/10"])
 @pytest.mark.parametrize("mode", [0o000, 0o600])
-def test_a_folder_that_cannot_be_listed_is_an_error_that_names_it(open_landing: Landing, folder: str, mode: int) -> None:
+def test_unlistable_folder_raises_an_error_with_its_name(open_landing: Landing, folder: str, mode: int) -> None:
     open_landing.write(f"{folder}/a.jsonl", sends(0, 3))
     (open_landing.folder / folder).chmod(mode)
     with unprivileged(), pytest.raises(StartsError, match=f"{folder}/ in the landing zone cannot be listed"):
         open_landing.land()
 
 
-def test_a_landing_zone_that_cannot_be_entered_is_an_error_in_words(open_landing: Landing) -> None:
+def test_inaccessible_landing_zone_raises_a_readable_error(open_landing: Landing) -> None:
     for mode in (0o000, 0o600):
         open_landing.folder.chmod(mode)
         with unprivileged(), pytest.raises(StartsError, match="cannot be read"):
@@ -212,7 +212,7 @@ def test_a_landing_zone_that_cannot_be_entered_is_an_error_in_words(open_landing
     open_landing.folder.chmod(0o755)
 
 
-def test_a_feed_that_is_no_folder_is_an_error(landing: Landing) -> None:
+def test_feed_that_is_not_a_folder_raises_an_error(landing: Landing) -> None:
     (landing.folder / "webhooks").symlink_to("/nowhere/at/all")
     with pytest.raises(StartsError, match="webhooks/ in the landing zone cannot be listed"):
         landing.land(WEBHOOKS)
@@ -222,12 +222,12 @@ def test_a_feed_that_is_no_folder_is_an_error(landing: Landing) -> None:
         landing.land(WEBHOOKS)
 
 
-def test_a_feed_without_a_folder_has_no_files(landing: Landing) -> None:
+def test_feed_without_a_folder_has_no_files(landing: Landing) -> None:
     assert landing.land(WEBHOOKS).files_landed == 0
 
 
-def test_a_folder_of_a_store_that_cannot_be_listed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a driver that has no listing of its own for all folders at once."""
+def test_unlistable_folder_of_a_store_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a driver without its own recursive listing."""
     store = fsspec.filesystem("memory")
     names = ("sends/2026/a.jsonl", "sends/2026/b.log", "sends/secret/c.jsonl", "Webhook/d.jsonl", "e.jsonl")
     store.pipe({f"/zone/{name}": sends(number, 1) for number, name in enumerate(names)})
@@ -252,7 +252,7 @@ def test_a_folder_of_a_store_that_cannot_be_listed_is_an_error(monkeypatch: pyte
         store.rm([f"/zone/{name}" for name in names])
 
 
-def test_an_object_that_changes_while_it_is_fetched_is_left_to_the_next_run(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_that_changes_while_it_is_fetched_is_left_to_the_next_run(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     store = fsspec.filesystem("memory")
     store.pipe({"/zone/sends/a.jsonl": sends(0, 1), "/zone/sends/b.jsonl": sends(10, 1)})
     original = MemoryFileSystem.get_file
@@ -267,7 +267,7 @@ def test_an_object_that_changes_while_it_is_fetched_is_left_to_the_next_run(land
         with monkeypatch.context() as patch:
             patch.setattr(MemoryFileSystem, "get_file", get_file)
             report = land_feed(landing.connection, zone, SENDS)
-        assert report.files_changed == ["sends/a.jsonl: it was changed while it was read"]
+        assert report.files_changed == ["sends/a.jsonl: it changed while it was being read"]
         assert landing.sends == ["wamid.10"]
         land_feed(landing.connection, zone, SENDS)
         assert landing.sends == ["wamid.0", "wamid.1", "wamid.10"]
@@ -278,7 +278,7 @@ def test_an_object_that_changes_while_it_is_fetched_is_left_to_the_next_run(land
 # Files that cannot be read
 
 
-def test_files_that_cannot_be_read_are_set_aside_and_land_when_they_can(open_landing: Landing) -> None:
+def test_unreadable_files_are_set_aside_and_land_once_they_are_readable(open_landing: Landing) -> None:
     landing, folder = open_landing, open_landing.folder / "sends"
     landing.write("sends/good.jsonl", sends(0, 3))
     latin = os.fsencode(folder) + b"/env\xedos.jsonl"
@@ -294,7 +294,7 @@ def test_files_that_cannot_be_read_are_set_aside_and_land_when_they_can(open_lan
         report = landing.land()
     expected = {
         r"sends/env\xedos.jsonl": "its name is not UTF-8: rename it",
-        "sends/dangling.jsonl": "a link that leads nowhere",
+        "sends/dangling.jsonl": "a broken link",
         "sends/round.jsonl": "a link that cannot be followed (Too many levels of symbolic links)",
         "sends/folder.jsonl": "a link to a folder, not to a file",
         "sends/secret.jsonl": "it cannot be read (Permission denied)",
@@ -320,7 +320,7 @@ def test_files_that_cannot_be_read_are_set_aside_and_land_when_they_can(open_lan
     assert landing.ledger == dict.fromkeys(names, ("landed", None))
 
 
-def test_a_file_that_cannot_be_read_for_another_reason_says_that_one(landing: Landing) -> None:
+def test_ledger_has_the_current_reason_why_a_file_is_unreadable(landing: Landing) -> None:
     path = landing.folder / "sends" / "a.jsonl"
     path.symlink_to("/nowhere")
     landing.land()
@@ -330,7 +330,7 @@ def test_a_file_that_cannot_be_read_for_another_reason_says_that_one(landing: La
     assert landing.ledger == {"sends/a.jsonl": ("set_aside", "a named pipe, not a file")}
 
 
-def test_a_file_that_is_gone_when_it_is_to_be_read_is_set_aside(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_disappears_before_it_is_read_is_set_aside(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     landing.write("sends/a.jsonl", sends(0, 1))
     gone = landing.write("sends/b.jsonl", sends(10, 2))
     original = LandingZone.local_copies
@@ -347,14 +347,14 @@ def test_a_file_that_is_gone_when_it_is_to_be_read_is_set_aside(landing: Landing
     assert landing.ledger == {"sends/a.jsonl": ("landed", None)}
 
 
-def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jsonl")
     with HashedFile(tmp_path / "a.jsonl") as file, pytest.raises(UnreadableFileError, match="not a regular file"):
         file.read(1)
 
 
-def test_files_that_are_set_aside_take_no_load_of_their_own(landing: Landing) -> None:
-    """Else a run in which nothing landed would build; and an id that is given twice would hide rows from a build."""
+def test_files_set_aside_use_no_load_id(landing: Landing) -> None:
+    """Otherwise a run in which nothing landed would build, and a load id that is used twice would hide rows from a build."""
     landing.write("sends/a.jsonl", sends(0, 1))
     landing.land()
     landing.finish_build()
@@ -367,8 +367,8 @@ def test_files_that_are_set_aside_take_no_load_of_their_own(landing: Landing) ->
     assert landing.query("select _load_id from raw.sends where message_id = 'wamid.5'") == [(2,)]
 
 
-def test_an_id_of_a_load_that_a_build_has_seen_is_not_given_again(landing: Landing) -> None:
-    """Also where the ledger has lost the rows of that load: rows under its id would be hidden from every later build."""
+def test_load_id_seen_by_a_build_is_not_reused(landing: Landing) -> None:
+    """Cover a ledger that has lost the rows of the load: new rows with its id would be hidden from every later build."""
     landing.write("sends/a.jsonl", sends(0, 1))
     landing.land()
     landing.finish_build()
@@ -378,7 +378,7 @@ def test_an_id_of_a_load_that_a_build_has_seen_is_not_given_again(landing: Landi
     assert landing.query("select _load_id from raw.sends where message_id = 'wamid.5'") == [(2,)]
 
 
-def test_batches_hold_so_many_files_and_bytes() -> None:
+def test_batches_are_limited_in_files_and_bytes() -> None:
     files = [LandingFile(f"{number}", "", size, "") for number, size in enumerate([30 << 20, 30 << 20, 30 << 20, 99 << 20, 1, *[0] * 1500])]
     assert [len(batch) for batch in land._batches(files)] == [2, 1, 1, 1000, 501]
 
@@ -390,7 +390,7 @@ def test_batches_hold_so_many_files_and_bytes() -> None:
         ("a.jsonl.gz", gzip.compress(sends(0, 9)) + b"trailing", "the archive is cut short or damaged"),
         ("a.jsonl.zst", pa.compress(sends(0, 9), codec="zstd", asbytes=True) + b"trailing", "the archive is cut short or damaged"),
         ("a.json", b"[" + send(1) + b",", "the JSON array of this file does not end"),
-        ("a.json", b"[" + send(1) + b"}]", "does not hold together on line 2"),
+        ("a.json", b"[" + send(1) + b"}]", "mismatched bracket on line 2"),
         ("a.json", b"[" + send(1) + b"], " + send(2), "something follows the JSON array of this file on line 2"),
         ("a.json", json.dumps({"a": {"b": 1}}, indent=1).encode()[:-1], "the JSON of this file does not end"),
         ("a.jsonl", sends(0, 3).decode().encode("utf-16"), "UTF-16"),
@@ -399,7 +399,7 @@ def test_batches_hold_so_many_files_and_bytes() -> None:
         ("a.json.gz", gzip.compress(sends(0, 3).decode().encode("utf-32")), "UTF-16"),
     ],
 )
-def test_a_file_that_is_not_whole_is_set_aside_with_its_reason(landing: Landing, name: str, content: bytes, reason: str) -> None:
+def test_incomplete_file_is_set_aside_with_its_reason(landing: Landing, name: str, content: bytes, reason: str) -> None:
     landing.write(f"sends/{name}", content)
     landing.write("sends/b.jsonl", sends(50, 2))
     (set_aside,) = landing.land().files_set_aside
@@ -409,14 +409,14 @@ def test_a_file_that_is_not_whole_is_set_aside_with_its_reason(landing: Landing,
     assert landing.query("select count(*) from raw.rejected_records") == [(0,)]
 
 
-def test_a_damaged_first_line_with_the_mark_of_utf_16_is_rejected_alone(landing: Landing) -> None:
+def test_damaged_first_line_with_a_utf_16_mark_alone_is_rejected(landing: Landing) -> None:
     landing.write("sends/a.jsonl", b"\xff\xfe not text\n" + sends(0, 3))
     assert landing.land().files_set_aside == []
     assert landing.query("select line_number from raw.rejected_records") == [(1,)]
     assert len(landing.sends) == 3
 
 
-def test_damaged_files_among_many_cost_one_pass(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_damaged_files_are_parsed_in_one_pass(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(20):
         landing.write(f"sends/{number}.jsonl.gz", gzip.compress(sends(number * 10, 3))[: -9 if number % 2 else None])
     passes = []
@@ -430,7 +430,7 @@ def test_damaged_files_among_many_cost_one_pass(landing: Landing, monkeypatch: p
 # What is passed over, and what is followed
 
 
-def test_what_is_passed_over_is_named(landing: Landing) -> None:
+def test_ignored_files_are_listed(landing: Landing) -> None:
     for name in (
         "a.JSONL",
         "b.jsonl.GZ",
@@ -453,9 +453,9 @@ def test_what_is_passed_over_is_named(landing: Landing) -> None:
         "sends/a.JSONL": "its extension is not in lower case",
         "sends/b.jsonl.GZ": "its extension is not in lower case",
         "sends/pipe": "a named pipe, not a file",
-        "sends/dangling": "a link that leads nowhere",
-        "sends/_g.jsonl": "its name begins with . or _, as those of drafts and markers do",
-        "sends/.h/": "its name begins with . or _, as those of drafts and markers do",
+        "sends/dangling": "a broken link",
+        "sends/_g.jsonl": "its name begins with . or _, like those of drafts and markers",
+        "sends/.h/": "its name begins with . or _, like those of drafts and markers",
     } | dict.fromkeys(
         ("sends/c.log", "sends/d.txt", "sends/2026-part-0001", "sends/e.json.bz2", "sends/deep/er/f.csv"),
         "its extension is not one of .jsonl, .ndjson, .json, alone or with .gz or .zst",
@@ -463,7 +463,7 @@ def test_what_is_passed_over_is_named(landing: Landing) -> None:
     assert landing.sends == []
 
 
-def test_folders_with_names_close_to_a_feeds_are_named(landing: Landing) -> None:
+def test_folders_with_names_close_to_a_feed_are_listed(landing: Landing) -> None:
     for folder in ("webhook", "Webhooks2", "Sends", "archive", "rates", ".sends", "botmaker/session", "botmaker/sent_results_lists"):
         landing.write(f"{folder}/a.jsonl", sends(0, 1))
     for folder in ("sessions", "sent_result", "botmaker/sends", "botmaker/Webhooks"):
@@ -480,7 +480,7 @@ def test_folders_with_names_close_to_a_feeds_are_named(landing: Landing) -> None
         "sent_result/": "its name is close to botmaker/sent_results/",
         "botmaker/sends/": "its name is close to sends/",
         "botmaker/Webhooks/": "its name is close to webhooks/",
-        "sends-2026.jsonl": "it lies outside of the feeds' folders",
+        "sends-2026.jsonl": "it is outside the feeds' folders",
     }
 
 
@@ -497,13 +497,13 @@ def test_linked_folders_are_followed_but_not_in_circles(landing: Landing, tmp_pa
         "sends/linked/deeper/a.jsonl",
     ]
     assert [passed.name for passed in report.passed_over] == ["sends/0/", "sends/linked/up/"]
-    assert {passed.reason for passed in report.passed_over} == {"a link to a folder that is read already"}
+    assert {passed.reason for passed in report.passed_over} == {"a link to a folder that was already read"}
 
 
 # Which files are looked into again
 
 
-def test_a_change_of_same_size_and_time_is_seen(landing: Landing, tmp_path: Path) -> None:
+def test_change_with_the_same_size_and_time_is_detected(landing: Landing, tmp_path: Path) -> None:
     path = landing.write("sends/a.jsonl", sends(10, 2))
     target = tmp_path / "target.jsonl"
     target.write_bytes(sends(20, 2))
@@ -513,7 +513,7 @@ def test_a_change_of_same_size_and_time_is_seen(landing: Landing, tmp_path: Path
     for each in (path, target, moved):
         os.utime(each, ns=(old.st_atime_ns, old.st_mtime_ns))
     landing.land()
-    # So that only their versions can show it.
+    # So that only the other parts of the version can show the change.
     landing.connection.execute("update raw.landing_listing set version = replace(version, ' unsettled', '')")
     path.write_bytes(sends(60, 2))
     target.write_bytes(sends(70, 2))
@@ -525,13 +525,13 @@ def test_a_change_of_same_size_and_time_is_seen(landing: Landing, tmp_path: Path
     assert {f"wamid.{number}" for number in (60, 61, 70, 71, 80, 81)} <= set(landing.sends)
 
 
-def test_a_file_that_had_just_changed_is_looked_into_once_more(landing: Landing) -> None:
+def test_file_that_has_just_changed_is_read_once_more(landing: Landing) -> None:
     path = landing.write("sends/a.jsonl", sends(10, 2))
     landing.land()
     path.write_bytes(sends(20, 2))
     state = path.stat()
     version = f"{state.st_size}/{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_ino}/{path.parent.stat().st_dev}"
-    # As if the second change had come within one tick of the file system's clock.
+    # As if the second change happened within one tick of the file system's clock.
     landing.connection.execute("update raw.landing_listing set version = $version || ' unsettled'", {"version": version})
     report = landing.land()
     assert (report.files_landed, report.files_known) == (1, 0)
@@ -539,7 +539,7 @@ def test_a_file_that_had_just_changed_is_looked_into_once_more(landing: Landing)
     assert (report.files_landed, report.files_known) == (0, 1)
 
 
-def test_rereading_looks_into_every_file(landing: Landing) -> None:
+def test_reread_reads_every_file(landing: Landing) -> None:
     path = landing.write("sends/a.jsonl", sends(10, 2))
     landing.write("sends/b.jsonl", sends(30, 2))
     landing.land()
@@ -568,7 +568,7 @@ def bad_batch(landing: Landing, name: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["sends", "sends/2026/10"])
-def test_a_folder_that_is_away_for_a_run_does_not_clear_its_files(landing: Landing, tmp_path: Path, folder: str) -> None:
+def test_folder_missing_during_a_run_does_not_clear_its_rejections(landing: Landing, tmp_path: Path, folder: str) -> None:
     bad_batch(landing, f"{folder}/bad.jsonl")
     (landing.folder / folder).rename(tmp_path / "away")
     report = landing.land()
@@ -576,7 +576,7 @@ def test_a_folder_that_is_away_for_a_run_does_not_clear_its_files(landing: Landi
     assert landing.rejections.are_too_many(0.05)
     landing.land()
     assert landing.rejections.are_too_many(0.05)
-    assert "Where their folder is missing as a whole, put it back" in landing.rejections.explain(0.05)
+    assert "If their whole folder is missing, put it back" in landing.rejections.explain(0.05)
 
     (tmp_path / "away").rename(landing.folder / folder)
     assert landing.land().files_landed == 0
@@ -587,16 +587,16 @@ def test_a_folder_that_is_away_for_a_run_does_not_clear_its_files(landing: Landi
     assert landing.rejections.rejected == 0
 
 
-def test_a_disk_that_is_not_mounted_does_not_clear_its_files(landing: Landing) -> None:
+def test_unmounted_disk_does_not_clear_its_rejections(landing: Landing) -> None:
     bad_batch(landing, "sends/bad.jsonl")
     (landing.folder / "sends" / "bad.jsonl").unlink()
-    # The folder in its place lies on another device.
+    # The folder in its place is on another device.
     landing.connection.execute("update raw.landing_listing set version = regexp_replace(version, '/[0-9]+( unsettled)?$', '/0')")
     landing.land()
     assert landing.rejections.are_too_many(0.05)
 
 
-def test_an_empty_folder_in_its_place_says_that_the_files_are_gone_for_good(landing: Landing) -> None:
+def test_empty_folder_in_its_place_clears_the_rejections(landing: Landing) -> None:
     bad_batch(landing, "sends/2026/bad.jsonl")
     shutil.rmtree(landing.folder / "sends" / "2026")
     landing.land()
@@ -606,14 +606,14 @@ def test_an_empty_folder_in_its_place_says_that_the_files_are_gone_for_good(land
     assert not landing.rejections.are_too_many(0.05)
 
 
-def test_a_corrected_file_clears_what_it_held_before(landing: Landing) -> None:
+def test_corrected_file_clears_its_earlier_rejections(landing: Landing) -> None:
     bad_batch(landing, "sends/bad.jsonl")
     landing.write("sends/bad.jsonl", sends(100, 10))
     landing.land()
     assert (landing.rejections.records, landing.rejections.rejected) == (10, 0)
 
 
-def test_what_was_published_is_forgotten_when_it_is_away(landing: Landing, tmp_path: Path) -> None:
+def test_published_files_are_removed_from_the_listing_when_they_are_missing(landing: Landing, tmp_path: Path) -> None:
     landing.write("sends/a.jsonl", sends(0, 30) + b"garbage\n")
     landing.land()
     landing.finish_build()
@@ -639,7 +639,7 @@ def test_long_records_are_rejected_with_their_beginning(landing: Landing) -> Non
     ]
 
 
-def test_the_beginning_of_a_long_record_of_an_erased_person_is_not_kept(landing: Landing, tmp_path: Path) -> None:
+def test_beginning_of_a_long_record_of_an_erased_person_is_not_stored(landing: Landing, tmp_path: Path) -> None:
     people = ErasedPeople.load(tmp_path)
     people.add("2026-10-01", ["5511900000001"])
     landing.write("sends/a.jsonl", send(1, note="x" * 5000) + send(2))
@@ -666,7 +666,7 @@ NESTED = b"[" * 100_000 + b"]" * 100_000
     ],
 )
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
-def test_an_odd_record_is_checked_alone(landing: Landing, name: str, field: bytes, lands: bool) -> None:
+def test_odd_record_is_checked_on_its_own(landing: Landing, name: str, field: bytes, lands: bool) -> None:
     odd = send(1).rstrip()[:-1] + b", " + field + b"}"
     content = b"[" + send(0) + b"," + odd + b"\n, " + send(2) + b"]" if name == "a.json" else send(0) + odd + b"\n" + send(2)
     landing.write(f"sends/{name}", content)
@@ -675,7 +675,7 @@ def test_an_odd_record_is_checked_alone(landing: Landing, name: str, field: byte
     assert landing.sends == (["wamid.0", "wamid.1", "wamid.2"] if lands else ["wamid.0", "wamid.2"])
 
 
-def test_a_line_that_closes_nothing_is_checked_alone(landing: Landing) -> None:
+def test_unterminated_line_is_checked_on_its_own(landing: Landing) -> None:
     landing.write("sends/a.jsonl", send(0) + b'{"x": ' + b"[" * 100_000 + b"\n" + send(1) + b'{"x":\n' + send(2) + b'{"x": "y\n' + send(3))
     report = landing.land()
     assert (report.records, report.rejected) == (7, 3)
@@ -683,7 +683,7 @@ def test_a_line_that_closes_nothing_is_checked_alone(landing: Landing) -> None:
 
 
 @pytest.mark.parametrize("year", ["0001", "0999", "9998"])
-def test_a_send_of_any_year_lands(landing: Landing, year: str) -> None:
+def test_send_of_any_year_lands(landing: Landing, year: str) -> None:
     landing.write("sends/a.jsonl", send(0, sent_at=f"{year}-06-01T12:00:00Z"))
     landing.land()
     assert landing.query("select sent_at::varchar from raw.sends") == [(f"{year}-06-01 12:00:00",)]
@@ -703,7 +703,7 @@ def zstd(content: bytes) -> bytes:
         ("a.jsonl", b"".join(json.dumps(json.loads(send(number)), indent=2).encode() for number in range(4))),
     ],
 )
-def test_values_and_members_that_follow_each_other_are_all_read(landing: Landing, name: str, content: bytes) -> None:
+def test_consecutive_values_and_archive_members_are_all_read(landing: Landing, name: str, content: bytes) -> None:
     landing.write(f"sends/{name}", content)
     report = landing.land()
     assert (report.records, report.rejected) == (4, 0)
@@ -720,7 +720,7 @@ def reader(monkeypatch: pytest.MonkeyPatch, version: int) -> Iterator[None]:
         yield
 
 
-# Does not know templates, and takes a link for a mistake.
+# This reader does not have templates, and rejects a link.
 OLD_SENDS = replace(
     SENDS,
     land_sql=SENDS.land_sql.replace("s.template_name,", "null as template_name,"),
@@ -728,7 +728,7 @@ OLD_SENDS = replace(
 )
 
 
-def test_what_an_older_reader_has_read_is_read_again_in_its_place(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_read_by_an_older_reader_are_reread_in_place(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     here = landing.write("sends/here.jsonl", send(0, template_name="t") + send(1, template_name="t", chat_link="https://x"))
     shutil.copy(here, here.with_name("same.jsonl"))
     gone = landing.write("sends/gone.jsonl", send(5, template_name="t"))
@@ -753,13 +753,13 @@ def test_what_an_older_reader_has_read_is_read_again_in_its_place(landing: Landi
             ("sends/gone.jsonl", 1, "landed"),
             ("sends/here.jsonl", 2, "landed"),
         ]
-        # The next build must not go on from one that has counted the old rows.
+        # The next build must not be an increment to one that has counted the old rows.
         assert landing.query("select definition_sha256, through_load_id from state.builds") == [("", 0)]
         assert ledger.files_left_to_older_readers(landing.connection, 2) == 1
         assert landing.land().files_landed == 0
 
 
-def test_a_kill_while_files_are_read_again_loses_nothing(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kill_during_a_reread_loses_nothing(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         landing.write(f"sends/{number}.jsonl", send(number, template_name="t"))
     with reader(monkeypatch, 1):
@@ -788,7 +788,7 @@ def test_a_kill_while_files_are_read_again_loses_nothing(landing: Landing, monke
         assert len(landing.query("from raw.landed_files")) == 3
 
 
-def test_a_replay_reads_again_what_is_there_and_keeps_what_is_not(landing: Landing, tmp_path: Path) -> None:
+def test_replay_rereads_existing_files_and_keeps_the_rows_of_missing_ones(landing: Landing, tmp_path: Path) -> None:
     landing.write("sends/2026/a.jsonl", send(0) + send(1, chat_link="https://x"))
     landing.write("sends/b.jsonl", send(2) + send(3, chat_link="https://x"))
     landing.write("sends/c.jsonl", send(4))
@@ -803,7 +803,7 @@ def test_a_replay_reads_again_what_is_there_and_keeps_what_is_not(landing: Landi
     assert landing.sends == ["wamid.0", "wamid.2", "wamid.3", "wamid.4"]
 
 
-def test_a_replay_knows_a_touched_file_by_its_name_and_leaves_a_corrected_one(landing: Landing) -> None:
+def test_replay_rereads_a_touched_file_and_skips_a_corrected_one(landing: Landing) -> None:
     for name in ("touched", "corrected"):
         landing.write(f"sends/{name}.jsonl", send(0) + f"{name} and no JSON\n".encode())
     landing.land()
@@ -822,7 +822,7 @@ def test_a_replay_knows_a_touched_file_by_its_name_and_leaves_a_corrected_one(la
 
 @pytest.mark.thorough
 def test_memory_is_bounded_by_the_limit_and_not_by_the_file(tmp_path: Path) -> None:
-    """Half a gigabyte without the end of a line, from an archive of some kilobytes; and an array of a hundred megabytes."""
+    """Read half a gigabyte without a line end, from an archive of a few kilobytes, and an array of a hundred megabytes."""
     line = zstd(b'{"a": "' + b"x" * (1 << 20))
     (tmp_path / "line.jsonl.zst").write_bytes(line + zstd(b"x" * (1 << 24)) * 31 + zstd(b'"}\n' + send(1)))
     element = send(1).rstrip() + b", "

@@ -1,4 +1,4 @@
-"""What the landing SQL makes of each shape of record: rows of the raw tables, and what is rejected with which reason."""
+"""Tests of the landing SQL on every shape of record: rows of the raw tables, and rejected records with their reasons."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ SEND: Record = {"message_id": "wamid.1", "sent_at": 1_793_707_200, "channel_id":
 
 
 class Landing:
-    """An in-memory warehouse and a landing zone of its own. `land` returns what was rejected, as (line, reason)."""
+    """An in-memory warehouse with its own landing zone. `land` returns the rejected records as (line, reason)."""
 
     def __init__(self, folder: Path) -> None:
         self.connection = duckdb.connect()
@@ -95,7 +95,7 @@ def echo(**fields: Any) -> Record:
 STATUS_COLUMNS = ("message_id", "status", "happened_at::varchar", "phone_number_id", "display_phone_number", "recipient_id")
 
 
-def test_a_status_lands_with_every_identifier_and_its_price(landing: Landing) -> None:
+def test_status_lands_with_every_identifier_and_its_price(landing: Landing) -> None:
     pricing = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"}
     recipients = {"recipient_user_id": USER_ID, "recipient_parent_user_id": PARENT}
     assert landing.land(WEBHOOKS, body(change(statuses=[status(pricing=pricing, **recipients)]))) == []
@@ -111,19 +111,19 @@ def test_a_status_lands_with_every_identifier_and_its_price(landing: Landing) ->
     assert landing.kinds() == []
 
 
-def test_a_status_keeps_its_first_error(landing: Landing) -> None:
+def test_status_keeps_its_first_error(landing: Landing) -> None:
     errors = [{"code": 131049, "title": "t", "message": "m", "error_data": {"details": "d"}}, {"code": 1}]
     landing.land(WEBHOOKS, body(change(statuses=[status(status="failed", errors=errors)])))
     assert landing.rows("webhook_statuses", "error_code", "error_title", "error_message", "error_details") == [("131049", "t", "m", "d")]
 
 
 @pytest.mark.parametrize(("given", "landed"), [(True, True), (False, False), ("yes", None), (1, None), (None, None)])
-def test_billable_is_null_where_it_is_no_boolean(landing: Landing, given: Any, landed: bool | None) -> None:
+def test_billable_is_null_unless_it_is_a_boolean(landing: Landing, given: Any, landed: bool | None) -> None:
     landing.land(WEBHOOKS, body(change(statuses=[status(pricing={"billable": given})])))
     assert landing.rows("webhook_statuses", "pricing_billable") == [(landed,)]
 
 
-def test_an_absent_recipient_is_null_not_another_identifier(landing: Landing) -> None:
+def test_absent_recipient_is_null_and_not_another_identifier(landing: Landing) -> None:
     landing.land(WEBHOOKS, body(change(statuses=[status(recipient_id=None, recipient_user_id=USER_ID)])))
     assert landing.rows("webhook_statuses", "recipient_id", "recipient_user_id") == [(None, USER_ID)]
 
@@ -144,7 +144,7 @@ def test_statuses_of_payments_and_groups_are_other_kinds(landing: Landing, field
     assert landing.kinds() == [kind, kind]
 
 
-def test_a_status_to_an_individual_is_no_other_kind(landing: Landing) -> None:
+def test_status_to_an_individual_is_not_another_kind(landing: Landing) -> None:
     landing.land(WEBHOOKS, body(change(statuses=[status(recipient_type="individual", recipient_participant_id="", type="message")])))
     assert (len(landing.rows("webhook_statuses", "message_id")), landing.kinds()) == (1, [])
 
@@ -167,7 +167,7 @@ def test_a_status_to_an_individual_is_no_other_kind(landing: Landing) -> None:
         ),
     ],
 )
-def test_a_bad_status_rejects_its_body_and_spares_its_neighbours(landing: Landing, fields: Record, reason: str) -> None:
+def test_bad_status_rejects_its_body_but_not_its_neighbours(landing: Landing, fields: Record, reason: str) -> None:
     assert landing.land(WEBHOOKS, body(change(statuses=[status(**fields), status(id="wamid.2")]))) == [(1, reason)]
     assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
     assert (landing.report.records, landing.report.landed, landing.report.rejected) == (1, 0, 1)
@@ -176,7 +176,7 @@ def test_a_bad_status_rejects_its_body_and_spares_its_neighbours(landing: Landin
 # Messages
 
 
-def test_a_message_lands_with_every_identifier(landing: Landing) -> None:
+def test_message_lands_with_every_identifier(landing: Landing) -> None:
     given = message(from_user_id=USER_ID, from_parent_user_id=PARENT, context={"id": "wamid.1"}, group_id="")
     assert landing.land(WEBHOOKS, body(change(messages=[given]))) == []
     assert landing.rows(
@@ -197,7 +197,7 @@ SENDERS = ("from", "from_user_id", "from_parent_user_id", "user_id", "parent_use
 
 
 @pytest.mark.parametrize("known", range(len(SENDERS)))
-def test_the_sender_is_the_first_identifier_of_a_message(landing: Landing, known: int) -> None:
+def test_sender_is_the_first_identifier_of_a_message(landing: Landing, known: int) -> None:
     identifiers = {name: name if place >= known else "" for place, name in enumerate(SENDERS)}
     landing.land(WEBHOOKS, body(change(messages=[message(**identifiers)], contacts=[{"wa_id": "contact"}])))
     assert landing.rows("webhook_messages", "sender_id", "sender_user_id", "sender_parent_user_id") == [
@@ -215,7 +215,7 @@ def test_the_sender_is_the_first_identifier_of_a_message(landing: Landing, known
         ([], None),
     ],
 )
-def test_only_a_lone_contact_stands_in_for_the_sender(landing: Landing, contacts: list[Record], sender: str | None) -> None:
+def test_only_a_single_contact_can_replace_the_sender(landing: Landing, contacts: list[Record], sender: str | None) -> None:
     messages = [{"id": f"wamid.{n}", "timestamp": "1", "type": "text"} for n in range(2)]
     rejected = landing.land(WEBHOOKS, body(change(messages=messages, contacts=contacts)))
     assert landing.rows("webhook_messages", "sender_id") == ([(sender,)] * 2 if sender else [])
@@ -231,7 +231,7 @@ def test_only_a_lone_contact_stands_in_for_the_sender(landing: Landing, contacts
         (None, (None, False)),
     ],
 )
-def test_a_reaction_lands_with_what_it_is_to(landing: Landing, reaction: Record | None, landed: tuple[Any, ...]) -> None:
+def test_reaction_lands_with_its_message_and_emoji(landing: Landing, reaction: Record | None, landed: tuple[Any, ...]) -> None:
     landing.land(WEBHOOKS, body(change(messages=[message(type="reaction", reaction=reaction)])))
     assert landing.rows("webhook_messages", "reaction_message_id", "has_reaction_emoji") == [landed]
 
@@ -247,18 +247,18 @@ def test_a_reaction_lands_with_what_it_is_to(landing: Landing, reaction: Record 
         ("text", [{"code": 131060}], "text"),
     ],
 )
-def test_a_message_of_which_whatsapp_shows_nothing_is_a_kind_of_its_own(landing: Landing, kind: str, errors: Any, landed: str) -> None:
+def test_message_hidden_by_whatsapp_has_its_own_kind(landing: Landing, kind: str, errors: Any, landed: str) -> None:
     assert landing.land(WEBHOOKS, body(change(messages=[message(type=kind, errors=errors)]))) == []
     assert landing.rows("webhook_messages", "message_type") == [(landed,)]
 
 
-def test_a_reaction_of_half_an_emoji_has_an_emoji(landing: Landing) -> None:
+def test_reaction_with_an_unpaired_surrogate_has_an_emoji(landing: Landing) -> None:
     line = json.dumps(body(change(messages=[message(type="reaction", reaction={"message_id": "wamid.1", "emoji": "\ud83d"})])))
     assert landing.land(WEBHOOKS, line.encode()) == []
     assert landing.rows("webhook_messages", "has_reaction_emoji") == [(True,)]
 
 
-def test_a_group_and_a_referral_are_noted(landing: Landing) -> None:
+def test_group_and_referral_are_recorded(landing: Landing) -> None:
     landing.land(WEBHOOKS, body(change(messages=[message(group_id="G", referral={"source_type": "ad", "source_id": "1"})])))
     assert landing.rows("webhook_messages", "is_in_group", "has_referral", "referral_source_type", "referral_source_id") == [
         (True, True, "ad", "1")
@@ -280,7 +280,7 @@ def test_a_group_and_a_referral_are_noted(landing: Landing) -> None:
         ({"reaction": {"message_id": []}}, "messages[].reaction.message_id: not a string"),
     ],
 )
-def test_a_bad_message_rejects_its_body_and_spares_its_neighbours(landing: Landing, fields: Record, reason: str) -> None:
+def test_bad_message_rejects_its_body_but_not_its_neighbours(landing: Landing, fields: Record, reason: str) -> None:
     assert landing.land(WEBHOOKS, body(change(messages=[message(**fields), message(id="wamid.2")]))) == [(1, reason)]
     assert landing.rows("webhook_messages", "message_id") == [("wamid.2",)]
 
@@ -295,11 +295,11 @@ def test_a_bad_message_rejects_its_body_and_spares_its_neighbours(landing: Landi
         ({"display_phone_number": "+55 11"}, None),
     ],
 )
-def test_a_message_needs_a_line(landing: Landing, metadata: Record, reason: str | None) -> None:
+def test_message_without_a_line_is_rejected(landing: Landing, metadata: Record, reason: str | None) -> None:
     assert landing.land(WEBHOOKS, body(change(metadata=metadata, messages=[message()]))) == ([(1, reason)] if reason else [])
 
 
-def test_statuses_and_messages_of_one_change_land_side_by_side(landing: Landing) -> None:
+def test_statuses_and_messages_of_one_change_both_land(landing: Landing) -> None:
     statuses = [status(id=f"wamid.{n}") for n in range(3)]
     messages = [message(id=f"wamid.in{n}") for n in range(2)]
     assert landing.land(WEBHOOKS, body(change(statuses=statuses, messages=messages), change(messages=[message(id="wamid.in2")]))) == []
@@ -312,7 +312,7 @@ def test_statuses_and_messages_of_one_change_land_side_by_side(landing: Landing)
 
 
 @pytest.mark.parametrize("field", ["messages", None])
-def test_a_change_without_a_field_is_read(landing: Landing, field: str | None) -> None:
+def test_change_without_a_field_is_read(landing: Landing, field: str | None) -> None:
     landing.land(WEBHOOKS, body(change(field, statuses=[status()], messages=[message()])), body({"value": change()["value"]}))
     assert (len(landing.rows("webhook_statuses", "1")), len(landing.rows("webhook_messages", "1"))) == (1, 1)
     assert landing.kinds() == ["nothing inside"]
@@ -321,7 +321,7 @@ def test_a_change_without_a_field_is_read(landing: Landing, field: str | None) -
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("value", [{"messages": [message()], "statuses": [status()]}, {"statuses": "x"}, [[], "x"], "x", None])
 @pytest.mark.parametrize("field", ["history", "account_update", "messages_of_tomorrow", "", 5])
-def test_any_other_field_is_one_other_kind_whatever_it_holds(landing: Landing, field: Any, value: Any) -> None:
+def test_any_other_field_counts_as_one_other_kind(landing: Landing, field: Any, value: Any) -> None:
     assert landing.land(WEBHOOKS, body({"field": field, "value": value})) == []
     assert (landing.rows("webhook_statuses", "1"), landing.rows("webhook_messages", "1")) == ([], [])
     assert landing.kinds() == [str(field)]
@@ -341,7 +341,7 @@ def test_standby_is_read_one_level_deeper(landing: Landing, metadata: str) -> No
     assert landing.kinds() == []
 
 
-def test_each_field_reads_its_own_lists_only(landing: Landing) -> None:
+def test_each_field_reads_only_its_own_lists(landing: Landing) -> None:
     lists = {"statuses": [status()], "messages": [message()], "message_echoes": [echo()]}
     landing.land(
         WEBHOOKS,
@@ -366,17 +366,17 @@ def test_each_field_reads_its_own_lists_only(landing: Landing) -> None:
         body({"value": {"statuses": [], "messages": None}}),
     ],
 )
-def test_nothing_inside_is_one_other_kind(landing: Landing, given: Record) -> None:
+def test_empty_change_counts_as_one_other_kind(landing: Landing, given: Record) -> None:
     assert landing.land(WEBHOOKS, given) == []
     assert landing.kinds() == ["nothing inside"]
 
 
-def test_every_change_and_empty_entry_counts_for_itself(landing: Landing) -> None:
+def test_every_change_and_empty_entry_is_counted(landing: Landing) -> None:
     landing.land(WEBHOOKS, {"entry": [{"changes": [change("a"), change("b"), change(statuses=[status()])]}, {"changes": []}, {}]})
     assert landing.kinds() == ["a", "b", "nothing inside", "nothing inside"]
 
 
-def test_contacts_alone_are_one_other_kind_and_link(landing: Landing) -> None:
+def test_contacts_alone_count_as_one_other_kind_and_are_linked(landing: Landing) -> None:
     contacts = [{"wa_id": NUMBER, "user_id": USER_ID}, {"wa_id": "2", "user_id": "BR.2"}]
     landing.land(WEBHOOKS, body(change(contacts=contacts)))
     assert (landing.kinds(), len(landing.rows("webhook_identities", "1"))) == (["messages"], 2)
@@ -401,7 +401,7 @@ def test_contacts_alone_are_one_other_kind_and_link(landing: Landing) -> None:
         change(statuses=[status(recipient_type="group"), status(recipient_type="group")]),
     ],
 )
-def test_what_is_only_counted_names_its_line_once_in_a_file(landing: Landing, given: Record) -> None:
+def test_counted_record_identifies_its_line_once_per_file(landing: Landing, given: Record) -> None:
     assert landing.land(WEBHOOKS, body(change(statuses=[status()])), body(given), body(given)) == []
     columns = ("phone_number_id", "display_phone_number", "_line_number")
     assert landing.rows("webhook_channels", *columns) == [("108", "+55 11 4002-8922", 2)]
@@ -416,12 +416,12 @@ def test_what_is_only_counted_names_its_line_once_in_a_file(landing: Landing, gi
         {"phone_number_id": ["108"], "display_phone_number": "551140028922"},
     ],
 )
-def test_without_id_and_number_no_line_is_named(landing: Landing, metadata: Any) -> None:
+def test_no_line_is_identified_without_both_id_and_number(landing: Landing, metadata: Any) -> None:
     assert landing.land(WEBHOOKS, body(change("history", metadata=metadata))) == []
     assert (landing.kinds(), landing.rows("webhook_channels", "1")) == (["history"], [])
 
 
-def test_what_was_rejected_names_no_line(landing: Landing) -> None:
+def test_rejected_record_identifies_no_line(landing: Landing) -> None:
     given = [body(change(statuses=[status(id=None)])), body(change("history"), {"field": "messages", "value": {"statuses": {}}})]
     assert len(landing.land(WEBHOOKS, *given)) == 2
     assert landing.rows("webhook_channels", "1") == []
@@ -445,7 +445,7 @@ ECHO_COLUMNS = ("message_id", "message_type", "happened_at::varchar", "phone_num
         {"id": "e", "timestamp": "1", "type": "text", "from": "55", "to_parent_user_id": NUMBER},
     ],
 )
-def test_an_echo_is_read_in_either_form(landing: Landing, field: str, given: Record) -> None:
+def test_echo_is_read_in_either_form(landing: Landing, field: str, given: Record) -> None:
     lists: Record = {"message_echoes": [given]}
     assert landing.land(WEBHOOKS, body(change(field, **(lists if field == "smb_message_echoes" else {"standby": lists})))) == []
     assert landing.rows("webhook_echoes", *ECHO_COLUMNS) == [("e", "text", "1970-01-01 00:00:01", "108", "55", NUMBER)]
@@ -466,7 +466,7 @@ def test_an_echo_is_read_in_either_form(landing: Landing, field: str, given: Rec
         ({}, {"phone_number_id": []}, "metadata.phone_number_id: not a string"),
     ],
 )
-def test_a_bad_echo_rejects_its_body(landing: Landing, fields: Record, metadata: Record, reason: str | None) -> None:
+def test_bad_echo_rejects_its_body(landing: Landing, fields: Record, metadata: Record, reason: str | None) -> None:
     given = body(change("smb_message_echoes", metadata=metadata, message_echoes=[echo(**fields)]))
     assert landing.land(WEBHOOKS, given) == ([(1, reason)] if reason else [])
     assert len(landing.rows("webhook_echoes", "1")) == (0 if reason else 1)
@@ -500,15 +500,13 @@ IDENTITY_COLUMNS = ("kind", "wa_id", "user_id", "parent_user_id", "previous_wa_i
     ],
 )
 @pytest.mark.parametrize("lists", [{"statuses": [status()]}, {"messages": [message()]}])
-def test_a_contact_with_two_identifiers_links_them(
-    landing: Landing, lists: Record, contact: Any, landed: tuple[str | None, ...] | None
-) -> None:
+def test_contact_links_its_two_identifiers(landing: Landing, lists: Record, contact: Any, landed: tuple[str | None, ...] | None) -> None:
     assert landing.land(WEBHOOKS, body(change(contacts=[contact], **lists))) == []
     expected = [] if landed is None else [("contact", *landed, None, None, None)]
     assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == expected
 
 
-def test_a_contact_that_repeats_what_lands_beside_it_is_left_out(landing: Landing) -> None:
+def test_contact_already_linked_by_its_record_is_left_out(landing: Landing) -> None:
     contact = {"wa_id": NUMBER, "user_id": USER_ID}
     named = {"recipient_user_id": USER_ID}
     landing.land(
@@ -530,7 +528,7 @@ def test_a_contact_that_repeats_what_lands_beside_it_is_left_out(landing: Landin
         {"statuses": [status(id="other", recipient_id="2", recipient_user_id="BR.2"), status(recipient_user_id=USER_ID)]},
     ],
 )
-def test_a_contact_links_where_nothing_that_lands_beside_it_does(landing: Landing, lists: Record) -> None:
+def test_contact_not_linked_by_another_landed_record_is_linked(landing: Landing, lists: Record) -> None:
     landing.land(WEBHOOKS, body(change(contacts=[{"wa_id": NUMBER, "user_id": USER_ID}], **lists)))
     assert landing.rows("webhook_identities", "kind", "wa_id", "user_id") == [("contact", NUMBER, USER_ID)]
 
@@ -568,15 +566,13 @@ def test_a_contact_links_where_nothing_that_lands_beside_it_does(landing: Landin
         ("user_changed_number", {}, []),
     ],
 )
-def test_a_notice_of_a_message_links_old_and_new(
-    landing: Landing, system: Any, fields: Record, landed: list[tuple[str | None, ...]]
-) -> None:
+def test_notice_links_old_and_new_identifier(landing: Landing, system: Any, fields: Record, landed: list[tuple[str | None, ...]]) -> None:
     landing.land(WEBHOOKS, body(change(messages=[message(**{"type": "system"} | fields, system=system)])))
     kind = system["type"] if isinstance(system, dict) else ""
     assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == [(kind, *row) for row in landed]
 
 
-def test_a_notice_without_a_sender_lands_with_the_new_identifier(landing: Landing) -> None:
+def test_notice_without_a_sender_lands_with_the_new_identifier(landing: Landing) -> None:
     notice = {"type": "user_changed_user_id", "user_id": "BR.9", "parent_user_id": PARENT}
     assert landing.land(WEBHOOKS, body(change(messages=[message(**{"from": None}, type="system", system=notice)]))) == []
     assert landing.rows("webhook_messages", "sender_id") == [("BR.9",)]
@@ -591,7 +587,7 @@ UPDATE = {
 
 
 @pytest.mark.parametrize("updates", [[UPDATE], UPDATE, [UPDATE, "x", None, {"wa_id": "1"}]])
-def test_a_user_id_update_links_and_is_one_other_kind(landing: Landing, updates: Any) -> None:
+def test_user_id_update_links_and_counts_as_one_other_kind(landing: Landing, updates: Any) -> None:
     assert (
         landing.land(WEBHOOKS, body(change("user_id_update", contacts=[{"wa_id": "7", "user_id": "BR.7"}], user_id_update=updates))) == []
     )
@@ -600,7 +596,7 @@ def test_a_user_id_update_links_and_is_one_other_kind(landing: Landing, updates:
 
 
 @pytest.mark.parametrize("value", [{}, {"user_id_update": None}, {"user_id_update": "x"}, {"user_id_update": [[]]}, "x", None])
-def test_a_user_id_update_may_hold_anything(landing: Landing, value: Any) -> None:
+def test_user_id_update_may_contain_anything(landing: Landing, value: Any) -> None:
     assert landing.land(WEBHOOKS, body({"field": "user_id_update", "value": value})) == []
     assert (landing.kinds(), landing.rows("webhook_identities", "kind")) == (["user_id_update"], [])
 
@@ -631,7 +627,7 @@ def test_a_user_id_update_may_hold_anything(landing: Landing, value: Any) -> Non
         (b"\xff", "not UTF-8"),
     ],
 )
-def test_a_body_of_the_wrong_shape_is_rejected(landing: Landing, given: Record | bytes, reason: str) -> None:
+def test_body_of_the_wrong_shape_is_rejected(landing: Landing, given: Record | bytes, reason: str) -> None:
     assert landing.land(WEBHOOKS, given, body(change(statuses=[status()]))) == [(1, reason)]
     assert (len(landing.rows("webhook_statuses", "1")), landing.kinds()) == (1, [])
 
@@ -656,7 +652,7 @@ def test_a_body_of_the_wrong_shape_is_rejected(landing: Landing, given: Record |
     ],
 )
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", " : ")])
-def test_what_is_good_lands_beside_a_list_of_the_wrong_shape(
+def test_good_items_land_beside_a_list_of_the_wrong_shape(
     landing: Landing, given: Record, reason: str, separators: tuple[str, str]
 ) -> None:
     assert landing.land(WEBHOOKS, json.dumps(body(given), separators=separators).encode()) == [(1, reason)]
@@ -665,7 +661,7 @@ def test_what_is_good_lands_beside_a_list_of_the_wrong_shape(
     assert (landing.kinds(), landing.report.rejected) == ([], 1)
 
 
-def test_all_that_is_wrong_with_a_body_is_named_once(landing: Landing) -> None:
+def test_all_faults_of_a_body_are_listed_once(landing: Landing) -> None:
     bad = change(statuses=[status(id=None), status(id=None)], messages={})
     assert landing.land(WEBHOOKS, body(bad, change(messages=[message(id=None)]))) == [
         (1, "messages: not a list; messages[].id: missing; statuses[].id: missing")
@@ -673,7 +669,7 @@ def test_all_that_is_wrong_with_a_body_is_named_once(landing: Landing) -> None:
 
 
 @pytest.mark.parametrize("bad", [{"entry": [{"changes": "x"}]}, {"entry": ["x"]}])
-def test_a_bad_entry_spares_the_others(landing: Landing, bad: Record) -> None:
+def test_bad_entry_does_not_affect_the_others(landing: Landing, bad: Record) -> None:
     good = body(change(statuses=[status()]))
     ((_, reason),) = landing.land(WEBHOOKS, {"entry": bad["entry"] + good["entry"]})
     assert reason in ("changes: not a list", "entry: not a list of objects")
@@ -714,7 +710,7 @@ def with_note(record: Record, note: str) -> bytes:
     ],
 )
 @pytest.mark.sampled(3)
-def test_what_only_a_lenient_parser_reads_is_rejected(
+def test_json_that_only_a_lenient_parser_accepts_is_rejected(
     landing: Landing, feed: Feed, record: Record, table: str, note: str, problem: str
 ) -> None:
     assert landing.land(feed, with_note(record, note), record) == [(1, f"not JSON: {problem}")]
@@ -759,19 +755,19 @@ def test_odd_but_valid_json_lands(landing: Landing, feed: Feed, record: Record, 
         (r"\ud83d\\ude00", "\ufffd\\ude00"),
     ],
 )
-def test_half_an_emoji_is_a_replacement_character(landing: Landing, given: str, landed: str) -> None:
+def test_unpaired_surrogate_becomes_a_replacement_character(landing: Landing, given: str, landed: str) -> None:
     line = json.dumps(SEND | {"template_name": "?"}).replace('"?"', f'"{given}"')
     assert landing.land(SENDS, line.encode()) == []
     assert landing.rows("sends", "template_name") == [(landed,)]
 
 
-def test_a_rejected_record_keeps_its_half_emoji(landing: Landing) -> None:
+def test_rejected_record_keeps_its_unpaired_surrogate(landing: Landing) -> None:
     line = json.dumps(SEND | {"template_name": "\ud83d", "message_id": None})
     assert landing.land(SENDS, line.encode()) == [(1, "message_id: missing")]
     assert landing.rows("rejected_records", "record") == [(line,)]
 
 
-def test_a_raw_control_character_is_no_json_whatever_stands_beside_it(landing: Landing) -> None:
+def test_raw_control_character_is_rejected_even_beside_an_unpaired_surrogate(landing: Landing) -> None:
     line = json.dumps(SEND | {"template_name": "?"}).replace("?", "\x01\\ud83d")
     assert landing.land(SENDS, line.encode()) == [(1, "not JSON")]
 
@@ -780,19 +776,19 @@ ODD_RECORDS = [record for record in odd_records.odd_records(1, swaps=0) if recor
 
 
 @pytest.mark.parametrize("feed", FEEDS, ids=lambda feed: feed.name)
-def test_odd_records_beside_each_other_land_or_are_rejected_as_the_contract_says(landing: Landing, feed: Feed) -> None:
+def test_odd_records_in_one_file_land_or_are_rejected_as_in_the_contract(landing: Landing, feed: Feed) -> None:
     records = [record for record in ODD_RECORDS if record.feed == feed.name]
     rejected = {line for line, _ in landing.land(feed, *(record.line for record in records))}
     assert [str(record) for line, record in enumerate(records, 1) if (line not in rejected) != record.lands] == []
 
 
 @pytest.mark.parametrize("record", thorough(*ODD_RECORDS[::3]), ids=str)
-def test_an_odd_record_lands_or_is_rejected_as_the_contract_says(landing: Landing, record: odd_records.OddRecord) -> None:
+def test_single_odd_record_lands_or_is_rejected_as_in_the_contract(landing: Landing, record: odd_records.OddRecord) -> None:
     feed = next(feed for feed in FEEDS if feed.name == record.feed)
     assert (landing.land(feed, record.line) == []) == record.lands
 
 
-def test_values_of_any_type_at_any_place_stop_no_landing(landing: Landing) -> None:
+def test_values_of_any_type_in_any_place_stop_no_landing(landing: Landing) -> None:
     records = [record for seed in range(3) for record in odd_records.odd_records(seed, swaps=150) if record.lands is None]
     for feed in FEEDS:
         of_feed = [record.line for record in records if record.feed == feed.name]
@@ -821,7 +817,7 @@ def test_values_of_any_type_at_any_place_stop_no_landing(landing: Landing) -> No
         (None, (False, None, None, None)),
     ],
 )
-def test_the_error_of_a_send(landing: Landing, error: Record | None, landed: tuple[Any, ...]) -> None:
+def test_error_of_a_send_gives_code_and_detail(landing: Landing, error: Record | None, landed: tuple[Any, ...]) -> None:
     assert landing.land(SENDS, SEND | {"error": error}) == []
     assert landing.rows("sends", "has_error", "error_code", "error_title", "error_details") == [landed]
 
@@ -836,7 +832,7 @@ def test_the_error_of_a_send(landing: Landing, error: Record | None, landed: tup
         ("9999-12-29T00:00:01Z", None),
     ],
 )
-def test_any_time_of_a_send_lands_or_is_rejected(landing: Landing, at: str, landed: str | None) -> None:
+def test_time_of_a_send_lands_or_is_rejected(landing: Landing, at: str, landed: str | None) -> None:
     rejected = landing.land(SENDS, SEND | {"sent_at": at})
     assert landing.rows("sends", "sent_at::varchar") == ([(landed,)] if landed else [])
     assert bool(rejected) == (landed is None)
@@ -856,7 +852,7 @@ def test_any_time_of_a_send_lands_or_is_rejected(landing: Landing, at: str, land
         ("agent_groups", [None], None),
     ],
 )
-def test_optional_fields_of_a_send(landing: Landing, name: str, value: Any, landed: str | None) -> None:
+def test_optional_fields_of_a_send_land_as_text_or_null(landing: Landing, name: str, value: Any, landed: str | None) -> None:
     rejected = landing.land(SENDS, SEND | {name: value})
     assert landing.rows("sends", name) == ([] if rejected else [(landed,)])
     assert bool(rejected) == (landed is None and name != "agent_groups")
@@ -877,7 +873,7 @@ def test_optional_fields_of_a_send(landing: Landing, name: str, value: Any, land
         ({"contactId": USER_ID}, (USER_ID, None, None)),
     ],
 )
-def test_a_session_lands_without_a_contact(landing: Landing, ids: Record, landed: tuple[Any, ...]) -> None:
+def test_session_without_a_contact_lands(landing: Landing, ids: Record, landed: tuple[Any, ...]) -> None:
     session = odd_records.session(chat={"chat": {"chatId": "C", "channelId": "c"} | ids})
     assert landing.land(BOTMAKER_SESSIONS, session) == []
     assert landing.rows("botmaker_sessions", "contact_id", "user_id", "parent_user_id") == [landed]
@@ -885,19 +881,19 @@ def test_a_session_lands_without_a_contact(landing: Landing, ids: Record, landed
 
 
 @pytest.mark.parametrize("name", ["contactId", "userId", "parentUserId"])
-def test_an_identifier_of_a_session_that_is_no_text_is_rejected(landing: Landing, name: str) -> None:
+def test_session_identifier_that_is_not_text_is_rejected(landing: Landing, name: str) -> None:
     session = odd_records.session(chat={"chat": {"chatId": "C", "channelId": "c", name: {"a": 1}}})
     assert landing.land(BOTMAKER_SESSIONS, session) == [(1, f"chat.chat.{name}: not a string")]
 
 
-def test_a_template_that_an_agent_sent_keeps_its_sender(landing: Landing) -> None:
+def test_template_sent_by_an_agent_keeps_its_sender(landing: Landing) -> None:
     sent = {"id": "m", "creationTime": "2026-10-03T01:00:00Z", "from": "agent", "content": {"whatsAppTemplateName": "promo"}}
     landing.land(BOTMAKER_SESSIONS, odd_records.session(events=[], messages=[sent]))
     assert landing.rows("botmaker_session_messages", "message_id", "sender", "template_name") == [("m", "agent", "promo")]
 
 
 @pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-10-03T01:00:00", "2026-02-30T00:00:00Z"])
-def test_a_time_that_no_reader_could_write_is_rejected_wherever_a_session_has_it(landing: Landing, at: str) -> None:
+def test_unwritable_time_is_rejected_anywhere_in_a_session(landing: Landing, at: str) -> None:
     event = odd_records.session()["events"][0] | {"creationTime": at}
     said = {"id": "m", "creationTime": at, "from": "user"}
     assert landing.land(BOTMAKER_SESSIONS, odd_records.session(events=[event], messages=[said])) == [
@@ -917,25 +913,25 @@ def test_good_events_and_messages_land_beside_bad_ones(landing: Landing) -> None
     assert len(landing.rows("botmaker_session_messages", "1")) == 1
 
 
-def test_items_of_long_pages_in_one_file_are_counted_one_by_one(landing: Landing) -> None:
+def test_items_of_long_pages_in_one_file_are_counted_separately(landing: Landing) -> None:
     pages = [{"items": [odd_records.result(sessionId=f"S{page}-{number}") for number in range(300)]} for page in range(2)]
     assert landing.land(BOTMAKER_SENT_RESULTS, *pages) == []
     assert (landing.report.records, len(landing.rows("botmaker_sent_results", "1"))) == (600, 600)
 
 
-def test_a_page_with_half_an_emoji_lands(landing: Landing) -> None:
+def test_page_with_an_unpaired_surrogate_lands(landing: Landing) -> None:
     page = {"items": [odd_records.session(), odd_records.session(id="CHAT2_2026-10-03T01:00:00Z", startingCause="\ud83d")]}
     assert landing.land(BOTMAKER_SESSIONS, json.dumps(page).encode()) == []
     assert [cause for (cause,) in landing.rows("botmaker_sessions", "starting_cause")] == ["WhatsAppTemplate", "\ufffd"]
 
 
-def test_a_page_with_a_stray_comma_is_one_rejected_record(landing: Landing) -> None:
+def test_page_with_an_extra_comma_is_one_rejected_record(landing: Landing) -> None:
     page = json.dumps({"items": [odd_records.session()] * 3})[:-2] + ",]}"
     assert landing.land(BOTMAKER_SESSIONS, page.encode()) == [(1, f"not JSON: {COMMA}")]
     assert (landing.report.records, landing.rows("botmaker_sessions", "1")) == (1, [])
 
 
-def test_an_empty_text_of_a_send_is_null(landing: Landing) -> None:
+def test_empty_text_of_a_send_is_null(landing: Landing) -> None:
     optional = ("template_name", "template_language", "notification_name", "line_number", "customer_id", "agent_groups", "chat_link")
     of_error = {"code": "", "title": "", "details": ""}
     assert landing.land(SENDS, SEND | dict.fromkeys(optional, "") | {"error": of_error}) == []
@@ -947,7 +943,7 @@ def test_an_empty_text_of_a_send_is_null(landing: Landing) -> None:
 
 
 @pytest.mark.parametrize(("feed", "record", "table"), GOOD)
-def test_the_ledger_says_which_reader_read_a_file(landing: Landing, feed: Feed, record: Record, table: str) -> None:
+def test_ledger_has_the_reader_version_of_a_file(landing: Landing, feed: Feed, record: Record, table: str) -> None:
     landing.land(feed, record)
     assert landing.rows("landed_files", "records", "landed", "rejected", "erased", "reader_version") == [(1, 1, 0, 0, READER_VERSION)]
     assert landing.rows(table, "_file_name", "_line_number") == [(f"{feed.name}/0.jsonl", 1)]
@@ -968,7 +964,7 @@ def erased_people(folder: Path) -> ErasedPeople:
     [
         (
             WEBHOOKS,
-            # Contacts stand in another order than the statuses, and say more than they do.
+            # The contacts are in another order than the statuses and have more identifiers.
             [
                 body(
                     change(
@@ -1001,7 +997,7 @@ def erased_people(folder: Path) -> ErasedPeople:
         (SENDS, [SEND | {"contact_id": ERASED}, SEND | {"contact_id": OTHER}], "sends", "contact_id"),
     ],
 )
-def test_what_is_of_an_erased_person_is_withheld_alone(
+def test_only_records_of_an_erased_person_are_withheld(
     landing: Landing, tmp_path: Path, feed: Feed, records: list[Record], table: str, column: str
 ) -> None:
     landing.land(feed, *records, erased=erased_people(tmp_path))
@@ -1011,7 +1007,7 @@ def test_what_is_of_an_erased_person_is_withheld_alone(
         assert landing.rows("webhook_identities", "wa_id") == [(OTHER,)]
 
 
-def test_rows_of_an_erased_person_that_landed_before_they_were_known_are_taken_out(landing: Landing, tmp_path: Path) -> None:
+def test_rows_that_landed_before_the_person_was_identified_are_removed(landing: Landing, tmp_path: Path) -> None:
     erased = erased_people(tmp_path)
     sends = [SEND | {"contact_id": "BR.9"}, SEND | {"message_id": "wamid.2", "contact_id": OTHER, "chat_link": "x/BR.9"}]
     statuses = [status(recipient_id=None), status(id="wamid.2", recipient_id=OTHER)]
@@ -1029,15 +1025,15 @@ def test_rows_of_an_erased_person_that_landed_before_they_were_known_are_taken_o
         ("webhooks", 1, 0, 1),
         ("webhooks", 1, 0, 1),
     ]
-    # A late status of what is gone is known by its id.
+    # A late status of a removed row is recognised by its id.
     landing.land(WEBHOOKS, body(change(statuses=[status(recipient_id=None, status="read")])), erased=ErasedPeople.load(tmp_path))
     assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
 
 
-def test_each_of_several_erased_people_gets_the_new_identifiers_of_that_person(landing: Landing, tmp_path: Path) -> None:
+def test_new_identifiers_are_added_to_the_right_erased_person(landing: Landing, tmp_path: Path) -> None:
     erased = erased_people(tmp_path)
     erased.add("2026-11-02", [MOBILE])
-    # Has as many identifiers as a person may have.
+    # This person has as many identifiers as are allowed.
     erased.add("2026-11-03", [f"US.{n}" for n in range(MOST_IDENTIFIERS)])
     sends = [SEND | {"message_id": f"wamid.{contact}", "contact_id": contact} for contact in ("BR.1", "BR.2", "BR.3", OTHER)]
     landing.land(SENDS, *sends, erased=erased)
@@ -1053,7 +1049,7 @@ def test_each_of_several_erased_people_gets_the_new_identifiers_of_that_person(l
     assert [len(person.identifiers) for person in (one, other, largest)] == [2, 2, MOST_IDENTIFIERS]
 
 
-def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whatever_its_contact(landing: Landing, tmp_path: Path) -> None:
+def test_send_with_a_status_of_an_erased_person_is_withheld_whatever_its_contact(landing: Landing, tmp_path: Path) -> None:
     erased = erased_people(tmp_path)
     landing.land(WEBHOOKS, body(change(statuses=[status(id="wamid.named", recipient_id=ERASED)])), erased=erased)
     assert not erased.has_new_identifiers
@@ -1068,7 +1064,7 @@ def test_a_send_that_a_status_of_an_erased_person_named_is_withheld_whatever_its
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("naming", ["status", "answer"])
 @pytest.mark.parametrize("is_send_first", [False, True])
-def test_a_message_that_an_erased_person_names_went_to_that_person(
+def test_contact_of_a_message_that_an_erased_person_refers_to_is_erased(
     landing: Landing, tmp_path: Path, naming: str, is_send_first: bool
 ) -> None:
     erased = erased_people(tmp_path)
@@ -1087,7 +1083,7 @@ def test_a_message_that_an_erased_person_names_went_to_that_person(
     assert landing.rows("sends", "contact_id") == [(OTHER,)]
 
 
-def test_a_quote_in_a_group_says_nothing_of_who_was_erased(landing: Landing, tmp_path: Path) -> None:
+def test_quote_in_a_group_does_not_identify_the_erased_person(landing: Landing, tmp_path: Path) -> None:
     erased = erased_people(tmp_path)
     landing.land(SENDS, SEND | {"contact_id": OTHER}, erased=erased)
     in_group = message(**{"from": ERASED, "group_id": "G", "context": {"id": "wamid.1"}})
@@ -1096,7 +1092,7 @@ def test_a_quote_in_a_group_says_nothing_of_who_was_erased(landing: Landing, tmp
 
 
 class Evidence(NamedTuple):
-    """A record of a feed, the key of its row, and what it says to be of one person: identifiers, and ids of messages as `to:<id>`."""
+    """A record of a feed, its row's key, and the identifiers and message ids (as `to:<id>`) that it links to one person."""
 
     feed: Feed
     record: Record
@@ -1107,7 +1103,7 @@ class Evidence(NamedTuple):
 def _random_evidence(random: Random) -> Evidence:
     people = [f"551190000{n:04}" for n in range(8)] + [f"BR.{n}" for n in range(8)]
     person, other = random.sample(people, 2)
-    # A log has one row for a message; what names messages may have come without its send.
+    # A log has one row per message; records that refer to messages may have landed without the send.
     id_, key = f"wamid.{random.randrange(12)}", f"{random.randrange(10**9)}"
     match random.choice(["send", "status", "answer", "reaction", "echo", "notice"]):
         case "send":
@@ -1127,7 +1123,7 @@ def _random_evidence(random: Random) -> Evidence:
 
 
 def _of_person(person: str, records: list[Evidence]) -> set[str]:
-    """Return what the records connect with a person, in any number of steps."""
+    """Return everything that the records link to a person, directly or through other records."""
     connected, before = {person}, set()
     while connected != before:
         before = set(connected)
@@ -1137,7 +1133,7 @@ def _of_person(person: str, records: list[Evidence]) -> set[str]:
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", [*range(6), *thorough(*range(6, 60))])
-def test_what_an_erased_person_leaves_does_not_depend_on_what_landed_first(landing: Landing, tmp_path: Path, seed: int) -> None:
+def test_remaining_rows_of_an_erased_person_do_not_depend_on_landing_order(landing: Landing, tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     evidence = [_random_evidence(random) for _ in range(14)]
     records = list({(one.feed.name, one.key): one for one in evidence}.values())
@@ -1163,7 +1159,7 @@ def test_what_an_erased_person_leaves_does_not_depend_on_what_landed_first(landi
     assert sorted(key for (key,) in rows) == sorted(one.key for one in records if gone.isdisjoint(one.names))
 
 
-def test_a_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_path: Path) -> None:
+def test_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_path: Path) -> None:
     results = [odd_records.result(contactId=contact, sessionId=f"S{contact}") for contact in (ERASED, OTHER)]
     landing.land(BOTMAKER_SENT_RESULTS, *results, erased=erased_people(tmp_path))
     assert landing.rows("botmaker_sent_results", "session_id") == [(f"S{OTHER}",)]
@@ -1177,7 +1173,7 @@ def test_a_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_pat
         "wamid." + base64.b64encode(b"\x1d\x0c" + MOBILE_AT_HOME.encode() + b"\x15").decode(),
     ],
 )
-def test_texts_of_others_that_name_an_erased_person_go(landing: Landing, tmp_path: Path, named: str) -> None:
+def test_texts_in_other_records_that_name_an_erased_person_are_removed(landing: Landing, tmp_path: Path, named: str) -> None:
     erased, text = erased_people(tmp_path), f"not to {named}"
     erased.add("2026-10-02", [MOBILE, "BR.9"])
     errors = [{"code": 1, "title": text, "message": text, "error_data": {"details": text}}]
@@ -1198,6 +1194,6 @@ def test_texts_of_others_that_name_an_erased_person_go(landing: Landing, tmp_pat
 @pytest.mark.parametrize(
     "bad", [lambda given: change(statuses=[status(recipient_id=ERASED, timestamp=None)]), lambda given: change(messages=[message(id=None)])]
 )
-def test_the_text_of_a_rejected_body_of_an_erased_person_goes(landing: Landing, tmp_path: Path, bad: Callable[[str], Record]) -> None:
+def test_text_of_a_rejected_body_of_an_erased_person_is_removed(landing: Landing, tmp_path: Path, bad: Callable[[str], Record]) -> None:
     landing.land(WEBHOOKS, body(bad(ERASED), change(statuses=[status(recipient_id=ERASED)])), erased=erased_people(tmp_path))
     assert [text for (text,) in landing.rows("rejected_records", "record")] == ["(erased)"]

@@ -1,11 +1,11 @@
-"""Words that the project does not use, in code, comments, models, documents and tests: plain, current technical English."""
+"""Tests that retired words are not used in code, comments, models, documents and tests: plain, current technical English."""
 
 import re
 from pathlib import Path
 
 from orchestration.settings import PROJECT_ROOT
 
-# With what to write instead.
+# Each with its replacement.
 RETIRED = {
     "tell, tells, told, telling": "say, report, show, explain",
     "nobody": "no one, no reader, no program",
@@ -21,9 +21,9 @@ RETIRED = {
     "hardly": "rarely, almost never",
 }
 EXCEPTIONS = {
-    # The method of files.
+    # The method of file objects.
     ("orchestration/publication/parquet_footer.py", "tell"),
-    # A text in the bundled logs, whose bytes stay.
+    # A text in the bundled logs, whose bytes must stay the same.
     ("tests/data/generate_logs.py", "nobody"),
 }
 
@@ -42,7 +42,7 @@ def _paths() -> list[Path]:
     return [path for path in [*written, *(PROJECT_ROOT / name for name in _FILES)] if path != Path(__file__)]
 
 
-def test_retired_words_stand_nowhere() -> None:
+def test_retired_words_are_not_used() -> None:
     found = {
         (path.relative_to(PROJECT_ROOT).as_posix(), number, match[0].lower())
         for path in _paths()
@@ -53,7 +53,7 @@ def test_retired_words_stand_nowhere() -> None:
     assert {(name, word) for name, _, word in found} >= EXCEPTIONS
 
 
-def test_the_pattern_finds_words_in_names_and_not_in_other_words() -> None:
+def test_pattern_matches_words_in_names_but_not_parts_of_words() -> None:
     assert [match[0] for match in _PATTERN.finditer("test_it_is_told, Nobody_knows; what speaks for it (mended)")] == [
         *("told", "Nobody", "speaks for", "mended")
     ]

@@ -1,4 +1,4 @@
-"""The lineage picture of the docs: drawn from the asset graph, and up to date."""
+"""Tests that the lineage picture of the docs matches the asset graph."""
 
 from itertools import pairwise
 from xml.etree import ElementTree
@@ -6,11 +6,11 @@ from xml.etree import ElementTree
 from tests.lineage import PICTURE, Group, lineage, picture
 
 
-def test_the_picture_of_the_docs_is_up_to_date() -> None:
+def test_picture_of_the_docs_is_up_to_date() -> None:
     assert PICTURE.read_text(encoding="utf-8") == picture(), "run `make lineage`"
 
 
-def test_the_picture_shows_every_stage_and_the_way_between_them() -> None:
+def test_picture_shows_every_stage_and_its_connections() -> None:
     groups, arrows = lineage()
     assert {group.column for group in groups} == {
         *("landing zone", "raw", "staging", "intermediate", "facts", "daily marts", "published", "for people")

@@ -1,4 +1,4 @@
-"""How a file is cut into records, against a reading of the same rules one character at a time."""
+"""Tests of splitting a file into records, against an implementation of the same rules that reads one character at a time."""
 
 import json
 import random
@@ -12,12 +12,12 @@ from orchestration.landing.lines import MAX_RECORD_BYTES, Reading, read_lines
 from tests.reference.json_values import begins_on_damaged_line
 
 BLANK = b" \t\r\n"
-# A record as (number of its line, text), and a long one with its beginning.
+# Each record as (line number, text); long records are listed with their beginning.
 Records = list[tuple[int, str]]
 
 
 def read(path: Path, limit: int = MAX_RECORD_BYTES) -> tuple[Records, Records]:
-    """Return the records and the long ones, and check that they are numbered one after the other."""
+    """Return the records and the long ones, and check that they are numbered consecutively."""
     reading = Reading()
     columns: dict[str, list] = {name: [] for name in ("record_number", "line_number", "line", "undecodable")}
     for batch in read_lines(path, path.name, 7, reading, limit):
@@ -39,7 +39,7 @@ def written(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
-# The rules of orchestration/landing/lines.py, one character at a time
+# The rules of orchestration/landing/lines.py, applied to one character at a time
 
 
 @dataclass
@@ -116,7 +116,7 @@ def lines_by_character(content: bytes, limit: int) -> tuple[Records, Records]:
 
 
 def end_of_value(pieces: list[Piece], head: int, limit: int) -> int:
-    """Return the first piece that does not belong to a value whose first piece leaves brackets open."""
+    """Return the first piece after a value whose first piece leaves brackets open."""
     height, index = pieces[head].rises, head + 1
     while index < len(pieces):
         piece = pieces[index]
@@ -134,7 +134,7 @@ def end_of_value(pieces: list[Piece], head: int, limit: int) -> int:
     return head + 1
 
 
-# What is cut, and what is not
+# What is split, and what is not
 
 
 def some_value(rnd: random.Random, depth: int = 0) -> object:
@@ -154,7 +154,7 @@ def some_object(rnd: random.Random, depth: int = 0) -> dict[str, object]:
 
 
 def dumped(rnd: random.Random, value: object) -> bytes:
-    """Write a value as it may come: with or without spaces, over several lines, with or without escapes."""
+    """Serialise a value in different ways: with or without spaces, over several lines, with or without escapes."""
     indent = rnd.choice([None, None, 0, 1, 2, "\t"])
     text = json.dumps(
         value, indent=indent, ensure_ascii=rnd.random() < 0.5, separators=rnd.choice([(",", ":"), (", ", ": "), (" ,", " : ")])
@@ -168,7 +168,7 @@ SEPARATORS = [b"", b"", b" ", b"\t", b"\n", b"\n", b"\r\n", b"\n\n \n", b" \n ",
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(60))
 @pytest.mark.parametrize("extension", ["jsonl", "ndjson", "json"])
-def test_objects_are_found_whatever_stands_between_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, extension: str) -> None:
+def test_objects_are_found_whatever_is_between_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, extension: str) -> None:
     rnd = random.Random(seed)
     monkeypatch.setattr(streams, "CHUNK_BYTES", rnd.choice([1, 2, 7, 64, 1 << 20]))
     content, expected = rnd.choice(SEPARATORS), []
@@ -181,7 +181,7 @@ def test_objects_are_found_whatever_stands_between_them(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_the_elements_of_arrays_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_elements_of_arrays_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     rnd = random.Random(seed)
     monkeypatch.setattr(streams, "CHUNK_BYTES", rnd.choice([1, 2, 7, 64, 1 << 20]))
     monkeypatch.setattr(lines, "_STEP_BYTES", rnd.choice([3, 1 << 20]))
@@ -220,14 +220,14 @@ def check_cut_whatever_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize("limit", [20, 100, 10_000])
 @pytest.mark.parametrize("seed", range(120))
-def test_damaged_files_are_cut_by_the_rules_whatever_the_chunks(
+def test_damaged_files_are_split_by_the_rules_for_any_chunk_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, limit: int
 ) -> None:
     rnd = random.Random(seed)
     content = b"".join(dumped(rnd, some_object(rnd)) + rnd.choice(SEPARATORS) for _ in range(rnd.randrange(1, 8)))
     content = damaged(rnd, content).removeprefix(streams.BYTE_ORDER_MARK)
     if limit < 10_000:
-        # After a long record a mark is known by its three bytes, which chunks must not part.
+        # After a long record, a mark is recognised by its three bytes, which must be in one chunk.
         content = content.replace(streams.BYTE_ORDER_MARK, b"")
     check_cut_whatever_the_chunks(tmp_path, monkeypatch, content, limit)
 
@@ -253,7 +253,7 @@ def damaged_send(rnd: random.Random, number: int) -> bytes:
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize("limit", [60, 300, 10_000])
 @pytest.mark.parametrize("seed", range(240))
-def test_damaged_lines_of_objects_are_cut_by_the_rules_whatever_the_chunks(
+def test_damaged_lines_of_objects_are_split_by_the_rules_for_any_chunk_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, limit: int
 ) -> None:
     rnd = random.Random(seed)
@@ -302,7 +302,7 @@ def sends(*numbers: int) -> list[bytes]:
         b'{"message_id":"4","text":"say {"hi"} x"}',
     ],
 )
-def test_a_damaged_record_on_a_line_is_lost_alone(
+def test_damaged_record_on_a_line_loses_only_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes, end: bytes, chunk: int
 ) -> None:
     monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
@@ -312,13 +312,13 @@ def test_a_damaged_record_on_a_line_is_lost_alone(
 
 
 @pytest.mark.parametrize("head", [b'.i2x74","sent_at":1793707200,"template_name":"t"}', b'"t"}', b"}", b"garbage}"])
-def test_a_line_that_begins_within_a_record_holds_the_next_ones(tmp_path: Path, head: bytes) -> None:
+def test_objects_after_the_tail_of_a_record_are_read(tmp_path: Path, head: bytes) -> None:
     pieces = [head, *sends(2, 3, 4)]
     records, _ = read(written(tmp_path, "a.jsonl", b"".join(pieces) + b"\n"))
     assert records == [(1, shown(piece)) for piece in pieces]
 
 
-def test_what_follows_the_last_object_of_a_line_is_lost_alone(tmp_path: Path) -> None:
+def test_text_after_the_last_object_of_a_line_is_a_record_of_its_own(tmp_path: Path) -> None:
     pieces = [*sends(1, 2), b"garbage"]
     records, _ = read(written(tmp_path, "a.jsonl", b"".join(pieces) + b"\n"))
     assert records == [(1, shown(piece)) for piece in pieces]
@@ -341,12 +341,12 @@ def test_what_follows_the_last_object_of_a_line_is_lost_alone(tmp_path: Path) ->
         b'{"a":1},{"a":2}',
     ],
 )
-def test_no_part_of_a_damaged_record_is_a_record(tmp_path: Path, line: bytes) -> None:
+def test_parts_of_a_damaged_record_are_not_records(tmp_path: Path, line: bytes) -> None:
     records, _ = read(written(tmp_path, "a.jsonl", line + b"\n" + b"".join(sends(2)) + b"\n"))
     assert records == [(1, shown(line)), (2, shown(sends(2)[0]))]
 
 
-def test_no_line_is_read_for_ever_or_too_deep_for_a_parser(tmp_path: Path) -> None:
+def test_adversarial_line_is_read_in_bounded_time_and_depth(tmp_path: Path) -> None:
     deep = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
     for line in (b'x{"a":[' * 5_000, b'{"a":1x' * 10_000, deep + b"x" + deep, b'}{"a":"' * 10_000, b' {" ' * 10_000):
         records, _ = read(written(tmp_path, "a.jsonl", line + b"\n" + b"".join(sends(1)) + b"\n"))

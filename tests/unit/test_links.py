@@ -1,4 +1,4 @@
-"""Links of README and docs lead to a file and a heading that are there; every page is in the menu of the site."""
+"""Tests that links of README and docs lead to an existing file and heading, and that every page is in the menu of the site."""
 
 import re
 import subprocess
@@ -14,21 +14,21 @@ _LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)]*))?\)")
 
 
 def _headings(page: Path) -> set[str]:
-    """Return the anchors of a page, as GitHub makes them of its headings."""
+    """Return the anchors of a page, as GitHub derives them from its headings."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     titles = re.findall(r"(?m)^#+ (.*)$", text)
     return {re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title).lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("page", [*documents(), PROJECT_ROOT / "CHANGELOG.md"], ids=lambda page: page.relative_to(PROJECT_ROOT).as_posix())
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_to_existing_files_and_headings(page: Path) -> None:
     for file, heading in _LINK.findall(page.read_text(encoding="utf-8")):
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), f"{file} does not exist"
         assert not heading or heading in _headings(target), f"{file} has no heading {heading}"
 
 
-def test_the_files_to_touch_are_there() -> None:
+def test_files_listed_in_the_extending_guide_exist() -> None:
     page = (PROJECT_ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:dbt_project|orchestration|tests|bi|docs)/[\w/.-]+)`", page))
     assert len(named) > 30
@@ -47,8 +47,8 @@ def test_every_page_is_in_the_menu() -> None:
 
 
 @pytest.mark.thorough
-def test_the_site_is_built_without_a_warning() -> None:
-    # Strict: a link to nowhere, or a page outside of the menu, fails.
+def test_site_is_built_without_a_warning() -> None:
+    # The build is strict: it fails for a broken link or a page outside the menu.
     done = subprocess.run(["make", "site"], cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     html = PROJECT_ROOT / ".site" / "html"

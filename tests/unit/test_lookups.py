@@ -1,4 +1,4 @@
-"""The look-ups as files: complete, readable in three languages, safe to load, and in the documented order."""
+"""Tests of the look-ups as files: complete, in three languages, safe to load, and in the documented order."""
 
 import csv
 import re
@@ -17,7 +17,7 @@ LABELS = ("label_en", "label_pt", "label_es")
 GROUPS = {"recipient", "meta_limit", "opt_out", "quality", "template", "rate", "billing", "account", "technical", "unknown"}
 ACTIONS = {"retry", "wait_24h", "never", "fix_template", "fix_account", "none"}
 
-# What can be done must fit the kind of problem: `never` after an opt-out, `fix_account` for a missing payment method.
+# The action must fit the kind of problem: `never` after an opt-out, `fix_account` for a missing payment method.
 ACTIONS_OF_GROUP = {
     "recipient": {"never", "none", "fix_template", "fix_account"},
     "meta_limit": {"wait_24h", "none"},
@@ -98,7 +98,7 @@ def test_cells_are_safe_to_load(name: str) -> None:
         assert None not in row, f"too many cells: {row}"
         for cell in row.values():
             assert cell is not None, f"too few cells: {row}"
-            # Some adapters of dbt paste a cell between quotation marks, and dbt reads `null` as no value.
+            # Some dbt adapters put a cell between quotation marks without escaping it, and dbt reads `null` as no value.
             assert not re.search(r"""['’‘`´"\\]""", cell), cell
             assert cell == " ".join(cell.split()), cell
             assert cell.lower() != "null", row
@@ -118,11 +118,11 @@ def test_keys_are_sorted_and_unique_whatever_their_case(name: str, column: str) 
 
 
 @pytest.mark.parametrize("heading", CODES_OF_META)
-def test_every_code_of_meta_is_there(heading: str) -> None:
+def test_every_code_of_meta_is_listed(heading: str) -> None:
     assert {str(code) for code in CODES_OF_META[heading]} - set(_by_code()) == set()
 
 
-def test_no_code_is_there_without_a_source() -> None:
+def test_every_listed_code_has_a_source() -> None:
     sourced = {str(code) for codes in CODES_OF_META.values() for code in codes}
     assert set(_by_code()) - sourced == {"unknown"}
 
@@ -136,7 +136,7 @@ def test_groups_and_actions_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize(("column", "values"), [("failure_group", GROUPS), ("failure_action", ACTIONS)])
-def test_groups_and_actions_are_defined_in_words(column: str, values: set[str]) -> None:
+def test_groups_and_actions_are_documented(column: str, values: set[str]) -> None:
     described = next(one for one in SEEDS["failure_reasons"]["columns"] if one["name"] == column)
     assert {value for value in values if f"`{value}`: " in described["description"]} == values
 
@@ -151,7 +151,7 @@ def test_every_action_fits_its_group() -> None:
 @pytest.mark.parametrize(
     ("code", "group", "action"),
     [
-        ("131049", "meta_limit", "wait_24h"),  # An earlier attempt fails too and hurts the account.
+        ("131049", "meta_limit", "wait_24h"),  # A retry before then also fails and harms the account.
         ("131050", "opt_out", "never"),
         ("130403", "recipient", "never"),
         ("131026", "recipient", "never"),
@@ -163,7 +163,7 @@ def test_every_action_fits_its_group() -> None:
         ("unknown", "unknown", "none"),
     ],
 )
-def test_what_meta_says_of_the_usual_codes(code: str, group: str, action: str) -> None:
+def test_common_codes_have_the_group_and_action_of_metas_documentation(code: str, group: str, action: str) -> None:
     row = _by_code()[code]
     assert (row["failure_group"], row["failure_action"]) == (group, action)
 
@@ -179,7 +179,7 @@ def test_labels_are_short_texts_in_three_languages() -> None:
             assert row["failure_code"] not in text.split(), row
 
 
-def test_the_same_label_means_the_same_in_every_column() -> None:
+def test_rows_with_the_same_label_have_the_same_meaning() -> None:
     for label in LABELS:
         meanings: dict[str, set[tuple[str, ...]]] = {}
         for row in _rows("failure_reasons"):
@@ -187,7 +187,7 @@ def test_the_same_label_means_the_same_in_every_column() -> None:
         assert {text: found for text, found in meanings.items() if len(found) > 1} == {}
 
 
-def test_which_inbound_messages_are_activity_and_which_are_answers() -> None:
+def test_inbound_message_types_count_as_activity_and_answer_as_in_the_contract() -> None:
     # Contract, section 4.3.
     found = {row["message_type"]: (row["activity"], row["answer"]) for row in _rows("inbound_message_types")}
     assert {kind: use for kind, use in found.items() if use != ("always", "always")} == {
@@ -229,14 +229,14 @@ def test_which_inbound_messages_are_activity_and_which_are_answers() -> None:
         ("with_referral", "with_emoji", False),
     ],
 )
-def test_a_message_that_answers_without_being_activity_is_refused(activity: str, answer: str, is_accepted: bool) -> None:
+def test_message_type_that_is_an_answer_must_be_an_activity(activity: str, answer: str, is_accepted: bool) -> None:
     (check,) = (test["accepted_values"]["arguments"] for test in SEEDS["inbound_message_types"]["data_tests"])
     (found,) = duckdb.execute(f"select {check['column_name']} from (select ? as activity, ? as answer)", [activity, answer]).fetchall()
     assert (found[0] in (None, *check["values"])) == is_accepted
 
 
-def test_starting_causes_mean_the_origins_of_the_contract() -> None:
-    # Contract, section 4.4: the first four are the report's, and every origin has a cause.
+def test_starting_causes_map_to_the_origins_of_the_contract() -> None:
+    # Contract, section 4.4: the first four are in the report, and every origin has a cause.
     causes = {row["starting_cause"]: row["origin"] for row in _rows("starting_causes")}
     assert causes["Referral"] == "referred_campaign"
     assert (causes["WhatsAppTemplate"], causes["Organic"]) == ("whatsapp_template", "organic")
@@ -282,28 +282,28 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(("country", "numbers"), NUMBERS.items(), ids=NUMBERS)
-def test_the_country_of_a_number(country: str, numbers: tuple[str, ...]) -> None:
+def test_number_belongs_to_the_expected_country(country: str, numbers: tuple[str, ...]) -> None:
     codes = {row["prefix"]: row["country"] for row in _rows("calling_codes")}
     for number in numbers:
         prefix = max((prefix for prefix in codes if number.startswith(prefix)), key=len)
         assert codes[prefix] == country, number
 
 
-def test_calling_codes_and_markets_are_whole_and_in_order() -> None:
+def test_calling_codes_and_markets_are_complete_and_sorted() -> None:
     codes, markets = _rows("calling_codes"), _rows("markets")
     prefixes, countries = [row["prefix"] for row in codes], [row["country"] for row in markets]
     assert prefixes == sorted(set(prefixes))
     assert countries == sorted(set(countries))
     assert {row["country"] for row in codes} <= set(countries)
-    # Every number of seven digits that begins like a country's has one: the bill looks at no more digits.
+    # Every seven-digit prefix of a country's numbers has an entry: the bill looks at no more digits.
     assert max(map(len, prefixes)) == 7
     assert len(countries) > 240
-    # Names of countries and groups are compared by their letters alone, and must differ in them.
+    # Names of countries and groups are compared by their letters alone, which must therefore differ.
     names = [*{row["market_group"] for row in markets}, *(row["market_name"] for row in markets), *countries]
     assert len({re.sub("[^a-z]", "", name.lower().replace("&", "and")) for name in names}) == len(names)
 
 
-def test_countries_with_a_price_of_their_own_on_metas_cards_are_known_by_metas_names() -> None:
+def test_countries_with_their_own_price_are_found_by_metas_names() -> None:
     names = {row["market_name"] for row in _rows("markets")}
     assert names >= {
         *("Argentina", "Brazil", "Chile", "Colombia", "Egypt", "France", "Germany", "India", "Indonesia", "Israel", "Italy", "Malaysia"),

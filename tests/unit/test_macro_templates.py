@@ -1,4 +1,4 @@
-"""dbt's macros as Jinja has compiled them: used where they are whole and of this version, and never in the way."""
+"""Tests of the cache of compiled Jinja macros: used if it is complete and of this version, and never an obstacle."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ OTHER: Any = SimpleNamespace(macro_sql="{% macro half(number) %}{{ return(number
 
 @pytest.fixture(autouse=True)
 def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Begin as a new process does."""
+    """Start with the cache state of a new process."""
     monkeypatch.setattr(template_cache, "file_cache", {})
     macro_templates._compiled.cache_clear()
     yield
@@ -28,7 +28,7 @@ def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list of the texts that Jinja compiles from now on."""
+    """Return a list that collects the texts that Jinja compiles from now on."""
     texts: list[str] = []
     compile_text = jinja2.Environment.compile
 
@@ -41,12 +41,12 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def call(macro: Any, name: str, argument: object) -> str:
-    """Call a macro as dbt does: by its template, which is compiled where the cache does not have it."""
+    """Call a macro as dbt does: through its template, which is compiled if the cache does not have it."""
     return str(getattr(template_cache.get_node_template(macro).module, f"dbt_macro__{name}")(argument))
 
 
 def run(folder: Path, *macros: Any) -> None:
-    """Do what a process does that calls some macros."""
+    """Simulate a process that calls some macros."""
     template_cache.clear()
     macro_templates._compiled.cache_clear()
     with kept_templates(folder):
@@ -54,7 +54,7 @@ def run(folder: Path, *macros: Any) -> None:
             template_cache.get_node_template(macro)
 
 
-def test_a_macro_that_a_process_has_called_is_not_compiled_by_the_next_one(tmp_path: Path, compiled: list[str]) -> None:
+def test_macro_called_by_one_process_is_not_compiled_by_the_next(tmp_path: Path, compiled: list[str]) -> None:
     run(tmp_path, MACRO)
     compiled.clear()
     run(tmp_path, MACRO, OTHER)
@@ -66,7 +66,7 @@ def test_a_macro_that_a_process_has_called_is_not_compiled_by_the_next_one(tmp_p
 
 
 @pytest.mark.parametrize("change", ["damaged", "cut short", "empty", "another version"])
-def test_what_cannot_be_used_is_made_again(tmp_path: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_unusable_cache_is_rebuilt(tmp_path: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     run(tmp_path, MACRO)
     (file,) = tmp_path.iterdir()
     content = file.read_bytes()
@@ -88,7 +88,7 @@ def test_what_cannot_be_used_is_made_again(tmp_path: Path, compiled: list[str], 
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
-def test_a_run_that_fails_keeps_nothing(tmp_path: Path) -> None:
+def test_failed_run_stores_nothing(tmp_path: Path) -> None:
     def failing() -> None:
         with kept_templates(tmp_path):
             template_cache.get_node_template(MACRO)
@@ -99,7 +99,7 @@ def test_a_run_that_fails_keeps_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_nothing_can_be_written_macros_are_compiled(tmp_path: Path) -> None:
+def test_macros_are_compiled_if_the_cache_cannot_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "is gone"
     run(folder, MACRO)
     assert call(MACRO, "twice", 1) == "11"

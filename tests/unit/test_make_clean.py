@@ -1,4 +1,4 @@
-"""`make clean` asks before it deletes the data folder."""
+"""Tests that `make clean` asks before it deletes the data folder."""
 
 import os
 import pty
@@ -31,7 +31,7 @@ def _on_a_terminal(folder: Path, typed: str) -> int:
 
 
 @pytest.mark.parametrize(("typed", "goes"), [("y\n", True), ("n\n", False), ("\n", False), ("yes please\n", False)])
-def test_the_data_folder_goes_only_when_that_is_confirmed(folder: Path, typed: str, goes: bool) -> None:
+def test_data_folder_is_deleted_only_after_confirmation(folder: Path, typed: str, goes: bool) -> None:
     assert (_on_a_terminal(folder, typed) == 0) is goes
     assert ((folder / "data").exists(), (folder / ".venv").exists()) == (not goes, not goes)
 
@@ -39,7 +39,7 @@ def test_the_data_folder_goes_only_when_that_is_confirmed(folder: Path, typed: s
 def test_without_a_terminal_it_refuses_unless_yes_is_set(folder: Path) -> None:
     refused = subprocess.run(CLEAN, cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert refused.returncode != 0
-    assert "say YES=1" in refused.stderr
+    assert "set YES=1" in refused.stderr
     assert (folder / "data" / "exports").exists()
     assert subprocess.run([*CLEAN, "YES=1"], cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
     assert not (folder / "data").exists()

@@ -1,4 +1,4 @@
-"""What `make` shows while it installs, with a uv that does nothing but wait."""
+"""Tests of the output of `make` while it installs, with a uv that only waits."""
 
 import os
 import pty
@@ -27,7 +27,7 @@ def _let_uv(folder: Path, does: str) -> None:
     uv.chmod(0o755)
 
 
-def test_on_a_terminal_points_show_that_an_installation_works(folder: Path) -> None:
+def test_terminal_shows_dots_during_an_installation(folder: Path) -> None:
     _let_uv(folder, "sleep 1.5")
     terminal, end = pty.openpty()
     with subprocess.Popen(INSTALL, cwd=folder, env=ENVIRONMENT, stdin=end, stdout=end, stderr=end) as process:
@@ -39,7 +39,7 @@ def test_on_a_terminal_points_show_that_an_installation_works(folder: Path) -> N
     assert (folder / ".venv" / ".synced").exists()
 
 
-def test_elsewhere_it_is_one_line_and_a_failed_installation_fails(folder: Path) -> None:
+def test_output_without_a_terminal_is_one_line_and_a_failed_installation_fails(folder: Path) -> None:
     _let_uv(folder, "echo no network >&2; exit 3")
     failed = subprocess.run(INSTALL, cwd=folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert failed.returncode == 2

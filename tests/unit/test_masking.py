@@ -1,4 +1,4 @@
-"""Masked contacts: what leaves the warehouse gives no number back, however it was written (contract, section 6)."""
+"""Tests of masked contacts: no exported value reveals a number, in any spelling (contract, section 6)."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ from tests.pipeline import query
 
 KEY = "a secret"
 PEOPLE = ["5511987654321", "551187654321", "5491145678901", "447700900123", "12025550143"]
-# Strict enough for a reader who strips everything but digits: any eight digits in a row of a number give it away.
+# Strict enough for a reader who removes everything except digits: any eight consecutive digits of a number reveal it.
 PIECES = {number[at : at + 8] for number in PEOPLE for at in range(len(number) - 7)}
 
 
@@ -50,7 +50,7 @@ def all_masked(connection: duckdb.DuckDBPyConnection, kind: str, texts: list[str
 
 
 def spellings(number: str) -> list[str]:
-    """Return a number as people and programs write it."""
+    """Return the spellings of a number that people and programs use."""
     area, rest = number[2:4], number[4:]
     return [
         number,
@@ -65,7 +65,7 @@ def spellings(number: str) -> list[str]:
 
 
 def encodings(number: str) -> list[str]:
-    """Return texts that hold a number in base64, as ids of several senders do, and in hexadecimal."""
+    """Return texts that contain a number in base64, as the ids of several senders do, and in hexadecimal."""
     texts = []
     for spelled in spellings(number)[:7]:
         for before in (b"", b"\x1d\x0c", b"abc", b"x" * 7):
@@ -85,7 +85,7 @@ def ids(number: str) -> list[str]:
 
 
 def readings(cell: str) -> Iterator[str]:
-    """Read a published value in every way in which a number might be found in it."""
+    """Yield every reading of a published value in which a number might be found."""
     yield cell
     for text in {cell, re.sub(r"[^A-Za-z0-9+/_-]", "", cell), cell.removeprefix("wamid.")}:
         letters = text.translate(str.maketrans("-_", "+/"))
@@ -111,12 +111,12 @@ def gives_away(cell: str) -> bool:
     return False
 
 
-def test_the_reader_of_this_test_finds_every_spelling() -> None:
+def test_readings_of_this_test_find_every_spelling() -> None:
     missed = [text for number in PEOPLE for text in ids(number) if not gives_away(text)]
     assert missed == []
 
 
-def test_an_id_that_holds_a_number_in_any_spelling_is_masked_whole(masking: duckdb.DuckDBPyConnection) -> None:
+def test_id_with_a_number_in_any_spelling_is_masked_completely(masking: duckdb.DuckDBPyConnection) -> None:
     texts = [text for number in PEOPLE for text in ids(number)]
     found = all_masked(masking, "id", texts)
     left = [
@@ -133,11 +133,11 @@ def test_an_id_that_holds_a_number_in_any_spelling_is_masked_whole(masking: duck
         *("wamid." + base64.b64encode(b"no number 123-4567").decode(), "conversation_start_without_number"),
     ],
 )
-def test_an_id_without_a_number_stays(masking: duckdb.DuckDBPyConnection, text: str) -> None:
+def test_id_without_a_number_is_not_masked(masking: duckdb.DuckDBPyConnection, text: str) -> None:
     assert masked(masking, "id", text) == text
 
 
-def test_a_session_id_of_botmaker_does_not_give_its_chat_away(masking: duckdb.DuckDBPyConnection) -> None:
+def test_session_id_of_botmaker_does_not_reveal_its_chat(masking: duckdb.DuckDBPyConnection) -> None:
     for time in ("2026-10-05T10:00:00Z", "2026-10-05T10:00:00.000Z"):
         assert re.fullmatch("[a-p]{24}", masked(masking, "id", f"CHAT-ABC_{time}"))
 
@@ -146,20 +146,20 @@ def test_a_session_id_of_botmaker_does_not_give_its_chat_away(masking: duckdb.Du
     ("identifier", "last"),
     [("5511987654321", "-4321"), ("+55 11 98765-4321", "-4321"), ("US.13491208655302741918", "-1918"), ("C-17", ""), ("1234567", "")],
 )
-def test_a_contact_is_its_hmac_and_its_last_four_digits(masking: duckdb.DuckDBPyConnection, identifier: str, last: str) -> None:
+def test_masked_contact_is_its_hmac_and_its_last_four_digits(masking: duckdb.DuckDBPyConnection, identifier: str, last: str) -> None:
     digest = hmac.new(KEY.encode(), identifier.encode(), hashlib.sha256).hexdigest()[:16]
     assert masked(masking, "identifier", identifier) == digest.translate(str.maketrans("0123456789", "ghijklmnop")) + last
 
 
 @pytest.mark.parametrize("key", ["k", "a key of more than one block of the hash, which is what HMAC hashes first " * 2, "clé"])
-def test_the_mask_is_the_hmac_under_any_key(key: str) -> None:
+def test_mask_is_the_hmac_under_any_key(key: str) -> None:
     with duckdb.connect() as connection:
         prepare_masking(connection, Settings(contacts=Contacts.MASKED, mask_key=key))
         digest = hmac.new(key.encode(), b"5511987654321", hashlib.sha256).hexdigest()[:16]
         assert masked(connection, "identifier", "5511987654321")[:16] == digest.translate(str.maketrans("0123456789", "ghijklmnop"))
 
 
-def test_numbers_in_a_text_are_masked_and_its_words_stay(masking: duckdb.DuckDBPyConnection) -> None:
+def test_numbers_in_a_text_are_masked_and_its_words_are_kept(masking: duckdb.DuckDBPyConnection) -> None:
     mask = masked(masking, "identifier", "5511987654321")
     assert masked(masking, "text", "Blocked for 5511987654321") == f"Blocked for {mask}"
     assert masked(masking, "text", "Blocked for +55 (11) 98765-4321, see code 131026") == f"Blocked for +{mask}, see code 131026"
@@ -169,7 +169,7 @@ def test_numbers_in_a_text_are_masked_and_its_words_stay(masking: duckdb.DuckDBP
     assert [mask for mask in all_masked(masking, "text", texts) if gives_away(mask)] == []
 
 
-def test_a_link_keeps_its_server_and_nothing_else(masking: duckdb.DuckDBPyConnection) -> None:
+def test_masked_link_keeps_only_its_server(masking: duckdb.DuckDBPyConnection) -> None:
     assert re.fullmatch("https://go.botmaker.com/[a-p]{16}", masked(masking, "link", "https://go.botmaker.com/#/chats/ABCDEF"))
     assert re.fullmatch("https://wa.me/[a-p]{16}-4321", masked(masking, "link", "https://wa.me/5511987654321?text=hi"))
     texts = [text for number in PEOPLE for text in ids(number)][::11]
@@ -179,7 +179,7 @@ def test_a_link_keeps_its_server_and_nothing_else(masking: duckdb.DuckDBPyConnec
 
 
 def manifest_of(**columns: tuple[str, str | None]) -> dict[str, Any]:
-    """Return a manifest with a mart `x` of columns, each with its type and its meta `person`."""
+    """Return a manifest with a mart `x` that has these columns, each with its type and its meta `person`."""
     described = {
         name: {"data_type": data_type, "config": {"meta": {"person": person} if person else {}}}
         for name, (data_type, person) in columns.items()
@@ -187,7 +187,7 @@ def manifest_of(**columns: tuple[str, str | None]) -> dict[str, Any]:
     return {"nodes": {"model.p.x": {"resource_type": "model", "schema": "marts", "name": "x", "columns": described}}}
 
 
-def test_marts_that_show_one_table_mask_it_in_the_same_way() -> None:
+def test_marts_that_share_a_published_table_have_the_same_masks() -> None:
     masks = masks_of_marts(parsed_project(Settings()).json)
     for table in PUBLISHED_TABLES:
         for mart, _ in table.shown_by:
@@ -202,16 +202,16 @@ def test_masks_come_from_the_meta_of_columns() -> None:
 
 
 @pytest.mark.parametrize("data_type", ["varchar", "varchar[]", "json", "hugeint"])
-def test_a_column_without_a_meta_has_no_mask_unless_its_type_names_no_one(data_type: str) -> None:
+def test_column_without_a_meta_has_no_mask_if_its_type_may_name_a_person(data_type: str) -> None:
     assert masks_of_marts(manifest_of(nickname=(data_type, None))) == {"x": {}}
 
 
-def test_a_person_that_is_no_mask_is_refused() -> None:
+def test_unknown_mask_is_refused() -> None:
     with pytest.raises(StartsError, match=r"The meta `person` of x\.nickname is 'contact': write one of identifier, id, link, text, none"):
         masks_of_marts(manifest_of(nickname=("varchar", "contact")))
 
 
-def test_a_column_without_a_mask_is_refused_where_contacts_are_masked() -> None:
+def test_column_without_a_mask_is_refused_if_contacts_are_masked() -> None:
     masked_settings, masks = Settings(contacts=Contacts.MASKED, mask_key=KEY), {"contact_id": Mask.IDENTIFIER, "origin": Mask.NONE}
     with pytest.raises(StartsError, match=r"marts\.x has columns without a rule for masking \(nickname\): give each a meta `person`"):
         published_rows(["contact_id", "nickname"], "marts.x", masked_settings, masks)
@@ -219,19 +219,19 @@ def test_a_column_without_a_mask_is_refused_where_contacts_are_masked() -> None:
     assert published_rows(["contact_id", "nickname"], "marts.x", Settings(), {}) == "select contact_id, nickname from marts.x where true"
 
 
-def test_the_fingerprint_differs_by_key_and_gives_none_away() -> None:
+def test_fingerprint_differs_by_key_and_does_not_reveal_it() -> None:
     prints = {masking_fingerprint(Settings(contacts=Contacts.MASKED, mask_key=key)) for key in ("1", "2", "a secret")}
     assert len(prints) == 3
     assert not any("a secret" in each for each in prints)
     assert masking_fingerprint(Settings()) == "plain"
 
 
-def test_eight_digits_in_a_name_may_be_a_number() -> None:
+def test_eight_digits_in_a_name_are_treated_as_a_number() -> None:
     assert all(may_hold_number(f"campaign {text}") for number in PEOPLE for text in spellings(number))
     assert not any(may_hold_number(text) for text in ("welcome", "promo_2026", "1234567", "24/7 offer 11.10"))
 
 
-def test_a_masked_publication_gives_no_number_back(tmp_path: Path) -> None:
+def test_masked_publication_reveals_no_number(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, contacts=Contacts.MASKED, mask_key=KEY)
     warehouse = Warehouse(settings)
     hostile = [text for number in PEOPLE for text in ids(number)][::41]
@@ -274,7 +274,7 @@ def _leaking_start(number: int, text: str, person: str) -> dict[str, Any]:
     return row | {"failure_detail": f"Blocked for {text}", "failure_code": text}
 
 
-def test_one_value_has_one_mask_wherever_it_stands(tmp_path: Path) -> None:
+def test_value_has_the_same_mask_everywhere(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, contacts=Contacts.MASKED, mask_key=KEY)
     wamid = "wamid." + base64.b64encode(b"\x1d\x0c5511987654321\x15\x02").decode()
     same = start(1, session_start_id=wamid, session_id=wamid, message_id=wamid, person_id="5511987654321", contact_id="5511987654321")

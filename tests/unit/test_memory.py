@@ -1,4 +1,4 @@
-"""How much memory DuckDB may take, and what it does with less than it needs."""
+"""Tests of DuckDB's memory limit, and of work that needs more."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from orchestration.warehouse import open_warehouse
     ("amount", "expected"),
     [("4GB", 4 * 10**9), ("1.5 gib", 3 * 2**29), ("60%", 600), ("100 %", 1000), ("0%", None), ("101%", None), ("4", None), ("much", None)],
 )
-def test_an_amount_is_a_size_or_a_share(amount: str, expected: int | None) -> None:
+def test_amount_of_memory_is_a_size_or_a_share(amount: str, expected: int | None) -> None:
     assert bytes_of(amount, available=1000) == expected
 
 
@@ -22,11 +22,11 @@ def test_an_amount_is_a_size_or_a_share(amount: str, expected: int | None) -> No
     ("available", "million_rows", "expected"),
     [(2, 0, 1.2), (2, 100, 1.2), (8, 0, 1.5), (25, 4, 1.5), (25, 18, 3.6), (25, 36, 7.2), (25, 200, 15)],
 )
-def test_by_default_memory_follows_the_rows_up_to_a_share_of_the_machine(available: int, million_rows: int, expected: float) -> None:
+def test_default_memory_grows_with_the_rows_up_to_a_share_of_the_machine(available: int, million_rows: int, expected: float) -> None:
     assert default_bytes(available * 10**9, million_rows * 10**6) == expected * 10**9
 
 
-def test_rows_that_have_landed_allow_more_unless_an_amount_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_landed_rows_raise_the_limit_unless_an_amount_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.memory._LEAST_BYTES", 10**9)
     monkeypatch.setattr("orchestration.memory._BYTES_PER_ROW", 2 * 10**6)
     monkeypatch.setattr("orchestration.memory.available_bytes", lambda: 100 * 10**9)
@@ -40,24 +40,24 @@ def test_rows_that_have_landed_allow_more_unless_an_amount_is_set(tmp_path: Path
 
 
 @pytest.mark.parametrize(("limit", "is_less"), [("1000000\n", True), ("max\n", False), (f"{2**62}\n", False)])
-def test_a_control_group_allows_less_than_the_machine_has(tmp_path: Path, limit: str, is_less: bool) -> None:
+def test_control_group_can_lower_the_limit(tmp_path: Path, limit: str, is_less: bool) -> None:
     machine = available_bytes(cgroup_limits=())
     (tmp_path / "memory.max").write_text(limit)
     assert available_bytes((tmp_path / "none", tmp_path / "memory.max")) == (1_000_000 if is_less else machine)
 
 
 @pytest.mark.parametrize("memory", ["", "10MB", "lots", "-1GB"])
-def test_an_amount_that_is_none_or_too_small_is_refused(memory: str) -> None:
+def test_invalid_or_too_small_amount_is_refused(memory: str) -> None:
     with pytest.raises(SettingsError, match="STARTS_MEMORY"):
         Settings(memory=memory)
 
 
 @pytest.mark.thorough
-def test_what_does_not_fit_into_memory_is_written_below_the_data_folder(tmp_path: Path) -> None:
+def test_data_beyond_the_memory_limit_is_spilled_to_the_data_folder(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path / "data", memory="256MB")
     settings.data.mkdir()
     with open_warehouse(settings) as connection, open_warehouse(settings) as second:
-        # 400 MB of texts, which a sort has to hold all at once.
+        # 400 MB of texts, all of which a sort must hold at once.
         connection.execute("create table texts as select md5(n::varchar) || repeat('x', 170) as text from range(2_000_000) as numbers (n)")
         row = connection.execute("select count(*), max(n) from (select row_number() over (order by text) as n from texts)").fetchone()
         assert row == (2_000_000, 2_000_000)

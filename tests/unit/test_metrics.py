@@ -1,4 +1,4 @@
-"""The metrics as they are defined: complete, described, and the same as plain SQL where MetricFlow is not installed."""
+"""Tests of the metric definitions: complete, described, and equal to plain SQL even if MetricFlow is not installed."""
 
 import csv
 import re
@@ -70,7 +70,7 @@ def metrics(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {metric["name"]: metric for metric in manifest["metrics"].values()}
 
 
-def test_the_metrics_are_those_that_are_checked_against_plain_sql(metrics: dict[str, dict[str, Any]]) -> None:
+def test_metrics_are_those_checked_against_plain_sql(metrics: dict[str, dict[str, Any]]) -> None:
     assert set(metrics) == {*SESSION_STARTS, *NOTIFICATIONS, *BILLED_MESSAGES}
 
 
@@ -83,16 +83,16 @@ def test_every_metric_is_described_and_every_share_names_its_denominator(metrics
             assert "Over: " in metric["description"], name
 
 
-def test_every_failure_group_has_its_rate() -> None:
+def test_every_failure_group_has_a_rate() -> None:
     with (PROJECT_ROOT / "seeds" / "lookups" / "failure_reasons.csv").open(encoding="utf-8", newline="") as file:
         groups = {row["failure_group"] for row in csv.DictReader(file)}
     assert groups | {"unknown"} == set(FAILURE_GROUPS)
 
 
-def test_the_report_can_be_asked_by_its_filters(manifest: dict[str, Any]) -> None:
+def test_every_semantic_model_has_the_dimensions_of_the_report_filters(manifest: dict[str, Any]) -> None:
     for model in manifest["semantic_models"].values():
         if model["name"] == "billed_messages":
-            # Those of the report are joined by the session that a message started.
+            # Those of the report are joined through the session that a message started.
             assert "session_start" in {entity["name"] for entity in model["entities"]}
             continue
         assert {dimension["name"] for dimension in model["dimensions"]} >= {
@@ -115,7 +115,7 @@ def test_definitions_give_the_numbers_of_plain_sql(manifest: dict[str, Any], met
     assert {name: found[name] for name in BY_HAND} == pytest.approx(BY_HAND)
 
 
-def test_the_documented_sql_is_the_metrics(manifest: dict[str, Any], metrics: dict[str, dict[str, Any]]) -> None:
+def test_documented_sql_equals_the_metrics(manifest: dict[str, Any], metrics: dict[str, dict[str, Any]]) -> None:
     (sql,) = re.findall(r"```sql\n(.*?)```", (PROJECT_ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"), re.DOTALL)
     with duckdb.connect() as connection:
         connection.execute(FACTS)
@@ -133,7 +133,7 @@ def test_exposures_have_owners(manifest: dict[str, Any]) -> None:
         assert exposure["owner"]["email"], exposure["name"]
 
 
-def test_metrics_need_a_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_command_needs_a_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.cli.metrics.find_spec", lambda _: object())
     with pytest.raises(StartsError, match="run the job first"):
         check_ready(Settings(data=tmp_path))

@@ -1,4 +1,4 @@
-"""One name, one number: the dashboard's metrics, MetricFlow's and a run's summary agree wherever they have a name in common."""
+"""Tests that metrics with the same name in the dashboard, MetricFlow and a run's summary have the same value."""
 
 from collections import defaultdict
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from orchestration.settings import Settings
 from orchestration.transform.parsed import parsed_project
 from tests.metrics import FACTS, metric_value
 
-# The other marts over the same rows, as far as the dashboard's metrics read them; keys are columns that its filters need.
+# The other marts over the same rows, with the columns that the dashboard's metrics read and the keys that its filters need.
 OTHER_MARTS = """
     alter table fct_session_starts add column origin varchar default 'whatsapp_template';
     alter table fct_session_starts add column channel_id varchar default 'line';
@@ -34,7 +34,7 @@ OTHER_MARTS = """
     alter table fct_billed_messages add column pricing_type varchar;
     alter table fct_billed_messages add column rate decimal(18, 8);
     alter table fct_billed_messages add column currency varchar;
-    -- A session that a message without a name started: it was replied to, and is not in the report.
+    -- A session that was started by a message without a name: it has a reply, and is not in the report.
     update fct_session_starts set is_sent = true, is_delivered = true, is_read = true, is_replied = true where not is_in_report;
     create table report as select * from fct_session_starts where is_in_report;
     create table session_starts_daily as
@@ -57,12 +57,12 @@ OTHER_MARTS = """
         from report
     ) on sent, delivered, read, replied into name stage value notifications)
 """
-# A sum over a mart's column cannot have the column's name in Superset.
+# In Superset, a sum over a mart's column cannot have the column's name.
 SUM_OF_COLUMN = "total_"
 
 
 class Definition(NamedTuple):
-    """A metric as one place defines it, and its value over the rows above."""
+    """A metric as one place defines it, with its value over the rows above."""
 
     place: str
     name: str
@@ -98,7 +98,7 @@ def definitions(tmp_path_factory: pytest.TempPathFactory) -> list[Definition]:
     return found
 
 
-def test_a_name_is_one_number_under_one_label_everywhere(definitions: list[Definition]) -> None:
+def test_metric_name_has_one_value_and_one_label_everywhere(definitions: list[Definition]) -> None:
     by_name, by_label = defaultdict(list), defaultdict(list)
     for definition in definitions:
         by_name[definition.name].append(definition)
@@ -110,7 +110,7 @@ def test_a_name_is_one_number_under_one_label_everywhere(definitions: list[Defin
         assert {one.name for one in same} == {same[0].name}, label
 
 
-def test_the_numbers_that_both_places_show_have_a_name_in_common(definitions: list[Definition]) -> None:
+def test_shared_metrics_have_the_same_name_in_both_places(definitions: list[Definition]) -> None:
     names = {True: set[str](), False: set[str]()}
     for definition in definitions:
         names[definition.place == "metrics"].add(definition.name)
@@ -125,7 +125,7 @@ def test_the_numbers_that_both_places_show_have_a_name_in_common(definitions: li
     }
 
 
-def test_a_chart_of_one_number_is_titled_as_its_metric() -> None:
+def test_single_number_chart_has_the_title_of_its_metric() -> None:
     labels = {
         (dataset["uuid"], metric["metric_name"]): metric["verbose_name"] for dataset in load("datasets") for metric in dataset["metrics"]
     }

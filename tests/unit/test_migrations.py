@@ -1,4 +1,4 @@
-"""Warehouses of older versions of the project are brought up to date with their rows; those of a newer one are refused."""
+"""Tests that warehouses of older versions are migrated with their rows, and those of a newer version are refused."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
 
 OLD_WAREHOUSES = Path(__file__).parents[1] / "data" / "old_warehouses"
-# For a day in between, results of people without a session were refused.
+# In an interim version that was used for a day, results of people without a session were refused.
 BETWEEN = "alter table raw.botmaker_sent_results alter session_id set not null"
 OLD = {
     "first_commit": ("first_commit.sql", ""),
@@ -58,7 +58,7 @@ def count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 @pytest.mark.parametrize("name", OLD)
-def test_an_old_warehouse_gets_todays_tables_and_keeps_its_rows(old_warehouse: Callable[[str], Settings], name: str) -> None:
+def test_old_warehouse_is_migrated_and_keeps_its_rows(old_warehouse: Callable[[str], Settings], name: str) -> None:
     settings = old_warehouse(name)
     with duckdb.connect(str(settings.warehouse_path)) as old:
         before = {table: count(old, table) for table in COUNTED}
@@ -70,7 +70,7 @@ def test_an_old_warehouse_gets_todays_tables_and_keeps_its_rows(old_warehouse: C
         assert columns(connection) == declared
         assert {table: count(connection, table) for table in COUNTED} == before
         assert raw_schema_version(connection) == RAW_SCHEMA_VERSION
-        # A rejected record keeps its place and text, a send what it said.
+        # A rejected record keeps its line number and text, a send its values.
         rejected = connection.execute("select line_number, record from raw.rejected_records where feed = 'sends'").fetchall()
         assert rejected == [(4, "not JSON")]
         sends = connection.execute("select message_id, error_code from raw.sends order by message_id").fetchall()
@@ -78,10 +78,10 @@ def test_an_old_warehouse_gets_todays_tables_and_keeps_its_rows(old_warehouse: C
 
 
 @pytest.mark.parametrize("name", OLD)
-def test_what_old_rows_lack_says_that_an_old_reader_read_them(old_warehouse: Callable[[str], Settings], name: str) -> None:
+def test_migrated_rows_have_the_old_reader_version_and_defaults(old_warehouse: Callable[[str], Settings], name: str) -> None:
     with open_warehouse(old_warehouse(name)) as connection:
         assert connection.execute("select distinct reader_version, erased from raw.landed_files").fetchall() == [(1, 0)]
-        # Version 1 took every reaction for an answer.
+        # Version 1 counted every reaction as an answer.
         messages = connection.execute(
             "select message_type, has_reaction_emoji, is_in_group from raw.webhook_messages order by message_type"
         ).fetchall()
@@ -89,14 +89,14 @@ def test_what_old_rows_lack_says_that_an_old_reader_read_them(old_warehouse: Cal
 
 
 @pytest.mark.parametrize("name", OLD)
-def test_what_was_built_from_old_tables_is_built_again(old_warehouse: Callable[[str], Settings], name: str) -> None:
+def test_models_built_from_old_tables_are_rebuilt(old_warehouse: Callable[[str], Settings], name: str) -> None:
     with open_warehouse(old_warehouse(name)) as connection:
         schemas = connection.execute("select schema_name from duckdb_schemas() where not internal order by schema_name").fetchall()
         assert schemas == [("raw",), ("state",)]
         assert connection.execute("select count(*) from state.builds").fetchone() == (0,)
 
 
-def test_a_warehouse_of_today_is_left_as_it_is(settings: Settings) -> None:
+def test_current_warehouse_is_not_changed(settings: Settings) -> None:
     with open_warehouse(settings) as connection:
         prepare_raw_schema(connection)
         connection.execute("create schema marts; create table marts.kept as select 1 as one")
@@ -107,7 +107,7 @@ def test_a_warehouse_of_today_is_left_as_it_is(settings: Settings) -> None:
         assert connection.execute("select count(*) from state.builds").fetchone() == (1,)
 
 
-def test_a_table_that_is_new_within_a_version_is_added_and_all_else_stays(settings: Settings) -> None:
+def test_new_table_within_a_version_is_added_and_nothing_else_changes(settings: Settings) -> None:
     with open_warehouse(settings) as connection:
         prepare_raw_schema(connection)
         declared = columns(connection)
@@ -119,7 +119,7 @@ def test_a_table_that_is_new_within_a_version_is_added_and_all_else_stays(settin
         assert connection.execute("select count(*) from marts.kept").fetchone() == (1,)
 
 
-def test_todays_tables_without_a_version_get_one_and_keep_their_marts(settings: Settings) -> None:
+def test_current_tables_without_a_version_get_one_and_keep_their_marts(settings: Settings) -> None:
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         connection.execute(RAW_SCHEMA_SQL)
         connection.execute("create schema marts; create table marts.kept as select 1 as one")
@@ -128,7 +128,7 @@ def test_todays_tables_without_a_version_get_one_and_keep_their_marts(settings: 
         assert connection.execute("select count(*) from marts.kept").fetchone() == (1,)
 
 
-def test_a_warehouse_of_a_newer_version_is_refused_and_left_alone(settings: Settings) -> None:
+def test_warehouse_of_a_newer_version_is_refused_and_not_changed(settings: Settings) -> None:
     with open_warehouse(settings) as connection:
         prepare_raw_schema(connection)
         connection.execute("update state.schema_version set version = $version", {"version": RAW_SCHEMA_VERSION + 1})
@@ -139,7 +139,7 @@ def test_a_warehouse_of_a_newer_version_is_refused_and_left_alone(settings: Sett
         assert "later" in {column[3] for column in columns(connection)}
 
 
-def test_a_migration_that_fails_changes_nothing(old_warehouse: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_migration_changes_nothing(old_warehouse: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = old_warehouse("contract_version_1")
     monkeypatch.setattr("orchestration.landing.migrations._VALUES_OF_OLD_ROWS", {})
     with pytest.raises(KeyError), open_warehouse(settings):
@@ -150,14 +150,14 @@ def test_a_migration_that_fails_changes_nothing(old_warehouse: Callable[[str], S
         assert "_line_md5" in {column[3] for column in columns(connection)}
 
 
-def test_a_change_of_the_raw_tables_raises_their_version() -> None:
-    """Tables of existing warehouses only change when the version is higher. After a change that is more than a new table: raise it."""
+def test_change_of_the_raw_tables_raises_their_version() -> None:
+    """Existing warehouses are migrated only if the version is higher. Raise it after any change beyond a new table."""
     with duckdb.connect() as connection:
         connection.execute(RAW_SCHEMA_SQL)
         fingerprint = hashlib.sha256(repr(columns(connection)).encode()).hexdigest()[:12]
     assert (RAW_SCHEMA_VERSION, fingerprint) == (2, "f9ee39e6b85f")
 
 
-def test_opening_an_empty_warehouse_makes_no_tables(settings: Settings) -> None:
+def test_opening_an_empty_warehouse_creates_no_tables(settings: Settings) -> None:
     with open_warehouse(settings) as connection:
         assert columns(connection) == []

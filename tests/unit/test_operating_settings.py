@@ -1,4 +1,4 @@
-"""Settings of how the job is operated, and time zones that both Python and DuckDB know."""
+"""Tests of the settings for operating the job, and of time zones that both Python and DuckDB support."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,18 +17,18 @@ from orchestration.settings import FileMode, Settings, SettingsError
     "name",
     [
         *("posix/America/Sao_Paulo", "right/UTC", "localtime", "Factory", "posixrules", "leapseconds", "tzdata.zi", "+VERSION"),
-        # Known to DuckDB alone.
+        # Known only to DuckDB.
         *("PST", "US/Pacific-New", "SystemV/EST5", "america/sao_paulo"),
     ],
 )
-def test_a_zone_that_python_or_duckdb_does_not_know_is_refused(name: str) -> None:
+def test_zone_unknown_to_python_or_duckdb_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=r"STARTS_REPORT_TIMEZONE is .* which is not a time zone"):
         Settings(report_timezone=name)
 
 
 @pytest.mark.thorough
-def test_every_zone_that_is_accepted_is_the_same_in_python_and_in_duckdb() -> None:
-    # Up to 2024: DuckDB ships its own zones, and where a government changes its mind, one of the two is behind for some months.
+def test_accepted_zones_are_the_same_in_python_and_in_duckdb() -> None:
+    # Up to 2024: DuckDB ships its own zones, and after a government's change one of the two is outdated for some months.
     times = [datetime(2015, 1, 1) + timedelta(hours=233 * number) for number in range(330)]
     accepted = []
     with duckdb.connect() as connection:
@@ -47,7 +47,7 @@ def test_every_zone_that_is_accepted_is_the_same_in_python_and_in_duckdb() -> No
 
 
 @pytest.mark.parametrize("value", ["0", "1023", "-1", "99999999999", "16 MiB", "1e6", ""])
-def test_a_wrong_size_of_records_is_refused(value: str) -> None:
+def test_invalid_record_size_is_refused(value: str) -> None:
     if not value:
         assert Settings.from_environment({"STARTS_MAX_RECORD_BYTES": value}).max_record_bytes == 16 << 20
         return
@@ -74,15 +74,13 @@ def test_sizes_days_and_modes_are_read() -> None:
         ("STARTS_REREAD", "please", "write yes or no"),
     ],
 )
-def test_a_wrong_setting_of_operation_is_named(name: str, value: str, words: str) -> None:
+def test_invalid_operating_setting_is_reported(name: str, value: str, words: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is '?{value}'?: {words}"):
         Settings.from_environment({name: value})
 
 
 @pytest.mark.parametrize(("arguments", "rereads"), [(["run", "--reread"], True), (["run"], False), ([], False)])
-def test_the_flag_to_read_everything_again_reaches_the_job_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], rereads: bool
-) -> None:
+def test_reread_flag_applies_only_to_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], rereads: bool) -> None:
     seen = []
 
     def job(*_: object) -> SimpleNamespace:

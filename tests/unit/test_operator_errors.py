@@ -1,4 +1,4 @@
-"""What is wrong with the machine is said in words, and what is wrong with the project is not hidden behind them."""
+"""Tests that problems of the machine are reported in readable messages, and bugs of the project are not hidden by them."""
 
 import os
 import resource
@@ -26,7 +26,7 @@ def sentence(error: Exception) -> str:
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is always full")
-def test_a_full_disk_is_named_with_its_file(tmp_path: Path) -> None:
+def test_full_disk_is_reported_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").symlink_to(FULL)
     with pytest.raises(StartsError, match=r"No space is left on the disk of .*Free some and run again"), operator_errors():
         (tmp_path / "manifest.json").write_text("x")
@@ -34,7 +34,7 @@ def test_a_full_disk_is_named_with_its_file(tmp_path: Path) -> None:
         duckdb.sql(f"copy (select range from range(10000)) to '{FULL}'")
 
 
-def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+def test_file_in_place_of_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "published").touch()
     with pytest.raises(StartsError, match=f"Something else is in the place of {tmp_path}/published"), operator_errors():
         (tmp_path / "published").mkdir()
@@ -42,7 +42,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
         (tmp_path / "published" / "parquet").mkdir()
 
 
-def test_memory_that_runs_out_is_reported_and_a_disk_without_room_for_temporary_files_is_a_full_disk(tmp_path: Path) -> None:
+def test_out_of_memory_is_reported_and_a_full_temporary_disk_as_a_full_disk(tmp_path: Path) -> None:
     many = "select count(*) from (select distinct md5(range::varchar) from range(3000000))"
     settings = Settings(landing=str(tmp_path), data=tmp_path)
     with pytest.raises(StartsError, match="Memory ran out"), open_warehouse(settings) as connection:
@@ -76,7 +76,7 @@ sys.exit(main([]))
         (resource.RLIMIT_NOFILE, 3, "Too many files are open"),
     ],
 )
-def test_limits_of_the_user_are_named(tmp_path: Path, limit: int, value: int, words: str) -> None:
+def test_limits_of_the_user_are_reported(tmp_path: Path, limit: int, value: int, words: str) -> None:
     name = {resource.RLIMIT_FSIZE: "RLIMIT_FSIZE", resource.RLIMIT_NOFILE: "RLIMIT_NOFILE"}[limit]
     result = subprocess.run(
         [sys.executable, "-c", LIMITED, name, str(value), str(tmp_path / "warehouse.duckdb")],
@@ -87,8 +87,8 @@ def test_limits_of_the_user_are_named(tmp_path: Path, limit: int, value: int, wo
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can drop rights: without it every file is this user's own")
-def test_a_missing_right_is_named(tmp_path: Path) -> None:
-    """As another user, because root may do everything."""
+def test_missing_permission_is_reported(tmp_path: Path) -> None:
+    """Run as another user, because root may do everything."""
     tmp_path.chmod(0o755)
     for folder in tmp_path.parents:
         if folder.stat().st_uid == 0 and folder != Path("/"):
@@ -134,13 +134,13 @@ def test_messages_of_dbt_and_duckdb_are_recognised(text: str, words: str) -> Non
         ("database disk image is malformed", "are damaged"),
     ],
 )
-def test_the_database_of_dagsters_runs_is_understood(text: str, words: str) -> None:
+def test_errors_of_the_run_storage_are_recognised(text: str, words: str) -> None:
     said = sentence(sqlite3.OperationalError(text))
     assert words in said
     assert "Dagster" in said
 
 
-def test_a_file_that_is_no_database_of_dagster_is_understood(tmp_path: Path) -> None:
+def test_invalid_run_storage_file_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "runs.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StartsError, match="Dagster's records of runs are damaged"), operator_errors():
         sqlite3.connect(tmp_path / "runs.db").execute("create table t (a)")
@@ -153,30 +153,30 @@ def test_a_file_that_is_no_database_of_dagster_is_understood(tmp_path: Path) -> 
         FileNotFoundError(2, "No such file or directory", "a landing file that was just removed"),
         ConnectionResetError(104, "Connection reset by peer"),
         TimeoutError(110, "Connection timed out"),
-        # What a record says is not what the machine says.
+        # The text of a record must not be taken for an error of the machine.
         ValueError("could not convert 'IO Error: No space left on device'"),
         duckdb.ConversionException('Conversion Error: Could not convert string "IO Error: Permission denied" to INT32'),
     ],
 )
-def test_other_errors_stay_what_they_are(error: Exception) -> None:
+def test_other_errors_are_not_translated(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, operator_errors():
         raise error
     assert raised.value is error
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is always full")
-def test_a_commit_that_fails_is_not_hidden_by_the_rollback(tmp_path: Path) -> None:
+def test_failed_commit_is_not_hidden_by_the_rollback(tmp_path: Path) -> None:
     path = str(tmp_path / "warehouse.duckdb")
     with duckdb.connect(path) as connection:
         connection.execute("create table t (a integer)")
-    # DuckDB opens its log with the first commit.
+    # DuckDB opens its log at the first commit.
     with duckdb.connect(path) as connection:
         (tmp_path / "warehouse.duckdb.wal").symlink_to(FULL)
         with pytest.raises(duckdb.Error, match="No space left on device"), transaction(connection):
             connection.execute("insert into t from range(10)")
 
 
-def test_a_block_that_fails_is_rolled_back(tmp_path: Path) -> None:
+def test_failed_block_is_rolled_back(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
         connection.execute("create table t (a integer)")
         with pytest.raises(duckdb.ConversionException), transaction(connection):
@@ -185,7 +185,7 @@ def test_a_block_that_fails_is_rolled_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("rebuild",), ("rebuild", "--from-landing"), ("replay",), ("erase", "5511987650001")])
-def test_every_command_explains_it(
+def test_every_command_reports_a_blocked_lock_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(tmp_path))

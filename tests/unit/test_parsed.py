@@ -1,4 +1,4 @@
-"""The project parsed once: for every data folder, again after a change, and never half."""
+"""Tests of the parsed project: parsed once for all data folders, again after a change, and never stored partially."""
 
 import shutil
 from pathlib import Path
@@ -14,12 +14,12 @@ from orchestration.transform.parsed import ParsedProject, parsed_project
 
 @pytest.fixture
 def parses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Keep parsed projects below the test's folder, and return a list with an entry for each time that dbt parses."""
+    """Store parsed projects in the test's folder, and return a list with one entry per parse by dbt."""
     of_session = parsed_project(Settings())
     times: list[str] = []
 
     def parse(_settings: Settings, arguments: list[str], *_: Any) -> None:
-        """Put there what dbt writes: it takes a second, and another test looks at what it writes."""
+        """Write dbt's output files in place of dbt, which takes a second; another test checks the real output."""
         times.append(arguments[0])
         target = Path(arguments[arguments.index("--target-path") + 1])
         for name in ("manifest.json", "partial_parse.msgpack"):
@@ -31,13 +31,13 @@ def parses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.thorough
-def test_dbt_runs_on_what_it_has_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dbt_runs_on_its_parsed_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsed, "_SHARED_FOLDER", tmp_path / "parsed")
     project = parsed_project(Settings(data=tmp_path / "data"))
     assert project.folder.parent == tmp_path / "parsed"
     assert [path.name for path in (tmp_path / "parsed").iterdir()] == [project.folder.name]
     assert set(project.manifest().nodes) == set(project.json["nodes"])
-    # A run writes into its manifest; the next one must not see that.
+    # A run changes its manifest; the next run must not see those changes.
     assert project.manifest() is not project.manifest()
 
 
@@ -48,9 +48,7 @@ def test_another_data_folder_parses_nothing(parses: list[str], tmp_path: Path) -
 
 
 @pytest.mark.parametrize("change", ["project", "profile", "variable", "target", "dbt"])
-def test_what_parsing_reads_parses_again_when_it_changes(
-    parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
+def test_change_of_a_parsed_input_parses_again(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     before = parsed_project(Settings(data=tmp_path))
     settings = Settings(data=tmp_path, report_timezone="Asia/Tokyo" if change == "variable" else "America/Sao_Paulo")
     if change == "project":
@@ -68,9 +66,7 @@ def test_what_parsing_reads_parses_again_when_it_changes(
     assert len(parses) == 2
 
 
-def test_a_project_that_cannot_be_written_to_keeps_it_below_the_data_folder(
-    parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_project_stores_its_parse_in_the_data_folder(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(parsed, "_SHARED_FOLDER", tmp_path / "file" / "parsed")
     for _ in range(2):
@@ -80,7 +76,7 @@ def test_a_project_that_cannot_be_written_to_keeps_it_below_the_data_folder(
 
 @pytest.mark.parametrize("name", ["manifest.json", "partial_parse.msgpack", "sha256"])
 @pytest.mark.parametrize("damage", ["cut short", "missing"])
-def test_a_damaged_one_is_parsed_again(parses: list[str], tmp_path: Path, name: str, damage: str) -> None:
+def test_damaged_parse_is_replaced(parses: list[str], tmp_path: Path, name: str, damage: str) -> None:
     settings = Settings(data=tmp_path)
     path = parsed_project(settings).folder / name
     whole = path.read_bytes()
@@ -92,7 +88,7 @@ def test_a_damaged_one_is_parsed_again(parses: list[str], tmp_path: Path, name: 
     assert parses == ["parse"] * 2
 
 
-def test_of_two_processes_at_once_the_second_leaves_what_the_first_has_parsed(
+def test_second_of_two_concurrent_processes_keeps_the_parse_of_the_first(
     parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, invoke, by_the_other = Settings(data=tmp_path), parsed.invoke, []
@@ -110,7 +106,7 @@ def test_of_two_processes_at_once_the_second_leaves_what_the_first_has_parsed(
     assert list(project.folder.parent.iterdir()) == [project.folder]
 
 
-def test_a_parse_that_fails_leaves_nothing_behind(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_parse_leaves_no_files(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise DbtError("no model of that name")
 
@@ -120,7 +116,7 @@ def test_a_parse_that_fails_leaves_nothing_behind(parses: list[str], tmp_path: P
     assert list((tmp_path / "project" / "parsed").iterdir()) == []
 
 
-def test_the_ones_used_longest_ago_are_deleted(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_least_recently_used_parses_are_deleted(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def parse(version: int) -> ParsedProject:
         monkeypatch.setattr(parsed, "_dbt_version", lambda: str(version))
         return parsed_project(Settings(data=tmp_path))

@@ -1,4 +1,4 @@
-"""Where PostgreSQL is: checked before anything is opened, without saying what is secret."""
+"""Tests of the PostgreSQL settings: checked before any connection, without revealing secrets."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from orchestration.settings import PostgresSettings, SettingsError
         ("postgresql://u:p@a:1,b:2/bi", "a:1,b:2/bi"),
     ],
 )
-def test_a_place_is_named_without_who_and_how(url: str, place: str) -> None:
+def test_place_is_shown_without_user_and_options(url: str, place: str) -> None:
     settings = PostgresSettings(url)
     assert settings.place == place
     assert url not in repr(settings)
@@ -29,20 +29,20 @@ def test_a_place_is_named_without_who_and_how(url: str, place: str) -> None:
         *("postgresql://u:secret?x@h/bi", "postgresql://u:secret:x@h/bi", "postgresql://u:secret"),
     ],
 )
-def test_a_url_that_cannot_be_understood_is_refused_and_not_quoted(url: str) -> None:
+def test_invalid_url_is_refused_and_not_quoted(url: str) -> None:
     with pytest.raises(SettingsError, match="STARTS_POSTGRES_URL is not a URL") as caught:
         PostgresSettings(url)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "Marts", "a b", 'a"; drop schema public', "pg_marts", "1st", "a" * 64])
-def test_a_name_that_is_no_plain_identifier_is_refused(name: str) -> None:
+def test_name_that_is_not_a_plain_identifier_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="STARTS_POSTGRES_SCHEMA"):
         PostgresSettings("postgresql://u:p@h/bi", schema=name)
     with pytest.raises(SettingsError, match="STARTS_POSTGRES_READER"):
         PostgresSettings("postgresql://u:p@h/bi", reader=name)
 
 
-def test_nothing_set_is_reported() -> None:
+def test_missing_url_is_reported() -> None:
     with pytest.raises(SettingsError, match="is not set"):
         PostgresSettings.from_environment({"STARTS_POSTGRES_URL": " "})

@@ -1,4 +1,4 @@
-"""What is published: whole versions, months that keep their bytes, and nothing that somebody else wrote (contract, section 7)."""
+"""Tests of publication: whole versions, months that keep their bytes, and nothing that another program wrote (contract, section 7)."""
 
 import errno
 import json
@@ -38,7 +38,7 @@ BUILDS = {SEPTEMBER: [start(1, SEPTEMBER)], OCTOBER: [start(n, OCTOBER) for n in
 
 
 class Site:
-    """A data folder with a warehouse of finished marts, and what is published of it."""
+    """A data folder with a warehouse of finished marts and its publication."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -55,12 +55,12 @@ class Site:
         return self.settings.published_dir / "parquet" / mart / f"{month}.parquet"
 
     def months(self) -> dict[str, tuple[int, bytes]]:
-        """Return inode and bytes of each Parquet file, by its name."""
+        """Return inode and bytes of each Parquet file by name."""
         folder = self.settings.published_dir / "parquet"
         return {str(path.relative_to(folder)): (path.stat().st_ino, path.read_bytes()) for path in sorted(folder.glob("*/*"))}
 
     def assert_is_published(self) -> None:
-        """Compare every row that is published, in both forms, with the marts of the warehouse."""
+        """Compare every published row, in both forms, with the marts of the warehouse."""
         for mart in PUBLISHED_MARTS:
             rows = query(self.settings.warehouse_path, f"select * from marts.{mart.name}")
             assert comparable(query(self.settings.published_database, f"select * from {mart.name}")) == comparable(rows)
@@ -81,7 +81,7 @@ def site(made_once: Callable[[str, Callable[[Path], object]], Path], tmp_path: P
     return Site(settings_of(tmp_path))
 
 
-def test_the_marts_are_published_with_the_columns_of_the_contract(site: Site) -> None:
+def test_marts_are_published_with_the_columns_of_the_contract(site: Site) -> None:
     site.assert_is_published()
     columns = query(site.settings.published_database, "from (describe fct_session_starts)")
     assert [row["column_name"] for row in columns] == list(FACT_COLUMNS)
@@ -93,7 +93,7 @@ def test_the_marts_are_published_with_the_columns_of_the_contract(site: Site) ->
         assert reader.execute("select count(*) from under_another_name.fct_session_starts").fetchone() == (4,)
 
 
-def test_a_month_that_did_not_change_keeps_its_bytes_and_its_inode(site: Site) -> None:
+def test_unchanged_month_keeps_its_bytes_and_its_inode(site: Site) -> None:
     before = site.months()
     publication = site.build_and_publish({NOVEMBER: [start(5, NOVEMBER), start(6, NOVEMBER)]})
     after = site.months()
@@ -102,7 +102,7 @@ def test_a_month_that_did_not_change_keeps_its_bytes_and_its_inode(site: Site) -
     site.assert_is_published()
 
 
-def test_a_mart_of_which_a_changed_day_is_the_same_keeps_its_file(site: Site) -> None:
+def test_mart_whose_rows_of_a_changed_day_are_equal_keeps_its_file(site: Site) -> None:
     before = site.months()
     site.build_and_publish({NOVEMBER: [start(4, NOVEMBER, customer_id="C-1")]})
     after = site.months()
@@ -115,7 +115,7 @@ def test_a_mart_of_which_a_changed_day_is_the_same_keeps_its_file(site: Site) ->
     assert {name for name in before if before[name] != after[name]} == {
         f"fct_{mart}/2026-11.parquet" for mart in ("notifications", "billed_messages")
     }
-    # All is written after a change of the models, and what is the same stays.
+    # After a change of the models everything is rewritten, and equal files stay.
     before = after
     publication = site.build_and_publish({}, definition="another")
     assert publication.days_replaced is None
@@ -123,8 +123,8 @@ def test_a_mart_of_which_a_changed_day_is_the_same_keeps_its_file(site: Site) ->
     assert site.months() == before
 
 
-def test_of_a_changed_day_only_the_rows_that_changed_are_written(site: Site) -> None:
-    """What is written comes after what stays where it is."""
+def test_only_changed_rows_of_a_changed_day_are_written(site: Site) -> None:
+    """Written rows follow the rows that stay in place."""
 
     def in_order() -> list[str]:
         rows = query(site.settings.published_database, "select session_start_id from fct_notifications order by rowid")
@@ -140,7 +140,7 @@ def test_of_a_changed_day_only_the_rows_that_changed_are_written(site: Site) -> 
     assert in_order() == [each for each in order if each != "m-2"]
 
 
-def test_a_month_without_rows_loses_its_file(site: Site) -> None:
+def test_month_without_rows_loses_its_file(site: Site) -> None:
     site.build_and_publish({OCTOBER: []})
     site.assert_is_published()
     assert not site.month("fct_notifications", "2026-10").exists()
@@ -159,7 +159,7 @@ def versions_of_files(folder: Path) -> dict[Path, tuple[int, int, int]]:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("day", [date(999, 6, 1), date(1, 1, 3), date(9999, 12, 29)])
-def test_a_month_of_any_year_has_a_name_of_one_form(site: Site, day: date) -> None:
+def test_month_of_any_year_has_a_file_name_of_one_format(site: Site, day: date) -> None:
     site.build_and_publish({day: [start(7, day)]})
     site.build_and_publish({day: [start(8, day)], OCTOBER: [start(2, OCTOBER)]})
     site.assert_is_published()
@@ -167,7 +167,7 @@ def test_a_month_of_any_year_has_a_name_of_one_form(site: Site, day: date) -> No
 
 
 class TestLargeMonths:
-    """Months of more than one row group have row groups by day, of which unchanged ones are copied."""
+    """Months with more than one row group have row groups by day; unchanged ones are copied."""
 
     DAYS = tuple(date(2026, 10, day) for day in range(1, 7))
 
@@ -181,7 +181,7 @@ class TestLargeMonths:
         made.build_and_publish({day: [start(day.day * 100 + n, day, session_id=None) for n in range(7)] for day in self.DAYS})
         return made
 
-    def test_each_row_group_is_of_one_day(self, site: Site) -> None:
+    def test_each_row_group_has_one_day(self, site: Site) -> None:
         site.assert_is_published()
         file = pq.ParquetFile(site.month("fct_notifications", "2026-10"))
         days = [set(file.read_row_group(number, columns=["session_start_date"])[0].to_pylist()) for number in range(file.num_row_groups)]
@@ -191,10 +191,10 @@ class TestLargeMonths:
         written = self.recorded(monkeypatch)
         site.build_and_publish({self.DAYS[2]: [start(1000 + n, self.DAYS[2]) for n in range(3)]})
         site.assert_is_published()
-        # The three facts and the funnel are large here; the other marts have a row per day.
+        # The three facts and the funnel are large here; the other marts have one row per day.
         assert sorted(parts for _, parts, _ in written if len(parts) == 1) == [[DayPart(self.DAYS[2])]] * 4
 
-    def test_of_a_day_that_got_late_rows_only_those_are_written(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_only_the_late_rows_of_a_day_are_written(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         written = self.recorded(monkeypatch)
         day, on_its_day = self.DAYS[2], [start(self.DAYS[2].day * 100 + n, self.DAYS[2], session_id=None) for n in range(7)]
         late = [start(1000 + n, day, session_id=None, sent_at=datetime(2026, 10, 5 + n, 12), is_session_start=False) for n in range(2)]
@@ -207,9 +207,7 @@ class TestLargeMonths:
             assert {part for mart, parts, _ in written if mart in facts for part in parts} == {DayPart(day, is_late=True)}
         assert [columns for mart, _, columns in written if mart == "fct_session_starts"] == [{"user_type"}]
 
-    def test_of_a_day_without_other_rows_only_the_columns_that_changed_are_written(
-        self, site: Site, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_only_the_changed_columns_of_a_day_with_the_same_rows_are_written(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         written = self.recorded(monkeypatch)
         rows = [start(day.day * 100 + n, day, session_id=None) for day in self.DAYS[2:4] for n in range(7)]
         read = {"is_read": True, "last_status": "read", "read_at": datetime(2026, 10, 9, 12)}
@@ -222,7 +220,7 @@ class TestLargeMonths:
 
     @staticmethod
     def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[DayPart], frozenset[str] | None]]:
-        """Return a list that gets what is written to Parquet: the mart, parts of days and columns, None for all."""
+        """Return a list that collects each write to Parquet: the mart, parts of days and columns, None for all columns."""
         written: list[tuple[str, list[DayPart], frozenset[str] | None]] = []
         write_rows = parquet._write_rows
 
@@ -233,7 +231,7 @@ class TestLargeMonths:
         monkeypatch.setattr(parquet, "_write_rows", record)
         return written
 
-    def test_messages_without_a_day_of_the_bill_have_a_file_of_their_own(self, site: Site) -> None:
+    def test_messages_without_a_billed_date_have_their_own_file(self, site: Site) -> None:
         failed = {"is_delivered": False, "is_sent": False, "is_not_sent": True, "last_status": "not_sent"}
         for count in (1, 5, 4, 0):
             site.build_and_publish({self.DAYS[2]: [start(2000 + n, self.DAYS[2], **failed) for n in range(count)]})
@@ -241,7 +239,7 @@ class TestLargeMonths:
         assert "undated.parquet" not in names_in(site.settings.published_dir / "parquet" / "fct_billed_messages")
 
     @pytest.mark.thorough
-    def test_the_bytes_follow_from_the_rows_alone(self, site: Site, tmp_path: Path) -> None:
+    def test_bytes_depend_only_on_the_rows(self, site: Site, tmp_path: Path) -> None:
         days = [
             {self.DAYS[0]: [start(1, self.DAYS[0])], self.DAYS[5]: []},
             {date(2026, 10, 20): [start(2, date(2026, 10, 20))]},
@@ -252,10 +250,10 @@ class TestLargeMonths:
         self.assert_bytes_follow_from_rows(site, tmp_path)
 
     @pytest.mark.parametrize("seed", [0, *thorough(1, 2, 3)])
-    def test_the_bytes_follow_from_the_rows_alone_whatever_changed_of_them(self, site: Site, tmp_path: Path, seed: int) -> None:
-        """Each publication changes values of some columns on some days; now and then rows come, go or change their place.
+    def test_bytes_depend_only_on_the_rows_after_random_changes(self, site: Site, tmp_path: Path, seed: int) -> None:
+        """Change some columns on some days in each publication, and sometimes add, delete or move rows.
 
-        One row in three has no notification; a notification may start a session in one publication and none in the next.
+        One row in three has no notification; a notification may start a session in one publication and not in the next.
         """
 
         def made(number: int, day: date) -> dict[str, Any]:
@@ -299,13 +297,13 @@ class TestLargeMonths:
             name: content for name, (_, content) in site.months().items()
         }
 
-    def test_a_month_shrinks_to_one_row_group_and_grows_again(self, site: Site) -> None:
+    def test_month_shrinks_to_one_row_group_and_grows_again(self, site: Site) -> None:
         site.build_and_publish({day: [] for day in self.DAYS[1:]})
         site.assert_is_published()
         site.build_and_publish({self.DAYS[3]: [start(n, self.DAYS[3]) for n in range(20)]})
         site.assert_is_published()
 
-    def test_row_groups_of_other_columns_are_not_used(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_row_groups_with_other_columns_are_not_reused(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         # As another version of DuckDB might write the same column.
         path = current_version(site.settings)
         assert path is not None
@@ -345,7 +343,7 @@ os.kill(os.getpid(), 9)
 
 
 def write_as_a_bi_tool(site: Site, how: str, statement: str = "delete from fct_notifications") -> subprocess.Popen[bytes]:
-    """Open the published file as a tool does by default, read-write, and change it; the rights are those of a user who may do so."""
+    """Open the published file read-write, as tools do by default, and change it, with the rights of a user who may do so."""
     path = site.settings.published_database
     path.chmod(0o600)
     process = subprocess.Popen(
@@ -361,7 +359,7 @@ def write_as_a_bi_tool(site: Site, how: str, statement: str = "delete from fct_n
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("how", ["die", "close", "stay"])
 @pytest.mark.parametrize("news", [True, False])
-def test_what_a_bi_tool_wrote_is_in_no_later_publication(site: Site, how: str, news: bool) -> None:
+def test_changes_by_a_bi_tool_are_in_no_later_publication(site: Site, how: str, news: bool) -> None:
     process = write_as_a_bi_tool(site, how)
     try:
         with pytest.raises(StartsError, match="another program has changed it"), open_published(site.settings):
@@ -384,8 +382,8 @@ def test_what_a_bi_tool_wrote_is_in_no_later_publication(site: Site, how: str, n
     assert list(site.settings.published_dir.rglob("*.wal")) == []
 
 
-def test_what_a_bi_tool_writes_while_the_file_is_copied_is_not_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many rows as before, so that counts do not show it."""
+def test_change_by_a_bi_tool_during_the_copy_is_not_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the number of rows, so that counts do not show the change."""
     original = publish_module.copy_file
 
     def copy_file(source: Path, target: Path) -> None:
@@ -414,7 +412,7 @@ def overwrite(path: Path) -> None:
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("damage", [cut_short, overwrite, Path.unlink])
 @pytest.mark.parametrize("name", ["conversation_starts.duckdb", "parquet/fct_notifications/2026-10.parquet"])
-def test_a_damaged_file_is_written_again_by_the_next_run(site: Site, damage: Callable[[Path], None], name: str) -> None:
+def test_damaged_file_is_rewritten_by_the_next_run(site: Site, damage: Callable[[Path], None], name: str) -> None:
     before = site.months()
     damage((site.settings.published_dir / name).resolve())
     publication = site.publish(site.warehouse.build({}))
@@ -424,7 +422,7 @@ def test_a_damaged_file_is_written_again_by_the_next_run(site: Site, damage: Cal
     assert not site.publish(site.warehouse.build({})).changed
 
 
-def test_deleting_the_published_file_has_it_written_again(site: Site) -> None:
+def test_deleted_published_file_is_rewritten(site: Site) -> None:
     site.settings.published_database.unlink()
     recover_publication(site.settings)
     assert site.publish(site.warehouse.build({})).days_replaced is None
@@ -432,7 +430,7 @@ def test_deleting_the_published_file_has_it_written_again(site: Site) -> None:
 
 
 @pytest.mark.parametrize("name", ["conversation_starts.duckdb", "parquet/status_session_starts/2026-11.parquet"])
-def test_a_thorough_check_finds_what_size_and_time_do_not_show(site: Site, name: str) -> None:
+def test_thorough_check_finds_damage_that_size_and_time_do_not_show(site: Site, name: str) -> None:
     path = (site.settings.published_dir / name).resolve()
     if name.endswith("duckdb"):
         write_as_a_bi_tool(site, "close", "update fct_notifications set template_name = 'wrong' where message_id = 'm-2'")
@@ -450,19 +448,19 @@ def test_a_thorough_check_finds_what_size_and_time_do_not_show(site: Site, name:
     assert not site.publish(site.warehouse.build({}), thorough=True).changed
 
 
-def test_a_thorough_check_takes_days_that_changed_for_no_damage(site: Site) -> None:
+def test_thorough_check_does_not_report_changed_days_as_damage(site: Site) -> None:
     publication = site.publish(site.warehouse.build({NOVEMBER: [start(5, NOVEMBER)]}), thorough=True)
     assert (publication.days_replaced, publication.damaged) == ([NOVEMBER], [])
 
 
 @pytest.mark.thorough
-def test_a_thorough_check_of_masked_files_finds_nothing_wrong(tmp_path: Path) -> None:
+def test_thorough_check_accepts_masked_files(tmp_path: Path) -> None:
     made = Site(settings_of(tmp_path, contacts=Contacts.MASKED, mask_key="k"))
     made.build_and_publish(BUILDS)
     assert not made.publish(made.warehouse.build({}), thorough=True).changed
 
 
-def test_marts_that_changed_beside_the_record_are_not_published(site: Site) -> None:
+def test_marts_that_differ_from_the_recorded_build_are_not_published(site: Site) -> None:
     with open_warehouse(site.settings) as connection:
         connection.execute("delete from marts.fct_notifications where session_start_date = $day", {"day": OCTOBER})
     before = site.months()
@@ -472,17 +470,17 @@ def test_marts_that_changed_beside_the_record_are_not_published(site: Site) -> N
     assert len(query(site.settings.published_database, "from fct_notifications")) == 4
 
 
-def test_a_version_is_kept_for_its_readers_for_one_publication(site: Site) -> None:
+def test_version_is_kept_for_its_readers_for_one_publication(site: Site) -> None:
     folder = (site.settings.published_dir / "parquet").resolve()
     site.build_and_publish({OCTOBER: []})
-    # Who resolved the link before finds all of its state.
+    # A reader that resolved the link earlier finds its complete state.
     assert len([row for path in (folder / "fct_notifications").glob("*") for row in pq.read_table(path).to_pylist()]) == 4
     site.build_and_publish({NOVEMBER: []})
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("why", ["erased", *thorough("masked", "another key")])
-def test_files_that_must_not_be_read_any_more_are_deleted(tmp_path: Path, why: str) -> None:
+def test_files_that_must_no_longer_be_read_are_deleted(tmp_path: Path, why: str) -> None:
     contacts = {"contacts": Contacts.MASKED, "mask_key": "k"} if why == "another key" else {}
     made = Site(settings_of(tmp_path, **contacts))
     made.build_and_publish(BUILDS)
@@ -508,7 +506,7 @@ def modes(folder: Path) -> dict[str, set[int]]:
 
 def test_published_files_are_read_only_and_private_to_the_user_or_the_group(site: Site) -> None:
     assert modes(site.settings.published_dir) == {"file": {0o400}, "folder": {0o700}}
-    # The bit that gives new files the folder's group stays.
+    # The setgid bit of the folder, which gives new files its group, stays.
     site.settings.published_dir.chmod(0o2700)
     site.settings = settings_of(site.settings.data.parent, files_mode=FileMode.GROUP)
     site.publish(site.warehouse.build({}))
@@ -541,7 +539,7 @@ except duckdb.IOException as error:
 
 
 @pytest.mark.thorough
-def test_read_only_files_do_not_hinder_the_next_publication(tmp_path: Path) -> None:
+def test_read_only_files_do_not_block_the_next_publication(tmp_path: Path) -> None:
     # Without root's right to write to any file.
     without_rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
     done = subprocess.run(
@@ -553,7 +551,7 @@ def test_read_only_files_do_not_hinder_the_next_publication(tmp_path: Path) -> N
 
 @pytest.fixture
 def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a file system that has no links, such as FAT or some network shares."""
+    """Simulate a file system without links, such as FAT or some network shares."""
 
     def refused(*_: Any, **__: Any) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
@@ -563,7 +561,7 @@ def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.thorough
-def test_without_links_files_are_copied_to_their_names(without_links: None, tmp_path: Path) -> None:
+def test_files_are_copied_to_their_names_if_links_are_not_supported(without_links: None, tmp_path: Path) -> None:
     made = Site(settings_of(tmp_path))
     made.build_and_publish(BUILDS)
     made.assert_is_published()
@@ -579,7 +577,7 @@ def test_without_links_files_are_copied_to_their_names(without_links: None, tmp_
 
 
 @pytest.mark.thorough
-def test_an_unreadable_record_is_no_base(site: Site) -> None:
+def test_unreadable_publication_record_causes_a_full_publication(site: Site) -> None:
     for content in (b"", b"{}", b"null", b"\xff", b'{"source": 1}'):
         (record,) = (site.settings.data / ".published").iterdir()
         record.write_bytes(content)
@@ -589,7 +587,7 @@ def test_an_unreadable_record_is_no_base(site: Site) -> None:
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("pointer", [b"../../elsewhere", b"99", b"", b"\xff", "١".encode()])
-def test_a_pointer_to_no_version_is_nothing_published(site: Site, pointer: bytes) -> None:
+def test_pointer_to_a_missing_version_counts_as_nothing_published(site: Site, pointer: bytes) -> None:
     current = site.settings.published_dir / ".versions" / "current"
     current.unlink()
     current.write_bytes(pointer)
@@ -598,7 +596,7 @@ def test_a_pointer_to_no_version_is_nothing_published(site: Site, pointer: bytes
     site.assert_is_published()
 
 
-def test_a_full_disk_leaves_what_was_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_last_publication(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -612,13 +610,13 @@ def test_a_full_disk_leaves_what_was_published(site: Site, monkeypatch: pytest.M
     site.assert_is_published()
 
 
-def test_what_reads_the_published_file_says_that_there_is_none(tmp_path: Path) -> None:
+def test_opening_the_published_file_before_the_first_publication_is_an_error(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     with pytest.raises(StartsError, match="Nothing is published yet"), open_published(settings):
         pass
 
 
-def test_a_damaged_published_file_is_named(site: Site) -> None:
+def test_damaged_published_file_is_reported(site: Site) -> None:
     path = site.settings.published_database.resolve()
     before = path.stat()
     path.chmod(0o600)
@@ -628,6 +626,6 @@ def test_a_damaged_published_file_is_named(site: Site) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(StartsError, match=r"is damaged.*Delete it and run the job again"), open_published(site.settings) as published:
         published.execute("from fct_session_starts").fetchall()
-    # Neither is it worth building upon, once that is seen.
+    # Once the damage is found, the file is also not used as the base of the next publication.
     site.build_and_publish({NOVEMBER: [start(9, NOVEMBER)]})
     site.assert_is_published()

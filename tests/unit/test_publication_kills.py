@@ -1,4 +1,4 @@
-"""Kills at any moment, with readers all the while: each of them sees one whole state, and the next start leaves one."""
+"""Tests of kills at any moment with concurrent readers: each reader sees one whole state, and the next start leaves one."""
 
 import os
 import random
@@ -28,7 +28,7 @@ KILLS = int(os.environ.get("STARTS_TEST_KILLS", "5"))
 
 
 def read_database(path: Path) -> int:
-    """Return the state of a published DuckDB file, in which every mart agrees."""
+    """Return the state of a published DuckDB file, which must be the same in every mart."""
     with duckdb.connect(str(path), read_only=True) as connection:
         row = connection.execute("select build_id from publish_info").fetchone()
         assert row is not None
@@ -39,7 +39,7 @@ def read_database(path: Path) -> int:
 
 
 def read_parquet(folder: Path) -> int:
-    """Return the state of a version's Parquet files, in which all of them agree."""
+    """Return the state of a version's Parquet files, which must be the same in all of them."""
     names: dict[str, dict[object, object]] = {}
     for mart in PUBLISHED_MARTS:
         for path in (folder / mart.name).iterdir():
@@ -51,7 +51,7 @@ def read_parquet(folder: Path) -> int:
 
 
 def read_version(settings: Settings) -> int:
-    """Read both forms of one version, as who resolves the link once."""
+    """Read both forms of one version, like a reader that resolves the link once."""
     folder = (settings.published_dir / ".versions" / "current").resolve()
     try:
         state = read_parquet(folder / "parquet")
@@ -64,7 +64,7 @@ def read_version(settings: Settings) -> int:
 
 
 def read_tsvs(settings: Settings) -> int:
-    """Read the daily files that the manifest says belong together."""
+    """Read the daily files that belong together according to the manifest."""
     manifest, contents = read_listed(settings)
     names = {
         entry["report_date"]: set(
@@ -91,7 +91,7 @@ def publishing(settings: Settings) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("kills", [2, *thorough(KILLS)])
-def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path, kills: int) -> None:
+def test_kills_never_leave_or_show_a_mixed_state(tmp_path: Path, kills: int) -> None:
     settings = settings_of(tmp_path)
     warehouse = Warehouse(settings)
     next(states(warehouse))
@@ -106,7 +106,7 @@ def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path, kills: int) -> None:
             time.sleep(rnd.uniform(0, 2.5))
             process.kill()
             process.wait()
-            # What a reader sees before the next start is whole, too; after it, there is nothing that has to be read again.
+            # A reader before the next start also sees a whole state; after it, no reader has to start again.
             read_database(settings.published_database)
             recover_publication(settings)
             recover_exports(settings)
@@ -134,5 +134,5 @@ def test_no_kill_shows_a_mix_or_leaves_one(tmp_path: Path, kills: int) -> None:
 
 
 @pytest.mark.parametrize("state", [1, 2, 9])
-def test_states_differ(state: int) -> None:
+def test_consecutive_states_differ(state: int) -> None:
     assert expected(state) != expected(state + 1)

@@ -1,4 +1,4 @@
-"""Rate cards, tidy and as Meta publishes them: what lands, what is rejected, what is set aside (contract, section 5)."""
+"""Tests of rate cards, tidy and in Meta's format: landed, rejected or set aside (contract, section 5)."""
 
 import gzip
 import random
@@ -20,7 +20,7 @@ from orchestration.landing.streams import DamagedFileError
 from orchestration.landing.zone import LandingZone
 
 TIDY = "effective_from,currency,market,category,rate\n"
-# Five rows above the header, as Meta has them; the header has a newline in a cell.
+# Five rows above the header, as on Meta's cards; the header has a newline in a cell.
 OF_META = """\
 "Cost per message in USD, effective July 1, 2025",,,,,,
 Note: Authentication templates have other rates in India as of August 1, 2025.,,,,,,
@@ -79,15 +79,15 @@ def problems_of(text: str, name: str = "rates/2026-01-01.csv") -> dict[int, list
     return {line.line_number: line.problems for line in card_lines(text, name) if line.problems}
 
 
-def test_a_tidy_card_lands_like_any_feed(landing: Landing) -> None:
+def test_tidy_card_lands_like_any_feed(landing: Landing) -> None:
     report = landing.land("own.csv", TIDY + "2026-10-01,USD,BR,marketing,0.0625\n\n2026-10-01,usd,Brazil,Utility,n/a\n")
-    # A market without a price is a record, and holds no rate.
+    # A market without a price counts as a record but has no rate.
     assert (report.records, report.landed, report.rejected) == (2, 2, 0)
     assert landing.rates() == [(date(2026, 10, 1), "USD", "BR", "marketing", Decimal("0.06250000"), 2)]
     assert landing.land_again().files_known == 1
 
 
-def test_a_card_of_meta_has_a_rate_for_each_market_and_category(landing: Landing) -> None:
+def test_meta_card_has_a_rate_for_each_market_and_category(landing: Landing) -> None:
     landing.land("card.csv.gz", gzip.compress(b"\xef\xbb\xbf" + OF_META.replace("\n", "\r\n").encode()))
     assert landing.rates() == [
         (date(2025, 7, 1), "USD", market, category, Decimal(rate), line)
@@ -106,7 +106,7 @@ def test_a_card_of_meta_has_a_rate_for_each_market_and_category(landing: Landing
     ]
 
 
-def test_bad_lines_are_rejected_alone_with_file_line_and_reason(landing: Landing) -> None:
+def test_only_bad_lines_are_rejected_with_file_line_and_reason(landing: Landing) -> None:
     content = (
         TIDY + "2026-13-01,USD,BR,marketing,1\n" + '2026-10-01,USD,BR,"marketing,1\n'
     ).encode() + b"2026-10-01,USD,BR,\xff,1\n2026-10-01,USD,BR,utility,2\n"
@@ -120,14 +120,14 @@ def test_bad_lines_are_rejected_alone_with_file_line_and_reason(landing: Landing
     assert len(landing.rates()) == 1
 
 
-def test_the_good_rates_of_a_line_land_beside_a_bad_one(landing: Landing) -> None:
+def test_good_rates_of_a_line_land_beside_a_bad_one(landing: Landing) -> None:
     landing.land("2026-01-01.csv", "Market,Currency,Marketing,Utility\nBrazil,USD,0.06,six\n")
     assert [(category, rate) for _, _, _, category, rate, _ in landing.rates()] == [("marketing", Decimal("0.06"))]
     assert landing.rejected() == [("rates/2026-01-01.csv", 2, "utility: not a number with a decimal point", "Brazil,USD,0.06,six")]
 
 
-def test_a_column_of_a_card_of_meta_that_holds_no_price_is_no_category() -> None:
-    # Meta's list of October 2026 has it.
+def test_column_without_any_price_is_not_a_category() -> None:
+    # Meta's list of October 2026 has such a column.
     card = (
         'Market,Currency,Marketing,"Authentication-\nInternational",Meta Business Agent,Notes,New Category\n'
         "Brazil,$US,0.0610,n/a,$2.00 USD / 1 M (million) tokens,changed,n/a\n"
@@ -142,13 +142,13 @@ def test_a_column_of_a_card_of_meta_that_holds_no_price_is_no_category() -> None
     assert problems_of(card) == {}
 
 
-def test_a_known_category_without_a_price_and_a_new_one_with_a_bad_price_are_rejected() -> None:
+def test_known_category_without_a_price_and_new_category_with_a_bad_price_are_rejected() -> None:
     card = "Market,Currency,Marketing,New Category\nBrazil,USD,six,0.5\nIndia,USD,seven,many\n"
     reason = "not a number with a decimal point"
     assert problems_of(card) == {2: [f"marketing: {reason}"], 3: [f"marketing: {reason}", f"new_category: {reason}"]}
 
 
-def test_notes_below_the_table_of_a_card_of_meta_are_no_records(landing: Landing) -> None:
+def test_notes_below_the_table_of_a_meta_card_are_not_records(landing: Landing) -> None:
     table = "Market,Currency,Marketing\nBrazil,USD,0.06\n"
     report = landing.land("2026-01-01.csv", f'{table},,\n"Taxes are not included, and fees",,\nSee our site\n,USD,\n')
     assert (report.records, report.landed) == (2, 1)
@@ -168,9 +168,7 @@ def test_notes_below_the_table_of_a_card_of_meta_are_no_records(landing: Landing
         (b"\xff" + TIDY.encode().replace(b"rate", b"rate,\xff"), "ends on line 1, is not UTF-8"),
     ],
 )
-def test_what_is_no_rate_card_is_set_aside_and_lands_under_a_name_that_says_the_day(
-    landing: Landing, content: str | bytes, reason: str
-) -> None:
+def test_invalid_rate_card_is_set_aside_and_lands_under_a_name_with_its_day(landing: Landing, content: str | bytes, reason: str) -> None:
     report = landing.land("card.csv", content)
     assert (report.records, len(report.files_set_aside)) == (0, 1)
     assert reason in report.files_set_aside[0]
@@ -199,7 +197,7 @@ _PIECES = (
 
 @pytest.mark.parametrize("seed", range(40))
 @pytest.mark.sampled(4)
-def test_no_damage_to_a_card_keeps_others_from_landing(landing: Landing, seed: int) -> None:
+def test_damaged_card_does_not_keep_others_from_landing(landing: Landing, seed: int) -> None:
     rnd = random.Random(seed)
     for number in range(12):
         card = bytearray(rnd.choice([TIDY + "2026-01-01,USD,BR,marketing,0.06\n2026-01-01,USD,BR,utility,n/a\n", OF_META]).encode())
@@ -213,13 +211,13 @@ def test_no_damage_to_a_card_keeps_others_from_landing(landing: Landing, seed: i
     assert landing.land_again().files_landed == 0
 
 
-def test_a_changed_card_lands_beside_the_old_one(landing: Landing) -> None:
+def test_changed_card_lands_beside_the_old_one(landing: Landing) -> None:
     landing.land("a.csv", TIDY + "2026-10-01,USD,BR,marketing,1\n")
     landing.land("a.csv", TIDY + "2026-10-01,USD,BR,marketing,2\n")
     assert [rate for *_, rate, _ in landing.rates()] == [1, 2]
 
 
-def test_files_of_other_extensions_and_folders_with_close_names_are_named(landing: Landing) -> None:
+def test_files_with_other_extensions_and_folders_with_close_names_are_listed(landing: Landing) -> None:
     (landing.folder / "rate").mkdir()
     (landing.folder / "card.csv").touch()
     landing.land("card.jsonl", "{}\n")
@@ -239,13 +237,13 @@ def test_files_of_other_extensions_and_folders_with_close_names_are_named(landin
         ("Updated 2026-08-01, effective 2026-10-01, later 2027-01-01", "2020-01-01.csv", "2026-10-01"),
         ("Updated 2026-08-01", "usd-2026-10-01.csv", "2026-10-01"),
         ("As of January 1, 2026", "x.csv", "2026-01-01"),
-        # Nothing says which of the two it is.
+        # Ambiguous: nothing shows which of the two it is.
         ("From January 1, 2026 to March 31, 2026", "x.csv", None),
         ("Effective 2026-02-30", "x.csv", None),
         ("Rates", "x20261001.csv", None),
     ],
 )
-def test_the_effective_day_of_a_card(preamble: str, name: str, day: str | None) -> None:
+def test_effective_day_is_read_from_the_preamble_or_the_name(preamble: str, name: str, day: str | None) -> None:
     text = f'"{preamble}",,\nMarket,Currency,Marketing\nBrazil,USD,0.06\n'
     if day is None:
         with pytest.raises(DamagedFileError, match="no effective day"):
@@ -261,7 +259,7 @@ def test_the_effective_day_of_a_card(preamble: str, name: str, day: str | None) 
         *((" brl ", "BRL"), ("R$", "BRL"), ("$", None), ("dollars", None), ("", None)),
     ],
 )
-def test_currencies(given: str, code: str | None) -> None:
+def test_currency_is_read_as_its_code(given: str, code: str | None) -> None:
     text = TIDY + f"2026-10-01,{given},BR,marketing,1\n"
     assert [rate[1] for rate in rates_of(text)] == ([code] if code else [])
     assert len(problems_of(text)) == (code is None)
@@ -293,13 +291,13 @@ def test_currencies(given: str, code: str | None) -> None:
         ),
     ],
 )
-def test_rates(given: str, rate: str | None) -> None:
+def test_rate_is_read_as_a_decimal(given: str, rate: str | None) -> None:
     text = TIDY + f"2026-10-01,USD,BR,marketing,{given}\n"
     assert [found[4] for found in rates_of(text)] == ([rate] if rate not in (None, "bad") else [])
     assert len(problems_of(text)) == (rate == "bad")
 
 
-def test_missing_cells_and_too_many() -> None:
+def test_lines_with_missing_or_extra_cells_are_rejected() -> None:
     assert problems_of(TIDY + ",,,,1\n") == {2: ["effective_from: missing", "market: missing", "currency: missing", "category: missing"]}
     assert problems_of("Market,Currency,Marketing\nBrazil,USD,1,2\nPeru,,1\n") == {
         2: ["more cells than the header"],
@@ -307,14 +305,14 @@ def test_missing_cells_and_too_many() -> None:
     }
 
 
-def test_columns_may_come_in_any_order_and_beside_others() -> None:
+def test_columns_are_read_in_any_order_and_beside_others() -> None:
     assert rates_of("note,Rate,Category,Market,Currency,Effective_From\nx,1,Authentication_International,BR,USD,2026-10-01\n") == [
         ("2026-10-01", "USD", "BR", "authentication-international", "1")
     ]
 
 
-def test_a_file_that_is_too_long_for_a_card_is_set_aside(landing: Landing) -> None:
+def test_file_too_long_for_a_card_is_set_aside(landing: Landing) -> None:
     (landing.folder / "rates").mkdir()
     (landing.folder / "rates" / "a.csv").write_text(TIDY + "2026-10-01,USD,BR,marketing,1\n" * 100)
     report = land_feed(landing.connection, LandingZone(str(landing.folder), FEED_NAMES), RATES, max_record_bytes=1024)
-    assert report.files_set_aside == ["rates/a.csv: it is longer than 1,024 bytes, which no rate card is"]
+    assert report.files_set_aside == ["rates/a.csv: it is longer than 1,024 bytes, too long for a rate card"]

@@ -1,4 +1,4 @@
-"""The reference itself, on small cases of Botmaker that were worked out by hand."""
+"""Tests of the reference on small Botmaker cases with results derived by hand."""
 
 import json
 import random
@@ -19,7 +19,7 @@ Compute = Callable[..., reference.Expected]
 
 @pytest.fixture
 def compute(tmp_path: Path) -> Compute:
-    """Return the reference's answer to some sessions, sent results and channels, each a record of one file."""
+    """Return a function that computes the reference for sessions, sent results and channels, each a record of one file."""
 
     def compute(
         *sessions: dict[str, Any], results: tuple[dict[str, Any], ...] = (), channels: tuple[dict[str, Any], ...] = (), **how: Any
@@ -68,7 +68,7 @@ def status_of(row: dict[str, Any]) -> tuple[Any, ...]:
     return (row["last_status"], row["sent_at"], row["delivered_at"], row["read_at"], row["replied_at"])
 
 
-def test_a_template_that_was_replied_to(compute: Compute) -> None:
+def test_template_with_a_reply_is_replied(compute: Compute) -> None:
     item = session(events=[event("sent", 0.1), event("delivered", 1)], messages=[message("in1", 5), message("in2", 6)])
     expected = compute(item)
     (row,) = expected.session_starts
@@ -86,7 +86,7 @@ def test_a_template_that_was_replied_to(compute: Compute) -> None:
     assert (1, 1, 0, "landed") in expected.ledger.values()
 
 
-def test_the_next_notification_takes_the_replies_after_it(compute: Compute) -> None:
+def test_replies_go_to_the_latest_notification_before_them(compute: Compute) -> None:
     events = [event("sent", 0), event("sent", 10, "m2"), event("sent", 10, "m3"), event("sent", 20, "m4", whatsappTemplate=None)]
     expected = compute(session(events=events, messages=[message("a", 10), message("b", 15), message("c", 20)]))
     replied = {row["message_id"]: row["replied_at"] for row in expected.notifications}
@@ -101,25 +101,25 @@ def test_the_next_notification_takes_the_replies_after_it(compute: Compute) -> N
     assert [row["is_in_report"] for row in expected.notifications if not row["is_session_start"]] == [False] * 3
 
 
-def test_a_failure_with_its_code(compute: Compute) -> None:
+def test_failure_has_its_code(compute: Compute) -> None:
     reason = "ReceivedFailedStatus: tried (2) times. (131049.0)"
     (row,) = compute(session(events=[event("error", 2, reason=reason, error="other (1)")], messages=[message("in", 3)])).session_starts
     assert status_of(row) == ("not_sent", None, None, None, None)
     assert (row["failure_code"], row["failure_group"], row["failure_detail"]) == ("131049", "meta_limit", reason)
     assert (row["failure_action"], row["reply_evidence"]) == ("wait_24h", None)
     assert (row["failed_at"], row["is_sent"], row["is_replied"]) == (time(2), False, False)
-    # The platform made a session, although nothing went out.
+    # The platform created a session although nothing was sent.
     assert row["session_id"] == f"CHAT1_{at(0)}"
 
 
-def test_a_failure_that_was_delivered_after_all(compute: Compute) -> None:
+def test_failed_message_that_was_delivered_is_not_a_failure(compute: Compute) -> None:
     (row,) = compute(session(events=[event("status-error", 2, reason="x (131026)"), event("delivered", 3)])).session_starts
     assert status_of(row) == ("delivered", None, time(3), None, None)
     assert (row["failed_at"], row["failure_code"], row["failure_group"], row["failure_detail"]) == (time(2), None, None, None)
 
 
 @pytest.mark.parametrize("sender", ["bot", "agent"])
-def test_a_message_stands_in_for_a_missing_event(compute: Compute, sender: str) -> None:
+def test_message_replaces_a_missing_event(compute: Compute, sender: str) -> None:
     ours = message("m1", 1, sender, whatsAppTemplateName="oferta")
     of_the_user = message("m2", 1, "user", whatsAppTemplateName="oferta")
     expected = compute(session(messages=[ours, of_the_user]))
@@ -128,7 +128,7 @@ def test_a_message_stands_in_for_a_missing_event(compute: Compute, sender: str) 
     ]
 
 
-def test_a_sent_result_describes_the_starting_notification(compute: Compute) -> None:
+def test_sent_result_describes_the_starting_notification(compute: Compute) -> None:
     result = {"notificationName": "Black Friday", "status": {"sent": at(1), "delivered": at(2), "answered": at(9), "error": at(1)}}
     later = {"notificationName": "Another", "status": {"sent": at(3), "read": at(7)}}
     item = session(startingCause="Organic", events=[event("sent", 0.5), event("delivered", 3), event("sent", 30, "m2")])
@@ -147,13 +147,13 @@ def test_a_sent_result_describes_the_starting_notification(compute: Compute) -> 
     )
 
 
-def test_a_failure_that_only_a_sent_result_reports(compute: Compute) -> None:
+def test_failure_reported_only_by_a_sent_result_counts(compute: Compute) -> None:
     result = {"sessionId": f"CHAT1_{at(0)}", "notificationName": "Aviso", "status": {"error": at(1)}}
     (row,) = compute(session(messages=[message("m1", 0, "bot", whatsAppTemplateName="t")]), results=(result,)).session_starts
     assert (row["last_status"], row["failed_at"], row["failure_code"], row["failure_group"]) == ("not_sent", time(1), None, "unknown")
 
 
-def test_a_session_without_a_push(compute: Compute) -> None:
+def test_session_without_a_push_has_no_notification(compute: Compute) -> None:
     for cause, origin, is_in_report in (
         ("ReferredCampaign", "referred_campaign", True),
         ("Organic", "organic", False),
@@ -186,7 +186,7 @@ def test_items_of_one_session_are_merged(compute: Compute) -> None:
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_what_items_of_one_size_say_differently(compute: Compute, is_reversed: bool) -> None:
+def test_conflicting_items_of_the_same_size_have_a_fixed_winner(compute: Compute, is_reversed: bool) -> None:
     items = [session(startingCause="Organic"), session(startingCause=None), session(startingCause="Organic", ids={"contactId": None})]
     (row,) = compute(*(items[::-1] if is_reversed else items)).session_starts
     assert (row["origin"], row["contact_id"]) == ("organic", "5511900000001")
@@ -206,7 +206,7 @@ def test_what_items_of_one_size_say_differently(compute: Compute, is_reversed: b
         (None, "line-1", "other"),
     ],
 )
-def test_starting_causes(compute: Compute, cause: str | None, channel_id: str, origin: str) -> None:
+def test_starting_cause_gives_the_origin(compute: Compute, cause: str | None, channel_id: str, origin: str) -> None:
     channels = ({"id": "odd-chat", "platform": "webchat"}, {"id": "line-1", "platform": "whatsapp"})
     (row,) = compute(session(startingCause=cause, ids={"channelId": channel_id}), channels=channels).session_starts
     assert row["origin"] == origin
@@ -222,7 +222,7 @@ def test_starting_causes(compute: Compute, cause: str | None, channel_id: str, o
         ({"contactId": ""}, "CHAT1", "CHAT1"),
     ],
 )
-def test_who_a_session_is_of(compute: Compute, ids: dict[str, Any], contact_id: str, person_id: str) -> None:
+def test_session_belongs_to_the_expected_person(compute: Compute, ids: dict[str, Any], contact_id: str, person_id: str) -> None:
     known = session(id="CHAT2_2026-10-01T00:00:00Z", ids={"contactId": "5511987650001", "userId": "BR.1"})
     (row,) = [row for row in compute(known, session(ids=ids)).session_starts if row["session_id"].startswith("CHAT1")]
     assert (row["contact_id"], row["person_id"]) == (contact_id, person_id)
@@ -240,12 +240,12 @@ def test_who_a_session_is_of(compute: Compute, ids: dict[str, Any], contact_id: 
         (None, None),
     ],
 )
-def test_codes(compute: Compute, reason: str | None, code: str | None) -> None:
+def test_failure_code_is_read_from_the_reason(compute: Compute, reason: str | None, code: str | None) -> None:
     (row,) = compute(session(events=[event("error", 1, reason=reason)])).session_starts
     assert (row["failure_code"], row["last_status"]) == (code, "not_sent")
 
 
-def test_a_channel_and_its_number_are_one_line(compute: Compute) -> None:
+def test_channel_and_its_number_are_one_line(compute: Compute) -> None:
     channels = ({"id": "line-1", "number": "+55 11 4002-8922"},)
     (row,) = compute(session(), channels=channels).session_starts
     assert (row["channel_id"], row["channel_name"]) == ("108234567890101", "Loja Brasil")
@@ -260,19 +260,19 @@ def test_testers_are_left_out(compute: Compute) -> None:
 @pytest.mark.parametrize(
     ("created", "user_type"), [(None, "new"), ("11:59:00Z", "new"), ("11:58:59.999Z", "returning"), ("12:00:05Z", "new")]
 )
-def test_new_users_by_when_the_chat_began(compute: Compute, created: str | None, user_type: str) -> None:
+def test_user_is_new_depending_on_the_age_of_the_chat(compute: Compute, created: str | None, user_type: str) -> None:
     chat = {"creationTime": f"2026-10-05T{created}"} if created else {}
     assert [row["user_type"] for row in compute(session(chat=chat)).session_starts] == [user_type]
 
 
-def test_a_second_session_is_of_a_returning_user(compute: Compute) -> None:
+def test_second_session_is_of_a_returning_user(compute: Compute) -> None:
     later = session(id=f"CHAT1_{at(0, 18)}", creationTime=at(0, 18), ids={"contactId": "5511900000001"})
     elsewhere = session(id=f"CHAT2_{at(0, 19)}", creationTime=at(0, 19), ids={"channelId": "line-2"})
     types = {row["session_id"]: row["user_type"] for row in compute(session(), later, elsewhere).session_starts}
     assert types == {f"CHAT1_{at(0)}": "new", f"CHAT1_{at(0, 18)}": "returning", f"CHAT2_{at(0, 19)}": "new"}
 
 
-def test_a_bad_event_leaves_the_good_ones(compute: Compute) -> None:
+def test_bad_event_does_not_affect_good_ones(compute: Compute) -> None:
     bad = {"name": "notification-read", "creationTime": "soon", "info": {"messageId": "m1"}}
     expected = compute(session(events=[bad, event("sent", 1)]), session(id=5), session(events={}))
     assert expected.rejected == [("botmaker/sessions/all.jsonl", number) for number in (1, 2, 3)]
@@ -280,12 +280,12 @@ def test_a_bad_event_leaves_the_good_ones(compute: Compute) -> None:
     assert [status_of(row) for row in expected.session_starts] == [("sent", time(1), None, None, None)]
 
 
-def test_the_channels_give_their_numbers(compute: Compute) -> None:
+def test_channels_feed_gives_the_numbers_of_lines(compute: Compute) -> None:
     channels = ({"id": "line-1", "number": "+54 11 9292"}, {"id": "line-1", "number": "54 11 9191"})
     assert [row["line_number"] for row in compute(session(), channels=channels).session_starts] == ["54119191"]
 
 
-def test_days_are_counted_without_statuses(compute: Compute) -> None:
+def test_daily_totals_count_starts_notifications_and_replies(compute: Compute) -> None:
     answered = session(events=[event("sent", 1)], messages=[message("in", 2)])
     failed = session(id=f"CHAT2_{at(0)}", events=[event("error", 1, "m2")], ids={"contactId": "2"})
     pending = session(id=f"CHAT3_{at(0)}", messages=[message("m3", 1, "bot", whatsAppTemplateName="oferta")], ids={"contactId": "3"})

@@ -1,4 +1,4 @@
-"""The command that lists rejected records: what it shows, what it keeps back, and beside which runs it works."""
+"""Tests of the command that lists rejected records: what it shows, what it hides, and how it works during a run."""
 
 import csv
 import subprocess
@@ -45,7 +45,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
-def test_records_are_listed_without_what_they_hold(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_are_listed_without_their_payload(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rejected"]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first == "4 rejected records in 3 files"
@@ -58,22 +58,22 @@ def test_records_are_listed_without_what_they_hold(settings: Settings, capsys: p
     assert capsys.readouterr().out.splitlines()[2:] == ["  … and 3 more: --limit, --csv"]
 
 
-def test_records_are_shown_when_asked_for_without_what_a_terminal_acts_on(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_payloads_are_shown_on_request_without_control_characters(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rejected", "--feed", "sends", "--records"]) == 0
     out = capsys.readouterr().out
     assert f"    {NO_CHANNEL}\n" in out
     assert "    not JSON  [31m 5511987654321\n" in out
 
 
-def test_a_file_that_was_fixed_is_marked(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_corrected_file_is_marked(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     (Path(settings.landing) / "sends/b.jsonl").write_text(FILES["sends/a.jsonl"].splitlines()[0])
     land(settings)
     assert main(["rejected"]) == 0
-    marked = [line for line in capsys.readouterr().out.splitlines() if line.endswith("(the file was changed or removed since)")]
+    marked = [line for line in capsys.readouterr().out.splitlines() if line.endswith("(the file has since been changed or removed)")]
     assert [line.partition(",")[0] for line in marked] == ["  sends/b.jsonl"]
 
 
-def test_all_go_to_a_csv(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_records_are_written_to_a_csv(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rejected.csv"
     for arguments, columns in (([], 6), (["--records"], 7)):
         assert main(["rejected", "--csv", str(path), *arguments]) == 0
@@ -96,14 +96,14 @@ def test_all_go_to_a_csv(settings: Settings, tmp_path: Path, capsys: pytest.Capt
     assert "There is no folder" in capsys.readouterr().err
 
 
-def test_forgotten_payloads_leave_the_record_in_the_list(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_with_forgotten_payloads_stay_in_the_list(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     with open_warehouse(settings) as warehouse:
         forget_old_payloads(warehouse, date(9999, 1, 1))
     assert main(["rejected", "--records"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
-def test_a_run_that_holds_the_file_is_named_in_one_sentence(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_that_holds_the_warehouse_is_reported_in_one_sentence(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(settings.warehouse_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -118,7 +118,7 @@ def test_a_run_that_holds_the_file_is_named_in_one_sentence(settings: Settings, 
     assert main(["rejected"]) == 0
 
 
-def test_nothing_is_written_where_nothing_has_landed(
+def test_command_without_a_usable_warehouse_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "data"))
@@ -131,8 +131,8 @@ def test_nothing_is_written_where_nothing_has_landed(
     assert "is damaged" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("arguments", "said"), [(["--limit", "0"], "write a whole number from 1"), (["--feed", "x"], "invalid choice")])
-def test_a_wrong_option_is_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("arguments", "said"), [(["--limit", "0"], "write a whole number above 0"), (["--feed", "x"], "invalid choice")])
+def test_invalid_option_is_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["rejected", *arguments])
     assert said in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What Dagster keeps of old runs, and of runs without news, is deleted: with what its own deletion leaves behind."""
+"""Tests that old Dagster runs, and runs with nothing new, are deleted completely, including what Dagster's own deletion leaves."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def forget(instance: DagsterInstance, days_later: int = 0, keep_days: int = 30) 
 
 
 def traces(home: Path, run_id: str) -> dict[str, Any]:
-    """Count what is left of a run in each database, and its files."""
+    """Count what is left of a run in each database and in its files."""
     found: dict[str, Any] = {
         "files": [str(path.relative_to(home)) for path in home.rglob(f"*{run_id}*") if not path.name.endswith(".lock")]
     }
@@ -62,7 +62,7 @@ def traces(home: Path, run_id: str) -> dict[str, Any]:
     return {what: count for what, count in found.items() if count}
 
 
-def test_nothing_is_left_of_a_run_that_is_too_old(instance: DagsterInstance, tmp_path: Path) -> None:
+def test_no_trace_is_left_of_a_run_that_is_too_old(instance: DagsterInstance, tmp_path: Path) -> None:
     old = run(instance, tags={"some": "tag"})
     before = traces(tmp_path, old)
     assert {"files", "runs", "run_tags", "event_logs", "asset_check_executions"} <= set(before)
@@ -71,25 +71,25 @@ def test_nothing_is_left_of_a_run_that_is_too_old(instance: DagsterInstance, tmp
     forget(instance, days_later=31)
     forget(instance, days_later=31)
     assert traces(tmp_path, old) == {}
-    # What the asset is now stays known.
+    # The current state of the asset stays known.
     assert instance.get_latest_materialization_event(AssetKey("counted")) is not None
 
 
-def test_only_days_that_are_kept_count_and_only_runs_of_the_job(instance: DagsterInstance) -> None:
+def test_only_old_runs_of_the_job_are_deleted(instance: DagsterInstance) -> None:
     others, old = run(instance, "others"), run(instance)
     forget(instance, days_later=8, keep_days=7)
     assert instance.get_run_by_id(others) is not None
     assert instance.get_run_by_id(old) is None
 
 
-def test_a_run_under_way_is_not_deleted_however_old(instance: DagsterInstance) -> None:
+def test_run_in_progress_is_not_deleted_whatever_its_age(instance: DagsterInstance) -> None:
     under_way = instance.create_run_for_job(DEFS.resolve_job_def("ours"))
     forget(instance, days_later=100)
     assert instance.get_run_by_id(under_way.run_id) is not None
 
 
 @pytest.mark.thorough
-def test_of_runs_without_news_only_the_newest_keeps_its_events(instance: DagsterInstance, tmp_path: Path) -> None:
+def test_only_the_newest_run_with_nothing_new_keeps_its_events(instance: DagsterInstance, tmp_path: Path) -> None:
     with_news = run(instance)
     quiet = [run(instance, tags=WITHOUT_NEWS) for _ in range(4)]
     forget(instance)
@@ -97,16 +97,16 @@ def test_of_runs_without_news_only_the_newest_keeps_its_events(instance: Dagster
     assert "event_logs" in traces(tmp_path, quiet[-1])
     for run_id in quiet[:-1]:
         assert set(traces(tmp_path, run_id)) == {"runs", "run_tags"}
-    # That they came stays to be seen.
+    # The runs themselves are still listed.
     assert len(instance.get_runs(RunsFilter(job_name="ours"))) == 5
-    # The newest says that the check passed.
+    # The newest run still shows that the check passed.
     (record,) = instance.event_log_storage.get_asset_check_execution_history(
         next(iter(DEFS.resolve_asset_graph().asset_check_keys)), limit=10, cursor=None
     )[:1]
     assert record.run_id == quiet[-1]
 
 
-def test_a_home_does_not_grow_by_runs_without_news(instance: DagsterInstance, tmp_path: Path) -> None:
+def test_home_does_not_grow_with_runs_with_nothing_new(instance: DagsterInstance, tmp_path: Path) -> None:
     def size() -> int:
         return sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
 

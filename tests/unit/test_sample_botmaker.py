@@ -1,4 +1,4 @@
-"""The bundled pages of Botmaker: the same bytes from their generator, and a whole story in them."""
+"""Tests of the bundled Botmaker pages: their generator gives the same bytes, and they contain every kind of start."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,16 +14,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_the_pages_are_made_again_byte_for_byte(tmp_path: Path) -> None:
+def test_pages_match_their_generator(tmp_path: Path) -> None:
     generate(tmp_path)
     assert contents(tmp_path) == contents(SAMPLE)
 
 
-def test_the_pages_are_small() -> None:
+def test_pages_are_small() -> None:
     assert sum(len(content) for content in contents(SAMPLE).values()) < 300_000
 
 
-def test_the_pages_hold_every_kind_of_start() -> None:
+def test_pages_contain_every_kind_of_start() -> None:
     expected = reference.compute(SAMPLE)
     starts = expected.session_starts
     assert expected.rejected == []
@@ -38,8 +38,8 @@ def test_the_pages_hold_every_kind_of_start() -> None:
     assert len({row["template_name"] for row in starts} - {None}) == 14
     assert {row["failure_group"] for row in starts} >= {None, "recipient", "meta_limit", "opt_out", "quality", "billing", "unknown"}
     assert {row["user_type"] for row in starts} == {"new", "returning"}
-    # Templates that fell into a session already open, and testers.
+    # Templates in sessions that were already open, and testers.
     assert any(not row["is_session_start"] for row in expected.notifications)
     assert len(reference.compute(SAMPLE, include_testers=True).session_starts) > len(starts)
-    # Overlapping windows: most sessions come twice.
+    # Windows overlap: most sessions appear twice.
     assert sum(records for records, *_ in expected.ledger.values()) > 2 * len(starts)

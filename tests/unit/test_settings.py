@@ -1,4 +1,4 @@
-"""What the environment and `.env` may say: checked before anything is opened, reported in a sentence."""
+"""Tests of the environment and `.env`: checked before anything is opened, with errors of one sentence."""
 
 import re
 from pathlib import Path
@@ -11,19 +11,19 @@ from orchestration.settings import DBT_PROJECT_DIR, KNOWN_NAMES, PROJECT_ROOT, S
 
 @pytest.fixture
 def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `.env` of the test's own."""
+    """Return the test's own `.env`."""
     path = tmp_path / ".env"
     monkeypatch.setattr("orchestration.settings.ENV_FILE", path)
     return path
 
 
 @pytest.mark.parametrize("name", ["America/SaoPaulo", "BRT", "America", "../etc/passwd", "América/São_Paulo"])
-def test_a_name_of_no_time_zone_is_refused(name: str) -> None:
+def test_unknown_time_zone_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=r"STARTS_REPORT_TIMEZONE is .* which is not a time zone"):
         Settings.from_environment({"STARTS_REPORT_TIMEZONE": name})
 
 
-def test_an_env_file_is_read_as_it_stands(env_file: Path) -> None:
+def test_env_file_is_read_literally(env_file: Path) -> None:
     env_file.write_bytes(
         b"\xef\xbb\xbf# ours\r\n\r\nexport STARTS_DATA='/srv/a b' # there\r\nSTARTS_MASK_KEY=$not_a_variable\r\nSTARTS_LANGUAGE=\r\n"
     )
@@ -38,7 +38,7 @@ def test_an_env_file_is_read_as_it_stands(env_file: Path) -> None:
         *(b"STARTS_DATA='a' secret", b"=secret", b"STARTS_DATA=secret\xe3", b"STARTS_DATA=${HOME}/secret"),
     ],
 )
-def test_a_damaged_line_of_an_env_file_is_named_and_not_quoted(
+def test_damaged_line_of_an_env_file_is_reported_and_not_quoted(
     env_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damaged: bytes
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "data"))
@@ -50,7 +50,7 @@ def test_a_damaged_line_of_an_env_file_is_named_and_not_quoted(
     assert not (tmp_path / "data").exists()
 
 
-def test_every_name_that_is_read_is_known() -> None:
+def test_every_variable_in_use_is_a_known_setting() -> None:
     paths = [DBT_PROJECT_DIR / "profiles.yml", PROJECT_ROOT / "README.md", PROJECT_ROOT / "Makefile"]
     paths += [
         path
@@ -58,7 +58,7 @@ def test_every_name_that_is_read_is_known() -> None:
         for path in (PROJECT_ROOT / folder).rglob("*.*")
         if path.is_file() and "__pycache__" not in path.parts
     ]
-    # The list itself proves nothing, and what is misspelt stands here.
+    # The list itself is no evidence of use, and this file contains misspelt names.
     not_asked = {Path(__file__), PROJECT_ROOT / "orchestration" / "settings.py"}
     names = {
         name
@@ -69,7 +69,7 @@ def test_every_name_that_is_read_is_known() -> None:
     assert names == set(KNOWN_NAMES)
 
 
-def test_a_misspelt_name_is_reported_once_and_its_value_is_not(
+def test_misspelt_variable_is_reported_once_without_its_value(
     env_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "data"))
@@ -88,6 +88,6 @@ def test_a_misspelt_name_is_reported_once_and_its_value_is_not(
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/starts", "file:///srv/starts", "GS://bucket"])
-def test_the_data_folder_is_one_of_this_machine(place: str) -> None:
+def test_data_folder_must_be_on_this_machine(place: str) -> None:
     with pytest.raises(SettingsError, match=f"STARTS_DATA is {place}: write a folder of this machine"):
         Settings.from_environment({"STARTS_DATA": place})

@@ -1,4 +1,4 @@
-"""What of the second engine can be tested without Spark: its settings, what a session is given, and how files are dealt out."""
+"""Tests of the second engine that need no Spark: its settings, the configuration of a session, and how files are distributed."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from orchestration.settings import PROJECT_ROOT, Engine, Settings, SettingsError
 SPARK = {"STARTS_ENGINE": "spark", "STARTS_LAKE": "/srv/lake"}
 
 
-def test_duckdb_is_the_engine_unless_another_is_chosen() -> None:
+def test_duckdb_is_the_default_engine() -> None:
     assert Settings.from_environment({}).engine is Engine.DUCKDB
-    # Without the other one's package.
+    # This works without the packages of Spark.
     assert type(engine_of(Settings.from_environment({}))).__name__ == "DuckDBEngine"
 
 
@@ -39,17 +39,17 @@ def test_marts_are_published_in_the_lake_and_exported_to_the_data_folder() -> No
         (SPARK | {"STARTS_SPARK_CONF": "/nowhere/spark-defaults.conf"}, "cannot be read"),
     ],
 )
-def test_a_wrong_setting_is_explained_without_its_value(environment: dict[str, str], words: str) -> None:
+def test_invalid_setting_is_explained_without_its_value(environment: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=words) as raised:
         Settings.from_environment(environment)
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_lake_may_be_given_as_a_file_uri() -> None:
+def test_lake_may_be_a_file_uri() -> None:
     assert SparkSettings.from_environment({"STARTS_LAKE": "file:///srv/a%20lake"}).lake == Path("/srv/a lake")
 
 
-def test_sparks_own_settings_come_from_pairs_or_from_a_file(tmp_path: Path) -> None:
+def test_spark_conf_comes_from_pairs_or_from_a_file(tmp_path: Path) -> None:
     pairs = "spark.jars=a.jar,b.jar; spark.driver.extraJavaOptions=-Dx=1 -Dy=2"
     expected = {"spark.jars": "a.jar,b.jar", "spark.driver.extraJavaOptions": "-Dx=1 -Dy=2"}
     assert SparkSettings.from_environment(SPARK | {"STARTS_SPARK_CONF": pairs}).conf == expected
@@ -58,18 +58,18 @@ def test_sparks_own_settings_come_from_pairs_or_from_a_file(tmp_path: Path) -> N
     assert SparkSettings.from_environment(SPARK | {"STARTS_SPARK_CONF": str(file)}).conf == expected
 
 
-def test_the_example_of_a_conf_can_be_read() -> None:
+def test_example_of_a_conf_can_be_parsed() -> None:
     example = PROJECT_ROOT / "deploy" / "spark" / "spark-defaults.conf.example"
     conf = SparkSettings.from_environment(SPARK | {"STARTS_SPARK_CONF": str(example)}).conf
     assert conf["spark.executor.instances"] == "8"
 
 
-def test_the_representation_shows_no_value_of_a_conf() -> None:
+def test_representation_shows_no_value_of_a_conf() -> None:
     settings = Settings.from_environment(SPARK | {"STARTS_SPARK_CONF": "spark.hadoop.fs.s3a.secret.key=hunter2"})
     assert "hunter2" not in repr(settings)
 
 
-def test_another_catalog_takes_the_place_of_the_one_in_the_lake(tmp_path: Path) -> None:
+def test_configured_catalog_replaces_the_one_in_the_lake(tmp_path: Path) -> None:
     own = session_conf(SparkSettings(tmp_path / "lake"))
     assert own["spark.sql.catalog.lake.type"] == "hive"
     assert own["spark.hadoop.javax.jdo.option.ConnectionURL"].startswith("jdbc:derby:")
@@ -79,19 +79,19 @@ def test_another_catalog_takes_the_place_of_the_one_in_the_lake(tmp_path: Path) 
     assert "spark.hadoop.javax.jdo.option.ConnectionURL" not in other
 
 
-def test_spark_connect_needs_a_catalog_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(StartsError, match="name an Iceberg catalog"):
+def test_spark_connect_needs_its_own_catalog(tmp_path: Path) -> None:
+    with pytest.raises(StartsError, match="set an Iceberg catalog"):
         session_conf(SparkSettings(tmp_path, "sc://localhost:15002"))
 
 
-def test_locations_of_paths_encode_nothing() -> None:
+def test_locations_of_paths_are_not_encoded() -> None:
     path = Path("/srv/a lake's 100%25 [x]")
     assert location_of(path) == "file:/srv/a lake's 100%25 [x]"
     assert pattern_of(path) == "file:/srv/a lake's 100%25 \\[x\\]"
     assert local_path(location_of(path)) == local_path(f"file://{path}") == str(path)
 
 
-def test_files_of_one_size_go_to_one_executor_and_each_has_a_like_share() -> None:
+def test_files_are_distributed_evenly_and_by_size() -> None:
     files = [LandingFile(f"{number:03}", f"/{number:03}", size, "") for number, size in enumerate([1000] * 2 + [900, 800, 700, 600, 0, 0])]
     groups = _groups(files, 2)
     assert sorted(file.name for group in groups for file in group) == [file.name for file in files]
@@ -102,7 +102,7 @@ def test_files_of_one_size_go_to_one_executor_and_each_has_a_like_share() -> Non
     assert all([file.name for file in group] == sorted(file.name for file in group) for group in groups)
 
 
-def test_what_executors_find_of_an_erased_person_is_put_together(tmp_path: Path) -> None:
+def test_identifiers_found_by_several_executors_are_merged(tmp_path: Path) -> None:
     erased = ErasedPeople(tmp_path / "erased.json", b"k", [ErasedPerson("2026-10-01", {"a"}, {"m"}), ErasedPerson("2026-10-02", {"z"})])
     there = [ErasedPeople.from_json(tmp_path / "there.json", erased.as_json()) for _ in range(2)]
     there[0].people[0].identifiers.add("b")
@@ -113,7 +113,7 @@ def test_what_executors_find_of_an_erased_person_is_put_together(tmp_path: Path)
 
 
 @pytest.mark.parametrize("command", [["erase", "5511987654321"], ["docs"], ["rebuild"], ["replay"], ["rejected"], ["export"]])
-def test_a_command_on_a_lake_that_is_not_there_ends_with_one_sentence(
+def test_command_on_a_missing_lake_ends_with_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     for name, value in {"STARTS_ENGINE": "spark", "STARTS_LAKE": str(tmp_path / "lake"), "STARTS_DATA": str(tmp_path / "data")}.items():
@@ -123,7 +123,7 @@ def test_a_command_on_a_lake_that_is_not_there_ends_with_one_sentence(
     assert not (tmp_path / "lake").exists()
 
 
-def test_an_engine_without_its_packages_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_without_its_packages_gives_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestration.engines.spark import session
 
     monkeypatch.setattr(session, "find_spec", lambda _: None)

@@ -1,4 +1,4 @@
-"""The SQL of models and fixtures is read by both engines: what DuckDB alone reads is found here without Spark."""
+"""Tests that both engines can read the SQL of models and fixtures: finds DuckDB-only syntax without Spark."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from orchestration.settings import DBT_PROJECT_DIR
 from orchestration.yaml_files import read_yaml
 
-# DuckDB's own types, functions and literals; `string` is a name that both have.
+# DuckDB's own types, functions and literals; `string` is a name in both engines.
 OF_DUCKDB_ALONE = re.compile(
     r"""
     \b(varchar|hugeint|uhugeint|ubigint|uinteger|int128|uint128|timestamptz|blob)\b(?!\s*\()
@@ -30,19 +30,19 @@ def _unit_tests() -> list[tuple[str, dict[str, Any]]]:
 
 
 def _of_duckdb(sql: str) -> list[str]:
-    """Return what only DuckDB reads; texts of the data do not count, nor what is a macro's."""
+    """Return the DuckDB-only syntax in a query; string literals and macro calls do not count."""
     code = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|--[^\n]*", "", sql, flags=re.DOTALL)
     code = re.sub(r"(?<![{\[])'(?:[^']|'')*'", "''", code)
     return [match.group() for match in OF_DUCKDB_ALONE.finditer(code)]
 
 
 @pytest.mark.parametrize(("model", "test"), _unit_tests(), ids=lambda value: value if isinstance(value, str) else value["name"])
-def test_fixtures_of_a_unit_test_are_of_both_engines(model: str, test: dict[str, Any]) -> None:
+def test_fixtures_of_a_unit_test_work_on_both_engines(model: str, test: dict[str, Any]) -> None:
     fixtures = [given["rows"] for given in [*test["given"], test["expect"]] if given.get("format") == "sql"]
     found = [word for rows in fixtures for word in _of_duckdb(rows)]
     if "duckdb_fixture" in test.get("config", {}).get("tags", []):
         return
-    assert found == [], f"{model}: write it as both engines read it"
+    assert found == [], f"{model}: use SQL that both engines support"
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_fixtures_of_a_unit_test_are_of_both_engines(model: str, test: dict[str,
         "select unnest(x)",
     ],
 )
-def test_what_only_duckdb_reads_is_found(sql: str) -> None:
+def test_duckdb_only_syntax_is_found(sql: str) -> None:
     assert _of_duckdb(sql) != []
 
 
-def test_texts_of_the_data_and_macros_may_say_anything() -> None:
+def test_string_literals_and_macros_may_contain_anything() -> None:
     assert _of_duckdb("cast('a varchar ::' as string), {{ price_struct('x') }} -- text") == []
 
 
@@ -70,5 +70,5 @@ def _models() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", _models(), ids=lambda path: path.stem)
-def test_a_model_is_of_both_engines(path: Path) -> None:
+def test_model_works_on_both_engines(path: Path) -> None:
     assert _of_duckdb(path.read_text(encoding="utf-8")) == []

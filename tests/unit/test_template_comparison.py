@@ -1,4 +1,4 @@
-"""The comparison of templates over a published report: which sends and people count, its words and picture, its command and job."""
+"""Tests of the comparison of templates over a published report: counted sends and people, texts and picture, command and job."""
 
 import re
 from base64 import b64decode
@@ -27,7 +27,7 @@ from tests.pipeline import query
 if find_spec("statsmodels") is None:
     pytest.skip("need statsmodels (.venv/bin/uv sync --inexact --extra stats)", allow_module_level=True)
 
-# A Monday.
+# This is a Monday.
 DAY = date(2026, 10, 5)
 NOON = datetime(2026, 10, 5, 12)
 WEBHOOKS_UNTIL, BOTMAKER_UNTIL = NOON + timedelta(hours=100), NOON + timedelta(hours=10)
@@ -41,13 +41,13 @@ def sent(number: int, person: str, template: str, hours: float = 0, reply_hours:
 
 
 ROWS = [
-    # The first send of a person decides for the template: this one was not replied to, the second one was.
+    # The first send to a person decides for the template: this one got no reply, the second one did.
     sent(1, "ana", "a"),
     sent(2, "ana", "a", 20, 1, is_read=True),
     # Late replies.
     sent(3, "bea", "a", 0, 24),
     sent(4, "caio", "a", 0, 24.5),
-    # Exactly 24 h old is not older than that, and a reply of a younger send does not count.
+    # A send that is exactly 24 h old is not older than that, and a reply to a younger send does not count.
     sent(5, "davi", "a", 76, 0.5),
     sent(6, "eva", "a", 99, 0.5),
     sent(7, "fabio", "a", is_sent=False, is_delivered=False, is_not_sent=True, last_status="not_sent"),
@@ -89,7 +89,7 @@ def people(settings: Settings, **question: Any) -> dict[str, tuple[int, int]]:
     return {name: (rate.count, rate.of) for name, rate in rates.items()}
 
 
-def test_the_funnel_counts_sends_and_its_rates_mature_ones(settings: Settings) -> None:
+def test_funnel_counts_sends_and_its_rates_only_mature_ones(settings: Settings) -> None:
     # Sends, not sent, sent, mature, delivered, read, replied within the window.
     assert funnels(settings) == {"a": (8, 1, 6, 4, 4, 1, 2), "b": (4, 0, 4, 2, 2, 0, 2), NUMBER: (1, 0, 1, 1, 1, 0, 1)}
     assert funnels(settings, window="1h")["a"] == (8, 1, 6, 5, 5, 1, 2)
@@ -98,7 +98,7 @@ def test_the_funnel_counts_sends_and_its_rates_mature_ones(settings: Settings) -
 
 
 def test_people_count_once_by_their_first_mature_send(settings: Settings) -> None:
-    # Botmaker's newest event is 24 h after one send, and 23 h after another.
+    # Botmaker's newest event is 24 h after one send and 23 h after another.
     assert people(settings) == {"a": (1, 3), "b": (2, 2), NUMBER: (1, 1)}
     assert people(settings, window="72h")["a"] == (2, 3)
     assert people(settings, window="1h") == {"a": (1, 4), "b": (3, 4), NUMBER: (1, 1)}
@@ -106,7 +106,7 @@ def test_people_count_once_by_their_first_mature_send(settings: Settings) -> Non
     assert people(settings, outcome="read", period_from="2026-10-05")["a"] == (0, 3)
 
 
-def test_filters_choose_the_sends(settings: Settings) -> None:
+def test_filters_select_the_sends(settings: Settings) -> None:
     assert people(settings, lines=["2"]) == {"b": (1, 1)}
     assert people(settings, user_types=["returning"]) == {"b": (1, 1)}
     assert people(settings, templates=["a"]) == {"a": (1, 3)}
@@ -114,18 +114,18 @@ def test_filters_choose_the_sends(settings: Settings) -> None:
         people(settings, window="7d")
     with pytest.raises(StartsError, match="There is no line '9'"):
         people(settings, lines=["9"])
-    with pytest.raises(StartsError, match=r"There is no template 'c' .* There are: a, b\.$"):
+    with pytest.raises(StartsError, match=r"There is no template 'c' .* Known: a, b\.$"):
         people(settings, baseline="c")
     assert compare_published(settings, TemplateQuestion(baseline="b")).baseline == "b"
 
 
-def test_a_clock_that_is_ahead_does_not_age_sends(tmp_path: Path) -> None:
+def test_clock_that_is_ahead_does_not_make_sends_mature(tmp_path: Path) -> None:
     settings = published(settings_of(tmp_path), datetime(2900, 1, 1))
     (info,) = query(settings.published_database, "select * from publish_info")
     assert info["newest_webhook_event_at"] == info["published_at"] > info["newest_botmaker_event_at"] == BOTMAKER_UNTIL
 
 
-def test_a_report_without_webhooks_has_no_mature_send(tmp_path: Path) -> None:
+def test_report_without_webhooks_has_no_mature_send(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     build = Warehouse(settings).build({DAY: [sent(1, "ana", "a")]})
     with open_warehouse(settings) as connection:
@@ -135,7 +135,7 @@ def test_a_report_without_webhooks_has_no_mature_send(tmp_path: Path) -> None:
         people(settings)
 
 
-def test_a_missing_library_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counts, "find_spec", lambda _: None)
     with pytest.raises(StartsError, match="--extra stats"):
         people(settings)
@@ -146,21 +146,21 @@ def answer(names: list[str]) -> Any:
     return compare_templates([FunnelCounts(name, 300, 0, 300 - n, 300, 300, 200, 30) for n, name in enumerate(names)], cells)
 
 
-def test_the_picture_is_valid_and_shows_every_name_safely() -> None:
+def test_picture_is_valid_and_escapes_every_name() -> None:
     names = ["base", "<script>alert(1)</script>", "bell\x07 & \ud83d", "a name that goes on for longer than there is room"]
     svg = draw(answer(names), "read")
     root = ElementTree.fromstring(svg.encode())
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"base", "<script>alert(1)</script>", "bell  &  "} < set(texts)
     assert any(text and text.startswith("a name that goes on") and text.endswith("…") for text in texts)
-    # An interval and a point of each rate, and two of each difference.
+    # An interval and a point for each rate, and two of each for each difference.
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 4 + 2 * 3
     assert "+20.0  better" in texts
     many = ElementTree.fromstring(draw(answer([f"t{n}" for n in range(100)]), "read"))
     assert len(list(many.iter("{http://www.w3.org/2000/svg}circle"))) == MAX_ROWS + 2 * (MAX_ROWS - 1)
 
 
-def test_places_in_the_picture_follow_the_numbers() -> None:
+def test_positions_in_the_picture_follow_the_numbers() -> None:
     root = ElementTree.fromstring(draw(answer(["base", "other"]), "read"))
     base, other, crude, stratified = (float(one.attrib["cx"]) for one in root.iter("{http://www.w3.org/2000/svg}circle"))
     zero = float(next(line for line in root.iter("{http://www.w3.org/2000/svg}line")).attrib["x1"])
@@ -168,7 +168,7 @@ def test_places_in_the_picture_follow_the_numbers() -> None:
     assert zero < crude == stratified
 
 
-def test_words_are_aligned_and_markdown_is_escaped() -> None:
+def test_text_is_aligned_and_markdown_is_escaped() -> None:
     funnels, differences = tables(answer(["base", "a|b\n*c*"]), TemplateQuestion(outcome="read"))
     header, *rows = list(as_text(differences))[1:]
     assert rows[0].startswith("  a|b *c*   300")
@@ -179,7 +179,7 @@ def test_words_are_aligned_and_markdown_is_escaped() -> None:
     assert all(line.count(" | ") == len(funnels.header) - 1 for line in list(as_markdown(funnels))[3:])
 
 
-def test_one_template_alone_is_compared_with_nothing() -> None:
+def test_single_template_has_nothing_to_compare_with() -> None:
     alone = answer(["*base*"])
     funnels, differences = tables(alone, TemplateQuestion(by="notification"))
     assert len(funnels.rows) == 1
@@ -188,7 +188,7 @@ def test_one_template_alone_is_compared_with_nothing() -> None:
     ElementTree.fromstring(draw(alone, "read"))
 
 
-def test_the_command_prints_and_draws(
+def test_command_prints_tables_and_draws_the_picture(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(settings.data))
@@ -196,7 +196,7 @@ def test_the_command_prints_and_draws(
     assert main(["compare-templates", "--window", "72h", "--baseline", "b", "--picture", str(picture)]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^  a +8 +1 +6 +4 +100\.0%", out, re.MULTILINE)
-    assert "Difference of replied within 72h to b" in out
+    assert "Rate: replied within 72h. Difference to b," in out
     ElementTree.parse(picture)
     for arguments, said in (
         (["--outcome", "opened"], "--outcome: 'opened' is not one of delivered, read, replied"),
@@ -208,7 +208,7 @@ def test_the_command_prints_and_draws(
         assert said in capsys.readouterr().err
 
 
-def test_the_job_keeps_a_picture_and_no_number_of_a_person(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_stores_a_picture_and_no_personal_number(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     from orchestration.definitions import defs
 
     monkeypatch.setenv("STARTS_DATA", str(settings.data))

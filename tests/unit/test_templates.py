@@ -1,4 +1,4 @@
-"""The comparison of templates: against statsmodels and values worked by hand, under no difference, and where a crude answer misleads."""
+"""Tests of the comparison of templates: against statsmodels and values derived by hand, without a difference, and with misleading rates."""
 
 import math
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ import pytest
 from orchestration.analysis.differences import compare_groups, holm, mantel_haenszel
 from orchestration.analysis.templates import Cell, FunnelCounts, TemplateComparison, Verdict, compare_templates, people_needed
 
-# Imported where it is used, because each worker imports this module: it takes half a second.
+# Imported when used: every worker imports this module, and statsmodels takes half a second.
 needs_statsmodels = pytest.mark.skipif(
     find_spec("statsmodels") is None, reason="need statsmodels (.venv/bin/uv sync --inexact --extra stats)"
 )
@@ -19,15 +19,15 @@ DRAWS = 2_000
 
 
 def compared(cells: dict[str, dict[str, tuple[int, int]]], baseline: str | None = None) -> TemplateComparison:
-    """Compare templates given as {name: {stratum: (people, successes)}}; the first has the most sends."""
+    """Compare templates in the form {name: {stratum: (people, successes)}}; the first has the most sends."""
     funnels = [FunnelCounts(name, 1000 - n, 1, 1000 - n, 500, 400, 300, 200) for n, name in enumerate(cells)]
     return compare_templates(
         funnels, [Cell(name, stratum, *counts) for name, strata in cells.items() for stratum, counts in strata.items()], baseline
     )
 
 
-def test_intervals_are_those_of_the_books() -> None:
-    """Newcombe 1998, table II, case (a): 56/70 against 48/80; Wilson's interval of 81/263 from his paper on one proportion."""
+def test_intervals_match_published_examples() -> None:
+    """Sources: Newcombe 1998, table II, case (a), 56/70 against 48/80; Wilson's interval of 81/263 from his paper on one proportion."""
     found = compared({"base": {"w": (80, 48)}, "other": {"w": (70, 56)}, "wilson": {"w": (263, 81)}})
     (other, wilson) = found.comparisons
     assert other.difference == pytest.approx(0.2)
@@ -35,18 +35,18 @@ def test_intervals_are_those_of_the_books() -> None:
     assert (round(wilson.rate.low, 4), round(wilson.rate.high, 4)) == (0.2553, 0.3662)
 
 
-def test_one_stratum_is_the_crude_answer() -> None:
+def test_comparison_of_one_stratum_equals_the_crude_comparison() -> None:
     (comparison,) = compared({"base": {"w": (200, 20)}, "other": {"w": (300, 60)}}).comparisons
     assert comparison.stratified_difference == pytest.approx(comparison.difference) == pytest.approx(0.1)
-    # By hand: pooled is 80/500 = 0.16; z = 0.1 / sqrt(0.16 * 0.84 * (1/200 + 1/300)).
+    # By hand: the pooled rate is 80/500 = 0.16; z = 0.1 / sqrt(0.16 * 0.84 * (1/200 + 1/300)).
     z = 0.1 / math.sqrt(0.16 * 0.84 * (1 / 200 + 1 / 300))
     assert comparison.p == pytest.approx(math.erfc(z / math.sqrt(2)))
     assert comparison.verdict is Verdict.BETTER
     assert comparison.missing is None
 
 
-def test_a_common_difference_worked_by_hand() -> None:
-    """Two strata of (n1, x1, n0, x0): (10, 6, 10, 4) and (20, 10, 30, 12)."""
+def test_common_difference_matches_a_calculation_by_hand() -> None:
+    """Use two strata of (n1, x1, n0, x0): (10, 6, 10, 4) and (20, 10, 30, 12)."""
     n1, x1, n0, x0 = (np.array(values, dtype=float) for values in ((10, 20), (6, 10), (10, 30), (4, 12)))
     difference, error, statistic = mantel_haenszel(n1, x1, n0, x0)
     weights = 100 / 20 + 600 / 50
@@ -64,11 +64,11 @@ def random_counts(seed: int, groups: int, strata: int) -> tuple[np.ndarray, np.n
     return people, random.binomial(people.astype(int), random.uniform(0.05, 0.6, (groups, strata))).astype(float)
 
 
-# Few: `multipletests` collects garbage at every call, a second of it in a whole session.
+# Few seeds: `multipletests` runs a garbage collection at every call, which takes a second in a whole session.
 @needs_statsmodels
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(4))
-def test_tests_are_those_of_statsmodels(seed: int) -> None:
+def test_p_values_match_statsmodels(seed: int) -> None:
     from statsmodels.stats.contingency_tables import StratifiedTable
     from statsmodels.stats.multitest import multipletests
     from statsmodels.stats.proportion import proportions_ztest
@@ -92,7 +92,7 @@ def test_tests_are_those_of_statsmodels(seed: int) -> None:
 
 
 @needs_statsmodels
-def test_holm_counts_what_is_tested() -> None:
+def test_holm_counts_only_the_tested_hypotheses() -> None:
     from statsmodels.stats.multitest import multipletests
 
     random = np.random.default_rng(7)
@@ -107,30 +107,30 @@ def test_holm_counts_what_is_tested() -> None:
 
 
 def draws(rates: np.ndarray, people: np.ndarray, seed: int) -> np.ndarray:
-    """Draw successes of `DRAWS` data sets from people (groups, strata) and rates that broadcast to them."""
+    """Draw the successes of `DRAWS` data sets from numbers of people (groups, strata) and rates that broadcast to them."""
     return np.random.default_rng(seed).binomial(people.astype(int), rates, (DRAWS, *people.shape)).astype(float)
 
 
 NO_DIFFERENCE = {
-    # Three groups against a baseline over six strata of one rate.
+    # Three groups against a baseline over six strata with the same rate.
     "alike": (np.full(6, 0.3), np.full((4, 6), 40.0)),
-    # Strata differ much, and which group was sent when differs, too: crude rates differ where no template does.
+    # Strata differ much, and so do the periods in which each group was sent: crude rates differ although no template does.
     "confounded": (np.linspace(0.05, 0.7, 6), np.array([[90, 60, 40, 20, 10, 5], [5, 10, 20, 40, 60, 90]] * 2, dtype=float)),
-    # A new template with few sends beside an old one with many, and replies are rare.
+    # A new template with few sends beside an old one with many, and rare replies.
     "rare": (np.full(5, 0.01), np.array([[2000] * 5, [10] * 5, [30] * 5, [150] * 5], dtype=float)),
-    # A stratum for nearly everyone.
+    # A stratum for almost every person.
     "thin": (np.full(200, 0.2), np.full((3, 200), 2.0)),
 }
 
 
 @pytest.mark.parametrize("case", NO_DIFFERENCE)
 def test_false_alarms_are_at_most_one_in_twenty(case: str) -> None:
-    """2,000 draws in which no template is better: any verdict in a draw is a false alarm."""
+    """Run 2,000 draws in which no template is better: any verdict in a draw is a false alarm."""
     rates, people = NO_DIFFERENCE[case]
     found = compare_groups(np.broadcast_to(people, (DRAWS, *people.shape)), draws(rates, people, seed=11), 0)
     assert (found.verdicts != 0).any(axis=-1).mean() <= 0.05
     if case == "confounded":
-        # What stratification is for.
+        # This is the purpose of stratification.
         assert (found.crude_p < 0.05).any(axis=-1).mean() > 0.9
 
 
@@ -142,7 +142,7 @@ def test_without_adjustment_there_would_be_more_false_alarms() -> None:
     assert (found.verdicts != 0).any(axis=-1).mean() <= 0.05 < 0.15 < np.mean(np.any(np.array(single) != 0, axis=0))
 
 
-def test_the_number_of_people_finds_the_difference_in_four_of_five_cases() -> None:
+def test_suggested_number_of_people_finds_the_difference_in_four_of_five_cases() -> None:
     needed = people_needed(0.2, 0.26)
     assert needed is not None
     strata = 5
@@ -153,7 +153,7 @@ def test_the_number_of_people_finds_the_difference_in_four_of_five_cases() -> No
     assert ((found.stratified_low[:, 1] < 0.06) & (found.stratified_high[:, 1] > 0.06)).mean() == pytest.approx(0.95, abs=0.015)
 
 
-# Base is better in either week and was sent mostly in the week in which few people reply: the crude answer is the other way round.
+# `base` is better in either week but was sent mostly in the week with few replies: the crude rates show the opposite.
 SIMPSON = {"base": {"busy": (900, 180), "quiet": (100, 60)}, "other": {"busy": (100, 12), "quiet": (900, 450)}}
 
 
@@ -164,15 +164,15 @@ def test_simpsons_paradox_gives_no_verdict() -> None:
     assert comparison.p < 0.001
     assert comparison.stratified_p < 0.05
     assert comparison.verdict is Verdict.DISAGREE
-    # More sends of the same kind would not settle it.
+    # More sends of the same kind would not settle this.
     assert comparison.missing is None
-    # Either alone would have been a verdict.
+    # Each rate alone would give a verdict.
     for stratum in ("busy", "quiet"):
         (within,) = compared({name: {stratum: tuple(10 * n for n in strata[stratum])} for name, strata in SIMPSON.items()}).comparisons  # type: ignore[misc]
         assert within.verdict is Verdict.WORSE
 
 
-def test_strata_of_one_template_say_nothing() -> None:
+def test_strata_with_one_template_give_no_verdict() -> None:
     (comparison,) = compared({"base": {"old": (500, 50)}, "other": {"new": (500, 200)}}).comparisons
     assert comparison.p < 0.001
     assert math.isnan(comparison.stratified_difference)
@@ -182,7 +182,7 @@ def test_strata_of_one_template_say_nothing() -> None:
 
 @needs_statsmodels
 @pytest.mark.parametrize(("base", "other", "tests"), [(0.2, 0.26, 1), (0.01, 0.013, 8), (0.5, 0.9, 3)])
-def test_the_number_of_people_is_that_of_statsmodels(base: float, other: float, tests: int) -> None:
+def test_suggested_number_of_people_matches_statsmodels(base: float, other: float, tests: int) -> None:
     from statsmodels.stats.power import NormalIndPower
     from statsmodels.stats.proportion import proportion_effectsize
 
@@ -192,7 +192,7 @@ def test_the_number_of_people_is_that_of_statsmodels(base: float, other: float, 
 
 
 def test_every_pair_of_small_counts_has_an_answer() -> None:
-    """Of a few people of each, none or all may have replied, in one stratum or in two."""
+    """Cover few people per template, of whom none or all may have replied, in one stratum or in two."""
     shares = [(n, x) for n in (1, 2, 3, 7) for x in sorted({0, 1, n - 1, n}) if x <= n]
     for n0, x0 in shares:
         for n1, x1 in shares:
@@ -202,7 +202,7 @@ def test_every_pair_of_small_counts_has_an_answer() -> None:
                 assert comparison.missing is None or all(0 <= people < 10_000 for people in comparison.missing)
 
 
-def test_missing_people_are_counted_for_each_side() -> None:
+def test_missing_people_are_counted_for_each_template() -> None:
     (comparison,) = compared({"base": {"w": (2_000, 400)}, "other": {"w": (100, 23)}}).comparisons
     assert comparison.verdict is Verdict.TOO_FEW
     # By hand: (1.960 + 0.842)^2 / (2 asin sqrt(0.23) - 2 asin sqrt(0.2))^2 * 2.
@@ -218,7 +218,7 @@ def test_missing_people_are_counted_for_each_side() -> None:
     assert several.missing[0] > needed - 100
 
 
-def test_the_baseline_is_the_most_sent_one_or_the_one_that_is_named() -> None:
+def test_baseline_is_the_most_sent_or_the_chosen_template() -> None:
     assert compared(SIMPSON).baseline == "base"
     found = compared(SIMPSON, "other")
     assert (found.baseline, found.comparisons[0].name) == ("other", "base")
@@ -229,7 +229,7 @@ def test_the_baseline_is_the_most_sent_one_or_the_one_that_is_named() -> None:
         compared({})
 
 
-def test_a_template_without_mature_sends_has_a_funnel_only() -> None:
+def test_template_without_mature_sends_has_only_a_funnel() -> None:
     funnels = [FunnelCounts("a", 10, 1, 9, 8, 7, 6, 5), FunnelCounts("b", 3, 0, 3, 0, 0, 0, 0)]
     found = compare_templates(funnels, [Cell("a", 1, 8, 5)])
     assert found.comparisons == []

@@ -1,4 +1,4 @@
-"""What a run shows while it works: steps as lines, one of them alive on a terminal."""
+"""Tests of the progress display of a run: one line per step, the current one animated on a terminal."""
 
 import os
 import pty
@@ -45,7 +45,7 @@ export    failed (… s)
 
 @pytest.fixture
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
-    """Return a function that works on a real terminal, so many columns wide, and returns what it was sent."""
+    """Return a function that runs work on a real terminal of the given width, and returns the output."""
 
     def work(columns: int = 80, **environment: str) -> str:
         for name, value in {"TERM": "xterm", "COLUMNS": str(columns), "NO_COLOR": "", **environment}.items():
@@ -76,7 +76,7 @@ def _terminal_as_stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[]
     os.close(ours)
 
 
-def test_elsewhere_each_step_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_step_is_a_line_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", StringIO())
     _work(Terminal())
     assert _without_seconds(sys.stderr.getvalue()) == LINES  # type: ignore[attr-defined]
@@ -88,30 +88,30 @@ def test_quiet_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
-def test_on_a_terminal_the_step_under_way_is_drawn_again_and_again(on_a_terminal: Callable[..., str]) -> None:
+def test_current_step_is_redrawn_on_a_terminal(on_a_terminal: Callable[..., str]) -> None:
     shown = on_a_terminal()
     assert "\r\033[2Kbuild     3 of 1,200 models fct_session_starts 0 s" in shown
-    # What stays is the same lines, in colours.
+    # The same lines remain, in colour.
     left = re.sub(r"[^\n]*\r\033\[2K", "", shown)
     assert left.startswith("\033[33mwarning\033[0m   sends: not read: a.log\n\033[1mland     \033[0m sends: no new files (")
     assert "\033[31mexport   \033[0m failed (" in left
     assert _without_seconds(re.sub(r"\033\[\d*m", "", left)) == LINES
 
 
-def test_no_color_means_no_colours(on_a_terminal: Callable[..., str]) -> None:
+def test_no_color_disables_colours(on_a_terminal: Callable[..., str]) -> None:
     shown = on_a_terminal(NO_COLOR="1")
     assert "3 of 1,200 models" in shown
     assert re.findall(r"\033\[[^2]", shown) == []
 
 
-def test_a_terminal_that_cannot_draw_gets_plain_lines(on_a_terminal: Callable[..., str]) -> None:
+def test_terminal_without_cursor_control_gets_plain_lines(on_a_terminal: Callable[..., str]) -> None:
     assert _without_seconds(on_a_terminal(TERM="dumb")) == LINES
 
 
-def test_a_line_under_way_is_cut_to_the_width_of_the_terminal(on_a_terminal: Callable[..., str]) -> None:
+def test_current_line_is_cut_to_the_width_of_the_terminal(on_a_terminal: Callable[..., str]) -> None:
     shown = on_a_terminal(columns=30)
     assert "\r\033[2Kbuild     3 of 1,200 models f\r" in shown
 
 
-def test_without_a_terminal_progress_goes_nowhere() -> None:
+def test_progress_without_a_terminal_is_not_shown() -> None:
     report_progress(1, 2, "models")

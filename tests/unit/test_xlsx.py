@@ -1,4 +1,4 @@
-"""Exports for spreadsheets: XLSX files by cell types, and TSVs that pandas and Excel read without losing a digit."""
+"""Tests of exports for spreadsheets: XLSX files by cell types, and TSVs that pandas and Excel read without losing a digit."""
 
 import re
 import tracemalloc
@@ -52,7 +52,7 @@ def sheet(path: Path) -> list[tuple[Any, ...]]:
     return list(book.worksheets[0].iter_rows())
 
 
-def test_cells_have_their_types(settings: Settings) -> None:
+def test_cells_have_the_expected_types(settings: Settings) -> None:
     path, rows = export_selection(settings, ExportSelection(format="xlsx", file_name="types.xlsx"))
     header, awkward, *others = sheet(path)
     assert rows == len(others) + 1 == 3
@@ -84,19 +84,19 @@ def test_headers_follow_the_language_and_layout(settings: Settings) -> None:
     assert [row[5].value for row in rows] == ["NA"]
 
 
-def test_an_empty_selection_is_a_header(settings: Settings) -> None:
+def test_empty_selection_is_only_a_header(settings: Settings) -> None:
     path, rows = export_selection(settings, ExportSelection(format="xlsx", user_types=["returning"], file_name="none.xlsx"))
     assert rows == 0
     assert len(sheet(path)) == 1
 
 
-def test_an_emoji_is_two_units_and_is_not_cut_in_half() -> None:
+def test_emoji_counts_as_two_units_and_is_not_split() -> None:
     assert xlsx.cut_to_cell("ab" * 10) == "ab" * 10
     assert xlsx.cut_to_cell("😀" * 20_000) == "😀" * 16_383
     assert xlsx.cut_to_cell("é" * 32_767) == "é" * 32_767
 
 
-def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_a_sheet_allows_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted((settings.exports_dir / "on_demand").glob("*"))
     assert xlsx.MAX_SHEET_ROWS == 2**20
     monkeypatch.setattr(xlsx, "MAX_SHEET_ROWS", 3)
@@ -108,7 +108,7 @@ def test_more_rows_than_a_sheet_holds_are_refused(settings: Settings, monkeypatc
 
 
 @pytest.mark.thorough
-def test_memory_does_not_follow_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xlsx, "_ROWS_AT_ONCE", 50)
     peaks = []
     # The first one also loads the library.
@@ -129,7 +129,7 @@ def test_memory_does_not_follow_the_rows(tmp_path: Path, monkeypatch: pytest.Mon
     assert peaks[2] < 1.3 * peaks[1]
 
 
-def test_a_missing_library_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_reported(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xlsx, "find_spec", lambda _: None)
     with pytest.raises(StartsError, match="--extra xlsx"):
         export_selection(settings, ExportSelection(format="xlsx"))
@@ -158,25 +158,25 @@ def test_xlsx_exports_and_their_drafts_are_removed_with_the_others(tmp_path: Pat
         ({"format": "xls"}, "'xls' is not one of tsv, xlsx"),
         ({"format": "xlsx", "file_name": "mine.tsv"}, "the extension .xlsx"),
         ({"file_name": "mine.xlsx"}, "the extension .tsv"),
-        ({"format": "xlsx", "file_name": "../mine.xlsx"}, "is not a name for this file"),
-        ({"format": "xlsx", "bom": True}, "a byte order mark is for the format tsv"),
+        ({"format": "xlsx", "file_name": "../mine.xlsx"}, "is not a valid file name"),
+        ({"format": "xlsx", "bom": True}, "a byte order mark is only for the format tsv"),
     ],
 )
-def test_a_wrong_format_is_refused(fields: dict[str, Any], said: str) -> None:
+def test_invalid_format_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(said)):
         ExportSelection(**fields)
 
 
-def test_a_byte_order_mark_changes_nothing_else(settings: Settings) -> None:
+def test_byte_order_mark_is_the_only_difference(settings: Settings) -> None:
     plain, _ = export_selection(settings, ExportSelection(file_name="plain.tsv"))
     marked, _ = export_selection(settings, ExportSelection(bom=True, file_name="marked.tsv"))
     assert marked.read_bytes() == b"\xef\xbb\xbf" + plain.read_bytes()
 
 
-def test_the_documented_line_of_pandas_keeps_ids(settings: Settings) -> None:
+def test_documented_pandas_line_preserves_ids(settings: Settings) -> None:
     (line,) = re.findall(r"```python\n(pandas\.read_csv\(.*\))\n```", (PROJECT_ROOT / "docs" / "exports.md").read_text(encoding="utf-8"))
     path, _ = export_selection(settings, ExportSelection(file_name="pandas.tsv"))
-    frame = eval(line, {"pandas": pandas, "path": path})  # the line as people copy it
+    frame = eval(line, {"pandas": pandas, "path": path})  # the line as users copy it
     assert frame["customer_id"].tolist() == [AWKWARD["customer_id"], pandas.NA, pandas.NA]
     assert frame["contact_id"].tolist() == ["5511987654321", "5511900000002", "5511900000003"]
     assert frame["template_or_notification_name"].tolist() == ["'=1+1", "NA", "welcome"]

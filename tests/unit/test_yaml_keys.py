@@ -1,4 +1,4 @@
-"""dbt's own JSON schemas over our YAML: dbt applies them strictly only for other adapters."""
+"""Tests of our YAML against dbt's own JSON schemas, which dbt applies strictly only for other adapters."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 from orchestration.settings import DBT_PROJECT_DIR
 from orchestration.yaml_files import read_yaml
 
-# Metrics are written as dbt 1.11 reads them; the schemas know the syntax of 1.12 alone.
+# Metrics use the syntax of dbt 1.11; the schemas have only that of 1.12.
 RESOURCE_FILES = sorted(
     path
     for path in [*(DBT_PROJECT_DIR / "models").rglob("*.yml"), *(DBT_PROJECT_DIR / "seeds").rglob("*.yml")]
@@ -25,9 +25,9 @@ def _complaints(path: Path, schema: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("path", RESOURCE_FILES, ids=lambda path: path.stem)
-def test_keys_of_models_and_seeds_are_dbts(path: Path) -> None:
+def test_keys_of_models_and_seeds_are_valid(path: Path) -> None:
     assert _complaints(path, resources_schema()) == []
 
 
-def test_keys_of_the_project_are_dbts() -> None:
+def test_keys_of_the_project_are_valid() -> None:
     assert _complaints(DBT_PROJECT_DIR / "dbt_project.yml", project_schema()) == []

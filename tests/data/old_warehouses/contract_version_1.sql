@@ -1,4 +1,4 @@
--- A warehouse as commit deab5f7, the last of contract version 1, wrote it: its raw tables with a few rows, and a mart.
+-- A warehouse as commit deab5f7, the last one with contract version 1, wrote it: its raw tables with a few rows, and a mart.
 create schema raw;
 create schema marts;
 

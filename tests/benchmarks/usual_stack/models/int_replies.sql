@@ -2,7 +2,7 @@ with sends as (
     select * from {{ ref('int_sends_with_status') }}
 ),
 
--- A message that quotes none of our sends is taken for one without a quote.
+-- A message that quotes none of our sends counts as one without a quote.
 messages as (
     select messages.*
     from {{ ref('stg_messages') }} as messages

@@ -5,7 +5,7 @@ with activities as (
 windowed as (
     select
         *,
-        -- An attempt that failed keeps no session open.
+        -- A failed attempt does not keep a session open.
         max(case when is_activity then happened_second end) over (
             partition by channel_id, contact_id
             order by happened_second, is_activity desc, kind, message_id

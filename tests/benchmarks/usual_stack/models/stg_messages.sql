@@ -13,7 +13,7 @@ typed as (
         quoted_message_id,
         referral_source_type
     from source
-    -- A changed number and a reaction taken back are no activity.
+    -- A changed number and a removed reaction are not an activity.
     where type not in ('system', 'edit', 'revoke') and (type <> 'reaction' or emoji is not null)
 ),
 
