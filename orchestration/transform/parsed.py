@@ -20,7 +20,8 @@ from orchestration.installation import IS_CLONE
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import definition_sha256
 from orchestration.transform.dbt_import import import_dbt
-from orchestration.transform.invocation import common_arguments, invoke
+from orchestration.transform.invocation import DbtError, common_arguments, invoke
+from orchestration.transform.lookups import refuse_unreadable_lookups
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -66,7 +67,8 @@ class ParsedProject:
 def parsed_project(settings: Settings) -> ParsedProject:
     """Return the project parsed with the variables of these settings. Parse it only if no process has parsed it before.
 
-    Raises `DbtError` if dbt cannot parse it, and `OSError` if nothing can be written below the data folder.
+    Raises `BlockedError` if a look-up cannot be read, `DbtError` if dbt cannot parse the project for another reason, and `OSError` if
+    nothing can be written below the data folder.
     """
     key = _key(settings)
     for folder in _folders(settings):
@@ -112,7 +114,12 @@ def _parse(settings: Settings, key: str) -> ParsedProject:
     """Parse into a folder that only this process uses, then rename it, so that no reader sees an incomplete one."""
     shared, draft = _new_draft(settings)
     try:
-        invoke(settings, ["parse", *common_arguments(settings, draft)])
+        try:
+            invoke(settings, ["parse", *common_arguments(settings, draft)])
+        except DbtError:
+            # dbt's error does not list the file or the line of a look-up that it cannot read.
+            refuse_unreadable_lookups()
+            raise
         (draft / _CHECKSUM).write_text(_checksum(draft), encoding="utf-8")
         _move_into_place(draft, shared / key)
     finally:

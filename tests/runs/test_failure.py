@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from filelock import FileLock
 from orchestration.cli.main import main
 from orchestration.exports.daily import export_days
 from orchestration.settings import PROJECT_ROOT
+from orchestration.transform.lookups import SEEDS, refuse_unreadable_lookups
 from orchestration.warehouse import open_warehouse
 from tests.comparison import assert_equals_the_reference
 from tests.data.hostile_logs import hostile_records, write_files
@@ -173,6 +175,24 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_corrected
     bad.unlink()
     assert run.run().success
     assert len(run.rows("fct_notifications")) == 40
+
+
+def test_lookup_that_cannot_be_read_blocks_the_build(
+    landed: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = landed()
+    before = published_bytes(run)
+    seeds = Path(shutil.copytree(SEEDS, tmp_path / "seeds"))
+    channels = seeds / "channels.csv"
+    channels.write_text(channels.read_text() + "1,2\n")
+    line = len(channels.read_text().splitlines())
+    monkeypatch.setattr("orchestration.defs.assets.dbt.refuse_unreadable_lookups", partial(refuse_unreadable_lookups, seeds))
+    write_files(run.landing, "sends", "2.jsonl", [GOOD_SEND % (50, 50)])
+    result = run.command()
+    assert result.returncode == 3
+    assert f"{channels}, line {line}: 2 values, but line 1 has 4 columns." in result.stderr
+    assert "Stack Trace" not in result.stderr
+    assert published_bytes(run) == before
 
 
 @pytest.mark.thorough

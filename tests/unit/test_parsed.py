@@ -1,14 +1,17 @@
 """Tests of the parsed project: parsed once for all data folders, again after a change, and never stored partially."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestration.errors import BlockedError
 from orchestration.settings import Settings
 from orchestration.transform import parsed
 from orchestration.transform.invocation import DbtError
+from orchestration.transform.lookups import SEEDS, refuse_unreadable_lookups
 from orchestration.transform.parsed import ParsedProject, parsed_project
 
 
@@ -114,6 +117,18 @@ def test_failed_parse_leaves_no_files(parses: list[str], tmp_path: Path, monkeyp
     with pytest.raises(DbtError, match="no model"):
         parsed_project(Settings(data=tmp_path))
     assert list((tmp_path / "project" / "parsed").iterdir()) == []
+
+
+def test_failed_parse_reports_a_lookup_that_cannot_be_read(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise DbtError("'utf-8' codec can't decode byte 0xe3")
+
+    seeds = Path(shutil.copytree(SEEDS, tmp_path / "seeds"))
+    (seeds / "channels.csv").write_bytes("channel_id,line_number,channel_name,platform\n1,2,São Paulo,whatsapp\n".encode("cp1252"))
+    monkeypatch.setattr(parsed, "invoke", fail)
+    monkeypatch.setattr(parsed, "refuse_unreadable_lookups", partial(refuse_unreadable_lookups, seeds))
+    with pytest.raises(BlockedError, match=r"channels\.csv, line 2: not UTF-8"):
+        parsed_project(Settings(data=tmp_path))
 
 
 def test_least_recently_used_parses_are_deleted(parses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

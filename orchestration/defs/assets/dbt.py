@@ -22,6 +22,7 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform.builds import Build, FinishedBuild, build_that_still_holds, drop_tables_of_no_model, finish_build, start_build
 from orchestration.transform.dbt_import import dbt_hidden
 from orchestration.transform.invocation import DbtError
+from orchestration.transform.lookups import refuse_unreadable_lookups
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import RESULTS, build_arguments, check_arguments, stream_dbt
 from orchestration.warehouse import error_in_words
@@ -84,6 +85,7 @@ def _build_that_holds_or_begins(context: AssetExecutionContext, warehouse: Wareh
         still_holds = build_that_still_holds(connection, warehouse.settings)
         if still_holds is not None:
             return still_holds
+        refuse_unreadable_lookups()
         # The ledger's check does the same, but it does not run if only the models are materialised.
         refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
         return start_build(connection, warehouse.settings)
