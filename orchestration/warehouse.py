@@ -79,7 +79,7 @@ def writer_lock(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def writer_lock_where_landed(settings: Settings) -> Iterator[None]:
+def writer_lock_if_landed(settings: Settings) -> Iterator[None]:
     """Hold the writer's lock on a warehouse with landed data; without one, raise `StartsError` and leave no file behind."""
     if not settings.warehouse_path.exists():
         raise _nothing_landed(settings)

@@ -23,11 +23,11 @@
         ~ " where fact = '" ~ this.identifier ~ "'"
     ) }}
     {%- endif -%}
-    {{ forget_what_was_read_often() }}
+    {{ drop_materialized_ctes() }}
 {%- endmacro %}
 
 {# The number of the last change that a consumer has processed. #}
-{% macro change_followed(consumer) -%}
+{% macro watermark_of(consumer) -%}
     (
         select coalesce(max(watermarks.change_number), 0)
         from {{ source('state', 'watermarks') }} as watermarks
@@ -41,7 +41,7 @@
     from {{ source('state', 'changed_days') }} as changed_days
     where
         changed_days.fact in ('{{ facts() | join("', '") }}')
-        and changed_days.change_number > {{ change_followed(consumer.identifier) }}
+        and changed_days.change_number > {{ watermark_of(consumer.identifier) }}
 {%- endmacro %}
 
 {% macro and_day_changed() -%}

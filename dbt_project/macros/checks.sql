@@ -2,11 +2,11 @@
    them took a third of an increment's time (5M sends: 14 of 38 CPU seconds). Every other run tests all rows: a build from the raw tables,
    dbt by hand, and the nightly check of everything (`nightly_check`).
 
-   A test opts in with `config: {meta: {news: {day: <column>}}}`, which selects the changed days of a fact, or with
-   `{news: {key: <column>, load_id: <column>}}`, which selects all rows of the keys that new loads touched. The tests of sums catch what
+   A test opts in with `config: {meta: {changes: {day: <column>}}}`, which selects the changed days of a fact, or with
+   `{changes: {key: <column>, load_id: <column>}}`, which selects all rows of the keys that new loads touched. The tests of sums catch what
    this leaves out: a row left behind on another day makes a sum larger than the number of its source records. #}
 
-{% macro checks_news_alone() -%}
+{% macro checks_only_changes() -%}
     {{ return(execute and invocation_args_dict.get('selector') == 'increment') }}
 {%- endmacro %}
 
@@ -16,9 +16,11 @@
     {%- if config.get('where') -%}
         {%- do conditions.append('(' ~ config.get('where') ~ ')') -%}
     {%- endif -%}
-    {%- set news = (config.get('meta') or {}).get('news') -%}
-    {%- if news and checks_news_alone() -%}
-        {%- do conditions.append(is_of_day_to_check(news.day) if news.day else is_of_key_to_check(relation, news.key, news.load_id)) -%}
+    {%- set changes = (config.get('meta') or {}).get('changes') -%}
+    {%- if changes and checks_only_changes() -%}
+        {%- do conditions.append(
+            is_of_day_to_check(changes.day) if changes.day else is_of_key_to_check(relation, changes.key, changes.load_id)
+        ) -%}
     {%- endif -%}
     {{ return('(select * from ' ~ relation ~ ' where ' ~ conditions | join(' and ') ~ ') as rows_to_check' if conditions else relation) }}
 {%- endmacro %}
@@ -35,7 +37,7 @@
 {% macro is_of_day_to_check(day) -%}
     {%- set days = run_query(
         'select distinct session_start_date from ' ~ source('state', 'changed_days').render() ~ ' where change_number > '
-        ~ change_followed('checks') ~ ' order by session_start_date'
+        ~ watermark_of('checks') ~ ' order by session_start_date'
     ).columns[0].values() -%}
     {%- if days -%}
     ({{ day }} in (date '{{ days | join("', date '") }}') or {{ day }} is null)

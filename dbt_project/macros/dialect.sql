@@ -77,23 +77,23 @@
 
 {# Marks a common table expression that several others read; stands first in it. By itself, DuckDB evaluates such an expression only
    once. #}
-{% macro read_often() -%}
-    {{ adapter.dispatch('read_often', 'conversation_starts')() }}
+{% macro materialized_cte() -%}
+    {{ adapter.dispatch('materialized_cte', 'conversation_starts')() }}
 {%- endmacro %}
 
-{# The hook of a model with expressions marked by `read_often`. #}
-{% macro forget_what_was_read_often() -%}
+{# The hook of a model with expressions marked by `materialized_cte`. #}
+{% macro drop_materialized_ctes() -%}
     {%- if execute -%}
-    {{ adapter.dispatch('forget_what_was_read_often', 'conversation_starts')() }}
+    {{ adapter.dispatch('drop_materialized_ctes', 'conversation_starts')() }}
     {%- endif -%}
 {%- endmacro %}
 
 {# A condition on a large table that is true for few rows, most of them recent. The columns of the condition are read in the whole table,
    all other columns only where these rows are. `relation` is what the query selects from; in a unit test, it holds fixture rows. #}
-{% macro holds_for_few(relation, condition) -%}
+{% macro selective_filter(relation, condition) -%}
     {%- if relation is string or relation.is_cte -%}
     {{ condition }}
     {%- else -%}
-    {{ adapter.dispatch('holds_for_few', 'conversation_starts')(relation, condition) }}
+    {{ adapter.dispatch('selective_filter', 'conversation_starts')(relation, condition) }}
     {%- endif -%}
 {%- endmacro %}

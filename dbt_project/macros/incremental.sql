@@ -18,7 +18,7 @@
     union all
     select {{ columns | join(', ') }}, copies, last_load_id
     from {{ this }}
-    where {{ holds_for_few(this, key ~ ' in (select new_keys.' ~ key ~ ' from ' ~ new_rows ~ ' as new_keys)') }}
+    where {{ selective_filter(this, key ~ ' in (select new_keys.' ~ key ~ ' from ' ~ new_rows ~ ' as new_keys)') }}
     {% endif %}
 {%- endmacro %}
 
@@ -61,21 +61,21 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The earliest send time that an event at `news_at` can affect. Sessions depend only on what came before, and a reply belongs to a
+{# The earliest send time that an event at `changed_at` can affect. Sessions depend only on what came before, and a reply belongs to a
    notification of the last `reply_horizon_days` or to the send that it quotes, which counts as changed itself. The extra day costs little.
    Null means all time, also if the result would be before year 1, which Python's times do not support. #}
-{% macro first_time_that_news_change(news_at) -%}
-    case when {{ news_at }} > timestamp '0002-01-01 00:00:00' then {{ news_at }} - interval '{{ var('reply_horizon_days') + 1 }}' day end
+{% macro earliest_affected_time(changed_at) -%}
+    case when {{ changed_at }} > timestamp '0002-01-01 00:00:00' then {{ changed_at }} - interval '{{ var('reply_horizon_days') + 1 }}' day end
 {%- endmacro %}
 
 {# The earliest of several of these times; null (all time) if one of them is null. #}
-{% macro earliest_of_news(news_from) -%}
-    case when count({{ news_from }}) = count(*) then min({{ news_from }}) end
+{% macro earliest_change(changes_from) -%}
+    case when count({{ changes_from }}) = count(*) then min({{ changes_from }}) end
 {%- endmacro %}
 
 {# Whether new data can change a row with this send time, of a person to recompute. #}
-{% macro is_after_news(sent_at, news_from) -%}
-    coalesce({{ sent_at }} >= {{ news_from }}, true)
+{% macro is_after_change(sent_at, changes_from) -%}
+    coalesce({{ sent_at }} >= {{ changes_from }}, true)
 {%- endmacro %}
 
 {# The order in which a full build writes a fact, so that a scan of some days skips the row groups of all others. Publication and exports

@@ -4,8 +4,8 @@
    all threads of a person but changes one day. `unique_key` identifies a row. A row's `person_id` is always an identifier of its person, so
    the list of identifiers to recompute finds the old rows, too. The days of inserted and deleted rows are logged (changed_days.sql).
 
-   `replace_news_of_people` does the same, except for rows that are too old for new data to change; the model leaves them out as well
-   (`has_news`). With two months of history, a person has eight times as many rows as in the days that can change, and the factor grows. #}
+   `replace_changes_of_people` does the same, except for rows that are too old for new data to change; the model leaves them out as well
+   (`has_changes`). With two months of history, a person has eight times as many rows as in the days that can change, and the factor grows. #}
 
 {% macro get_incremental_replace_people_sql(arg_dict) -%}
     {{ return(adapter.dispatch('replace_people_sql', 'conversation_starts')(arg_dict)) }}
@@ -15,8 +15,8 @@
     person_id in (select people_to_recompute.identifier from {{ ref('int_people_to_recompute') }} as people_to_recompute)
 {%- endmacro %}
 
-{% macro get_incremental_replace_news_of_people_sql(arg_dict) -%}
-    {{ return(adapter.dispatch('replace_news_of_people_sql', 'conversation_starts')(arg_dict)) }}
+{% macro get_incremental_replace_changes_of_people_sql(arg_dict) -%}
+    {{ return(adapter.dispatch('replace_changes_of_people_sql', 'conversation_starts')(arg_dict)) }}
 {%- endmacro %}
 
 {# `replace_messages` replaces the rows of the recomputed messages, except rows that did not change. #}

@@ -21,10 +21,10 @@
         {#- This comes first: on an engine where only the job writes, the run is refused here, whatever has landed. -#}
         {%- set definition = definition_of_this_run() if selected_to_write() -%}
         {{ refuse_raw_tables_of_another_version() }}
-        {{ refuse_nodes_upon_missing_tables() }}
+        {{ refuse_nodes_with_missing_parents() }}
         {%- if selected_to_write() -%}
             {{ refuse_unsafe_run(definition) }}
-            {%- set of_attempt = '' if makes_tables_again() else definition -%}
+            {%- set of_attempt = '' if rebuilds_tables() else definition -%}
             {%- if latest_definition() != of_attempt -%}
                 {{ add_attempt(of_attempt) }}
             {%- endif -%}
@@ -33,11 +33,11 @@
 {%- endmacro %}
 
 {# After the last model: if all tables were rebuilt, they are consistent, and the next build may continue from them. #}
-{% macro settle_run(results) -%}
-    {%- if is_by_hand() and has_landing_tables() and makes_tables_again() and not tables_left_out() -%}
+{% macro record_built_definition(results) -%}
+    {%- if is_by_hand() and has_landing_tables() and rebuilds_tables() and not unselected_tables() -%}
         {%- set of_models = results | selectattr('node.resource_type', 'equalto', 'model') | list -%}
         {%- if not of_models | rejectattr('status', 'equalto', 'success') | list -%}
-            {{ settle_attempts(definition_of_this_run()) }}
+            {{ record_definition(definition_of_this_run()) }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -53,7 +53,7 @@
     {%- if marts_to_write() -%}
         {{ refuse_marts_of_another_definition(definition) }}
         {{ refuse_variables_of_another_environment() }}
-        {{ refuse_part_of_the_facts() }}
+        {{ refuse_partial_facts() }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -111,15 +111,15 @@
     {{ return(tables | rejectattr('schema', 'equalto', 'marts') | list) }}
 {%- endmacro %}
 
-{% macro makes_tables_again() -%}
+{% macro rebuilds_tables() -%}
     {{ return(flags.FULL_REFRESH and intermediate_tables_to_write() | length > 0) }}
 {%- endmacro %}
 
-{% macro tables_left_out() -%}
+{% macro unselected_tables() -%}
     {{ return(names_of_nodes(tables_of_the_project() | rejectattr('unique_id', 'in', selected_to_write()))) }}
 {%- endmacro %}
 
-{% macro models_and_lookups_left_out() -%}
+{% macro unselected_models_and_lookups() -%}
     {%- set nodes = nodes_of_the_project() | selectattr('resource_type', 'in', ['model', 'seed']) -%}
     {{ return(names_of_nodes(nodes | rejectattr('unique_id', 'in', selected_to_write()))) }}
 {%- endmacro %}
@@ -162,7 +162,7 @@
 {%- endmacro %}
 
 {# Applies before the first build, and to a test of a model that was never built. #}
-{% macro refuse_nodes_upon_missing_tables() -%}
+{% macro refuse_nodes_with_missing_parents() -%}
     {%- set parents = [] -%}
     {%- for unique_id in selected_of_the_project(('model', 'test', 'unit_test')) -%}
         {%- for parent in parents_of(unique_id) if parent in graph.nodes and parent not in selected_to_write() and parent not in parents -%}
@@ -203,7 +203,7 @@
 {%- endmacro %}
 
 {% macro refuse_marts_of_another_definition(definition) -%}
-    {%- set is_rebuild = flags.FULL_REFRESH and not models_and_lookups_left_out() -%}
+    {%- set is_rebuild = flags.FULL_REFRESH and not unselected_models_and_lookups() -%}
     {%- if attempts_of_another_definition(definition) > 0 and not is_rebuild -%}
         {%- for name, value in recorded_variables().items() if var(name, value) | string != value -%}
             {{ exceptions.raise_compiler_error(
@@ -233,9 +233,9 @@
 {%- endmacro %}
 
 {# These tables depend on the people to recompute that earlier models of the same run found, and the daily marts depend on these tables. #}
-{% macro refuse_part_of_the_facts() -%}
+{% macro refuse_partial_facts() -%}
     {%- set facts_to_write = (facts() + ['fct_billed_messages']) | select('in', marts_to_write()) | list -%}
-    {%- set left_out = tables_left_out() if has_finished_build() else models_and_lookups_left_out() -%}
+    {%- set left_out = unselected_tables() if has_finished_build() else unselected_models_and_lookups() -%}
     {%- if left_out and facts_to_write -%}
         {{ exceptions.raise_compiler_error(
             facts_to_write | join(' and ') ~ ' cannot be built without ' ~ left_out[:3] | join(', ')
@@ -283,9 +283,9 @@
     {%- do adapter.commit() -%}
 {%- endmacro %}
 
-{% macro settle_attempts(definition) -%}
+{% macro record_definition(definition) -%}
     {%- set builds = source('state', 'builds').render() -%}
-    {%- call statement('settle_attempts', auto_begin=true) -%}
+    {%- call statement('record_definition', auto_begin=true) -%}
         update {{ builds }} set definition_sha256 = '{{ definition }}'
         where build_id > (select coalesce(max(build_id), 0) from {{ builds }} where finished_at is not null)
     {%- endcall -%}

@@ -88,7 +88,7 @@ class Page:
     next_page: str | None = field(repr=False)
 
 
-class BotmakerAnswerError(StartsError):
+class BotmakerResponseError(StartsError):
     """Botmaker responds, but not with anything usable; another URL may get a better response. `reason` excludes the advice."""
 
     def __init__(self, reason: str, advice: str = _WHAT_TO_DO) -> None:
@@ -96,7 +96,7 @@ class BotmakerAnswerError(StartsError):
         self.reason = reason
 
 
-class BotmakerRefusedError(BotmakerAnswerError):
+class BotmakerRefusedError(BotmakerResponseError):
     """A URL that leads nowhere, however often it is requested; `status` is None if it was not requested at all."""
 
     def __init__(self, reason: str, status: int | None, advice: str = "If the error persists, contact Botmaker's support.") -> None:
@@ -161,7 +161,7 @@ class BotmakerClient:
 
     def _shown(self, text: str) -> str:
         """Return a text that may be shown: without the token, and on one line."""
-        return printable(self._token.cross_out(text))
+        return printable(self._token.redact(text))
 
     def _quoted(self, text: str) -> str:
         """Return a text from Botmaker or a library, shortened for one of our messages."""
@@ -181,7 +181,7 @@ class BotmakerClient:
         except _TryAgainError as error:
             reason = f"Botmaker did not answer {endpoint.path} in {retrying.statistics['attempt_number']} tries; the last time: {error}."
             advice = "Run again later: the fetched pages are kept, and the next run continues from there."
-            raise (BotmakerAnswerError(reason, advice) if error.is_answer else StartsError(f"{reason} {advice}")) from None
+            raise (BotmakerResponseError(reason, advice) if error.is_answer else StartsError(f"{reason} {advice}")) from None
 
     def _before_sleep(self, endpoint: Endpoint, state: RetryCallState) -> None:
         self.retries += 1
@@ -195,7 +195,7 @@ class BotmakerClient:
         try:
             response = self._transport.get(url)
         except ResponseTooLargeError as error:
-            raise BotmakerAnswerError(f"Botmaker's answer to {endpoint.path} {error}, which is not a page of its API.") from None
+            raise BotmakerResponseError(f"Botmaker's answer to {endpoint.path} {error}, which is not a page of its API.") from None
         except ResponseTooSlowError as error:
             raise _TryAgainError(f"the answer {error}", tries=TRIES_WHEN_SLOW) from None
         # These errors hold the request, which holds the token, so only their names and texts are passed on.
@@ -204,7 +204,7 @@ class BotmakerClient:
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _TryAgainError(self._quoted(f"{type(error).__name__} {error}".strip())) from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise BotmakerAnswerError(f"Botmaker's {endpoint.path} cannot be requested: {self._quoted(str(error))}.") from None
+            raise BotmakerResponseError(f"Botmaker's {endpoint.path} cannot be requested: {self._quoted(str(error))}.") from None
         self._check_status(endpoint, response)
         return self._read(endpoint, url, response)
 
@@ -258,21 +258,23 @@ class BotmakerClient:
 
 
 def read_page(body: bytes, items: str) -> Page:
-    """Parse a page. Raises `ValueError` if it is not complete JSON, `BotmakerAnswerError` if it is not a page of the API."""
+    """Parse a page. Raises `ValueError` if it is not complete JSON, `BotmakerResponseError` if it is not a page of the API."""
     if not body.strip():
         return Page(body, [], None)
     content = parsed(body)
     found = content.get(items) if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(found, list):
-        raise BotmakerAnswerError(f"Botmaker's answer has no list {items!r}. Check that BOTMAKER_BASE_URL is the address of its API v2.0.")
+        raise BotmakerResponseError(
+            f"Botmaker's answer has no list {items!r}. Check that BOTMAKER_BASE_URL is the address of its API v2.0."
+        )
     next_page = content.get("nextPage")
     if next_page is not None and not isinstance(next_page, str):
-        raise BotmakerAnswerError("Botmaker's answer has a nextPage that is not an address.")
+        raise BotmakerResponseError("Botmaker's answer has a nextPage that is not an address.")
     return Page(body, found, next_page or None)
 
 
 def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """Parse JSON from any bytes. Raises `ValueError` if it is not complete JSON, `BotmakerAnswerError` if it is nested too deeply.
+    """Parse JSON from any bytes. Raises `ValueError` if it is not complete JSON, `BotmakerResponseError` if it is nested too deeply.
 
     Numbers that no reader accepts (NaN, 1e400, 5,000 digits) become None, and invalid bytes U+FFFD, because one odd value in one
     message must not stop a page. Landing checks the value in the body, which is stored as received.
@@ -289,11 +291,11 @@ def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None =
 
 @contextmanager
 def as_too_deep() -> Iterator[None]:
-    """Turn Python's own limit of nesting, about a thousand levels, into a `BotmakerAnswerError`."""
+    """Turn Python's own limit of nesting, about a thousand levels, into a `BotmakerResponseError`."""
     try:
         yield
     except RecursionError:
-        raise BotmakerAnswerError("Botmaker's answer is JSON nested too deeply to be read, which is not a page of its API.") from None
+        raise BotmakerResponseError("Botmaker's answer is JSON nested too deeply to be read, which is not a page of its API.") from None
 
 
 def _finite(text: str) -> float | None:

@@ -20,9 +20,9 @@ from orchestration.botmaker.client import (
     SENT_RESULTS,
     SESSIONS,
     WHATSAPP_TEMPLATES,
-    BotmakerAnswerError,
     BotmakerClient,
     BotmakerRefusedError,
+    BotmakerResponseError,
     Clock,
     Endpoint,
     Page,
@@ -41,7 +41,7 @@ from orchestration.botmaker.pages import (
     folder_name,
 )
 from orchestration.botmaker.settings import BotmakerSettings
-from orchestration.botmaker.token import CROSSED_OUT
+from orchestration.botmaker.token import REDACTED
 from orchestration.botmaker.transport import MOST_BODY_BYTES
 from orchestration.botmaker.windows import (
     SENT_RESULTS_REACH,
@@ -224,7 +224,7 @@ def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchRepo
             before = replace(report)
             try:
                 details[detail.name] = _fetch_sent_result(source, identifier, detail, report)
-            except BotmakerAnswerError as error:
+            except BotmakerResponseError as error:
                 # One notification that Botmaker cannot serve must not block the others.
                 failures.append(f"{folder_name(identifier)}: {error}")
                 if len(failures) == _MOST_FAILURES:
@@ -300,7 +300,7 @@ def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: Fet
         # The pages stay in memory until the last one arrives, so all of them together may be only as large as one page of another
         # endpoint.
         if sum(map(len, bodies)) > MOST_BODY_BYTES:
-            raise BotmakerAnswerError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB in total.")
+            raise BotmakerResponseError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB in total.")
     page_sets = source.store.page_sets(folder)
     latest = max((page_set for page_set in page_sets.values() if page_set.is_complete), key=lambda page_set: page_set.name, default=None)
     if not items or (latest is not None and [source.store.read(name) for name in latest.page_names] == bodies):
@@ -351,14 +351,14 @@ def _page_after(source: Source, endpoint: Endpoint, page_set: PageSet) -> Page |
     newest = _stored_page(source, endpoint, page_set.newest_page_name)
     if newest.next_page is None:
         return None
-    if CROSSED_OUT in newest.next_page:
+    if REDACTED in newest.next_page:
         source.say(
             f"{endpoint.path}: the address after {page_set.newest_page_name} contained the token, which is not stored; {_BEGINNING_AGAIN}"
         )
         return None
     try:
         return source.client.next_page(endpoint, newest.next_page)
-    except BotmakerAnswerError as error:
+    except BotmakerResponseError as error:
         # Whatever the response is, Botmaker may have dropped the URL. That must not stop every later run.
         source.say(f"{endpoint.path}: the page after {page_set.newest_page_name} cannot be fetched ({error.reason}); {_BEGINNING_AGAIN}")
         return None
@@ -372,7 +372,7 @@ def _stored_pages(source: Source, endpoint: Endpoint, page_set: PageSet) -> Iter
 def _stored_page(source: Source, endpoint: Endpoint, name: str) -> Page:
     try:
         return read_page(source.store.read(name), endpoint.items)
-    except (ValueError, BotmakerAnswerError):
+    except (ValueError, BotmakerResponseError):
         raise StartsError(f"{name} in the landing zone is not a page from Botmaker. Remove its folder and run again.") from None
 
 

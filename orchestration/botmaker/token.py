@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-CROSSED_OUT = "***"
+REDACTED = "***"
 
 # A character as JSON (`\u0065`) or a URL (`%65`) may escape it, also when these escapes are nested a few times. Without the limits, a
 # body that contains only backslashes would take quadratic time.
@@ -25,7 +25,7 @@ class Token:
         # The search below reads these characters as escapes; no token from Botmaker contains them.
         self._is_searchable = not set("%\\") & set(token)
 
-    def cross_out(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         return self.cross_out_of_bytes(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
 
     def cross_out_of_bytes(self, body: bytes) -> bytes:
@@ -35,7 +35,7 @@ class Token:
         """
         if self._is_searchable and not self._is_in(body.lower()):
             return body
-        return self._pattern.sub(CROSSED_OUT.encode(), body)
+        return self._pattern.sub(REDACTED.encode(), body)
 
     def _is_in(self, lower: bytes) -> bool:
         if any(needle in lower for needle in self._needles):

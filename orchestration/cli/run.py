@@ -101,9 +101,9 @@ def _run_once(chosen: Namespace) -> int:
         print("\nconversation_starts was interrupted. The next run continues from what was committed.", file=sys.stderr)
         return run.end("interrupted", ExitCode.INTERRUPTED)
     if not result.success:
-        from orchestration.defs.failures import exit_code_for_failure, reasons_for_failure, tracebacks_of_surprises
+        from orchestration.defs.failures import exit_code_for_failure, reasons_for_failure, unexpected_tracebacks
 
-        for traceback in tracebacks_of_surprises(result.all_events):
+        for traceback in unexpected_tracebacks(result.all_events):
             print(f"\n{traceback}", file=sys.stderr)
         reasons = reasons_for_failure(result.all_events)
         print("\nconversation_starts failed: " + "\n".join(reasons or ["see the log above"]), file=sys.stderr)

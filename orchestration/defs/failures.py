@@ -12,7 +12,7 @@ _LANDING_STEPS = ("land_", "fetch_")
 _FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
-def fail_where_blocked(checks: Iterable[AssetCheckResult]) -> None:
+def fail_if_blocked(checks: Iterable[AssetCheckResult]) -> None:
     """Fail the step, and with it the run, with the sentences of its failed checks: Dagster's own error contains only their names."""
     sentences = [check.description or "" for check in checks if not check.passed and check.severity is AssetCheckSeverity.ERROR]
     if sentences:
@@ -64,7 +64,7 @@ def _reasons(events: Iterable[DagsterEvent]) -> Iterator[str]:
                 yield chain[-1].message.strip()
 
 
-def tracebacks_of_surprises(events: Iterable[DagsterEvent]) -> list[str]:
+def unexpected_tracebacks(events: Iterable[DagsterEvent]) -> list[str]:
     """Return the traceback of every error that is neither a `Failure` nor a check, once: the step and the run both report it."""
     tracebacks: dict[str, str] = {}
     for event in events:

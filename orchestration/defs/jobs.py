@@ -12,7 +12,7 @@ WRITER_TAG = {"conversation_starts/writer": "warehouse"}
 
 # Dagster ends other runs after the time in dagster.yaml. A fetch may take longer: Botmaker allows only three pages of a notification's
 # results a minute.
-AS_LONG_AS_IT_TAKES = {"dagster/max_runtime": "0"}
+NO_MAX_RUNTIME = {"dagster/max_runtime": "0"}
 
 # For an object store or a network share that is briefly unreachable. Errors that the operator must fix are not retried.
 RETRIES = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
@@ -77,6 +77,6 @@ botmaker_backfill = define_asset_job(
     "botmaker_backfill",
     selection=_BOTMAKER,
     executor_def=in_process_executor,
-    tags=AS_LONG_AS_IT_TAKES,
+    tags=NO_MAX_RUNTIME,
     description="Only fetch from Botmaker: a past period, or new data. The next run of `conversation_starts` lands it.",
 )

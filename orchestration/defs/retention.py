@@ -11,8 +11,8 @@ from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 # A run in which nothing landed and nothing was built. Its events are of little use, so they are deleted after the next such run.
-_TAG = "conversation_starts/without_news"
-WITHOUT_NEWS = {_TAG: "yes"}
+_TAG = "conversation_starts/nothing_new"
+NOTHING_NEW = {_TAG: "yes"}
 _EVENTS_DELETED = {_TAG: "yes, so its events are deleted"}
 
 # Deleting one takes 0.05 s; a home that has grown for years is cleaned up over many runs.
@@ -30,8 +30,8 @@ def forget_old_runs(instance: DagsterInstance, job_name: str, keep_days: int, no
     for run_id in instance.get_run_ids(old, limit=_MOST_AT_ONCE):
         _delete_events(instance, run_id)
         _delete_run(instance, run_id)
-    without_news = RunsFilter(job_name=job_name, statuses=[DagsterRunStatus.SUCCESS], tags=WITHOUT_NEWS)
-    for run_id in instance.get_run_ids(without_news, limit=_MOST_AT_ONCE + 1)[1:]:
+    nothing_new = RunsFilter(job_name=job_name, statuses=[DagsterRunStatus.SUCCESS], tags=NOTHING_NEW)
+    for run_id in instance.get_run_ids(nothing_new, limit=_MOST_AT_ONCE + 1)[1:]:
         _delete_events(instance, run_id)
         instance.add_run_tags(run_id, _EVENTS_DELETED)
 

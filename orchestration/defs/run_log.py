@@ -22,7 +22,7 @@ _STEPS = {
     "session_starts_tsv": "export",
 }
 _INTERRUPTS = ("KeyboardInterrupt", "DagsterExecutionInterruptedError")
-_WITHOUT_NEWS = {f"land_{feeds}": f"{feeds}: no new files" for feeds in ("sends", "webhooks", "botmaker")}
+_NOTHING_NEW = {f"land_{feeds}": f"{feeds}: no new files" for feeds in ("sends", "webhooks", "botmaker")}
 # All tables of a feed report the same counts, so the first one is enough.
 _FEEDS = {AssetKey(["raw", feed.tables[0]]): feed.name for feed in FEEDS}
 
@@ -70,7 +70,7 @@ class RunLog(logging.Handler):
                 self._done = []
                 self._steps.start(_STEPS[event.step_key])
             case DagsterEventType.STEP_SUCCESS:
-                self._steps.finish("; ".join(self._done) or _WITHOUT_NEWS.get(event.step_key, ""))
+                self._steps.finish("; ".join(self._done) or _NOTHING_NEW.get(event.step_key, ""))
             case DagsterEventType.STEP_FAILURE:
                 self._steps.finish("failed", failed=True)
             case DagsterEventType.STEP_UP_FOR_RETRY:

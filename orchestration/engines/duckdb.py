@@ -14,13 +14,13 @@ from orchestration.landing.feeds import Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.rejections import forget_old_payloads
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.erased_again import erase_again
 from orchestration.maintenance.erasure import Erasure, erase_person, plan_erasure
 from orchestration.maintenance.from_landing import remove_warehouse_for_landing
+from orchestration.maintenance.late_erasure import erase_late_rows
 from orchestration.publication.publish import Publication, publish
 from orchestration.settings import Settings
 from orchestration.transform.builds import FinishedBuild
-from orchestration.warehouse import open_warehouse, read_warehouse, writer_lock_where_landed
+from orchestration.warehouse import open_warehouse, read_warehouse, writer_lock_if_landed
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class DuckDBEngine:
 
     @contextmanager
     def open_to_maintain(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with writer_lock_where_landed(self.settings), open_warehouse(self.settings) as connection:
+        with writer_lock_if_landed(self.settings), open_warehouse(self.settings) as connection:
             yield connection
 
     def open_to_read(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
@@ -44,7 +44,7 @@ class DuckDBEngine:
         remove_warehouse_for_landing(self.settings)
 
     def lock_to_maintain(self) -> AbstractContextManager[None]:
-        return writer_lock_where_landed(self.settings)
+        return writer_lock_if_landed(self.settings)
 
     def plan_erasure(self, given: str) -> Erasure:
         return plan_erasure(self.settings, given)
@@ -52,8 +52,8 @@ class DuckDBEngine:
     def erase_person(self, given: str) -> Erasure:
         return erase_person(self.settings, given)
 
-    def erase_again(self, connection: duckdb.DuckDBPyConnection) -> int:
-        return erase_again(connection, self.settings)
+    def erase_late_rows(self, connection: duckdb.DuckDBPyConnection) -> int:
+        return erase_late_rows(connection, self.settings)
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         settings = self.settings
@@ -67,7 +67,7 @@ class DuckDBEngine:
     def forget_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
         forget_old_payloads(connection, first_day)
 
-    def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def refresh_after_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Do nothing: dbt wrote to the same file."""
 
     def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:

@@ -60,7 +60,7 @@ class Engine(Protocol):
         """Erase a person from the raw tables, under the same conditions. The job must run afterwards; it rebuilds everything else."""
         ...
 
-    def erase_again(self, connection: duckdb.DuckDBPyConnection) -> int:
+    def erase_late_rows(self, connection: duckdb.DuckDBPyConnection) -> int:
         """Delete rows that landed before they were known to belong to an erased person; return the number of raw rows."""
         ...
 
@@ -76,7 +76,7 @@ class Engine(Protocol):
         """Clear the texts of records that were rejected before a day."""
         ...
 
-    def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def refresh_after_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Take over the changes that dbt made."""
         ...
 

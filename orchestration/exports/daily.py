@@ -26,7 +26,7 @@ from orchestration.exports.tsv import prepare_cells, write_tsv
 from orchestration.files import make_folder, restrict_file, sha256_of, sync_file
 from orchestration.progress import report_progress
 from orchestration.publication.published import check_settings, open_published
-from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, published_source
+from orchestration.publication.source import Source, changed_days_between, is_of_this_warehouse, published_source
 from orchestration.settings import Contacts, Settings
 from orchestration.transform.builds import STARTS
 
@@ -170,7 +170,7 @@ def _changed_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mani
     """Return the report days that changed since the last export, or None if all days must be exported."""
     if manifest is None or manifest.settings != _settings_of(settings):
         return None
-    return days_behind(warehouse, manifest.publication, source, STARTS)
+    return changed_days_between(warehouse, manifest.publication, source, STARTS)
 
 
 def _is_as_written(settings: Settings, entry: ExportedFile, trusted_until: int | None = None) -> bool:

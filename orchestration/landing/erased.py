@@ -51,7 +51,7 @@ class ErasedPeople:
     """All people erased from a data folder. `key` is a secret, so it is left out of the representation.
 
     `has_new_identifiers` is true if a person has new identifiers whose rows may already have landed
-    (`maintenance/erased_again.py`). `messages_in_clear` contains the kinds and ids of their messages seen since the file was read;
+    (`maintenance/late_erasure.py`). `messages_in_clear` contains the kinds and ids of their messages seen since the file was read;
     it is never written to disk.
     """
 

@@ -269,7 +269,7 @@ class Lander:
         # uncommitted rows with one.
         with transaction(self._connection):
             written = [attempt.reading.sha256 for attempt in (*to_land.values(), *new_damage)]
-            replaced = ledger.take_back(self._connection, self._feed, [sha256 for sha256 in written if sha256 in entries])
+            replaced = ledger.delete_contents(self._connection, self._feed, [sha256 for sha256 in written if sha256 in entries])
             if replaced:
                 # State models have counted the deleted rows.
                 invalidate_builds(self._connection)

@@ -176,7 +176,7 @@ def write_listing(connection: duckdb.DuckDBPyConnection, feed: Feed, files: Iter
     connection.unregister("listed")
 
 
-def take_back(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterable[str]) -> int:
+def delete_contents(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterable[str]) -> int:
     """Delete all rows of these contents from the raw tables and the ledger; return how many contents had landed."""
     hashes = list(hashes)
     if not hashes:

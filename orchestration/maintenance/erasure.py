@@ -100,7 +100,7 @@ def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
         remember(settings, identifiers, *ids_of_person(connection))
         _copy_others(connection)
         connection.execute("use new")
-        invalidate_builds(connection, of_person=True)
+        invalidate_builds(connection, after_erasure=True)
         connection.execute("use memory")
         connection.execute("detach new")
         connection.execute("detach old")

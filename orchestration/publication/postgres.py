@@ -21,7 +21,7 @@ from orchestration.installation import how_to_install
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.publish import Publication
 from orchestration.publication.published import check_settings, open_published
-from orchestration.publication.source import Source, days_behind
+from orchestration.publication.source import Source, changed_days_between
 from orchestration.settings import PostgresSettings, Settings
 from orchestration.transform.builds import BILL, STARTS
 
@@ -149,7 +149,7 @@ class _Copy:
         if not before:
             return None
         now = Source.model_validate(self._published_info())
-        return days_behind(self._warehouse, Source.model_validate(before), now, (*STARTS, *BILL))
+        return changed_days_between(self._warehouse, Source.model_validate(before), now, (*STARTS, *BILL))
 
     def _info(self, present: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
         if present.get("publish_info") != self._columns["publish_info"]:

@@ -19,7 +19,7 @@ from orchestration.publication.draft import attached, write_marts
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.parquet import ChangedParts, DayPart, KeptFile, RowsByDay, RowsByPart, write_parquet
 from orchestration.publication.published import is_held_for_writing
-from orchestration.publication.source import Source, days_behind, is_of_this_warehouse, source_of
+from orchestration.publication.source import Source, changed_days_between, is_of_this_warehouse, source_of
 from orchestration.publication.versions import (
     DATABASE,
     Version,
@@ -119,7 +119,7 @@ def work_of(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: V
     if version is None or version.record is None:
         return _everything([])
     intact = version.intact_files()
-    of_report, of_bill = (days_behind(warehouse, version.record.source, source, facts) for facts in (STARTS, BILL))
+    of_report, of_bill = (changed_days_between(warehouse, version.record.source, source, facts) for facts in (STARTS, BILL))
     if of_report is None or of_bill is None:
         return _everything([])
     if DATABASE not in intact:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from orchestration.publication.masking import masking_fingerprint
 from orchestration.settings import Settings
-from orchestration.transform.builds import FinishedBuild, days_changed_since, is_known
+from orchestration.transform.builds import FinishedBuild, days_changed_since, is_build_of_this_warehouse
 
 
 class Source(BaseModel):
@@ -54,7 +54,7 @@ def published_source(published: duckdb.DuckDBPyConnection) -> Source:
     return Source.model_validate(dict(zip(Source.model_fields, row, strict=True)))
 
 
-def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Source, facts: Collection[str]) -> list[date] | None:
+def changed_days_between(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Source, facts: Collection[str]) -> list[date] | None:
     """Return the days on which any of these facts changed between two sources, oldest first; None if `now` does not continue `before`.
 
     This is the case after a change of models or settings, for a warehouse that was recreated, and if `before` is newer than `now`.
@@ -69,4 +69,4 @@ def days_behind(warehouse: duckdb.DuckDBPyConnection, before: Source, now: Sourc
 
 def is_of_this_warehouse(warehouse: duckdb.DuckDBPyConnection, source: Source) -> bool:
     """Return whether a source is a build of this warehouse, and neither a new warehouse nor an erasure has invalidated it since."""
-    return is_known(warehouse, source.build_id, source.build_started_at.replace(tzinfo=None))
+    return is_build_of_this_warehouse(warehouse, source.build_id, source.build_started_at.replace(tzinfo=None))

@@ -58,7 +58,7 @@ class Build:
     is_increment: bool
 
 
-def build_that_still_holds(connection: duckdb.DuckDBPyConnection, settings: Settings) -> FinishedBuild | None:
+def current_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> FinishedBuild | None:
     """Return the last build if it finished, nothing has landed since, and it used the current definition; otherwise None."""
     build = last_finished_build(connection)
     if build is None or build.definition_sha256 != definition_sha256(settings):
@@ -115,7 +115,7 @@ def finish_build(connection: duckdb.DuckDBPyConnection, build: Build) -> None:
     )
 
 
-def drop_tables_of_no_model(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) -> None:
+def drop_orphaned_tables(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) -> None:
     """Drop tables and views in the schema `intermediate` that an older version of the project built and dbt's manifest no longer lists.
 
     Nothing would update them, and they would keep their disk space and their data about people forever.
@@ -140,15 +140,15 @@ def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings)
         connection.execute("insert into state.variables values ($name, $value)", {"name": name, "value": value})
 
 
-def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, of_person: bool = False) -> None:
+def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, after_erasure: bool = False) -> None:
     """Make the next build start from the raw tables.
 
     It also resets `through_load_id` to 0, so that the check for too many rejected records considers all files together: the files that
-    a replay reads again would never pass on their own. With `of_person`, a person was erased: no earlier build is known any more
-    (`is_known`), so everything published or exported from one is removed and rewritten.
+    a replay reads again would never pass on their own. With `after_erasure`, a person was erased: no earlier build is known any more
+    (`is_build_of_this_warehouse`), so everything published or exported from one is removed and rewritten.
     """
     connection.execute("update state.builds set definition_sha256 = $unsettled, through_load_id = 0", {"unsettled": _UNSETTLED})
-    if of_person:
+    if after_erasure:
         connection.execute("update state.builds set started_at = started_at - interval 1 microsecond")
 
 
@@ -165,7 +165,7 @@ def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild 
     return FinishedBuild(*row[:5])
 
 
-def is_known(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: datetime) -> bool:
+def is_build_of_this_warehouse(connection: duckdb.DuckDBPyConnection, build_id: int, started_at: datetime) -> bool:
     """Return whether a build belongs to this warehouse: a new warehouse numbers its builds from 1 again."""
     row = connection.execute(
         "select count(*) from state.builds where build_id = $build_id and started_at = $started_at",

@@ -9,7 +9,7 @@ _VERSION = "dbt.version"
 
 
 @contextmanager
-def dbt_hidden() -> Iterator[None]:
+def without_dbt() -> Iterator[None]:
     """Make `dagster_dbt` in this block behave as if dbt-core were not installed, which it supports, unless dbt is already imported.
 
     From dbt-core, `dagster_dbt` imports names of types and statuses, which it otherwise defines itself, and the selection of nodes.

@@ -13,7 +13,7 @@ from dagster import AssetKey
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.transform import builds
-from orchestration.transform.builds import build_that_still_holds, drop_tables_of_no_model, finish_build, start_build
+from orchestration.transform.builds import current_build, drop_orphaned_tables, finish_build, start_build
 from tests.pipeline import Pipeline
 from tests.tiers import thorough
 
@@ -72,7 +72,7 @@ def test_build_is_current_until_records_land_or_its_definition_changes(
         if landed_since:
             connection.execute("insert into raw.landed_files values ('sends', 'a', 'x', 1, 1, 1, 0, 0, 'landed', null, now(), 1, 2)")
         monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
-        assert (build_that_still_holds(connection, Settings()) is not None) is holds
+        assert (current_build(connection, Settings()) is not None) is holds
 
 
 def test_build_from_the_raw_tables_has_no_definition_until_it_finishes() -> None:
@@ -187,7 +187,7 @@ def test_only_intermediate_tables_and_views_without_a_model_are_dropped() -> Non
         for table in ("intermediate.of_a_model", "intermediate.mart", 'intermediate."odd "" name"', "marts.of_no_model", "raw.sends"):
             connection.execute(f"create table {table} (n integer)")
         connection.execute("create view intermediate.old_view as from raw.sends")
-        drop_tables_of_no_model(connection, {"nodes": {str(number): node for number, node in enumerate(nodes)}})
+        drop_orphaned_tables(connection, {"nodes": {str(number): node for number, node in enumerate(nodes)}})
         left = connection.execute("select table_schema || '.' || table_name from information_schema.tables order by all").fetchall()
     assert left == [("intermediate.of_a_model",), ("marts.of_no_model",), ("raw.sends",)]
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from orchestration.botmaker import fetch as fetch_module
-from orchestration.botmaker.client import CHANNELS, SENT_RESULTS, SESSIONS, TRIES, TRIES_WHEN_SLOW, BotmakerAnswerError, Endpoint
+from orchestration.botmaker.client import CHANNELS, SENT_RESULTS, SESSIONS, TRIES, TRIES_WHEN_SLOW, BotmakerResponseError, Endpoint
 from orchestration.botmaker.pages import folder_name
 from orchestration.botmaker.windows import Fetch, FetchRequest, Kind, Window, planned
 from orchestration.errors import StartsError
@@ -337,7 +337,7 @@ def test_deeply_nested_secrets_are_reported_or_removed(botmaker: Botmaker) -> No
     for levels in (50, *range(100, 1000, 7)):
         inner = b"[" * levels + b'{"botToken": "telegram-secret"}' + b"]" * levels
         botmaker.server.fail(Fault("raw", body=b'{"items": [{"id": "%d", "x": %b}]}' % (levels, inner)))
-        with suppress(BotmakerAnswerError):
+        with suppress(BotmakerResponseError):
             botmaker.fetch("channels")
     assert botmaker.pages("channels")
     assert b"telegram-secret" not in b"".join(botmaker.pages("channels").values())

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from orchestration.botmaker.client import CHANNELS, TRIES, BotmakerRefusedError
-from orchestration.botmaker.token import CROSSED_OUT, Token
+from orchestration.botmaker.token import REDACTED, Token
 from orchestration.errors import StartsError
 from tests.botmaker_server import TOKEN, Fault
 from tests.botmaker_site import Botmaker, add_sessions, botmaker_site
@@ -65,16 +65,16 @@ def test_every_spelling_is_redacted(name: str, token: str) -> None:
     spelt = SPELLINGS[name](token)
     for before, after in (("", ""), ("é <", ">"), ('{"a": "', '"}'), ("x=", "&y"), ("\ud83d", "\\")):
         assert holds(before + spelt + after, token)
-        clean = Token(token).cross_out(before + spelt + after)
-        assert CROSSED_OUT in clean
+        clean = Token(token).redact(before + spelt + after)
+        assert REDACTED in clean
         assert not holds(clean, token)
         if not name.startswith("base64"):
-            assert clean == before + CROSSED_OUT + after
+            assert clean == before + REDACTED + after
 
 
 def test_short_token_is_redacted_except_in_base64() -> None:
-    assert Token("short").cross_out("SHORT sh%6Frt c2hvcnQ=") == f"{CROSSED_OUT} {CROSSED_OUT} c2hvcnQ="
-    assert Token("a").cross_out("AGE=") == f"{CROSSED_OUT}GE="
+    assert Token("short").redact("SHORT sh%6Frt c2hvcnQ=") == f"{REDACTED} {REDACTED} c2hvcnQ="
+    assert Token("a").redact("AGE=") == f"{REDACTED}GE="
 
 
 def test_all_other_text_stays_unchanged() -> None:
@@ -90,7 +90,7 @@ def test_redaction_of_adversarial_bodies_is_fast() -> None:
     token, start = Token(TOKEN), time.process_time()
     # With the token in the body, so that redaction cannot stop early.
     for body in (b"\\" * 400_000, b"e\\" * 200_000, b"%25" * 150_000, TOKEN[:-1].encode() * 5_000):
-        assert token.cross_out_of_bytes(body + TOKEN.encode()) == body + CROSSED_OUT.encode()
+        assert token.cross_out_of_bytes(body + TOKEN.encode()) == body + REDACTED.encode()
     assert time.process_time() - start < 10
 
 
@@ -109,7 +109,7 @@ def test_next_page_with_the_token_is_followed_unchanged_and_stored_without_it(
     botmaker.fetch("sessions")
     assert botmaker.ids() == ids
     pages = botmaker.pages("sessions")
-    assert CROSSED_OUT.encode() in b"".join(pages.values())
+    assert REDACTED.encode() in b"".join(pages.values())
     assert not any(holds(body) for body in pages.values())
     assert not holds("\n".join(botmaker.said) + caplog.text)
 
@@ -135,7 +135,7 @@ def test_every_feed_is_stored_without_the_token(botmaker: Botmaker, feed: str) -
     botmaker.server.add_notification(TOKEN, "2026-11-06T10:00:00Z", None, {"customerId": "c"})
     botmaker.fetch(feed)
     assert not any(holds(name) or holds(body) for name, body in botmaker.pages("").items())
-    assert CROSSED_OUT.encode() in b"".join(botmaker.pages("").values())
+    assert REDACTED.encode() in b"".join(botmaker.pages("").values())
     assert not holds("\n".join(botmaker.said))
 
 

@@ -25,7 +25,7 @@ from orchestration.landing.feeds import (
 )
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.erased_again import erase_again
+from orchestration.maintenance.late_erasure import erase_late_rows
 from orchestration.settings import Settings
 from tests.data import odd_records
 from tests.tiers import thorough
@@ -1014,10 +1014,10 @@ def test_rows_that_landed_before_the_person_was_identified_are_removed(landing: 
     landing.land(SENDS, *sends, erased=erased)
     landing.land(WEBHOOKS, body(change(statuses=statuses)), erased=erased)
     settings = Settings(data=tmp_path)
-    assert erase_again(landing.connection, settings) == 0
+    assert erase_late_rows(landing.connection, settings) == 0
     landing.land(WEBHOOKS, body(change("user_id_update", user_id_update=[{"wa_id": ERASED, "user_id": "BR.9"}])), erased=erased)
-    assert erase_again(landing.connection, settings) == 2
-    assert erase_again(landing.connection, settings) == 0
+    assert erase_late_rows(landing.connection, settings) == 2
+    assert erase_late_rows(landing.connection, settings) == 0
     assert landing.rows("sends", "message_id", "chat_link") == [("wamid.2", "(erased)")]
     assert landing.rows("webhook_statuses", "message_id") == [("wamid.2",)]
     assert landing.rows("landed_files", "feed", "records", "landed", "erased") == [
@@ -1039,7 +1039,7 @@ def test_new_identifiers_are_added_to_the_right_erased_person(landing: Landing, 
     landing.land(SENDS, *sends, erased=erased)
     updates = [{"wa_id": ERASED, "user_id": "BR.1"}, {"wa_id": MOBILE, "user_id": "BR.2"}, {"wa_id": "US.0", "user_id": "BR.3"}]
     landing.land(WEBHOOKS, *(body(change("user_id_update", user_id_update=[update])) for update in updates), erased=erased)
-    assert erase_again(landing.connection, Settings(data=tmp_path)) == 2
+    assert erase_late_rows(landing.connection, Settings(data=tmp_path)) == 2
     assert landing.rows("sends", "contact_id") == [(OTHER,), ("BR.3",)]
     one, other, largest = (ErasedPeople.load(tmp_path).find(identifier) for identifier in (ERASED, MOBILE, "US.0"))
     assert one is not None
@@ -1077,7 +1077,7 @@ def test_contact_of_a_message_that_an_erased_person_refers_to_is_erased(
     for feed, records in reversed(landings) if is_send_first else landings:
         landing.land(feed, *records, erased=erased)
     assert ErasedPeople.load(tmp_path).has_new_identifiers
-    assert erase_again(landing.connection, Settings(data=tmp_path)) == int(is_send_first)
+    assert erase_late_rows(landing.connection, Settings(data=tmp_path)) == int(is_send_first)
     assert landing.rows("sends", "contact_id") == [(OTHER,)]
     landing.land(SENDS, SEND | {"message_id": "wamid.3", "contact_id": MOBILE_AT_HOME}, erased=ErasedPeople.load(tmp_path))
     assert landing.rows("sends", "contact_id") == [(OTHER,)]
@@ -1147,7 +1147,7 @@ def test_remaining_rows_of_an_erased_person_do_not_depend_on_landing_order(landi
         for feed in (SENDS, WEBHOOKS):
             if of_feed := [one.record for one in batch if one.feed is feed]:
                 landing.land(feed, *of_feed, erased=erased)
-        erase_again(landing.connection, Settings(data=tmp_path))
+        erase_late_rows(landing.connection, Settings(data=tmp_path))
     rows = [
         *landing.rows("sends", "message_id"),
         *landing.rows("webhook_statuses", "status"),

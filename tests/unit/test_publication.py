@@ -358,8 +358,8 @@ def write_as_a_bi_tool(site: Site, how: str, statement: str = "delete from fct_n
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("how", ["die", "close", "stay"])
-@pytest.mark.parametrize("news", [True, False])
-def test_changes_by_a_bi_tool_are_in_no_later_publication(site: Site, how: str, news: bool) -> None:
+@pytest.mark.parametrize("changes", [True, False])
+def test_changes_by_a_bi_tool_are_in_no_later_publication(site: Site, how: str, changes: bool) -> None:
     process = write_as_a_bi_tool(site, how)
     try:
         with pytest.raises(StartsError, match="another program has changed it"), open_published(site.settings):
@@ -368,7 +368,7 @@ def test_changes_by_a_bi_tool_are_in_no_later_publication(site: Site, how: str, 
             next(site.settings.published_dir.rglob("*.wal")).unlink()
             with pytest.raises(StartsError, match=r"holds .* open for writing"), open_published(site.settings):
                 pass
-        if news:
+        if changes:
             site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
         else:
             site.publish(site.warehouse.build({}))

@@ -19,7 +19,7 @@ from dagster import (
     define_asset_job,
 )
 
-from orchestration.defs.retention import WITHOUT_NEWS, forget_old_runs
+from orchestration.defs.retention import NOTHING_NEW, forget_old_runs
 
 
 @asset(check_specs=[AssetCheckSpec("check", asset="counted")])
@@ -91,7 +91,7 @@ def test_run_in_progress_is_not_deleted_whatever_its_age(instance: DagsterInstan
 @pytest.mark.thorough
 def test_only_the_newest_run_with_nothing_new_keeps_its_events(instance: DagsterInstance, tmp_path: Path) -> None:
     with_news = run(instance)
-    quiet = [run(instance, tags=WITHOUT_NEWS) for _ in range(4)]
+    quiet = [run(instance, tags=NOTHING_NEW) for _ in range(4)]
     forget(instance)
     assert "event_logs" in traces(tmp_path, with_news)
     assert "event_logs" in traces(tmp_path, quiet[-1])
@@ -112,7 +112,7 @@ def test_home_does_not_grow_with_runs_with_nothing_new(instance: DagsterInstance
 
     sizes = []
     for _ in range(7):
-        run(instance, tags=WITHOUT_NEWS)
+        run(instance, tags=NOTHING_NEW)
         forget(instance)
         sizes.append(size())
     assert sizes[0] > 200_000

@@ -56,15 +56,15 @@
     {{ return(none) }}
 {%- endmacro %}
 
-{% macro duckdb__read_often() -%}
+{% macro duckdb__materialized_cte() -%}
 {%- endmacro %}
 
-{% macro duckdb__forget_what_was_read_often() -%}
+{% macro duckdb__drop_materialized_ctes() -%}
 {%- endmacro %}
 
 {# For a join, DuckDB reads a column of every row that may match; for a range of row ids, it reads no other rows (a day of 16,000 sends out
    of 5M: 0.17 CPU seconds instead of 1.12). DuckDB also skips rows by a Bloom filter, but only if the subquery has a filter of its own:
    hence the condition on `rowid`, which is always true (a day of 83,000 sends out of 5M: 1.9 seconds instead of 3.1 for the statuses). #}
-{% macro duckdb__holds_for_few(relation, condition) -%}
+{% macro duckdb__selective_filter(relation, condition) -%}
     rowid in (select places.rowid from {{ relation }} as places where ({{ condition }}) and places.rowid >= 0)
 {%- endmacro %}

@@ -37,7 +37,7 @@
     {%- if not execute or language != 'sql' or model.resource_type == 'unit_test' -%}
         {{ return(dbt.spark__create_table_as(temporary, relation, compiled_code, language)) }}
     {%- endif -%}
-    {%- set code = spark_keep_what_is_read_often(compiled_code) -%}
+    {%- set code = spark_materialize_ctes(compiled_code) -%}
     {%- if not temporary and config.persist_column_docs() -%}
         {#- A table inherits the column comments of the view that it is made from; dbt-spark would alter the table once per column. -#}
         {%- set columns = model.columns.values() | map(attribute='name') | list -%}
@@ -62,16 +62,16 @@
 {%- endmacro %}
 
 {# Spark plans and evaluates a common table expression again for each reader. An expression with this mark is written to a table before the
-   statement that reads it, and a hook of the model drops that table (`forget_what_was_read_often`). A view in the session's cache would be
+   statement that reads it, and a hook of the model drops that table (`drop_materialized_ctes`). A view in the session's cache would be
    planned just as often. The expression begins and ends on a line of its own without indentation, as in all models. #}
-{% macro spark__read_often() -%}
+{% macro spark__materialized_cte() -%}
     -- (kept for all that read it)
 {%- endmacro %}
 
-{% macro spark_keep_what_is_read_often(compiled_code) -%}
+{% macro spark_materialize_ctes(compiled_code) -%}
     {%- set state = namespace(code=compiled_code) -%}
-    {%- for _ in range(compiled_code.count(spark__read_often() | trim)) -%}
-        {%- set before, body = state.code.split(spark__read_often() | trim, 1) -%}
+    {%- for _ in range(compiled_code.count(spark__materialized_cte() | trim)) -%}
+        {%- set before, body = state.code.split(spark__materialized_cte() | trim, 1) -%}
         {%- set name = modules.re.findall('(?m)^(?:with )?([a-z_0-9]+) as [(]$', before)[-1] -%}
         {%- set end = modules.re.search('(?m)^[)]', body).start() -%}
         {%- set kept = spark_keep(name, before ~ body[:end] ~ ') select * from ' ~ name) -%}
@@ -87,7 +87,7 @@
     {{ return(kept) }}
 {%- endmacro %}
 
-{% macro spark__forget_what_was_read_often() -%}
+{% macro spark__drop_materialized_ctes() -%}
     {%- for table in run_query("show tables in intermediate like '" ~ this.identifier ~ "__*'").rows -%}
         {%- do run_query('drop table intermediate.' ~ table['tableName'] ~ ' purge') -%}
     {%- endfor -%}

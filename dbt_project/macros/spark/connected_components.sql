@@ -5,7 +5,7 @@
    Of the worst components of 20 identifiers that a search found, none took more than 4 rounds; a chain of 100 takes 7. #}
 {% macro spark__connected_components(links) -%}
     {%- set rounds = 7 -%}
-    {{ spark__read_often() }}
+    {{ spark__materialized_cte() }}
     with smaller_neighbours_0 as (
 
         select greatest(identifier_1, identifier_2) as identifier, collect_set(least(identifier_1, identifier_2)) as neighbours

@@ -65,6 +65,6 @@
     {{ return(column) }}
 {%- endmacro %}
 
-{% macro spark__holds_for_few(relation, condition) -%}
+{% macro spark__selective_filter(relation, condition) -%}
     {{ condition }}
 {%- endmacro %}

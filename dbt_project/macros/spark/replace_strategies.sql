@@ -37,12 +37,12 @@
     {{ spark_replace_changed_rows(arg_dict, arg_dict['unique_key'], 'session_start_date', 'session_start_date', is_of_people_to_recompute()) }}
 {%- endmacro %}
 
-{% macro spark__replace_news_of_people_sql(arg_dict) -%}
+{% macro spark__replace_changes_of_people_sql(arg_dict) -%}
     {%- set is_replaced -%}
         exists (
             select 1
             from {{ ref('int_people_to_recompute') }} as people_to_recompute
-            where person_id = people_to_recompute.identifier and {{ is_after_news('sent_at', 'people_to_recompute.news_from') }}
+            where person_id = people_to_recompute.identifier and {{ is_after_change('sent_at', 'people_to_recompute.changes_from') }}
         )
     {%- endset -%}
     {{ spark_replace_changed_rows(arg_dict, arg_dict['unique_key'], 'session_start_date', 'session_start_date', is_replaced) }}

@@ -1,7 +1,7 @@
 -- depends_on: {{ ref('int_people_to_recompute') }}
 {{ config(
     unique_key=['source', 'session_start_id', 'message_id'],
-    incremental_strategy='replace_news_of_people',
+    incremental_strategy='replace_changes_of_people',
     partition_by=files_by('session_start_date'),
     post_hook="{{ log_all_days_changed() }}"
 ) }}
@@ -26,7 +26,7 @@ notifications_of_logs as (
         is_session_start as is_in_report,
         'logs' as source
     from sends
-    where is_notification and has_news
+    where is_notification and has_changes
 
 ),
 

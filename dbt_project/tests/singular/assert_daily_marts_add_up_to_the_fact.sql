@@ -2,7 +2,7 @@
 -- sends that went out and that were replied to, the totals to their rows. A row is a day on which a daily mart differs from
 -- `fct_session_starts`.
 {{ config(meta={'dagster': {'ref': {'name': 'session_starts_daily'}}}) }}
-{% set is_of_day = is_of_day_to_check('session_start_date') if checks_news_alone() else 'true' %}
+{% set is_of_day = is_of_day_to_check('session_start_date') if checks_only_changes() else 'true' %}
 
 with fact as (
 

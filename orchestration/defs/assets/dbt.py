@@ -12,22 +12,22 @@ from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.landing import LEDGER_KEY
 from orchestration.defs.failures import failure
 from orchestration.defs.resources import WarehouseResource
-from orchestration.defs.retention import WITHOUT_NEWS
+from orchestration.defs.retention import NOTHING_NEW
 from orchestration.errors import ExitCode
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.progress import report_progress
 from orchestration.run_report import counted
 from orchestration.settings import DBT_PROJECT_DIR, Settings
-from orchestration.transform.builds import Build, FinishedBuild, build_that_still_holds, drop_tables_of_no_model, finish_build, start_build
-from orchestration.transform.dbt_import import dbt_hidden
+from orchestration.transform.builds import Build, FinishedBuild, current_build, drop_orphaned_tables, finish_build, start_build
+from orchestration.transform.dbt_import import without_dbt
 from orchestration.transform.invocation import DbtError
 from orchestration.transform.lookups import refuse_unreadable_lookups
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import RESULTS, build_arguments, check_arguments, stream_dbt
 from orchestration.warehouse import error_in_words
 
-with dbt_hidden():
+with without_dbt():
     from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
     from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 
@@ -80,9 +80,9 @@ def _build_that_holds_or_begins(context: AssetExecutionContext, warehouse: Wareh
     with warehouse.open() as connection:
         # Landing does this, too. But if only the models are materialised, maybe nothing has landed yet, or another version landed it.
         prepare_raw_schema(connection)
-        if rows := warehouse.engine.erase_again(connection):
+        if rows := warehouse.engine.erase_late_rows(connection):
             context.log.warning(f"Deleted {counted(rows, 'row')} of erased people that had landed before their identifiers were known.")
-        still_holds = build_that_still_holds(connection, warehouse.settings)
+        still_holds = current_build(connection, warehouse.settings)
         if still_holds is not None:
             return still_holds
         refuse_unreadable_lookups()
@@ -100,10 +100,10 @@ def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: Ware
     if build.is_increment:
         yield from _lookups_as_before(context)
     with warehouse.open() as connection:
-        warehouse.engine.follow_build(connection)
+        warehouse.engine.refresh_after_build(connection)
         finish_build(connection, build)
         if not build.is_increment:
-            drop_tables_of_no_model(connection, MANIFEST)
+            drop_orphaned_tables(connection, MANIFEST)
 
 
 def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: FinishedBuild) -> Iterator[Any]:
@@ -117,7 +117,7 @@ def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: 
     if config.thorough:
         yield from _run(context, warehouse, check_arguments(warehouse.settings))
     else:
-        context.instance.add_run_tags(context.run_id, WITHOUT_NEWS)
+        context.instance.add_run_tags(context.run_id, NOTHING_NEW)
         yield from _passed_before(context.selected_asset_check_keys, f"Passed in build {build.build_id}. Nothing has landed since.")
 
 

@@ -19,7 +19,7 @@ from dagster import (
 
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.metadata import RAW_TEXTS, preview
-from orchestration.defs.failures import fail_where_blocked
+from orchestration.defs.failures import fail_if_blocked
 from orchestration.defs.resources import WarehouseResource
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople
@@ -235,4 +235,4 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
             },
             check_results=checks,
         )
-    fail_where_blocked(checks)
+    fail_if_blocked(checks)

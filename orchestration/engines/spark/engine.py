@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.engines.spark.erasure import erase_again_from_lake, erase_from_lake, finish_erasure, plan_on_lake
+from orchestration.engines.spark.erasure import erase_from_lake, erase_late_rows_from_lake, finish_erasure, plan_on_lake
 from orchestration.engines.spark.executors import on_executors, open_scratch
 from orchestration.engines.spark.history import forget_history
 from orchestration.engines.spark.landing import land_on_executors
@@ -144,8 +144,8 @@ class SparkEngine:
             spark, lake = spark_session(self.spark_settings), self.spark_settings.lake
             return erase_from_lake(spark, self._tables(), self.settings, lake, given)
 
-    def erase_again(self, connection: duckdb.DuckDBPyConnection) -> int:
-        return erase_again_from_lake(spark_session(self.spark_settings), self._tables(), self.settings, self.spark_settings.lake)
+    def erase_late_rows(self, connection: duckdb.DuckDBPyConnection) -> int:
+        return erase_late_rows_from_lake(spark_session(self.spark_settings), self._tables(), self.settings, self.spark_settings.lake)
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         spark = spark_session(self.spark_settings)
@@ -170,7 +170,7 @@ class SparkEngine:
             spark.sql(f"update raw.rejected_records set record = null where {old}")
             forget_history(spark, "raw.rejected_records")
 
-    def follow_build(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def refresh_after_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._tables().read_state()
 
     def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:

@@ -95,8 +95,8 @@ def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: 
     return erasure, _Work(identifiers, ids, tables, ledger), named_ids
 
 
-def erase_again_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
-    """Do the same as `maintenance.erased_again.erase_again`, in the lake."""
+def erase_late_rows_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
+    """Do the same as `maintenance.late_erasure.erase_late_rows`, in the lake."""
     # Finish an erasure that failed halfway, because a retry in the same run would no longer find its rows.
     finish_erasure(spark, tables, settings, lake)
     erased = ErasedPeople.load(settings.data)
@@ -152,7 +152,7 @@ def finish_erasure(spark: SparkSession, tables: ControlTables, settings: Setting
     found = json.loads(path.read_text(encoding="utf-8"))
     work = _Work(found["identifiers"], found["ids"], found["tables"], [tuple(entry) for entry in found["ledger"]])
     # No build may use partly erased raw tables.
-    invalidate_builds(tables.connection, of_person=True)
+    invalidate_builds(tables.connection, after_erasure=True)
     for name, load_id, landed, erased in work.ledger:
         tables.connection.execute(
             "update raw.landed_files set landed = $landed, erased = $erased where file_name = $name and load_id = $load_id",

@@ -63,7 +63,7 @@ lines_by_number as (
 ),
 
 {% if built_through > 0 %}
-statuses_touched as (
+affected_statuses as (
 
     select message_key
     from {{ ref('int_statuses_merged') }}
@@ -88,19 +88,19 @@ sends_of_statuses as (
 
     select message_key
     from {{ ref('int_sends_deduplicated') }}
-    where is_kept and message_key in (select statuses_touched.message_key from statuses_touched)
+    where is_kept and message_key in (select affected_statuses.message_key from affected_statuses)
 
 ),
 
 -- A message with a send takes its line and person from the send, and a change of either is a change of the send. Recomputing the message
 -- without the send would lose the session that it started, which is recomputed only if the send changes.
-messages_touched as (
+affected_messages as (
 
-    select message_key from sends_with_status where has_news
+    select message_key from sends_with_status where has_changes
     union
-    select statuses_touched.message_key
-    from statuses_touched
-    where not exists (select 1 from sends_of_statuses where sends_of_statuses.message_key = statuses_touched.message_key)
+    select affected_statuses.message_key
+    from affected_statuses
+    where not exists (select 1 from sends_of_statuses where sends_of_statuses.message_key = affected_statuses.message_key)
 
 ),
 {% endif %}
@@ -111,8 +111,8 @@ messages as (
     from {{ ref('int_statuses_merged') }}
     {% if built_through > 0 %}
     where
-        {{ holds_for_few(
-            ref('int_statuses_merged'), 'message_key in (select messages_touched.message_key from messages_touched)'
+        {{ selective_filter(
+            ref('int_statuses_merged'), 'message_key in (select affected_messages.message_key from affected_messages)'
         ) }}
     {% endif %}
 
@@ -122,7 +122,7 @@ names_of_sends as (
 
     select message_key, template_name, notification_name
     from {{ ref('int_sends_deduplicated') }}
-    where is_kept {{ 'and message_key in (select messages_touched.message_key from messages_touched)' if built_through > 0 }}
+    where is_kept {{ 'and message_key in (select affected_messages.message_key from affected_messages)' if built_through > 0 }}
 
 ),
 

@@ -1,4 +1,4 @@
-{% set is_upon_a_build = built_through_load_id() > 0 %}
+{% set has_previous_build = built_through_load_id() > 0 %}
 
 -- One of these is read only if there is a build to start from.
 -- noqa: disable=ST03
@@ -72,14 +72,16 @@ joined_sends as (
         statuses.failure_code as failed_code,
         coalesce(statuses.failure_details, statuses.failure_message, statuses.failure_title) as failed_detail,
         quoted_sends.message_key is not null as is_quoted,
-        {{ is_after_news('sends_to_recompute.sent_at', 'people_to_recompute.news_from') if is_upon_a_build else 'true' }} as has_news
+        {{
+            is_after_change('sends_to_recompute.sent_at', 'people_to_recompute.changes_from') if has_previous_build else 'true'
+        }} as has_changes
     from sends_to_recompute
     inner join lines_identified
         on coalesce(sends_to_recompute.given_channel_id, '') = lines_identified.given_channel_id
         and coalesce(sends_to_recompute.given_line_number, '') = lines_identified.given_line_number
     left join people
         on sends_to_recompute.contact_identifier = people.identifier
-    {% if is_upon_a_build %}
+    {% if has_previous_build %}
     left join people_to_recompute
         on sends_to_recompute.contact_identifier = people_to_recompute.identifier
     {% endif %}
@@ -119,7 +121,7 @@ final as (
         failed_at,
         is_notification,
         is_not_sent,
-        has_news,
+        has_changes,
         case when is_not_sent and was_refused_first then error_code when is_not_sent then failed_code end as failure_code,
         case when is_not_sent and was_refused_first then error_detail when is_not_sent then failed_detail end as failure_detail
     from classified_sends

@@ -90,7 +90,7 @@ new_and_known_messages as (
     union all
     select message_key, message_id, {{ smallest | join(', ') }}, copies, last_load_id
     from {{ this }}
-    where {{ holds_for_few(this, 'message_key in (select new_messages.message_key from new_messages)') }}
+    where {{ selective_filter(this, 'message_key in (select new_messages.message_key from new_messages)') }}
 
 ),
 {% endif %}
@@ -123,7 +123,7 @@ failures as (
     union all
     select message_key, failed_at, failure_code, failure_title, failure_message, failure_details
     from {{ this }}
-    where {{ holds_for_few(this, 'failed_at is not null and message_key in (select new_messages.message_key from new_messages)') }}
+    where {{ selective_filter(this, 'failed_at is not null and message_key in (select new_messages.message_key from new_messages)') }}
     {% endif %}
 
 ),

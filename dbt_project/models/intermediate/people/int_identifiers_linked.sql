@@ -2,7 +2,7 @@
     materialized='incremental',
     unique_key=['identifier_1', 'identifier_2'],
     incremental_strategy='delete+insert',
-    post_hook="{{ forget_what_was_read_often() }}"
+    post_hook="{{ drop_materialized_ctes() }}"
 ) }}
 
 with statuses as (
@@ -57,7 +57,7 @@ records as (
 
 new_records as (
 
-    {{ read_often() }}
+    {{ materialized_cte() }}
     select
         *,
         coalesce(

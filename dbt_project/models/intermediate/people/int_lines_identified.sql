@@ -2,7 +2,7 @@
     materialized='incremental',
     unique_key=['given_channel_id', 'given_line_number'],
     incremental_strategy='delete+insert',
-    post_hook="{{ forget_what_was_read_often() }}"
+    post_hook="{{ drop_materialized_ctes() }}"
 ) }}
 
 with lines_seen as (
@@ -32,7 +32,7 @@ shown_sightings as (
 
 sightings as (
 
-    {{ read_often() }}
+    {{ materialized_cte() }}
     select
         given_channel_id,
         given_line_number,
@@ -121,7 +121,7 @@ components as (
 
 identifiers_grouped as (
 
-    {{ read_often() }}
+    {{ materialized_cte() }}
     select
         identifiers.identifier,
         coalesce(components.component, identifiers.identifier) as component
@@ -184,7 +184,7 @@ numbers_of_components as (
 
 lines_of_identifiers as (
 
-    {{ read_often() }}
+    {{ materialized_cte() }}
     select
         identifiers_grouped.identifier,
         coalesce(

@@ -13,7 +13,7 @@ with new_sends as (
 
 ),
 
-keys_with_news as (
+changed_keys as (
 
     select message_key from new_sends
     union
@@ -28,13 +28,13 @@ keys_with_news as (
 
 ),
 
-sends_with_news as (
+sends_with_changes as (
 
     select message_key, contact_identifier
     from {{ ref('int_sends_deduplicated') }}
     where is_kept {{
-        'and ' ~ holds_for_few(
-            ref('int_sends_deduplicated'), 'message_key in (select keys_with_news.message_key from keys_with_news)'
+        'and ' ~ selective_filter(
+            ref('int_sends_deduplicated'), 'message_key in (select changed_keys.message_key from changed_keys)'
         ) if built_through_load_id() > 0
     }}
 
@@ -47,7 +47,7 @@ people_quoting as (
     where
         is_kept
         and not is_in_group
-        and quoted_message_key in (select sends_with_news.message_key from sends_with_news)
+        and quoted_message_key in (select sends_with_changes.message_key from sends_with_changes)
         and not exists (
             select 1
             from {{ ref('int_sends_deduplicated') }} as sends
@@ -62,8 +62,8 @@ people_reached as (
     from {{ ref('int_message_recipients') }}
     {% if built_through_load_id() > 0 %}
     where
-        {{ holds_for_few(
-            ref('int_message_recipients'), 'message_key in (select sends_with_news.message_key from sends_with_news)'
+        {{ selective_filter(
+            ref('int_message_recipients'), 'message_key in (select sends_with_changes.message_key from sends_with_changes)'
         ) }}
     {% endif %}
     union all
@@ -74,13 +74,13 @@ people_reached as (
 links as (
 
     select distinct
-        sends_with_news.message_key,
-        least(sends_with_news.contact_identifier, people_reached.identifier) as identifier_1,
-        greatest(sends_with_news.contact_identifier, people_reached.identifier) as identifier_2
-    from sends_with_news
+        sends_with_changes.message_key,
+        least(sends_with_changes.contact_identifier, people_reached.identifier) as identifier_1,
+        greatest(sends_with_changes.contact_identifier, people_reached.identifier) as identifier_2
+    from sends_with_changes
     inner join people_reached
-        on sends_with_news.message_key = people_reached.message_key
-        and sends_with_news.contact_identifier <> people_reached.identifier
+        on sends_with_changes.message_key = people_reached.message_key
+        and sends_with_changes.contact_identifier <> people_reached.identifier
 
 ),
 
@@ -89,7 +89,7 @@ known_links as (
 
     select message_key, identifier_1, identifier_2
     from {{ this }}
-    where message_key in (select sends_with_news.message_key from sends_with_news)
+    where message_key in (select sends_with_changes.message_key from sends_with_changes)
 
 ),
 

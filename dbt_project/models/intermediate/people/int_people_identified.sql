@@ -2,7 +2,7 @@
     materialized='incremental',
     unique_key='identifier',
     incremental_strategy='delete+insert',
-    post_hook="{{ forget_what_was_read_often() }}"
+    post_hook="{{ drop_materialized_ctes() }}"
 ) }}
 
 with identifiers_linked as (
@@ -26,7 +26,7 @@ all_links as (
 ),
 
 {% if is_incremental() %}
-identifiers_with_news as (
+identifiers_with_changes as (
 
     select identifier_1 as identifier from identifiers_linked where {{ loads_not_built('first_load_id') }}
     union
@@ -38,24 +38,24 @@ identifiers_with_news as (
 
 ),
 
-components_with_news as (
+components_with_changes as (
 
     select distinct known.component
     from {{ this }} as known
-    inner join identifiers_with_news
-        on known.identifier = identifiers_with_news.identifier
+    inner join identifiers_with_changes
+        on known.identifier = identifiers_with_changes.identifier
 
 ),
 
 -- Whole components as they were: new links connect them, and removed links split them.
 identifiers_to_connect as (
 
-    select identifier from identifiers_with_news
+    select identifier from identifiers_with_changes
     union
     select known.identifier
     from {{ this }} as known
-    inner join components_with_news
-        on known.component = components_with_news.component
+    inner join components_with_changes
+        on known.component = components_with_changes.component
 
 ),
 
@@ -122,7 +122,7 @@ component_names as (
 
 people as (
 
-    {{ read_often() }}
+    {{ materialized_cte() }}
     select
         identifiers_connected.identifier,
         identifiers_connected.component,

@@ -61,7 +61,7 @@ new_botmaker_sessions as (
 ),
 
 {% if built_through > 0 %}
-sends_with_news as (
+sends_with_changes as (
 
     select message_key from statuses where last_load_id > {{ built_through }}
     union all
@@ -69,12 +69,12 @@ sends_with_news as (
 
 ),
 
-sends_touched as (
+affected_sends as (
 
     select contact_identifier, sent_at
     from {{ ref('int_sends_deduplicated') }}
-    where {{ holds_for_few(
-        ref('int_sends_deduplicated'), 'message_key in (select sends_with_news.message_key from sends_with_news)'
+    where {{ selective_filter(
+        ref('int_sends_deduplicated'), 'message_key in (select sends_with_changes.message_key from sends_with_changes)'
     ) }}
 
 ),
@@ -118,7 +118,7 @@ people_of_lines as (
 
 ),
 
-botmaker_sessions_touched as (
+affected_botmaker_sessions as (
 
     select contact_identifier
     from botmaker_sessions
@@ -144,21 +144,21 @@ people_regrouped as (
 ),
 {% endif %}
 
-news as (
+changes as (
 
-    select contact_identifier, sent_at as news_at from new_sends
+    select contact_identifier, sent_at as changed_at from new_sends
     union all
-    select contact_identifier, happened_at as news_at from new_messages
+    select contact_identifier, happened_at as changed_at from new_messages
     {% if built_through > 0 %}
     union all
-    select contact_identifier, sent_at as news_at from sends_touched
+    select contact_identifier, sent_at as changed_at from affected_sends
     union all
-    select contact_identifier, happened_at as news_at from quoting_messages
+    select contact_identifier, happened_at as changed_at from quoting_messages
     {% endif %}
 
 ),
 
-news_of_any_time as (
+changes_at_any_time as (
 
     select contact_identifier from new_botmaker_sessions
     {% if built_through > 0 %}
@@ -167,33 +167,33 @@ news_of_any_time as (
     union all
     select contact_identifier from people_of_lines
     union all
-    select contact_identifier from botmaker_sessions_touched
+    select contact_identifier from affected_botmaker_sessions
     union all
     select contact_identifier from people_regrouped
     {% endif %}
 
 ),
 
-identifiers_touched as (
+affected_identifiers as (
 
-    select contact_identifier, {{ first_time_that_news_change('min(news_at)') }} as news_from
-    from news
+    select contact_identifier, {{ earliest_affected_time('min(changed_at)') }} as changes_from
+    from changes
     group by contact_identifier
     union all
-    select distinct contact_identifier, cast(null as {{ dbt.type_timestamp() }}) as news_from
-    from news_of_any_time
+    select distinct contact_identifier, cast(null as {{ dbt.type_timestamp() }}) as changes_from
+    from changes_at_any_time
 
 ),
 
 identifiers_of_people as (
 
     select
-        identifiers_touched.contact_identifier as identifier,
-        coalesce(people.person_id, identifiers_touched.contact_identifier) as person_id,
-        identifiers_touched.news_from
-    from identifiers_touched
+        affected_identifiers.contact_identifier as identifier,
+        coalesce(people.person_id, affected_identifiers.contact_identifier) as person_id,
+        affected_identifiers.changes_from
+    from affected_identifiers
     left join people
-        on identifiers_touched.contact_identifier = people.identifier
+        on affected_identifiers.contact_identifier = people.identifier
 
 ),
 
@@ -211,11 +211,11 @@ people_of_botmaker as (
 
 ),
 
-people_touched as (
+affected_people as (
 
     select
         identifiers_of_people.person_id,
-        {{ earliest_of_news('case when people_of_botmaker.person_id is null then identifiers_of_people.news_from end') }} as news_from
+        {{ earliest_change('case when people_of_botmaker.person_id is null then identifiers_of_people.changes_from end') }} as changes_from
     from identifiers_of_people
     left join people_of_botmaker
         on identifiers_of_people.person_id = people_of_botmaker.person_id
@@ -227,21 +227,21 @@ all_identifiers as (
 
     select identifier, person_id from identifiers_of_people
     union
-    select person_id as identifier, person_id from people_touched
+    select person_id as identifier, person_id from affected_people
     union
     select people.identifier, people.person_id
     from people
-    inner join people_touched
-        on people.person_id = people_touched.person_id
+    inner join affected_people
+        on people.person_id = affected_people.person_id
 
 ),
 
 final as (
 
-    select all_identifiers.identifier, {{ earliest_of_news('people_touched.news_from') }} as news_from
+    select all_identifiers.identifier, {{ earliest_change('affected_people.changes_from') }} as changes_from
     from all_identifiers
-    inner join people_touched
-        on all_identifiers.person_id = people_touched.person_id
+    inner join affected_people
+        on all_identifiers.person_id = affected_people.person_id
     group by all_identifiers.identifier
 
 )

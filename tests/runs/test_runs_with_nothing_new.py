@@ -8,7 +8,7 @@ from dagster import AssetKey
 
 from orchestration.cli.main import main
 from orchestration.defs.home import open_instance
-from orchestration.defs.retention import WITHOUT_NEWS
+from orchestration.defs.retention import NOTHING_NEW
 from tests.pipeline import Pipeline
 
 SEND = '{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%08d", "template_name": "t"}\n'
@@ -35,8 +35,8 @@ def test_run_with_nothing_new_stores_almost_nothing(pipeline: Callable[..., Pipe
 
     with open_instance(made.settings) as instance:
         newest, *_, first = instance.get_runs()
-        assert WITHOUT_NEWS.items() <= newest.tags.items()
-        assert not WITHOUT_NEWS.keys() & first.tags.keys()
+        assert NOTHING_NEW.items() <= newest.tags.items()
+        assert not NOTHING_NEW.keys() & first.tags.keys()
         made_when = {
             key: instance.get_latest_materialization_event(AssetKey(key))
             for key in (("marts", "fct_session_starts"), ("staging", "channels"))

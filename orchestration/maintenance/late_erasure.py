@@ -26,7 +26,7 @@ from orchestration.transactions import transaction
 from orchestration.transform.builds import invalidate_builds
 
 
-def erase_again(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
+def erase_late_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) -> int:
     """Delete the raw rows of new identifiers of erased people, so that everything is rebuilt; return the number of rows.
 
     DuckDB keeps deleted rows in its file until the space is reused; the command `erase` rewrites the file. The caller holds the
@@ -72,5 +72,5 @@ def _delete_rows(connection: duckdb.DuckDBPyConnection) -> int:
             "update raw.landed_files as f set landed = f.landed - e.records, erased = f.erased + e.records "
             "from erased_counts as e where e.file_name = f.file_name and e.load_id = f.load_id"
         )
-        invalidate_builds(connection, of_person=True)
+        invalidate_builds(connection, after_erasure=True)
     return rows
