@@ -15,7 +15,7 @@ from orchestration.settings import environment
 # For the whole request: a chat that sends its response byte by byte must not block a run.
 _SECONDS = 10.0
 # Google Chat rejects a text of more than 4,096 characters.
-_MOST_CHARACTERS = 4_000
+_MAX_CHARACTERS = 4_000
 
 # httpx logs the URL of each request, which contains a chat's secret.
 for _name in ("httpx", "httpcore"):
@@ -27,11 +27,11 @@ def alert_address() -> str | None:
     return environment().get("STARTS_ALERT_URL")
 
 
-def alert_of_failure(what: str, reasons: list[str]) -> dict[str, str]:
+def failure_alert(what: str, reasons: list[str]) -> dict[str, str]:
     """Return the alert as JSON with the key `text`, which Slack, Mattermost and Google Chat display."""
     text = f"{what}:\n" + "\n".join(reasons or ["See the run's log."])
     # A lone surrogate (half an emoji) in a reason cannot be encoded.
-    return {"text": text[:_MOST_CHARACTERS].encode(errors="replace").decode()}
+    return {"text": text[:_MAX_CHARACTERS].encode(errors="replace").decode()}
 
 
 def send_alert(address: str, alert: dict[str, str], *, log: Callable[[str], None]) -> None:
@@ -51,7 +51,7 @@ def send_alert_if_set(what: str, reasons: list[str], *, log: Callable[[str], Non
     except StartsError:
         return
     if address is not None:
-        send_alert(address, alert_of_failure(what, reasons), log=log)
+        send_alert(address, failure_alert(what, reasons), log=log)
 
 
 async def _post(address: str, alert: dict[str, str]) -> None:

@@ -81,7 +81,7 @@ _MEMORY = _Kind(
     "Memory ran out. Close other programs, or use a machine with more memory, and run again.",
 )
 
-_SOMETHING_ELSE = _Kind(
+_WRONG_FILE_TYPE = _Kind(
     frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG}),
     re.compile(r"Not a directory|Is a directory|Too many levels of symbolic links|File name too long"),
     "Something else is in the place of {place}, or its name cannot be used. Remove or rename it and run again.",
@@ -130,7 +130,7 @@ _KINDS = (
         "The disk of Dagster's home (DAGSTER_HOME, by default the folder .dagster in the data folder) is full, or fails. Free some "
         "space, or check it (`dmesg` shows its errors), and run again.",
     ),
-    _SOMETHING_ELSE,
+    _WRONG_FILE_TYPE,
     _Kind(
         frozenset(),
         re.compile(r"database disk image is malformed|file is not a database"),
@@ -144,14 +144,14 @@ _DUCKDB_TEXT = re.compile(r"^\s*(?:\w+: )?((?:IO|Out of Memory|TransactionContex
 QUOTED_FILE = re.compile(r'file "([^"]+)"')
 
 
-def in_words(error: BaseException) -> StartsError | None:
+def explain_error(error: BaseException) -> StartsError | None:
     """Return what to do about an error, or about one in its chain of causes; None if none of them is a machine error."""
     for link in chain_of(error):
         if isinstance(link, OSError):
             for kind in _KINDS:
                 if link.errno in kind.errnos:
                     # For a rename, the second name is the one that is in the way.
-                    return kind.error((kind is _SOMETHING_ELSE and link.filename2) or link.filename)
+                    return kind.error((kind is _WRONG_FILE_TYPE and link.filename2) or link.filename)
         elif isinstance(link, MemoryError):
             return _MEMORY.error(None)
         elif (text := text_of_machine_error(link)) is not None:
@@ -162,25 +162,25 @@ def in_words(error: BaseException) -> StartsError | None:
     return None
 
 
-def is_lock_of_another(error: BaseException) -> bool:
+def is_locked_by_another_process(error: BaseException) -> bool:
     """Return whether DuckDB could not open a file because another program has locked it."""
     return "Could not set lock on file" in str(error)
 
 
-def something_else_in_place_of(path: Path) -> StartsError:
+def wrong_file_type_error(path: Path) -> StartsError:
     """Return the error for a folder, a pipe or a link in the place of a file."""
-    return _SOMETHING_ELSE.error(str(path))
+    return _WRONG_FILE_TYPE.error(str(path))
 
 
 @contextmanager
-def operator_errors(in_words: Callable[[BaseException], StartsError | None] = in_words) -> Iterator[None]:
+def operator_errors(explain: Callable[[BaseException], StartsError | None] = explain_error) -> Iterator[None]:
     """Raise errors that the operator can fix (full disk, missing rights, exhausted memory) as `StartsError`; pass on all others."""
     try:
         yield
     except StartsError:
         raise
     except Exception as error:
-        explained = in_words(error)
+        explained = explain(error)
         if explained is None:
             raise
         raise explained from error

@@ -6,7 +6,7 @@ With STARTS_FILE_MODE=group, the user's group may also read published and export
 import os
 from contextlib import suppress
 
-from orchestration.files import change_rights
+from orchestration.files import change_permissions
 from orchestration.settings import FileMode, Settings
 
 
@@ -27,6 +27,6 @@ def restrict_existing_files(settings: Settings) -> None:
     private = (settings.dbt_target_dir, settings.dagster_home, settings.warehouse_path, settings.lock_path)
     for path, mode in (*((path, settings.files_mode) for path in shared), *((path, FileMode.PRIVATE) for path in private)):
         with suppress(FileNotFoundError, PermissionError):
-            change_rights(path, taken=mode.umask)
+            change_permissions(path, remove=mode.umask)
     if settings.files_mode is FileMode.GROUP:
-        change_rights(settings.data, given=0o050)
+        change_permissions(settings.data, add=0o050)

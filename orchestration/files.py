@@ -33,7 +33,7 @@ def replace_private_file(path: Path, text: str) -> None:
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def atomic_write(target: Path) -> Iterator[Path]:
     """Yield a draft beside a file that a user named. It becomes the file after the `with` block; on an error it is deleted."""
     draft = target.with_name(f".{target.name}.{token_hex(8)}.draft")
     try:
@@ -114,18 +114,18 @@ def sha256_of(path: Path) -> str:
 def make_folder(folder: Path, settings: Settings) -> None:
     """Create or restrict a folder: only this user can open it and, with `STARTS_FILE_MODE=group`, the user's group."""
     folder.mkdir(parents=True, exist_ok=True)
-    change_rights(folder, taken=settings.files_mode.umask, given=0o050 if settings.files_mode is FileMode.GROUP else 0)
+    change_permissions(folder, remove=settings.files_mode.umask, add=0o050 if settings.files_mode is FileMode.GROUP else 0)
 
 
 def restrict_file(path: Path, settings: Settings, *, read_only: bool) -> None:
     """Restrict a file to this user and, with `STARTS_FILE_MODE=group`, the user's group; `read_only` is for published files."""
-    change_rights(path, taken=0o7777, given=(0o444 if read_only else 0o666) & ~settings.files_mode.umask)
+    change_permissions(path, remove=0o7777, add=(0o444 if read_only else 0o666) & ~settings.files_mode.umask)
 
 
-def change_rights(path: Path, *, taken: int = 0, given: int = 0) -> None:
+def change_permissions(path: Path, *, remove: int = 0, add: int = 0) -> None:
     """Remove rights to a path, then add others, unless it belongs to another user, who has to change it."""
     rights = stat.S_IMODE(path.stat().st_mode)
-    wanted = rights & ~taken | given
+    wanted = rights & ~remove | add
     if rights != wanted:
         with suppress(PermissionError):
             path.chmod(wanted)

@@ -33,12 +33,12 @@ def _of_dbt(name: str) -> dict[str, Any]:
 def _macros() -> str:
     people, sessions = _of_dbt("identifiers.sql"), _of_dbt("botmaker.sql")
     return f"""
-        create or replace temp macro contact_id_shown(given) as ({people["contact_id_shown"]("given")});
+        create or replace temp macro display_identifier(given) as ({people["display_identifier"]("given")});
         create or replace temp macro comparable_shown(shown) as ({people["comparable_identifier"]("shown")});
         -- The list makes DuckDB evaluate each argument once. Otherwise DuckDB inserts the argument wherever a macro names it, a dozen
         -- times in each of the two, and takes a second to plan a query of a few identifiers.
         create or replace temp macro comparable_identifier(given) as list_transform(
-            list_transform([given], lambda identifier: contact_id_shown(identifier)), lambda shown: comparable_shown(shown)
+            list_transform([given], lambda identifier: display_identifier(identifier)), lambda shown: comparable_shown(shown)
         )[1];
         create or replace temp macro is_number(identifier) as ({people["is_number"]("identifier")});
         create or replace temp macro is_user_id(identifier) as ({people["is_user_id"]("identifier")});
@@ -71,23 +71,23 @@ def _macros() -> str:
 def create_identifier_macros(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the identifier macros, which take one text each, as it was received.
 
-    They are `contact_id_shown`, `comparable_identifier`, `is_number`, `is_user_id`, `comparable_session_id`, `text_in_id`,
+    They are `display_identifier`, `comparable_identifier`, `is_number`, `is_user_id`, `comparable_session_id`, `text_in_id`,
     `number_in_id`, `readable_text`, `base64_runs` and `texts_in_base64`.
     """
     connection.execute(_macros())
 
 
-def comparable_identifier(given: str) -> str:
+def comparable_identifier(identifier: str) -> str:
     """Return the comparable form of an identifier: `+55 11 8765-0001` gives `5511987650001`."""
-    return comparable_identifiers([given])[given]
+    return comparable_identifiers([identifier])[identifier]
 
 
-def comparable_identifiers(given: Iterable[str]) -> dict[str, str]:
+def comparable_identifiers(identifiers: Iterable[str]) -> dict[str, str]:
     """Return the comparable form of each identifier, by identifier."""
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
-        query = "select given, comparable_identifier(given) from (select unnest($given::varchar[]) as given)"
-        return dict(connection.execute(query, {"given": sorted(set(given))}).fetchall())
+        query = "select identifier, comparable_identifier(identifier) from (select unnest($identifiers::varchar[]) as identifier)"
+        return dict(connection.execute(query, {"identifiers": sorted(set(identifiers))}).fetchall())
 
 
 def all_spellings(identifiers: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ import duckdb
 # The memory limit of a control group: version 2, then version 1. Without a limit, they contain `max`, or more than any machine has.
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
-_LEAST_BYTES = 1_500_000_000
+_MIN_BYTES = 1_500_000_000
 _BYTES_PER_ROW = 200
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -33,7 +33,7 @@ def default_bytes(available: int, rows: int) -> int:
     could not be built at once with 1.7 GB, and each one alone could not be built with 1.2 GB. A higher limit than the rows need only
     keeps more of the file in memory, and a process takes two thirds more than DuckDB counts (docs/performance.md).
     """
-    return min(available * 60 // 100, max(_LEAST_BYTES, rows * _BYTES_PER_ROW))
+    return min(available * 60 // 100, max(_MIN_BYTES, rows * _BYTES_PER_ROW))
 
 
 def available_bytes(cgroup_limits: tuple[Path, ...] = _CGROUP_LIMITS) -> int:
@@ -49,12 +49,12 @@ def _limit(path: Path) -> int | None:
         return None
 
 
-def limit_memory(connection: duckdb.DuckDBPyConnection, given: int | None) -> None:
-    """Set DuckDB's memory limit to the `given` bytes, or else to the default for the landed or published rows.
+def limit_memory(connection: duckdb.DuckDBPyConnection, limit: int | None) -> None:
+    """Set DuckDB's memory limit to `limit` bytes, or else to the default for the landed or published rows.
 
     DuckDB's own default is 80 % of the machine.
     """
-    amount = default_bytes(available_bytes(), _rows_in(connection)) if given is None else given
+    amount = default_bytes(available_bytes(), _rows_in(connection)) if limit is None else limit
     connection.execute(f"set memory_limit = '{amount} B'")
 
 

@@ -28,7 +28,7 @@ def report_progress(done: int, total: int | None, unit: str, now: str = "") -> N
 
 
 @contextmanager
-def shown_by(show: Callable[[Progress], None]) -> Iterator[None]:
+def progress_display(show: Callable[[Progress], None]) -> Iterator[None]:
     """Pass the progress that this process reports to `show` during a `with` block."""
     global _show
     before, _show = _show, show

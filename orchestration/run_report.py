@@ -103,7 +103,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class InAll:
+class Totals:
     """What exists after a run. `not_read` lists files and folders of the landing zone, `silent` has a sentence per silent feed or line."""
 
     landed: dict[str, Landed]
@@ -123,23 +123,23 @@ class InAll:
         yield from self.report.lines()
         for silence in self.silent:
             yield f"silent     {silence}"
-        for place in self.published:
-            yield f"published  {place}"
+        for location in self.published:
+            yield f"published  {location}"
         yield f"exported   {counted(self.daily_tsvs, 'daily TSV')} in {self.exports}"
 
 
-def as_json(status: str, seconds: float, reasons: list[str], this_run: ThisRun, in_all: InAll | None) -> dict[str, Any]:
-    """Return the run as JSON values. `status` is finished, failed, could_not_start or interrupted; `in_all` is None if it is not known."""
+def as_json(status: str, seconds: float, reasons: list[str], this_run: ThisRun, totals: Totals | None) -> dict[str, Any]:
+    """Return the run as JSON values. `status` is finished, failed, could_not_start or interrupted; `totals` is None if it is not known."""
     return {
         "status": status,
         "reasons": reasons,
         "seconds": round(seconds, 1),
         "this_run": asdict(this_run),
-        "in_all": asdict(in_all) if in_all is not None else None,
+        "in_all": asdict(totals) if totals is not None else None,
     }
 
 
-def in_all(settings: Settings) -> InAll:
+def count_totals(settings: Settings) -> Totals:
     """Count what exists in total, from the warehouse. Raises `StartsError` if it cannot be opened."""
     with engine_of(settings).open() as warehouse:
         landed = warehouse.execute(
@@ -157,12 +157,12 @@ def in_all(settings: Settings) -> InAll:
             order by feed
             """
         ).fetchall()
-        return InAll(
+        return Totals(
             landed={feed: Landed(*counts) for feed, *counts in landed},
-            not_read=[passed.name for passed in ledger.all_passed_over(warehouse)],
+            not_read=[entry.name for entry in ledger.read_skipped_entries(warehouse)],
             report=report_of(warehouse),
             silent=[str(silence) for silence in silences(warehouse, datetime.now(UTC).replace(tzinfo=None))],
-            published=list(_places(settings)),
+            published=list(_published_locations(settings)),
             daily_tsvs=len(list(settings.exports_dir.glob("*.tsv"))),
             exports=str(settings.exports_dir),
         )
@@ -184,8 +184,8 @@ def report_of(warehouse: duckdb.DuckDBPyConnection) -> Report:
     return Report(*row)
 
 
-def _places(settings: Settings) -> Iterator[str]:
+def _published_locations(settings: Settings) -> Iterator[str]:
     yield str(settings.published_database)
     if publishes_to_postgres():
         postgres = PostgresSettings.from_environment()
-        yield f"PostgreSQL at {postgres.place}, schema {postgres.schema}"
+        yield f"PostgreSQL at {postgres.address}, schema {postgres.schema}"

@@ -37,11 +37,11 @@ _POSTGRES_URL = re.compile(
 )
 _POSTGRES_PORT = re.compile(r"^(?:(?:\[[0-9A-Fa-f:]+\]|[^:\[\],]*)(?::\d+)?(?:,|$))*$")
 # A hundred years: Python's dates begin in the year 1, so a much longer period has no first day to keep.
-_MOST_RETENTION_DAYS = 36_500
+_MAX_RETENTION_DAYS = 36_500
 # DuckDB allows texts of up to 4 GiB; a record is in memory several times while it is parsed.
-_MOST_RECORD_BYTES = 1024 * 1024 * 1024
+_MAX_RECORD_BYTES = 1024 * 1024 * 1024
 # A run on the smallest logs needs half of it.
-_LEAST_MEMORY_BYTES = 256 * 10**6
+_MIN_MEMORY_BYTES = 256 * 10**6
 _CURRENCY = re.compile("[A-Z]{3}")
 # Dagster accepts the name of a team or an e-mail address.
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -170,25 +170,25 @@ class Settings:
             raise SettingsError(f"STARTS_BILLING_CURRENCY is {self.billing_currency!r}: write an ISO code such as USD.")
         if not 0 <= self.max_rejected_share <= 1:
             raise SettingsError(f"STARTS_MAX_REJECTED_SHARE is {self.max_rejected_share}: write a share from 0 to 1, such as 0.05.")
-        if not 1024 <= self.max_record_bytes <= _MOST_RECORD_BYTES:
+        if not 1024 <= self.max_record_bytes <= _MAX_RECORD_BYTES:
             raise SettingsError(
-                f"STARTS_MAX_RECORD_BYTES is {self.max_record_bytes}: write a number of bytes from 1024 to {_MOST_RECORD_BYTES}, "
+                f"STARTS_MAX_RECORD_BYTES is {self.max_record_bytes}: write a number of bytes from 1024 to {_MAX_RECORD_BYTES}, "
                 "such as 16777216."
             )
-        if self.memory is not None and (bytes_of(self.memory, available_bytes()) or 0) < _LEAST_MEMORY_BYTES:
+        if self.memory is not None and (bytes_of(self.memory, available_bytes()) or 0) < _MIN_MEMORY_BYTES:
             raise SettingsError(
                 f"STARTS_MEMORY is {self.memory!r}: write how much memory DuckDB may take, such as 4GB or 60%, and no less than 256MB."
             )
-        if not 1 <= self.keep_runs_days <= _MOST_RETENTION_DAYS:
+        if not 1 <= self.keep_runs_days <= _MAX_RETENTION_DAYS:
             raise SettingsError(
                 f"STARTS_KEEP_RUNS_DAYS is {self.keep_runs_days}: write for how many days Dagster keeps its runs, "
-                f"from 1 to {_MOST_RETENTION_DAYS}."
+                f"from 1 to {_MAX_RETENTION_DAYS}."
             )
         if not _OWNER.fullmatch(self.owner):
             raise SettingsError(f"STARTS_OWNER is {self.owner!r}: write team:NAME, or an e-mail address.")
-        if self.retention_days is not None and not 1 <= self.retention_days <= _MOST_RETENTION_DAYS:
+        if self.retention_days is not None and not 1 <= self.retention_days <= _MAX_RETENTION_DAYS:
             raise SettingsError(
-                f"STARTS_RETENTION_DAYS is {self.retention_days}: write how many days to keep, from 1 to {_MOST_RETENTION_DAYS}, "
+                f"STARTS_RETENTION_DAYS is {self.retention_days}: write how many days to keep, from 1 to {_MAX_RETENTION_DAYS}, "
                 "or leave it out to keep all."
             )
         if self.contacts is Contacts.MASKED and not self.mask_key:
@@ -304,7 +304,7 @@ class PostgresSettings:
             _check_identifier("STARTS_POSTGRES_READER", self.reader)
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The server and the database, for messages."""
         match = _POSTGRES_URL.fullmatch(self.url)
         assert match is not None

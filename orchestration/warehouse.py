@@ -17,11 +17,11 @@ from orchestration.errors import (
     LockedError,
     StartsError,
     chain_of,
-    in_words,
-    is_lock_of_another,
+    explain_error,
+    is_locked_by_another_process,
     operator_errors,
-    something_else_in_place_of,
     text_of_machine_error,
+    wrong_file_type_error,
 )
 from orchestration.file_rights import restrict_existing_files
 from orchestration.files import read_start
@@ -39,13 +39,13 @@ _DAMAGED = re.compile(
     r"|older development version of DuckDB|created with DuckDB version|database has been invalidated because of a previous fatal error"
 )
 # What DuckDB raises for damage that no checksum detects.
-_FAILED_WITHIN = (duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
+_CORRUPTION_ERRORS = (duckdb.InternalException, duckdb.FatalException, duckdb.SerializationException)
 _NEWER = re.compile(r"created with a newer version of DuckDB")
 
 # DuckDB's lock on a file belongs to the process (fcntl): closing any other descriptor of the file releases it, and DuckDB continues to
 # write without it. So we read the file directly only while this process has no connection to it. Connections are counted by path,
 # because DuckDB shares open files by path.
-_open_here: Counter[Path] = Counter()
+_open_connections: Counter[Path] = Counter()
 _opening = Lock()
 
 # The main header: a checksum of 8 bytes, then the magic bytes.
@@ -114,7 +114,7 @@ def open_warehouse(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     operator can fix, also inside the block, and `DamagedWarehouseError` if the file cannot be read.
     """
     with warehouse_errors(settings):
-        _make_place(settings.warehouse_path)
+        _prepare_path(settings.warehouse_path)
         with _connected(settings, _connect_when_free) as connection:
             configure(connection, settings)
             if raw_schema_version(connection):
@@ -165,17 +165,17 @@ def _nothing_landed(settings: Settings) -> StartsError:
 
 def warehouse_errors(settings: Settings) -> AbstractContextManager[None]:
     """Raise errors that an operator can fix as `StartsError`: a damaged warehouse, a full disk, a missing right."""
-    return operator_errors(partial(error_in_words, settings))
+    return operator_errors(partial(explain_warehouse_error, settings))
 
 
-def error_in_words(settings: Settings, error: BaseException) -> StartsError | None:
+def explain_warehouse_error(settings: Settings, error: BaseException) -> StartsError | None:
     """Return what an operator can do about an error of DuckDB, dbt or the system; None if only a developer can fix it."""
     for text in filter(None, map(text_of_machine_error, chain_of(error))):
         named = QUOTED_FILE.search(text)
         is_ours = named is None or Path(named[1]) in (settings.warehouse_path, _log_of(settings.warehouse_path))
         if is_ours and _DAMAGED.search(text):
             return _damaged(settings, text.splitlines()[0])
-    return in_words(error)
+    return explain_error(error)
 
 
 def _damaged(settings: Settings, detail: str) -> DamagedWarehouseError:
@@ -213,14 +213,14 @@ def _connected(settings: Settings, connect: Callable[[Settings], duckdb.DuckDBPy
     finally:
         with _opening:
             connection.close()
-            _open_here[settings.warehouse_path] -= 1
+            _open_connections[settings.warehouse_path] -= 1
 
 
 def _connect_to_read(settings: Settings) -> duckdb.DuckDBPyConnection:
     try:
         return _connect(settings, read_only=True)
     except duckdb.IOException as error:
-        if not is_lock_of_another(error):
+        if not is_locked_by_another_process(error):
             raise
         raise LockedError(f"A run holds {settings.warehouse_path} open: try again when it has finished.") from error
 
@@ -231,7 +231,7 @@ def _connect_when_free(settings: Settings) -> duckdb.DuckDBPyConnection:
         try:
             return _connect(settings)
         except duckdb.IOException as error:
-            if not is_lock_of_another(error):
+            if not is_locked_by_another_process(error):
                 raise
             if time.monotonic() > give_up_at:
                 raise LockedError(
@@ -245,12 +245,12 @@ def _connect(settings: Settings, *, read_only: bool = False) -> duckdb.DuckDBPyC
     """Open the existing file and count the connection. Raises DuckDB's error if another program holds the file."""
     path = settings.warehouse_path
     with _opening:
-        if not _open_here[path] and not _is_duckdb_file(path):
+        if not _open_connections[path] and not _is_duckdb_file(path):
             # For a SQLite file, DuckDB would look for an extension on the internet.
             raise _damaged(settings, "it is not a DuckDB file")
         try:
             connection = duckdb.connect(str(path), read_only=read_only)
-        except _FAILED_WITHIN as error:
+        except _CORRUPTION_ERRORS as error:
             raise _damaged(settings, str(error).splitlines()[0]) from error
         except duckdb.IOException as error:
             if not _NEWER.search(str(error)):
@@ -259,18 +259,18 @@ def _connect(settings: Settings, *, read_only: bool = False) -> duckdb.DuckDBPyC
                 f"The warehouse {path} was written by a newer version of DuckDB than {duckdb.__version__}, which runs here. "
                 "Bring this installation up to date, or set STARTS_DATA to another folder."
             ) from error
-        _open_here[path] += 1
+        _open_connections[path] += 1
     return connection
 
 
-def _make_place(path: Path) -> None:
+def _prepare_path(path: Path) -> None:
     """Check the path of the file, and create the file if it does not exist."""
-    _check_place(path)
+    _check_path(path)
     if not path.exists():
         _create(path)
 
 
-def _check_place(path: Path) -> None:
+def _check_path(path: Path) -> None:
     """Raise `StartsError` for a broken link, or for a log that is not a file: DuckDB would wait for a named pipe."""
     if path.is_symlink() and not path.exists():
         # A new warehouse in its place would contain only what is still in the landing zone.
@@ -279,7 +279,7 @@ def _check_place(path: Path) -> None:
             "or remove the link to start with a new warehouse."
         )
     if _log_of(path).exists() and not _log_of(path).is_file():
-        raise something_else_in_place_of(_log_of(path))
+        raise wrong_file_type_error(_log_of(path))
 
 
 def _create(path: Path) -> None:

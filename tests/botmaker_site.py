@@ -51,7 +51,7 @@ class Botmaker:
     @contextmanager
     def source(self) -> Iterator[Source]:
         settings = Settings(landing=str(self.landing), data=self.data)
-        with open_source(settings, self.settings, say=self.said.append, warn=self.said.append, clock=self.time.clock) as source:
+        with open_source(settings, self.settings, log=self.said.append, warn=self.said.append, clock=self.time.clock) as source:
             yield source
 
     def fetch(self, feed: str, request: FetchRequest | None = None) -> FetchReport:

@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 {# Contract, section 4.6: other events of a session, and events without a message id, say nothing about a notification. #}
-{% macro is_event_of_notification(name, message_id) -%}
+{% macro is_notification_event(name, message_id) -%}
     substr({{ name }}, 1, 13) = 'notification-' and {{ message_id }} is not null
 {%- endmacro %}
 

@@ -33,13 +33,13 @@
 {%- endmacro %}
 
 {# Origins of sessions that a push started, that is, a notification. #}
-{% macro origins_of_pushes() -%}
+{% macro push_origins() -%}
     ('mass_notification', 'whatsapp_template')
 {%- endmacro %}
 
 {# Contract, section 4.3: the seed defines when each kind of inbound message counts. A kind that is not in the seed always counts; a message
    in a group never does. #}
-{% macro counts_as(condition, message) -%}
+{% macro meets_condition(condition, message) -%}
     not {{ message }}.is_in_group
         and case coalesce({{ condition }}, 'always')
             when 'always' then true
@@ -70,33 +70,33 @@
 {%- endmacro %}
 
 {# Contract, section 4.8. `reasons` is the seed's row for the send's code, `unknown_reason` the row for all other codes. #}
-{% macro failure_in_words(send, reasons, unknown_reason) -%}
+{% macro failure_columns(send, reasons, unknown_reason) -%}
     case when {{ send }}.is_not_sent then coalesce({{ reasons }}.failure_group, 'unknown') end as failure_group,
         case when {{ send }}.is_not_sent then coalesce({{ reasons }}.failure_action, {{ unknown_reason }}.failure_action) end as failure_action,
         case when {{ send }}.is_not_sent then coalesce({{ reasons }}.label_en, {{ unknown_reason }}.label_en) end as failure_reason
 {%- endmacro %}
 
 {# Contract, section 4.8: a code that a tool wrote as a decimal, such as `131049.0`, is read as the whole number. #}
-{% macro failure_code_as_given(code) -%}
-    coalesce(nullif({{ whole_number_in(code) }}, ''), nullif({{ code }}, ''))
+{% macro normalized_failure_code(code) -%}
+    coalesce(nullif({{ whole_number_from_text(code) }}, ''), nullif({{ code }}, ''))
 {%- endmacro %}
 
 {# Contract, section 4.6: Botmaker gives WhatsApp's code as the last number in parentheses, such as `(131049.0)` or `(#131049)`, or as the
    whole text, such as `131049.0`. #}
-{% macro failure_code_in(text) -%}
+{% macro failure_code_from_text(text) -%}
     coalesce(
-            nullif({{ part_of_text(text, '(?s)^.*[(] *#?([0-9]+)([.]0+)? *[)]', 1) }}, ''),
-            nullif({{ whole_number_in(text) }}, '')
+            nullif({{ regexp_group(text, '(?s)^.*[(] *#?([0-9]+)([.]0+)? *[)]', 1) }}, ''),
+            nullif({{ whole_number_from_text(text) }}, '')
         )
 {%- endmacro %}
 
-{% macro whole_number_in(text) -%}
-    {{ part_of_text(text, '^ *([0-9]+)([.]0+)? *$', 1) }}
+{% macro whole_number_from_text(text) -%}
+    {{ regexp_group(text, '^ *([0-9]+)([.]0+)? *$', 1) }}
 {%- endmacro %}
 
 {# The earlier of two times; either may be null. #}
-{% macro earliest(one, other) -%}
-    least(coalesce({{ one }}, {{ other }}), coalesce({{ other }}, {{ one }}))
+{% macro earliest(time_1, time_2) -%}
+    least(coalesce({{ time_1 }}, {{ time_2 }}), coalesce({{ time_2 }}, {{ time_1 }}))
 {%- endmacro %}
 
 {# Contract, section 4.7. `first_session_started_at` is null for a thread in which no session has started. #}

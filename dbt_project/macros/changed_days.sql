@@ -36,7 +36,7 @@
 {%- endmacro %}
 
 {# The report days that changed after a model's watermark. A model without a watermark has processed nothing. #}
-{% macro days_to_replace(consumer) -%}
+{% macro days_after_watermark(consumer) -%}
     select changed_days.session_start_date
     from {{ source('state', 'changed_days') }} as changed_days
     where
@@ -46,7 +46,7 @@
 
 {% macro and_day_changed() -%}
     {%- if is_incremental() -%}
-    and session_start_date in ({{ days_to_replace(this) }})
+    and session_start_date in ({{ days_after_watermark(this) }})
     {%- endif -%}
 {%- endmacro %}
 

@@ -19,22 +19,24 @@
     {%- set changes = (config.get('meta') or {}).get('changes') -%}
     {%- if changes and checks_only_changes() -%}
         {%- do conditions.append(
-            is_of_day_to_check(changes.day) if changes.day else is_of_key_to_check(relation, changes.key, changes.load_id)
+            is_on_changed_day(changes.day) if changes.day else has_changed_key(relation, changes.key, changes.load_id)
         ) -%}
     {%- endif -%}
     {{ return('(select * from ' ~ relation ~ ' where ' ~ conditions | join(' and ') ~ ') as rows_to_check' if conditions else relation) }}
 {%- endmacro %}
 
-{% macro is_of_key_to_check(relation, key, load_id) -%}
+{% macro has_changed_key(relation, key, load_id) -%}
     (
         {{ key }} is null
-        or {{ key }} in (select with_news.{{ key }} from {{ relation }} as with_news where with_news.{{ loads_not_built(load_id) }})
+        or {{ key }} in (
+            select changed_rows.{{ key }} from {{ relation }} as changed_rows where changed_rows.{{ loads_not_built(load_id) }}
+        )
     )
 {%- endmacro %}
 
 {# Days as literals let DuckDB skip the data of other days, also through a view. A row without a day is a billed message without a billed
    date. #}
-{% macro is_of_day_to_check(day) -%}
+{% macro is_on_changed_day(day) -%}
     {%- set days = run_query(
         'select distinct session_start_date from ' ~ source('state', 'changed_days').render() ~ ' where change_number > '
         ~ watermark_of('checks') ~ ' order by session_start_date'
@@ -48,8 +50,8 @@
 
 {# Runs after the last node of a build of the job. If every check passed, later checks can skip these days. #}
 {% macro move_watermark_of_checks(results) -%}
-    {%- set is_of_the_job = invocation_args_dict.get('selector') in ('production', 'increment', 'increment_with_all_checks') -%}
-    {%- if execute and flags.WHICH == 'build' and is_of_the_job -%}
+    {%- set is_job_build = invocation_args_dict.get('selector') in ('production', 'increment', 'increment_with_all_checks') -%}
+    {%- if execute and flags.WHICH == 'build' and is_job_build -%}
         {%- if not results | rejectattr('status', 'in', ['success', 'pass', 'warn']) | list -%}
             {%- call statement('move_watermark_of_checks', auto_begin=true) -%}
                 {{ move_watermark('checks') }}

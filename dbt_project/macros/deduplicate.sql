@@ -36,7 +36,7 @@ repeated_rows as (
         {{ columns | join(', ') }},
         cast(sum(copies) over (partition by {{ grain | join(', ') }}) as bigint) as copies,
         max(last_load_id) over (partition by {{ key }}) as last_load_id,
-        row_number() over (partition by {{ grain | join(', ') }} order by {{ order | join(', ') }}) as place_in_grain
+        row_number() over (partition by {{ grain | join(', ') }} order by {{ order | join(', ') }}) as rank_in_grain
     from candidates
     where {{ key }} in (select repeated_keys.{{ key }} from repeated_keys)
 
@@ -51,7 +51,7 @@ ranked_rows as (
         last_load_id,
         row_number() over (partition by {{ key }} order by {{ order | join(', ') }}) = 1 as is_kept
     from repeated_rows
-    where place_in_grain = 1
+    where rank_in_grain = 1
 
 ),
 

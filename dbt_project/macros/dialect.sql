@@ -42,8 +42,8 @@
 {%- endmacro %}
 
 {# A group of the first match of a pattern in a text; empty if there is no match. #}
-{% macro part_of_text(text, pattern, group) -%}
-    {{ return(adapter.dispatch('part_of_text', 'conversation_starts')(text, pattern, group)) }}
+{% macro regexp_group(text, pattern, group) -%}
+    {{ return(adapter.dispatch('regexp_group', 'conversation_starts')(text, pattern, group)) }}
 {%- endmacro %}
 
 {% macro lower_case(text) -%}
@@ -71,8 +71,8 @@
 {%- endmacro %}
 
 {# The column that partitions a table's files, so that a change on one day rewrites only the files of that day. #}
-{% macro files_by(column) -%}
-    {{ return(adapter.dispatch('files_by', 'conversation_starts')(column)) }}
+{% macro partition_column(column) -%}
+    {{ return(adapter.dispatch('partition_column', 'conversation_starts')(column)) }}
 {%- endmacro %}
 
 {# Marks a common table expression that several others read; stands first in it. By itself, DuckDB evaluates such an expression only

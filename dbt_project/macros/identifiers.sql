@@ -1,6 +1,6 @@
 {# Identifiers of people and lines (contract, sections 2.1 and 2.2).
 
-   `contact_id_shown` and `comparable_identifier` are the only place that defines the spelling rules. They are plain SQL that every engine
+   `display_identifier` and `comparable_identifier` are the only place that defines the spelling rules. They are plain SQL that every engine
    understands and call no macro of another file, because the orchestration also renders this file for landing, masking and erasure
    (`orchestration/identifiers.py`). #}
 
@@ -28,15 +28,15 @@
 
 {# An identifier as people read it: a JID or address becomes its number, a phone-like text becomes its digits, any other text stays as
    given. Twilio writes an address as `whatsapp:+5511…`; `5511…@s.whatsapp.net` and `…@c.us` (with `:12` for a device) are JIDs. #}
-{% macro contact_id_shown(text) -%}
+{% macro display_identifier(text) -%}
     {%- if is_for_spark() -%}
-    aggregate(array({{ text }}), '', (none, given) -> {{ shown_by_rule('given') }})
+    aggregate(array({{ text }}), '', (none, given) -> {{ display_identifier_rule('given') }})
     {%- else -%}
-    {{ shown_by_rule(text) }}
+    {{ display_identifier_rule(text) }}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro shown_by_rule(text) -%}
+{% macro display_identifier_rule(text) -%}
     {%- set bare -%}
         regexp_replace(regexp_replace({{ text }}, '^[wW][hH][aA][tT][sS][aA][pP][pP]:', ''), '(:[0-9]+)?@([sS][.][wW][hH][aA][tT][sS][aA][pP][pP][.][nN][eE][tT]|[cC][.][uU][sS]){{ '\\\\z' if is_for_spark() else '$' }}', '')
     {%- endset -%}
@@ -57,13 +57,13 @@
    - Mexico dropped the 1 after the country code in 2019; WhatsApp still posts it. #}
 {% macro comparable_identifier(shown) -%}
     {%- if is_for_spark() -%}
-    aggregate(array({{ shown }}), '', (none, given) -> {{ comparable_by_rule('given') }})
+    aggregate(array({{ shown }}), '', (none, given) -> {{ comparable_identifier_rule('given') }})
     {%- else -%}
-    {{ comparable_by_rule(shown) }}
+    {{ comparable_identifier_rule(shown) }}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro comparable_by_rule(shown) -%}
+{% macro comparable_identifier_rule(shown) -%}
     case
         when not {{ is_number(shown) }} then {{ shown }}
         when length({{ shown }}) = 12 and {{ shown }} like '55%' and substr({{ shown }}, 5, 1) between '6' and '9'

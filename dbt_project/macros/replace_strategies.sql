@@ -11,7 +11,7 @@
     {{ return(adapter.dispatch('replace_people_sql', 'conversation_starts')(arg_dict)) }}
 {%- endmacro %}
 
-{% macro is_of_people_to_recompute() -%}
+{% macro has_person_to_recompute() -%}
     person_id in (select people_to_recompute.identifier from {{ ref('int_people_to_recompute') }} as people_to_recompute)
 {%- endmacro %}
 
@@ -25,7 +25,7 @@
     {{ return(adapter.dispatch('replace_messages_sql', 'conversation_starts')(arg_dict)) }}
 {%- endmacro %}
 
-{% macro is_of_recomputed_messages(arg_dict) -%}
+{% macro is_recomputed_message(arg_dict) -%}
     {{ arg_dict['unique_key'] }} in (select recomputed.{{ arg_dict['unique_key'] }} from {{ arg_dict['temp_relation'] }} as recomputed)
 {%- endmacro %}
 

@@ -14,19 +14,19 @@
    time. #}
 
 {% macro guard_run() -%}
-    {%- if is_by_hand() -%}
+    {%- if is_run_by_hand() -%}
         {{ refuse_retry() }}
     {%- endif -%}
-    {%- if is_by_hand() and (selected_to_write() or is_testing()) -%}
+    {%- if is_run_by_hand() and (nodes_to_write() or is_testing()) -%}
         {#- This comes first: on an engine where only the job writes, the run is refused here, whatever has landed. -#}
-        {%- set definition = definition_of_this_run() if selected_to_write() -%}
+        {%- set definition = current_definition() if nodes_to_write() -%}
         {{ refuse_raw_tables_of_another_version() }}
         {{ refuse_nodes_with_missing_parents() }}
-        {%- if selected_to_write() -%}
+        {%- if nodes_to_write() -%}
             {{ refuse_unsafe_run(definition) }}
-            {%- set of_attempt = '' if rebuilds_tables() else definition -%}
-            {%- if latest_definition() != of_attempt -%}
-                {{ add_attempt(of_attempt) }}
+            {%- set attempt_definition = '' if rebuilds_tables() else definition -%}
+            {%- if latest_definition() != attempt_definition -%}
+                {{ add_attempt(attempt_definition) }}
             {%- endif -%}
         {%- endif -%}
     {%- endif -%}
@@ -34,15 +34,15 @@
 
 {# After the last model: if all tables were rebuilt, they are consistent, and the next build may continue from them. #}
 {% macro record_built_definition(results) -%}
-    {%- if is_by_hand() and has_landing_tables() and rebuilds_tables() and not unselected_tables() -%}
-        {%- set of_models = results | selectattr('node.resource_type', 'equalto', 'model') | list -%}
-        {%- if not of_models | rejectattr('status', 'equalto', 'success') | list -%}
-            {{ record_definition(definition_of_this_run()) }}
+    {%- if is_run_by_hand() and has_landing_tables() and rebuilds_tables() and not unselected_tables() -%}
+        {%- set model_results = results | selectattr('node.resource_type', 'equalto', 'model') | list -%}
+        {%- if not model_results | rejectattr('status', 'equalto', 'success') | list -%}
+            {{ record_definition(current_definition()) }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro is_by_hand() -%}
+{% macro is_run_by_hand() -%}
     {{ return(execute and target.name != 'published' and graph.nodes is defined) }}
 {%- endmacro %}
 
@@ -59,15 +59,15 @@
 
 {# What the run will write #}
 
-{% macro selected_to_write(resource_types=('model', 'seed')) -%}
-    {{ return(selected_of_the_project(resource_types) if flags.WHICH in ('run', 'build', 'seed') else []) }}
+{% macro nodes_to_write(resource_types=('model', 'seed')) -%}
+    {{ return(selected_project_nodes(resource_types) if flags.WHICH in ('run', 'build', 'seed') else []) }}
 {%- endmacro %}
 
 {% macro is_testing() -%}
-    {{ return(flags.WHICH == 'test' and selected_of_the_project(('test', 'unit_test')) | length > 0) }}
+    {{ return(flags.WHICH == 'test' and selected_project_nodes(('test', 'unit_test')) | length > 0) }}
 {%- endmacro %}
 
-{% macro selected_of_the_project(resource_types) -%}
+{% macro selected_project_nodes(resource_types) -%}
     {%- set selected = [] -%}
     {%- for unique_id in selected_resources -%}
         {%- set parts = unique_id.split('.') -%}
@@ -78,11 +78,11 @@
     {{ return(selected) }}
 {%- endmacro %}
 
-{% macro nodes_of_the_project() -%}
+{% macro project_nodes() -%}
     {{ return(graph.nodes.values() | selectattr('package_name', 'equalto', 'conversation_starts') | list) }}
 {%- endmacro %}
 
-{% macro names_of_nodes(nodes) -%}
+{% macro node_names(nodes) -%}
     {{ return(nodes | map(attribute='name') | sort | list) }}
 {%- endmacro %}
 
@@ -93,7 +93,7 @@
 
 {% macro marts_to_write() -%}
     {%- set marts = [] -%}
-    {%- for unique_id in selected_to_write() -%}
+    {%- for unique_id in nodes_to_write() -%}
         {%- set node = graph.nodes[unique_id] -%}
         {%- if node.schema == 'marts' or node.name in facts() -%}
             {%- do marts.append(node.name) -%}
@@ -102,12 +102,12 @@
     {{ return(marts | sort) }}
 {%- endmacro %}
 
-{% macro tables_of_the_project() -%}
-    {{ return(nodes_of_the_project() | selectattr('config.materialized', 'in', ['table', 'incremental']) | list) }}
+{% macro project_tables() -%}
+    {{ return(project_nodes() | selectattr('config.materialized', 'in', ['table', 'incremental']) | list) }}
 {%- endmacro %}
 
 {% macro intermediate_tables_to_write() -%}
-    {%- set tables = tables_of_the_project() | selectattr('unique_id', 'in', selected_to_write()) -%}
+    {%- set tables = project_tables() | selectattr('unique_id', 'in', nodes_to_write()) -%}
     {{ return(tables | rejectattr('schema', 'equalto', 'marts') | list) }}
 {%- endmacro %}
 
@@ -116,12 +116,12 @@
 {%- endmacro %}
 
 {% macro unselected_tables() -%}
-    {{ return(names_of_nodes(tables_of_the_project() | rejectattr('unique_id', 'in', selected_to_write()))) }}
+    {{ return(node_names(project_tables() | rejectattr('unique_id', 'in', nodes_to_write()))) }}
 {%- endmacro %}
 
 {% macro unselected_models_and_lookups() -%}
-    {%- set nodes = nodes_of_the_project() | selectattr('resource_type', 'in', ['model', 'seed']) -%}
-    {{ return(names_of_nodes(nodes | rejectattr('unique_id', 'in', selected_to_write()))) }}
+    {%- set nodes = project_nodes() | selectattr('resource_type', 'in', ['model', 'seed']) -%}
+    {{ return(node_names(nodes | rejectattr('unique_id', 'in', nodes_to_write()))) }}
 {%- endmacro %}
 
 {# Refusals #}
@@ -143,11 +143,12 @@
         {{ exceptions.raise_compiler_error('Nothing has landed in this warehouse yet: run the job conversation_starts first (make run).') }}
     {%- else -%}
         {%- set state = source('state', 'builds') -%}
-        {%- set found = run_query('select coalesce(max(version), 0) from ' ~ state.incorporate(path={'identifier': 'schema_version'}).render()) -%}
-        {%- if found.rows[0][0] < version_of_raw_tables() -%}
-            {{ exceptions.raise_compiler_error('The raw tables were written by an older version of this project. Run the job conversation_starts first; it migrates them.') }}
-        {%- elif found.rows[0][0] > version_of_raw_tables() -%}
-            {{ exceptions.raise_compiler_error('The raw tables were written by a newer version of this project. Update this installation first.') }}
+        {%- set schema_version = state.incorporate(path={'identifier': 'schema_version'}).render() -%}
+        {%- set versions = run_query('select coalesce(max(version), 0) from ' ~ schema_version) -%}
+        {%- if versions.rows[0][0] < version_of_raw_tables() -%}
+            {{ exceptions.raise_compiler_error('The raw tables were written by an older version of this project: run the job conversation_starts first, which migrates them.') }}
+        {%- elif versions.rows[0][0] > version_of_raw_tables() -%}
+            {{ exceptions.raise_compiler_error('The raw tables were written by a newer version of this project: update this installation first.') }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -157,15 +158,15 @@
 {% macro refuse_retry() -%}
     {%- set words = (flags.INVOCATION_COMMAND or '').split() -%}
     {%- if flags.WHICH in ('run', 'build', 'seed') and (not selected_resources or words[:2] == ['dbt', 'retry']) -%}
-        {{ exceptions.raise_compiler_error('`dbt retry` ignores what has landed or changed since the last command. Run that command again; it processes only new data.') }}
+        {{ exceptions.raise_compiler_error('`dbt retry` ignores what has landed or changed since the last command: run that command again, which processes only new data.') }}
     {%- endif -%}
 {%- endmacro %}
 
 {# Applies before the first build, and to a test of a model that was never built. #}
 {% macro refuse_nodes_with_missing_parents() -%}
     {%- set parents = [] -%}
-    {%- for unique_id in selected_of_the_project(('model', 'test', 'unit_test')) -%}
-        {%- for parent in parents_of(unique_id) if parent in graph.nodes and parent not in selected_to_write() and parent not in parents -%}
+    {%- for unique_id in selected_project_nodes(('model', 'test', 'unit_test')) -%}
+        {%- for parent in parents_of(unique_id) if parent in graph.nodes and parent not in nodes_to_write() and parent not in parents -%}
             {%- do parents.append(parent) -%}
         {%- endfor -%}
     {%- endfor -%}
@@ -178,7 +179,7 @@
     {%- endfor -%}
     {%- if missing -%}
         {{ exceptions.raise_compiler_error(
-            'The selection needs ' ~ names_of_nodes(missing)[:3] | join(', ')
+            'The selection needs ' ~ node_names(missing)[:3] | join(', ')
             ~ (' and ' ~ (missing | length - 3) ~ ' more' if missing | length > 3 else '') ~ ', not built yet: run `dbt build` without a selection.'
         ) }}
     {%- endif -%}
@@ -193,12 +194,12 @@
 
 {# `--empty` leaves views that read no rows, also for later runs. #}
 {% macro refuse_empty_tables() -%}
-    {%- set found = run_query(
+    {%- set row_counts = run_query(
         'select (select count(*) from ' ~ source('raw', 'landed_files').render() ~ ')'
         ~ ' + (select count(*) from ' ~ source('state', 'builds').render() ~ ' where finished_at is not null)'
     ) -%}
-    {%- if found.rows[0][0] > 0 -%}
-        {{ exceptions.raise_compiler_error('--empty would hide landed data. Omit it, or use a warehouse in which nothing has landed.') }}
+    {%- if row_counts.rows[0][0] > 0 -%}
+        {{ exceptions.raise_compiler_error('--empty would hide landed data: omit it, or use a warehouse in which nothing has landed.') }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -302,16 +303,16 @@
 
 {# A hash of everything that determines the content of the marts for given raw tables. It equals `definition_sha256` in
    `orchestration/transform/builds.py` for a run of the job. #}
-{% macro definition_of_this_run() -%}
+{% macro current_definition() -%}
     {%- set variables = {} -%}
-    {%- for name in names_of_variables() -%}
+    {%- for name in variable_names() -%}
         {%- do variables.update({name: var(name)}) -%}
     {%- endfor -%}
     {{ return(adapter.dispatch('hash_of_definition', 'conversation_starts')(tojson(variables, sort_keys=true))) }}
 {%- endmacro %}
 
 {# The variables of dbt_project.yml. Another project or the command line may change their values. #}
-{% macro names_of_variables() -%}
+{% macro variable_names() -%}
     {{ return([
         'report_timezone', 'session_timeout_hours', 'reply_window_hours', 'reply_horizon_days', 'new_user_tolerance_seconds',
         'max_identifiers_per_person', 'max_silence_hours', 'include_testers', 'billing_timezone', 'billing_currency',
@@ -319,7 +320,7 @@
 {%- endmacro %}
 
 {# dbt keeps the folder of an installed package only on its seeds (`root_path`). #}
-{% macro folder_of_the_project() -%}
+{% macro project_folder() -%}
     {%- if project_name != 'conversation_starts' -%}
         {{ return(graph.nodes['seed.conversation_starts.channels'].root_path) }}
     {%- endif -%}

@@ -14,7 +14,7 @@ from orchestration.analysis.differences import ALPHA, MIN_EXPECTED, compare_grou
 
 POWER = 0.8
 # No one plans more sends than this.
-MAX_MISSING = 10_000_000
+MAX_SAMPLE_SIZE = 10_000_000
 
 
 class Verdict(StrEnum):
@@ -80,8 +80,8 @@ class Funnel:
 class Comparison:
     """A template against the baseline, per person. Differences are in shares, with 95 % intervals; p-values are Holm-adjusted.
 
-    `stratified_*` are nan if no stratum is shared. `missing`: how many more people this template and the baseline each need, so that the
-    difference is found in four of five cases; None if there is a verdict, no difference, or no number that helps.
+    `stratified_*` are nan if no stratum is shared. `additional_people`: how many more people this template and the baseline
+    each need, so that the difference is found in four of five cases; None if there is a verdict, no difference, or no number that helps.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Comparison:
     stratified_high: float
     stratified_p: float
     verdict: Verdict
-    missing: tuple[int, int] | None
+    additional_people: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def compare_templates(funnels: Sequence[FunnelCounts], cells: Sequence[Cell], ba
         difference, stratified = float(found.crude[group]), float(found.stratified[group])
         verdict = _verdict(int(found.verdicts[group]), bool(found.is_enough[group]), stratified, p, stratified_p)
         pair = int(n[group]), int(n[base])
-        missing = _missing(verdict, p, stratified_p, rates[base].share, rates[base].share + stratified, pair, tests)
+        additional_people = _additional_people(verdict, p, stratified_p, rates[base].share, rates[base].share + stratified, pair, tests)
         comparisons.append(
             Comparison(
                 name=name,
@@ -147,7 +147,7 @@ def compare_templates(funnels: Sequence[FunnelCounts], cells: Sequence[Cell], ba
                 stratified_high=float(found.stratified_high[group]),
                 stratified_p=stratified_p,
                 verdict=verdict,
-                missing=missing,
+                additional_people=additional_people,
             )
         )
     return TemplateComparison(names[base], rates[base], [_funnel(counts) for counts in ordered], comparisons)
@@ -200,7 +200,7 @@ def _verdict(sign: int, is_enough: bool, stratified: float, p: float, stratified
     return Verdict.TOO_FEW
 
 
-def _missing(
+def _additional_people(
     verdict: Verdict, p: float, stratified_p: float, base: float, other: float, people: tuple[int, int], tests: int
 ) -> tuple[int, int] | None:
     """Return how many more people each of two groups needs, with equal group sizes, to find the difference with power `POWER`.
@@ -210,17 +210,17 @@ def _missing(
     """
     if verdict.is_found or verdict is Verdict.NOTHING_SHARED or (p < ALPHA and stratified_p < ALPHA):
         return None
-    needed = people_needed(base, other, tests)
+    needed = required_sample_size(base, other, tests)
     if needed is None:
         return None
-    missing = max(needed - people[0], 0), max(needed - people[1], 0)
-    return missing if any(missing) else None
+    additional_people = max(needed - people[0], 0), max(needed - people[1], 0)
+    return additional_people if any(additional_people) else None
 
 
-def people_needed(base: float, other: float, tests: int = 1) -> int | None:
+def required_sample_size(base: float, other: float, tests: int = 1) -> int | None:
     """Return how many people each of two groups needs to find the difference of two shares with `POWER`, if `tests` tests share `ALPHA`.
 
-    None if the shares are equal, or more than `MAX_MISSING` people are needed.
+    None if the shares are equal, or more than `MAX_SAMPLE_SIZE` people are needed.
     """
     from scipy.special import ndtri
     from statsmodels.stats.proportion import proportion_effectsize
@@ -233,4 +233,4 @@ def people_needed(base: float, other: float, tests: int = 1) -> int | None:
     pooled = (base + min(max(other, 0.0), 1.0)) / 2
     for_a_test = MIN_EXPECTED / min(pooled, 1 - pooled)
     needed = math.ceil(max(people, for_a_test))
-    return needed if needed <= MAX_MISSING else None
+    return needed if needed <= MAX_SAMPLE_SIZE else None

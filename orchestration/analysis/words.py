@@ -28,7 +28,7 @@ def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Ca
             (
                 printable(shown(funnel.counts.name)),
                 *(f"{count:,}" for count in (funnel.counts.sends, funnel.counts.not_sent, funnel.counts.sent, funnel.counts.mature)),
-                *(rate_in_words(rate) for rate in (funnel.delivered, funnel.read, funnel.replied)),
+                *(format_rate(rate) for rate in (funnel.delivered, funnel.read, funnel.replied)),
             )
             for funnel in comparison.funnels
         ],
@@ -37,14 +37,14 @@ def tables(comparison: TemplateComparison, question: TemplateQuestion, shown: Ca
     if not comparison.comparisons:
         return funnels, Table(f"Nothing to compare: {baseline} is the only {question.by} with a send that is old enough", (), [])
     differences = Table(
-        f"Rate: {outcome_in_words(question)}. Difference to {baseline}, {rate_in_words(base)} of {base.of:,} people, in points, by each "
+        f"Rate: {format_outcome(question)}. Difference to {baseline}, {format_rate(base)} of {base.of:,} people, in points, by each "
         "person's first mature send",
         (question.by, "people", "rate", "difference", "p", "in line, user type, week", "p", "verdict"),
         [
             (
                 printable(shown(one.name)),
                 f"{one.rate.of:,}",
-                rate_in_words(one.rate),
+                format_rate(one.rate),
                 _points(one.difference, one.low, one.high),
                 _p(one.p),
                 _points(one.stratified_difference, one.stratified_low, one.stratified_high),
@@ -74,11 +74,11 @@ def as_markdown(table: Table) -> Iterator[str]:
         yield f"| {' | '.join(map(_escaped, row))} |"
 
 
-def outcome_in_words(question: TemplateQuestion) -> str:
+def format_outcome(question: TemplateQuestion) -> str:
     return f"replied within {question.window}" if question.outcome == Outcome.REPLIED else question.outcome
 
 
-def rate_in_words(rate: Rate) -> str:
+def format_rate(rate: Rate) -> str:
     return "-" if math.isnan(rate.share) else f"{rate.share:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
@@ -90,12 +90,12 @@ def _p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _verdict(one: Comparison) -> str:
-    if one.missing is None:
-        return one.verdict.value
-    here, there = one.missing
-    sides = [f"{here:,} for this one"] * (here > 0) + [f"{there:,} for the baseline"] * (there > 0)
-    return f"{one.verdict.value}; missing people: {' and '.join(sides)}"
+def _verdict(comparison: Comparison) -> str:
+    if comparison.additional_people is None:
+        return comparison.verdict.value
+    own, of_baseline = comparison.additional_people
+    sides = [f"{own:,} for this one"] * (own > 0) + [f"{of_baseline:,} for the baseline"] * (of_baseline > 0)
+    return f"{comparison.verdict.value}; missing people: {' and '.join(sides)}"
 
 
 def _escaped(text: str) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
-from orchestration.botmaker.settings import TOKEN_VARIABLE, WHERE_TOKENS_ARE_MADE, BotmakerSettings
+from orchestration.botmaker.settings import TOKEN_LOCATION, TOKEN_VARIABLE, BotmakerSettings
 from orchestration.botmaker.token import Token
 from orchestration.botmaker.transport import Response, ResponseTooLargeError, ResponseTooSlowError, Transport
 from orchestration.errors import StartsError
@@ -33,7 +33,7 @@ _LONGEST_WAIT_SECONDS = 60.0
 # A longer Retry-After means an outage, not a rate limit.
 _LONGEST_RETRY_AFTER_SECONDS = 900.0
 _MESSAGE_CHARACTERS = 300
-_WHEN_MOVED = "If the API has moved, set BOTMAKER_BASE_URL."
+_MOVED_ADVICE = "If the API has moved, set BOTMAKER_BASE_URL."
 _LONGEST_HOST_NAME = 253
 _DAY_SECONDS = 86_400.0
 _NO_CONTENT = 204
@@ -44,7 +44,7 @@ MOST_PAGES = 2_000
 # For lines and templates; WhatsApp allows 6,000 templates per account.
 MOST_PAGES_OF_A_SNAPSHOT = 200
 # The advice to the operator is the same for every unusable response.
-_WHAT_TO_DO = (
+_RESPONSE_ADVICE = (
     "None of it was stored. Run again later: the next run continues from the last good page. "
     "If the error persists, contact Botmaker's support."
 )
@@ -60,12 +60,12 @@ class Endpoint:
     pace: str = ""
     most_pages: int = MOST_PAGES
 
-    def of(self, identifier: str) -> "Endpoint":
+    def for_item(self, identifier: str) -> "Endpoint":
         """Return the endpoint of a single item; the endpoints of all items share a pace."""
         return replace(self, path=f"{self.path}/{quote(identifier, safe='')}", pace=self.path + "/")
 
     @property
-    def paced_as(self) -> str:
+    def pace_key(self) -> str:
         return self.pace or self.path
 
 
@@ -91,7 +91,7 @@ class Page:
 class BotmakerResponseError(StartsError):
     """Botmaker responds, but not with anything usable; another URL may get a better response. `reason` excludes the advice."""
 
-    def __init__(self, reason: str, advice: str = _WHAT_TO_DO) -> None:
+    def __init__(self, reason: str, advice: str = _RESPONSE_ADVICE) -> None:
         super().__init__(f"{reason} {advice}")
         self.reason = reason
 
@@ -104,12 +104,12 @@ class BotmakerRefusedError(BotmakerResponseError):
         self.status = status
 
 
-class _TryAgainError(Exception):
-    def __init__(self, reason: str, *, wait_seconds: float | None = None, tries: int = TRIES, is_answer: bool = False) -> None:
+class _RetryableError(Exception):
+    def __init__(self, reason: str, *, wait_seconds: float | None = None, tries: int = TRIES, is_response: bool = False) -> None:
         super().__init__(reason)
         self.wait_seconds = wait_seconds
         self.tries = tries
-        self.is_answer = is_answer
+        self.is_response = is_response
 
 
 @dataclass(frozen=True)
@@ -156,20 +156,20 @@ class BotmakerClient:
         try:
             checked = checked_next_page(self._settings.base_url, url)
         except BotmakerRefusedError as error:
-            raise BotmakerRefusedError(self._shown(error.reason), None, _WHEN_MOVED) from None
+            raise BotmakerRefusedError(self._redacted(error.reason), None, _MOVED_ADVICE) from None
         return self._page(endpoint, checked)
 
-    def _shown(self, text: str) -> str:
+    def _redacted(self, text: str) -> str:
         """Return a text that may be shown: without the token, and on one line."""
         return printable(self._token.redact(text))
 
-    def _quoted(self, text: str) -> str:
+    def _excerpt(self, text: str) -> str:
         """Return a text from Botmaker or a library, shortened for one of our messages."""
-        return self._shown(text)[:_MESSAGE_CHARACTERS]
+        return self._redacted(text)[:_MESSAGE_CHARACTERS]
 
     def _page(self, endpoint: Endpoint, url: str) -> Page:
         retrying = Retrying(
-            retry=retry_if_exception_type(_TryAgainError),
+            retry=retry_if_exception_type(_RetryableError),
             stop=_is_last_try,
             wait=_wait,
             before_sleep=lambda state: self._before_sleep(endpoint, state),
@@ -178,10 +178,10 @@ class BotmakerClient:
         )
         try:
             return retrying(self._try, endpoint, url)
-        except _TryAgainError as error:
+        except _RetryableError as error:
             reason = f"Botmaker did not answer {endpoint.path} in {retrying.statistics['attempt_number']} tries; the last time: {error}."
             advice = "Run again later: the fetched pages are kept, and the next run continues from there."
-            raise (BotmakerResponseError(reason, advice) if error.is_answer else StartsError(f"{reason} {advice}")) from None
+            raise (BotmakerResponseError(reason, advice) if error.is_response else StartsError(f"{reason} {advice}")) from None
 
     def _before_sleep(self, endpoint: Endpoint, state: RetryCallState) -> None:
         self.retries += 1
@@ -197,23 +197,23 @@ class BotmakerClient:
         except ResponseTooLargeError as error:
             raise BotmakerResponseError(f"Botmaker's answer to {endpoint.path} {error}, which is not a page of its API.") from None
         except ResponseTooSlowError as error:
-            raise _TryAgainError(f"the answer {error}", tries=TRIES_WHEN_SLOW) from None
+            raise _RetryableError(f"the answer {error}", tries=TRIES_WHEN_SLOW) from None
         # These errors hold the request, which holds the token, so only their names and texts are passed on.
         except httpx.RemoteProtocolError as error:
-            raise _TryAgainError(self._quoted(f"the answer is not a whole HTTP response ({error})")) from None
+            raise _RetryableError(self._excerpt(f"the answer is not a whole HTTP response ({error})")) from None
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise _TryAgainError(self._quoted(f"{type(error).__name__} {error}".strip())) from None
+            raise _RetryableError(self._excerpt(f"{type(error).__name__} {error}".strip())) from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise BotmakerResponseError(f"Botmaker's {endpoint.path} cannot be requested: {self._quoted(str(error))}.") from None
+            raise BotmakerResponseError(f"Botmaker's {endpoint.path} cannot be requested: {self._excerpt(str(error))}.") from None
         self._check_status(endpoint, response)
         return self._read(endpoint, url, response)
 
     def _keep_pace(self, endpoint: Endpoint) -> None:
         now = self._clock.monotonic()
-        due_at = self._due_at.get(endpoint.paced_as, now)
+        due_at = self._due_at.get(endpoint.pace_key, now)
         if due_at > now:
             self._clock.sleep(due_at - now)
-        self._due_at[endpoint.paced_as] = max(now, due_at) + endpoint.seconds_between
+        self._due_at[endpoint.pace_key] = max(now, due_at) + endpoint.seconds_between
 
     def _check_status(self, endpoint: Endpoint, response: Response) -> None:
         status = response.status
@@ -222,21 +222,23 @@ class BotmakerClient:
         if status in (401, 403):
             raise StartsError(
                 f"Botmaker refused the token for {endpoint.path} (HTTP {status}): it is wrong, expired, or lacks permission for this. "
-                f"Create a new one ({WHERE_TOKENS_ARE_MADE}) and set {TOKEN_VARIABLE} to it."
+                f"Create a new one ({TOKEN_LOCATION}) and set {TOKEN_VARIABLE} to it."
             )
         if status == 429:
-            raise _TryAgainError("too many requests (HTTP 429)", wait_seconds=self._retry_after(response))
+            raise _RetryableError("too many requests (HTTP 429)", wait_seconds=self._retry_after(response))
         if status >= 500 or status == 408:
-            raise _TryAgainError(f"HTTP {status}", wait_seconds=self._retry_after(response), is_answer=True)
+            raise _RetryableError(f"HTTP {status}", wait_seconds=self._retry_after(response), is_response=True)
         if 300 <= status < 400:
             raise StartsError(
                 f"Botmaker redirects {endpoint.path} to another address, and the token is not sent there. "
                 "Set BOTMAKER_BASE_URL to the new address of the API."
             )
-        raise BotmakerRefusedError(f"Botmaker refused {endpoint.path} (HTTP {status}): {self._quoted(_message(response.body))}.", status)
+        raise BotmakerRefusedError(
+            f"Botmaker refused {endpoint.path} (HTTP {status}): {self._excerpt(_error_message(response.body))}.", status
+        )
 
     def _retry_after(self, response: Response) -> float | None:
-        seconds = _seconds(response.headers.get("retry-after"), self._clock.now())
+        seconds = _parse_retry_after(response.headers.get("retry-after"), self._clock.now())
         if seconds is not None and seconds > _LONGEST_RETRY_AFTER_SECONDS:
             wait = f"{seconds / 60:.0f} minutes" if seconds < _DAY_SECONDS else "more than a day"
             raise StartsError(f"Botmaker asks to wait for {wait} (HTTP {response.status}). Run again after that.")
@@ -247,21 +249,21 @@ class BotmakerClient:
         # arrive twice.
         if response.status != _NO_CONTENT and not response.body.strip() and url not in self._empty_once:
             self._empty_once.add(url)
-            raise _TryAgainError("the answer is empty")
-        body = self._token.cross_out_of_bytes(response.body)
+            raise _RetryableError("the answer is empty")
+        body = self._token.redact_bytes(response.body)
         try:
             page = read_page(response.body, endpoint.items)
             return page if body == response.body else replace(read_page(body, endpoint.items), next_page=page.next_page)
         except ValueError:
-            content_type = self._quoted(response.headers.get("content-type", "not given"))
-            raise _TryAgainError(f"the answer is not whole JSON (content type: {content_type})", is_answer=True) from None
+            content_type = self._excerpt(response.headers.get("content-type", "not given"))
+            raise _RetryableError(f"the answer is not whole JSON (content type: {content_type})", is_response=True) from None
 
 
 def read_page(body: bytes, items: str) -> Page:
     """Parse a page. Raises `ValueError` if it is not complete JSON, `BotmakerResponseError` if it is not a page of the API."""
     if not body.strip():
         return Page(body, [], None)
-    content = parsed(body)
+    content = parse_json(body)
     found = content.get(items) if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(found, list):
         raise BotmakerResponseError(
@@ -273,13 +275,13 @@ def read_page(body: bytes, items: str) -> Page:
     return Page(body, found, next_page or None)
 
 
-def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+def parse_json(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """Parse JSON from any bytes. Raises `ValueError` if it is not complete JSON, `BotmakerResponseError` if it is nested too deeply.
 
     Numbers that no reader accepts (NaN, 1e400, 5,000 digits) become None, and invalid bytes U+FFFD, because one odd value in one
     message must not stop a page. Landing checks the value in the body, which is stored as received.
     """
-    with as_too_deep():
+    with reject_deep_nesting():
         return json.loads(
             body.decode("utf-8-sig", "replace"),
             parse_constant=lambda _: None,
@@ -290,7 +292,7 @@ def parsed(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None =
 
 
 @contextmanager
-def as_too_deep() -> Iterator[None]:
+def reject_deep_nesting() -> Iterator[None]:
     """Turn Python's own limit of nesting, about a thousand levels, into a `BotmakerResponseError`."""
     try:
         yield
@@ -305,17 +307,17 @@ def _finite(text: str) -> float | None:
 
 def checked_next_page(base_url: str, url: str) -> str:
     """Return the URL as received, but with the scheme and port of `base_url`. Raises `BotmakerRefusedError` for another host."""
-    base, given = urlsplit(base_url), _split(url)
+    base, parts = urlsplit(base_url), _split_url(url)
     default_ports = (None, 443, 80) if base.port is None else (None, base.port)
-    if given is None or given.scheme not in ("http", "https") or given.hostname != base.hostname or given.port not in default_ports:
-        host = (given.hostname or "")[:_LONGEST_HOST_NAME] if given is not None else None
+    if parts is None or parts.scheme not in ("http", "https") or parts.hostname != base.hostname or parts.port not in default_ports:
+        host = (parts.hostname or "")[:_LONGEST_HOST_NAME] if parts is not None else None
         raise BotmakerRefusedError(
-            f"Botmaker's nextPage leads to {host or 'no host'}, not to {base.netloc}: the token is not sent there.", None, _WHEN_MOVED
+            f"Botmaker's nextPage leads to {host or 'no host'}, not to {base.netloc}: the token is not sent there.", None, _MOVED_ADVICE
         )
-    return urlunsplit((base.scheme, base.netloc, given.path, given.query, ""))
+    return urlunsplit((base.scheme, base.netloc, parts.path, parts.query, ""))
 
 
-def _split(url: str) -> Any:
+def _split_url(url: str) -> Any:
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -326,18 +328,18 @@ def _split(url: str) -> Any:
 
 def _is_last_try(state: RetryCallState) -> bool:
     error = state.outcome.exception() if state.outcome else None
-    return isinstance(error, _TryAgainError) and state.attempt_number >= error.tries
+    return isinstance(error, _RetryableError) and state.attempt_number >= error.tries
 
 
 def _wait(state: RetryCallState) -> float:
     """Return the seconds to wait: twice as long each time, with jitter, or longer if Botmaker asks for it."""
     back_off = wait_exponential_jitter(initial=1, max=_LONGEST_WAIT_SECONDS, jitter=1)(state)
     error = state.outcome.exception() if state.outcome else None
-    requested = error.wait_seconds if isinstance(error, _TryAgainError) else None
+    requested = error.wait_seconds if isinstance(error, _RetryableError) else None
     return back_off if requested is None else max(back_off, requested)
 
 
-def _seconds(retry_after: str | None, now: datetime) -> float | None:
+def _parse_retry_after(retry_after: str | None, now: datetime) -> float | None:
     """Parse a Retry-After header, which is seconds or a date. Anything else counts as missing."""
     text = (retry_after or "").strip()
     if re.fullmatch(r"[0-9]+", text):
@@ -351,7 +353,7 @@ def _seconds(retry_after: str | None, now: datetime) -> float | None:
         return None
 
 
-def _message(body: bytes) -> str:
+def _error_message(body: bytes) -> str:
     try:
         return "; ".join(str(error["message"]) for error in json.loads(body)["errors"]) or "no reason given"
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -26,9 +26,9 @@ from orchestration.botmaker.client import (
     Clock,
     Endpoint,
     Page,
-    as_too_deep,
-    parsed,
+    parse_json,
     read_page,
+    reject_deep_nesting,
 )
 from orchestration.botmaker.pages import (
     CHANNELS_FOLDER,
@@ -44,15 +44,15 @@ from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.botmaker.token import REDACTED
 from orchestration.botmaker.transport import MOST_BODY_BYTES
 from orchestration.botmaker.windows import (
-    SENT_RESULTS_REACH,
+    SENT_RESULTS_RETENTION,
     Fetch,
     FetchRequest,
     Window,
     api_time,
+    build_request,
     needs_long_term_search,
-    planned,
-    requested,
-    split,
+    plan_fetches,
+    split_by_day,
     stamp,
     whole_second,
 )
@@ -64,8 +64,8 @@ from orchestration.warehouse import prepare_data_folder
 
 # A page may be empty if a filter removed all its items, but not this many pages in a row.
 _MOST_IDLE_PAGES = 100
-_BEGINNING_AGAIN = "restarting that period"
-_WHEN_ENDLESS = "Run again later: the next run restarts this period. If the error persists, contact Botmaker's support."
+_RESTARTING_PERIOD = "restarting that period"
+_ENDLESS_ADVICE = "Run again later: the next run restarts this period. If the error persists, contact Botmaker's support."
 # If this many notifications fail, the cause is not a single one of them.
 _MOST_FAILURES = 3
 _LONGEST_IDENTIFIER = 200
@@ -111,7 +111,7 @@ class Source:
     settings: BotmakerSettings
     report_timezone: str
     clock: Clock
-    say: Callable[[str], None]
+    log: Callable[[str], None]
 
     @property
     def now(self) -> datetime:
@@ -123,7 +123,7 @@ def open_source(
     settings: Settings,
     botmaker: BotmakerSettings,
     *,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     warn: Callable[[str], None],
     clock: Clock | None = None,
 ) -> Iterator[Source]:
@@ -131,7 +131,7 @@ def open_source(
     clock = clock or Clock()
     store = PageStore(LandingZone(settings.landing, (*FEED_NAMES, "botmaker")))
     with _fetch_lock(settings), BotmakerClient(botmaker, clock=clock, warn=warn) as client:
-        yield Source(client, store, botmaker, settings.report_timezone, clock, say)
+        yield Source(client, store, botmaker, settings.report_timezone, clock, log)
 
 
 @contextmanager
@@ -164,8 +164,8 @@ def fetch(source: Source, feed: str, request: FetchRequest) -> FetchReport:
     return report
 
 
-def ask(source: Source, period_from: str | None, period_to: str | None, *, sweep: bool) -> FetchRequest:
-    return requested(period_from, period_to, sweep=sweep, zone=source.report_timezone, now=source.now)
+def parse_request(source: Source, period_from: str | None, period_to: str | None, *, sweep: bool) -> FetchRequest:
+    return build_request(period_from, period_to, sweep=sweep, zone=source.report_timezone, now=source.now)
 
 
 def _fetch_sessions(source: Source, request: FetchRequest, report: FetchReport) -> None:
@@ -177,9 +177,9 @@ def _fetch_sessions(source: Source, request: FetchRequest, report: FetchReport) 
 
     known = _fetches(name.removeprefix(f"{SESSIONS_FOLDER}/").rpartition("/")[0] for name in page_sets)
     for fetch in _planned(
-        source, request, known, lambda fetch: all(page_set_of(fetch, window).is_complete for window in split(fetch.period))
+        source, request, known, lambda fetch: all(page_set_of(fetch, window).is_complete for window in split_by_day(fetch.period))
     ):
-        windows = split(fetch.period)
+        windows = split_by_day(fetch.period)
         for number, window in enumerate(windows, 1):
             page_set = page_set_of(fetch, window)
             if page_set.is_complete:
@@ -189,7 +189,7 @@ def _fetch_sessions(source: Source, request: FetchRequest, report: FetchReport) 
             before = replace(report)
             _fetch_page_set(source, SESSIONS, page_set, parameters, report)
             report.windows += 1
-            _say_progress(source, report, before, f"{window} ({number} of {len(windows)}){', by long-term search' if is_long_term else ''}")
+            _log_progress(source, report, before, f"{window} ({number} of {len(windows)}){', by long-term search' if is_long_term else ''}")
 
 
 def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchReport) -> None:
@@ -206,10 +206,10 @@ def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchRepo
 
     known = _fetches(name.removeprefix(f"{SENT_RESULTS_LISTS_FOLDER}/") for name in lists)
     for fetch in _planned(source, request, known, is_finished):
-        reach = source.now - SENT_RESULTS_REACH
+        reach = source.now - SENT_RESULTS_RETENTION
         window = replace(fetch.period, start=max(fetch.period.start, reach))
         if window.start > fetch.period.start:
-            source.say(f"sent_results: Botmaker keeps them for three months, so nothing before {api_time(reach)} can be fetched")
+            source.log(f"sent_results: Botmaker keeps them for three months, so nothing before {api_time(reach)} can be fetched")
         if window.start >= window.end:
             continue
         page_set = list_of(fetch)
@@ -217,7 +217,7 @@ def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchRepo
             before = replace(report)
             page_set = _fetch_page_set(source, SENT_RESULTS, page_set, _period(window), report)
             report.windows += 1
-            _say_progress(source, report, before, f"{window}, the list")
+            _log_progress(source, report, before, f"{window}, the list")
         due = _due(source, fetch, _stored_pages(source, SENT_RESULTS, page_set), details)
         failures: list[str] = []
         for number, (identifier, detail) in enumerate(due.items(), 1):
@@ -230,19 +230,19 @@ def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchRepo
                 if len(failures) == _MOST_FAILURES:
                     break
             else:
-                _say_progress(source, report, before, f"{folder_name(identifier)} ({number} of {len(due)})")
+                _log_progress(source, report, before, f"{folder_name(identifier)} ({number} of {len(due)})")
         if failures:
             raise StartsError("The results of these notifications could not be fetched. " + " ".join(failures))
 
 
 def _fetch_sent_result(source: Source, identifier: str, page_set: PageSet, report: FetchReport) -> PageSet:
     try:
-        return _fetch_page_set(source, SENT_RESULT.of(identifier), page_set, {}, report)
+        return _fetch_page_set(source, SENT_RESULT.for_item(identifier), page_set, {}, report)
     except BotmakerRefusedError as error:
         if error.status != 404:
             raise
         # It was deleted after it was listed; that must not block the others.
-        source.say(f"sent_results: {folder_name(identifier)} is gone (HTTP 404)")
+        source.log(f"sent_results: {folder_name(identifier)} is gone (HTTP 404)")
         return page_set
 
 
@@ -253,8 +253,8 @@ def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[s
     due: dict[str, PageSet] = {}
     for item in (item for page in lists for item in page.items):
         identifier = item.get("notificationInstanceId") if isinstance(item, dict) else None
-        if not _can_be_asked_for(identifier):
-            source.say("sent_results: a listed notification has no usable notificationInstanceId, so its results cannot be fetched")
+        if not _is_requestable(identifier):
+            source.log("sent_results: a listed notification has no usable notificationInstanceId, so its results cannot be fetched")
             continue
         folder = f"{SENT_RESULTS_FOLDER}/{folder_name(identifier)}"
         name = f"{folder}/{stamp(fetch.stamped_at)}"
@@ -264,7 +264,7 @@ def _due(source: Source, fetch: Fetch, lists: Iterable[Page], details: Mapping[s
     return due
 
 
-def _can_be_asked_for(identifier: Any) -> TypeGuard[str]:
+def _is_requestable(identifier: Any) -> TypeGuard[str]:
     """Return whether an identifier fits into a URL: a printable string (no half emoji), no dot segment, and not too long."""
     return (
         isinstance(identifier, str)
@@ -304,7 +304,7 @@ def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: Fet
     page_sets = source.store.page_sets(folder)
     latest = max((page_set for page_set in page_sets.values() if page_set.is_complete), key=lambda page_set: page_set.name, default=None)
     if not items or (latest is not None and [source.store.read(name) for name in latest.page_names] == bodies):
-        source.say(f"{report.feed}: nothing new")
+        source.log(f"{report.feed}: nothing new")
         return
     fetched_at = source.now
     while f"{folder}/{stamp(fetched_at)}" in page_sets:
@@ -313,7 +313,7 @@ def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: Fet
     for number, body in enumerate(bodies, 1):
         source.store.write(page_set.page_name(number, is_last=number == len(bodies)), body)
     report.pages, report.items, report.bytes = len(bodies), items, sum(map(len, bodies))
-    source.say(f"{report.feed}: {report.items} items")
+    source.log(f"{report.feed}: {report.items} items")
 
 
 def without_secrets(page: Page) -> bytes:
@@ -324,8 +324,8 @@ def without_secrets(page: Page) -> bytes:
 
     if not page.body.strip():
         return page.body
-    with as_too_deep():
-        return json.dumps(parsed(page.body, object_hook=cleaned), separators=(",", ":")).encode()
+    with reject_deep_nesting():
+        return json.dumps(parse_json(page.body, object_hook=cleaned), separators=(",", ":")).encode()
 
 
 def _fetch_page_set(source: Source, endpoint: Endpoint, page_set: PageSet, parameters: Mapping[str, str], report: FetchReport) -> PageSet:
@@ -352,15 +352,15 @@ def _page_after(source: Source, endpoint: Endpoint, page_set: PageSet) -> Page |
     if newest.next_page is None:
         return None
     if REDACTED in newest.next_page:
-        source.say(
-            f"{endpoint.path}: the address after {page_set.newest_page_name} contained the token, which is not stored; {_BEGINNING_AGAIN}"
+        source.log(
+            f"{endpoint.path}: the address after {page_set.newest_page_name} contained the token, which is not stored; {_RESTARTING_PERIOD}"
         )
         return None
     try:
         return source.client.next_page(endpoint, newest.next_page)
     except BotmakerResponseError as error:
         # Whatever the response is, Botmaker may have dropped the URL. That must not stop every later run.
-        source.say(f"{endpoint.path}: the page after {page_set.newest_page_name} cannot be fetched ({error.reason}); {_BEGINNING_AGAIN}")
+        source.log(f"{endpoint.path}: the page after {page_set.newest_page_name} cannot be fetched ({error.reason}); {_RESTARTING_PERIOD}")
         return None
 
 
@@ -383,15 +383,15 @@ def _pages_from(source: Source, endpoint: Endpoint, page: Page, *, pages_before:
     yield page
     while page.next_page is not None:
         if page.next_page in followed:
-            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} form a loop. {_WHEN_ENDLESS}")
+            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} form a loop. {_ENDLESS_ADVICE}")
         if pages >= endpoint.most_pages:
-            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} do not end after {pages:,} pages. {_WHEN_ENDLESS}")
+            raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} do not end after {pages:,} pages. {_ENDLESS_ADVICE}")
         followed.add(page.next_page)
         following = source.client.next_page(endpoint, page.next_page)
         idle = idle + 1 if not following.items or following.items == page.items else 0
         if idle > _MOST_IDLE_PAGES:
             raise EndlessPagesError(
-                f"Botmaker's pages of {endpoint.path} do not end, and the last {idle:,} brought nothing new. {_WHEN_ENDLESS}"
+                f"Botmaker's pages of {endpoint.path} do not end, and the last {idle:,} brought nothing new. {_ENDLESS_ADVICE}"
             )
         page, pages = following, pages + 1
         yield page
@@ -402,16 +402,16 @@ def _fetches(names: Iterator[str]) -> set[Fetch]:
 
 
 def _planned(source: Source, request: FetchRequest, known: set[Fetch], is_finished: Callable[[Fetch], bool]) -> list[Fetch]:
-    return planned(request, source.settings, zone=source.report_timezone, known=known, is_finished=is_finished, now=source.now)
+    return plan_fetches(request, source.settings, zone=source.report_timezone, known=known, is_finished=is_finished, now=source.now)
 
 
 def _period(window: Window) -> dict[str, str]:
     return {"from": api_time(window.start), "to": api_time(window.end)}
 
 
-def _say_progress(source: Source, report: FetchReport, before: FetchReport, what: str) -> None:
+def _log_progress(source: Source, report: FetchReport, before: FetchReport, what: str) -> None:
     pages, items = report.pages - before.pages, report.items - before.items
-    source.say(f"{report.feed}: {what}: {pages} {'page' if pages == 1 else 'pages'}, {items:,} items")
+    source.log(f"{report.feed}: {what}: {pages} {'page' if pages == 1 else 'pages'}, {items:,} items")
 
 
 # In this order: the feeds that are fetched most, and matter most, come first.

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from orchestration.settings import SettingsError, environment, without_empty
 
 TOKEN_VARIABLE = "BOTMAKER_ACCESS_TOKEN"
-WHERE_TOKENS_ARE_MADE = "in Botmaker, open the channels' settings, then Botmaker API - Credentials"
+TOKEN_LOCATION = "in Botmaker, open the channels' settings, then Botmaker API - Credentials"
 
 _DEFAULT_BASE_URL = "https://api.botmaker.com/v2.0"
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
@@ -33,7 +33,7 @@ class BotmakerSettings:
     def __post_init__(self) -> None:
         if not _VISIBLE_ASCII.match(self.access_token):
             raise SettingsError(
-                f"{TOKEN_VARIABLE} contains spaces or other characters that no token has: copy it again ({WHERE_TOKENS_ARE_MADE})."
+                f"{TOKEN_VARIABLE} contains spaces or other characters that no token has: copy it again ({TOKEN_LOCATION})."
             )
         _check_base_url(self.base_url)
 
@@ -47,7 +47,7 @@ class BotmakerSettings:
         env = environment() if environ is None else without_empty(environ)
         token = env.get(TOKEN_VARIABLE)
         if token is None:
-            raise SettingsError(f"{TOKEN_VARIABLE} is not set: put your token into the environment or into .env ({WHERE_TOKENS_ARE_MADE}).")
+            raise SettingsError(f"{TOKEN_VARIABLE} is not set: put your token into the environment or into .env ({TOKEN_LOCATION}).")
         return cls(
             access_token=token.strip(),
             base_url=env.get("BOTMAKER_BASE_URL", _DEFAULT_BASE_URL).strip().rstrip("/"),

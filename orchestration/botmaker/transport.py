@@ -20,7 +20,7 @@ import httpx
 # A page of 500 sessions with their messages has about 10 MiB. As Python objects, JSON takes up to 25 times its size.
 MOST_BODY_BYTES = 64 * 1024 * 1024
 # Botmaker needs a while for such a page, and longer in a long-term search. It may be silent for this long.
-_SILENCE = httpx.Timeout(120.0, connect=20.0)
+_SILENCE_TIMEOUT = httpx.Timeout(120.0, connect=20.0)
 # The time of silence, and of 10 MiB of uncompressed data at 1.5 Mbit/s.
 RESPONSE_SECONDS = 180.0
 _PIECE_BYTES = 256 * 1024
@@ -59,9 +59,9 @@ class Transport:
             # The API needs no cookies. If large ones were sent back, it would refuse every later request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
-            timeout=_SILENCE,
+            timeout=_SILENCE_TIMEOUT,
             trust_env=trust_env,
-            verify=_trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+            verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
         )
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class Transport:
 
 
 @cache
-def _trusted(file: str | None, folder: str | None) -> ssl.SSLContext:
+def _tls_context(file: str | None, folder: str | None) -> ssl.SSLContext:
     """Return the TLS context with the trusted certificates.
 
     It is cached for the variables of OpenSSL that httpx follows, because creating it takes 50 ms of CPU.

@@ -16,7 +16,7 @@ from orchestration.errors import StartsError
 # Older sessions need `long-term-search`, which Botmaker bills.
 LONG_TERM_AFTER = timedelta(days=7)
 # Botmaker's "three months back", short enough for any three months.
-SENT_RESULTS_REACH = timedelta(days=88)
+SENT_RESULTS_RETENTION = timedelta(days=88)
 # If a resumed fetch ends this close to now, the next fetch covers the rest.
 _NEARLY_NOW = timedelta(hours=1)
 _SWEEP_IS_DUE_AFTER = timedelta(days=7)
@@ -91,7 +91,7 @@ class FetchRequest:
     is_up_to_now: bool = False
 
 
-def split(period: Window) -> list[Window]:
+def split_by_day(period: Window) -> list[Window]:
     """Cut a period at UTC midnights: a day that is fetched again gives the same pages, which land once."""
     windows, start = [], period.start
     while start < period.end:
@@ -106,7 +106,7 @@ def needs_long_term_search(window: Window, now: datetime) -> bool:
     return window.start < now - LONG_TERM_AFTER
 
 
-def requested(period_from: str | None, period_to: str | None, *, sweep: bool, zone: str, now: datetime) -> FetchRequest:
+def build_request(period_from: str | None, period_to: str | None, *, sweep: bool, zone: str, now: datetime) -> FetchRequest:
     """Turn an operator's input into a request. Raises `StartsError`.
 
     A day is a report day, and both ends are included, so that a backfill of October fills the report's October.
@@ -119,14 +119,14 @@ def requested(period_from: str | None, period_to: str | None, *, sweep: bool, zo
         if period_to:
             raise StartsError(f"The period ends at {period_to} but has no start: add one.")
         return FetchRequest()
-    start = _moment(period_from, zone)
-    end = _moment(period_to, zone, is_end=True) if period_to else now
+    start = _parse_time(period_from, zone)
+    end = _parse_time(period_to, zone, is_end=True) if period_to else now
     if start >= min(end, now):
         raise StartsError(f"The period from {period_from} to {period_to or 'now'} is empty: it must start before it ends, and before now.")
     return FetchRequest(Kind.BACKFILL, Window(start, min(end, now)), is_up_to_now=end >= now)
 
 
-def planned(
+def plan_fetches(
     request: FetchRequest,
     settings: BotmakerSettings,
     *,
@@ -141,7 +141,7 @@ def planned(
         stamped_at += timedelta(seconds=1)
     # A clock that was once ahead must not stop all fetching until that time.
     known = [fetch for fetch in known if fetch.period.end <= now]
-    last = max((fetch for fetch in known if _is_like(fetch, request)), key=lambda fetch: fetch.stamped_at, default=None)
+    last = max((fetch for fetch in known if _matches_request(fetch, request)), key=lambda fetch: fetch.stamped_at, default=None)
     fresh = Fetch(request.kind, _fresh_period(request, settings, zone, known, now), stamped_at)
     if last is None or is_finished(last):
         return [fresh]
@@ -154,7 +154,7 @@ def planned(
     return [last, fresh]
 
 
-def _is_like(fetch: Fetch, request: FetchRequest) -> bool:
+def _matches_request(fetch: Fetch, request: FetchRequest) -> bool:
     if fetch.kind is not request.kind:
         return False
     if request.period is None:
@@ -202,7 +202,7 @@ def _from_stamp(text: str) -> datetime:
     return datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
 
 
-def _moment(text: str, zone: str, *, is_end: bool = False) -> datetime:
+def _parse_time(text: str, zone: str, *, is_end: bool = False) -> datetime:
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
             return _midnight(date.fromisoformat(text) + timedelta(days=is_end), zone)

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
-from orchestration.cli.filters import FILTERS, add_options, chosen_options, file_named
+from orchestration.cli.filters import FILTERS, add_options, chosen_options, file_path
 from orchestration.errors import ExitCode
 from orchestration.exports.filters import ReportFilters
 from orchestration.reconciliation.compare import Cause, Comparison, compare_download
@@ -17,23 +17,23 @@ from orchestration.settings import Settings
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("compare", help="compare a download from Botmaker with the published report")
     parser.set_defaults(command=compare_command)
-    parser.add_argument("file", type=file_named, help="the download: TSV, CSV or XLSX")
+    parser.add_argument("file", type=file_path, help="the download: TSV, CSV or XLSX")
     add_options(parser, FILTERS)
-    parser.add_argument("--all", type=file_named, dest="all_differences", metavar="FILE", help="write every difference to a TSV")
+    parser.add_argument("--all", type=file_path, dest="all_differences", metavar="FILE", help="write every difference to a TSV")
 
 
 def compare_command(chosen: Namespace) -> int:
     """Compare the chosen file with the published report, and print the differences."""
     filters = chosen_options(ReportFilters, FILTERS, chosen)
     comparison = compare_download(Settings.from_environment(), chosen.file, filters, chosen.all_differences)
-    for line in _in_words(comparison):
+    for line in _format_comparison(comparison):
         print(line)
     if chosen.all_differences is not None:
         print(f"every difference is in {chosen.all_differences}")
     return ExitCode.SUCCESS if comparison.is_equal else ExitCode.FAILED
 
 
-def _in_words(comparison: Comparison) -> Iterator[str]:
+def _format_comparison(comparison: Comparison) -> Iterator[str]:
     first, last = comparison.period
     yield f"compared {first} to {last}, days in {comparison.time_zone}"
     outside = f"; {comparison.rows_outside:,} more outside the period" if comparison.rows_outside else ""

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from typing import Any
 
-from orchestration.cli.filters import FILTERS, Options, add_options, chosen_options, file_named
+from orchestration.cli.filters import FILTERS, Options, add_options, chosen_options, file_path
 from orchestration.files import check_folder_of
 from orchestration.settings import Settings
 
@@ -20,7 +20,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("compare-templates", help="compare templates: funnels, differences from a baseline, verdicts")
     parser.set_defaults(command=compare_templates_command)
     add_options(parser, _OPTIONS)
-    parser.add_argument("--picture", type=file_named, metavar="FILE", help="draw the differences as SVG")
+    parser.add_argument("--picture", type=file_path, metavar="FILE", help="draw the differences as SVG")
 
 
 def compare_templates_command(chosen: Namespace) -> int:
@@ -29,7 +29,7 @@ def compare_templates_command(chosen: Namespace) -> int:
     # Imported late: these take seconds to load, and a wrong setting should be reported at once.
     from orchestration.analysis.counts import TemplateQuestion, compare_published
     from orchestration.analysis.picture import draw
-    from orchestration.analysis.words import as_text, outcome_in_words, tables
+    from orchestration.analysis.words import as_text, format_outcome, tables
 
     question = chosen_options(TemplateQuestion, _OPTIONS, chosen)
     if chosen.picture is not None:
@@ -38,6 +38,6 @@ def compare_templates_command(chosen: Namespace) -> int:
     for table in tables(comparison, question):
         print(*as_text(table), "", sep="\n")
     if chosen.picture is not None:
-        chosen.picture.write_text(draw(comparison, outcome_in_words(question)), encoding="utf-8")
+        chosen.picture.write_text(draw(comparison, format_outcome(question)), encoding="utf-8")
         print(f"drawn in {chosen.picture}")
     return 0

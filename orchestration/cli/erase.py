@@ -7,10 +7,10 @@ from typing import Any
 from orchestration.cli.run import run_command
 from orchestration.engines.engine import Engine, engine_of
 from orchestration.errors import StartsError
-from orchestration.landing.listing import shown_name
+from orchestration.landing.listing import printable_name
 from orchestration.landing.migrations import prepare_raw_schema
-from orchestration.maintenance.erasure import Erasure, check_identifier, files_that_hold, revoke_erasure
-from orchestration.maintenance.replay import forget_files_with_erasures
+from orchestration.maintenance.erasure import Erasure, check_identifier, files_containing, revoke_erasure
+from orchestration.maintenance.replay import mark_files_with_erasures_unread
 from orchestration.run_report import counted
 from orchestration.settings import Settings
 from orchestration.transform.builds import next_is_increment, start_build
@@ -32,7 +32,7 @@ def erase_command(chosen: Namespace) -> int:
     with engine.lock_to_maintain():
         if chosen.revoke:
             return _revoke(settings, engine, chosen)
-        _bring_people_up_to_date(settings, engine)
+        _update_people(settings, engine)
         if chosen.dry_run:
             _print_plan(engine.plan_erasure(chosen.person))
             return 0
@@ -46,14 +46,14 @@ def erase_command(chosen: Namespace) -> int:
         return exit_code
     _print_plan(erasure, "erased")
     folders = [settings.data, *([settings.spark.lake] if settings.spark is not None else [])]
-    left = [path for folder in folders for path in files_that_hold(folder, erasure.identifiers)]
+    left = [path for folder in folders for path in files_containing(folder, erasure.identifiers)]
     if left:
         print(f"  LEFT       these files still contain the person: {', '.join(map(str, left))}", file=sys.stderr)
         return 1
     return 0
 
 
-def _bring_people_up_to_date(settings: Settings, engine: Engine) -> None:
+def _update_people(settings: Settings, engine: Engine) -> None:
     """Build the table of people, which connects the identifiers of each person, from everything that has landed."""
     # Imported late: dbt takes seconds to load.
     from orchestration.transform.invocation import DbtError
@@ -78,16 +78,16 @@ def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
         + (rows or "no rows; no record of the person has landed. Is it the whole number with its country code, such as 5511987654321?")
     )
     if erasure.landing_files:
-        print(f"  not ours   the landing zone also contains the person, in: {', '.join(map(shown_name, erasure.landing_files))}")
+        print(f"  not ours   the landing zone also contains the person, in: {', '.join(map(printable_name, erasure.landing_files))}")
 
 
 def _revoke(settings: Settings, engine: Engine, chosen: Namespace) -> int:
-    def forget_files() -> list[str]:
+    def mark_files_unread() -> list[str]:
         # Closed before the hashes are deleted: Spark saves the change only then.
         with engine.open() as warehouse:
-            return forget_files_with_erasures(warehouse)
+            return mark_files_with_erasures_unread(warehouse)
 
-    files = revoke_erasure(settings, chosen.person, forget_files)
+    files = revoke_erasure(settings, chosen.person, mark_files_unread)
     if files is None:
         print("This person was not erased here.")
         return 0

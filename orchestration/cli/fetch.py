@@ -5,7 +5,7 @@ import time
 from argparse import Namespace
 from typing import Any
 
-from orchestration.botmaker.fetch import FETCHES, ask, fetch, open_source
+from orchestration.botmaker.fetch import FETCHES, fetch, open_source, parse_request
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.cli.run import alert, run_command
 from orchestration.errors import ExitCode, StartsError, exit_code_at_start
@@ -31,8 +31,8 @@ def fetch_command(arguments: Namespace) -> int:
     started = time.monotonic()
     has_started = False
     try:
-        with open_source(Settings.from_environment(), BotmakerSettings.from_environment(), say=_say, warn=_warn) as source:
-            request = ask(source, arguments.period_from, arguments.period_to, sweep=arguments.sweep)
+        with open_source(Settings.from_environment(), BotmakerSettings.from_environment(), log=_print_line, warn=_warn) as source:
+            request = parse_request(source, arguments.period_from, arguments.period_to, sweep=arguments.sweep)
             has_started = True
             reports = [fetch(source, feed, request) for feed in FETCHES]
     except StartsError as error:
@@ -49,7 +49,7 @@ def fetch_command(arguments: Namespace) -> int:
     return 0
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)
 
 

@@ -42,7 +42,7 @@ def not_empty(value: str) -> str:
     return value
 
 
-def file_named(value: str) -> Path:
+def file_path(value: str) -> Path:
     """Return the path of a file that a user named. Raises `ArgumentTypeError` if it is empty."""
     return Path(not_empty(value))
 
@@ -51,9 +51,9 @@ def chosen_options(kind: type[Chosen], options: Options, chosen: Namespace) -> C
     """Return the options of a command line as a model. Raises `StartsError` for a value that the model rejects."""
     from pydantic import ValidationError
 
-    given = {field: getattr(chosen, field) for field in options}
+    values = {field: getattr(chosen, field) for field in options}
     try:
-        return kind(**{field: value for field, value in given.items() if value is not None})
+        return kind(**{field: value for field, value in values.items() if value is not None})
     except ValidationError as error:
         # Pydantic's own text adds types and URLs.
         raise StartsError("; ".join(_sentence(found, options) for found in error.errors()) + ".") from None

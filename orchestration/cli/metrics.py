@@ -28,7 +28,7 @@ def metrics_command(chosen: Namespace) -> int:
     check_ready(settings)
     os.environ.update(environment(settings))
     _write_semantic_manifest()
-    _leave_out_update_check()
+    _disable_update_check()
     from dbt_metricflow.cli.main import cli  # pyright: ignore[reportMissingImports]
 
     cli.main(chosen.arguments, prog_name="mf")
@@ -65,7 +65,7 @@ def _write_semantic_manifest() -> None:
         sys.exit(f"The dbt project cannot be parsed: {result.exception}")
 
 
-def _leave_out_update_check() -> None:
+def _disable_update_check() -> None:
     """Disable MetricFlow's update check.
 
     At every call, it asks PyPI for a version that our pin forbids, and unpickles the answer from a shared folder.

@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from typing import Any
 
-from orchestration.cli.filters import file_named
+from orchestration.cli.filters import file_path
 from orchestration.engines.engine import engine_of
 from orchestration.files import check_folder_of
 from orchestration.landing.feeds import FEED_NAMES
@@ -23,7 +23,7 @@ def add_to(commands: Any) -> None:
         "--limit", type=_count, metavar="N", help=f"at most N records, the latest first (default: {_SHOWN_RECORDS}, or all with --csv)"
     )
     parser.add_argument("--records", action="store_true", help="include the text of the records, which contains personal data")
-    parser.add_argument("--csv", type=file_named, metavar="FILE", help="write the records to a CSV file")
+    parser.add_argument("--csv", type=file_path, metavar="FILE", help="write the records to a CSV file")
 
 
 def rejected_command(chosen: Namespace) -> int:
@@ -39,14 +39,14 @@ def rejected_command(chosen: Namespace) -> int:
         limit = _SHOWN_RECORDS if chosen.limit is None else chosen.limit
         shown = list_rejected(warehouse, chosen.feed, limit, with_payload=chosen.records)
     print(f"{records:,} rejected records in {files:,} files" + (f" of {chosen.feed}" if chosen.feed else ""))
-    for line in _in_words(shown):
+    for line in _format_records(shown):
         print(line)
     if len(shown) < records:
         print(f"  … and {records - len(shown):,} more: --limit, --csv")
     return 0
 
 
-def _in_words(shown: list[RejectedRecord]) -> Iterator[str]:
+def _format_records(shown: list[RejectedRecord]) -> Iterator[str]:
     for one in shown:
         since = "" if one.is_in_zone else " (the file has since been changed or removed)"
         yield printable(f"  {one.file_name}, line {one.line_number}: {one.reason}{since}")

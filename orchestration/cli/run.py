@@ -21,8 +21,8 @@ from orchestration.errors import ExitCode, StartsError, exit_code_at_start, oper
 from orchestration.installation import BASE_FOLDER
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
-from orchestration.progress import shown_by
-from orchestration.run_report import InAll, ThisRun, as_json, in_all
+from orchestration.progress import progress_display
+from orchestration.run_report import ThisRun, Totals, as_json, count_totals
 from orchestration.settings import PostgresSettings, Settings, publishes_to_postgres
 from orchestration.warehouse import prepare_data_folder
 
@@ -72,9 +72,9 @@ class _Run:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def end(self, status: str, exit_code: ExitCode, reasons: Sequence[str] = (), in_all: InAll | None = None) -> int:
+    def end(self, status: str, exit_code: ExitCode, reasons: Sequence[str] = (), totals: Totals | None = None) -> int:
         if self.chosen.json:
-            print(json.dumps(as_json(status, self.seconds, list(reasons), self.this_run, in_all)))
+            print(json.dumps(as_json(status, self.seconds, list(reasons), self.this_run, totals)))
         return exit_code
 
 
@@ -91,7 +91,7 @@ def _run_once(chosen: Namespace) -> int:
         alert("conversation_starts could not start", [str(error)])
         return run.end("could_not_start", exit_code_at_start(error), [str(error)])
     try:
-        with operator_errors(), _rereading(chosen.reread):
+        with operator_errors(), _with_reread(chosen.reread):
             result = _run_job(settings, run)
     except StartsError as error:
         print(f"\nconversation_starts failed: {error}", file=sys.stderr)
@@ -113,17 +113,17 @@ def _run_once(chosen: Namespace) -> int:
 
 
 def _finish(settings: Settings, run: _Run) -> int:
-    found = why_not = None
+    totals = why_not = None
     try:
-        found = in_all(settings)
+        totals = count_totals(settings)
     except StartsError as error:
         # The next run may have started. This run is complete all the same.
         why_not = f"no summary: {error}"
     if not run.chosen.quiet and not run.chosen.json:
         print(f"\nconversation_starts finished in {run.seconds:.0f} s")
-        for line in (*run.this_run.lines(), *(found.lines() if found is not None else [why_not])):
+        for line in (*run.this_run.lines(), *(totals.lines() if totals is not None else [why_not])):
             print(f"  {line}")
-    return run.end("finished", ExitCode.SUCCESS, [], found)
+    return run.end("finished", ExitCode.SUCCESS, [], totals)
 
 
 def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
@@ -142,7 +142,7 @@ def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
         run.this_run = log.this_run
         job = defs.resolve_job_def("conversation_starts").with_logger_defs({"console": _console(log, verbose=run.chosen.verbose)})
         # The folders in the project's dagster.yaml are relative.
-        with chdir(BASE_FOLDER), open_instance(settings) as instance, shown_by(terminal.show):
+        with chdir(BASE_FOLDER), open_instance(settings) as instance, progress_display(terminal.show):
             result = job.execute_in_process(instance=instance, raise_on_error=False, run_config={"loggers": {"console": {}}})
         if log.is_interrupted:
             raise KeyboardInterrupt
@@ -152,15 +152,15 @@ def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
 
 
 @contextmanager
-def _rereading(is_asked: bool) -> Iterator[None]:
+def _with_reread(enabled: bool) -> Iterator[None]:
     """Set STARTS_REREAD for a `with` block: in Dagster, settings come only from the environment."""
     before = os.environ.copy()
-    if is_asked:
+    if enabled:
         os.environ["STARTS_REREAD"] = "yes"
     try:
         yield
     finally:
-        if is_asked:
+        if enabled:
             del os.environ["STARTS_REREAD"]
             os.environ.update(before)
 

@@ -20,7 +20,7 @@ _STAGES = {
 _OWNERS = [Settings.from_environment().owner]
 
 
-def in_catalog(spec: AssetSpec) -> AssetSpec:
+def with_owner_and_stage(spec: AssetSpec) -> AssetSpec:
     """Return the asset with its owner and its stage. Raises `ValueError` if its group has no stage."""
     if spec.group_name not in _STAGES:
         raise ValueError(f"The group {spec.group_name} of {spec.key.to_user_string()} has no stage in {__name__}.")

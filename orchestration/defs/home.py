@@ -34,12 +34,12 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
             instance = DagsterInstance.from_config(str(home))
     except DagsterError as error:
         raise StartsError(f"Dagster cannot be started from {home}: {error}. Correct its dagster.yaml, or unset DAGSTER_HOME.") from error
-    with instance, _event_connections_kept(instance):
+    with instance, _keep_event_connections_open(instance):
         yield instance
 
 
 @contextmanager
-def _event_connections_kept(instance: DagsterInstance) -> Iterator[None]:
+def _keep_event_connections_open(instance: DagsterInstance) -> Iterator[None]:
     """Keep connections to the events of this process's run open, if the events are in SQLite.
 
     Dagster opens and closes its databases for every event, and the last connection that closes a database in WAL mode copies the

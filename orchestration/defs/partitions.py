@@ -19,10 +19,10 @@ def show_existing_days(instance: DagsterInstance, key: AssetKey, rows_of_days: M
     for day in sorted((existing.keys() - marked) | {day.isoformat() for day in written}):
         instance.report_runless_asset_event(AssetMaterialization(key, partition=day, metadata={"dagster/row_count": existing[day]}))
     if gone := marked - existing.keys():
-        _take_marks(instance, key, gone)
+        _remove_marks(instance, key, gone)
 
 
-def _take_marks(instance: DagsterInstance, key: AssetKey, partitions: Iterable[str]) -> None:
+def _remove_marks(instance: DagsterInstance, key: AssetKey, partitions: Iterable[str]) -> None:
     """Delete the materialisations of some partitions. Dagster's own storages can only wipe a whole asset."""
     events = instance.event_log_storage
     if not isinstance(events, SqlEventLogStorage):

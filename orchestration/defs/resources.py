@@ -9,7 +9,7 @@ from dagster import ConfigurableResource, InitResourceContext, get_dagster_logge
 from pydantic import PrivateAttr
 
 from orchestration.defs.failures import failure
-from orchestration.defs.retention import forget_old_runs
+from orchestration.defs.retention import delete_old_runs
 from orchestration.engines.engine import Engine, engine_of
 from orchestration.errors import StartsError, operator_errors
 from orchestration.exports.manifest import recover_exports
@@ -50,13 +50,13 @@ class WarehouseResource(ConfigurableResource):
             finally:
                 # Before the lock is released, because dbt writes to the warehouse.
                 stop_dbt()
-        self._forget_old_runs(context)
+        self._delete_old_runs(context)
 
-    def _forget_old_runs(self, context: InitResourceContext) -> None:
+    def _delete_old_runs(self, context: InitResourceContext) -> None:
         if context.run is None or context.instance is None or not context.instance.is_persistent:
             return
         try:
-            forget_old_runs(context.instance, context.run.job_name, self._settings.keep_runs_days, datetime.now(UTC))
+            delete_old_runs(context.instance, context.run.job_name, self._settings.keep_runs_days, datetime.now(UTC))
         except Exception as error:  # each of Dagster's storages has its own
             # The run has done its work; the next one deletes the rest.
             get_dagster_logger().warning(f"Dagster's old runs could not be deleted: {error}")

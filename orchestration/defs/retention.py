@@ -16,22 +16,22 @@ NOTHING_NEW = {_TAG: "yes"}
 _EVENTS_DELETED = {_TAG: "yes, so its events are deleted"}
 
 # Deleting one takes 0.05 s; a home that has grown for years is cleaned up over many runs.
-_MOST_AT_ONCE = 20
+_MAX_RUNS_AT_ONCE = 20
 
 _FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
 
-def forget_old_runs(instance: DagsterInstance, job_name: str, keep_days: int, now: datetime) -> None:
+def delete_old_runs(instance: DagsterInstance, job_name: str, keep_days: int, now: datetime) -> None:
     """Delete a job's runs that are older than `keep_days`, and the events of its runs without new data, except those of the newest one.
 
     Only runs of the job are deleted: an operator's own instance may contain runs of other projects.
     """
     old = RunsFilter(job_name=job_name, statuses=_FINISHED, created_before=now - timedelta(days=keep_days))
-    for run_id in instance.get_run_ids(old, limit=_MOST_AT_ONCE):
+    for run_id in instance.get_run_ids(old, limit=_MAX_RUNS_AT_ONCE):
         _delete_events(instance, run_id)
         _delete_run(instance, run_id)
     nothing_new = RunsFilter(job_name=job_name, statuses=[DagsterRunStatus.SUCCESS], tags=NOTHING_NEW)
-    for run_id in instance.get_run_ids(nothing_new, limit=_MOST_AT_ONCE + 1)[1:]:
+    for run_id in instance.get_run_ids(nothing_new, limit=_MAX_RUNS_AT_ONCE + 1)[1:]:
         _delete_events(instance, run_id)
         instance.add_run_tags(run_id, _EVENTS_DELETED)
 

@@ -60,7 +60,7 @@ class RunLog(logging.Handler):
         if event.event_type is DagsterEventType.ASSET_MATERIALIZATION:
             materialization = event.step_materialization_data.materialization
             metadata = {name: value.value for name, value in materialization.metadata.items()}
-            self._done += self._take_over(materialization.asset_key, metadata)
+            self._done += self._collect(materialization.asset_key, metadata)
         if _is_interrupt(_error_of(event)):
             self._interrupt()
         if event.step_key not in _STEPS:
@@ -81,7 +81,7 @@ class RunLog(logging.Handler):
         self.is_interrupted = True
         raise KeyboardInterrupt
 
-    def _take_over(self, key: AssetKey, metadata: Mapping[str, Any]) -> list[str]:
+    def _collect(self, key: AssetKey, metadata: Mapping[str, Any]) -> list[str]:
         """Collect what an asset did; return it in words, or nothing if the progress of the step is enough."""
         run = self.this_run
         match key.to_user_string():

@@ -14,7 +14,7 @@ from dagster import (
     sensor,
 )
 
-from orchestration.alerts import alert_address, alert_of_failure, send_alert
+from orchestration.alerts import alert_address, failure_alert, send_alert
 from orchestration.defs.failures import reasons_for_failure
 from orchestration.defs.jobs import conversation_starts
 from orchestration.errors import StartsError
@@ -22,7 +22,7 @@ from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 
-_UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+_UNFINISHED = [DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
 
 
 @sensor(job=conversation_starts, minimum_interval_seconds=60, default_status=DefaultSensorStatus.STOPPED)
@@ -34,7 +34,7 @@ def new_files(context: SensorEvaluationContext) -> RunRequest | SkipReason:
         return SkipReason(str(error))
     if seen == context.cursor:
         return SkipReason("The files in the landing zone have not changed.")
-    if context.instance.get_runs_count(RunsFilter(job_name=conversation_starts.name, statuses=_UNDER_WAY)):
+    if context.instance.get_runs_count(RunsFilter(job_name=conversation_starts.name, statuses=_UNFINISHED)):
         # The cursor stays, so the sensor sees the files again after that run, which may have listed the zone before they arrived.
         return SkipReason("A run is in progress.")
     context.update_cursor(seen)
@@ -61,4 +61,4 @@ def notify_on_run_failure(context: RunFailureSensorContext) -> None:
         return
     run = context.dagster_run
     events = [entry.dagster_event for entry in context.instance.all_logs(run.run_id) if entry.dagster_event is not None]
-    send_alert(address, alert_of_failure(f"{run.job_name} failed (run {run.run_id})", reasons_for_failure(events)), log=context.log.error)
+    send_alert(address, failure_alert(f"{run.job_name} failed (run {run.run_id})", reasons_for_failure(events)), log=context.log.error)

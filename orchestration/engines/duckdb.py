@@ -12,7 +12,7 @@ from orchestration.exports.daily import DailyExports, export_days
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import Feed
 from orchestration.landing.land import LandingReport, land_feed
-from orchestration.landing.rejections import forget_old_payloads
+from orchestration.landing.rejections import delete_old_payloads
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, erase_person, plan_erasure
 from orchestration.maintenance.from_landing import remove_warehouse_for_landing
@@ -46,11 +46,11 @@ class DuckDBEngine:
     def lock_to_maintain(self) -> AbstractContextManager[None]:
         return writer_lock_if_landed(self.settings)
 
-    def plan_erasure(self, given: str) -> Erasure:
-        return plan_erasure(self.settings, given)
+    def plan_erasure(self, identifier: str) -> Erasure:
+        return plan_erasure(self.settings, identifier)
 
-    def erase_person(self, given: str) -> Erasure:
-        return erase_person(self.settings, given)
+    def erase_person(self, identifier: str) -> Erasure:
+        return erase_person(self.settings, identifier)
 
     def erase_late_rows(self, connection: duckdb.DuckDBPyConnection) -> int:
         return erase_late_rows(connection, self.settings)
@@ -64,15 +64,15 @@ class DuckDBEngine:
         assert row is not None
         return int(row[0])
 
-    def forget_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
-        forget_old_payloads(connection, first_day)
+    def delete_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
+        delete_old_payloads(connection, first_day)
 
     def refresh_after_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Do nothing: dbt wrote to the same file."""
 
-    def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:
+    def query_models(self, sql: str, limit: int) -> list[tuple[Any, ...]]:
         with open_warehouse(self.settings) as connection:
-            return connection.execute(f"select * from (\n{sql}\n) order by all limit {most}").fetchall()
+            return connection.execute(f"select * from (\n{sql}\n) order by all limit {limit}").fetchall()
 
     def publish(self, connection: duckdb.DuckDBPyConnection, build: FinishedBuild, *, thorough: bool) -> Publication:
         return publish(connection, self.settings, build, thorough=thorough)

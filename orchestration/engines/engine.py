@@ -52,11 +52,11 @@ class Engine(Protocol):
         """Hold the writer's lock of a warehouse with landed data, without opening it. Raises `StartsError` for any other."""
         ...
 
-    def plan_erasure(self, given: str) -> Erasure:
+    def plan_erasure(self, identifier: str) -> Erasure:
         """Return what erasing a person would delete. Call it with an up-to-date table of people, the lock, and no open warehouse."""
         ...
 
-    def erase_person(self, given: str) -> Erasure:
+    def erase_person(self, identifier: str) -> Erasure:
         """Erase a person from the raw tables, under the same conditions. The job must run afterwards; it rebuilds everything else."""
         ...
 
@@ -72,7 +72,7 @@ class Engine(Protocol):
         """Return how many rows a raw table has."""
         ...
 
-    def forget_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
+    def delete_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
         """Clear the texts of records that were rejected before a day."""
         ...
 
@@ -80,8 +80,8 @@ class Engine(Protocol):
         """Take over the changes that dbt made."""
         ...
 
-    def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:
-        """Return the first `most` rows of a query over dbt's models, ordered by all columns. dbt may be running."""
+    def query_models(self, sql: str, limit: int) -> list[tuple[Any, ...]]:
+        """Return the first `limit` rows of a query over dbt's models, ordered by all columns. dbt may be running."""
         ...
 
     def publish(self, connection: duckdb.DuckDBPyConnection, build: FinishedBuild, *, thorough: bool) -> Publication:

@@ -28,7 +28,7 @@ from orchestration.progress import report_progress
 from orchestration.publication.published import check_settings, open_published
 from orchestration.publication.source import Source, changed_days_between, is_of_this_warehouse, published_source
 from orchestration.settings import Contacts, Settings
-from orchestration.transform.builds import STARTS
+from orchestration.transform.builds import REPORT_FACTS
 
 
 @dataclass
@@ -94,25 +94,25 @@ def write_drafts(published: duckdb.DuckDBPyConnection, settings: Settings, days:
             made_at=now,
         )
 
-    looked_at: Drafts = {}
+    drafted: Drafts = {}
     with ThreadPoolExecutor(threads[0], initializer=open_cursor) as pool:
         for day, entry in zip(days, pool.map(write_draft, days), strict=True):
-            looked_at[day] = entry
-            report_progress(len(looked_at), len(days), "days")
-    return looked_at
+            drafted[day] = entry
+            report_progress(len(drafted), len(days), "days")
+    return drafted
 
 
 def export_days(
     warehouse: duckdb.DuckDBPyConnection,
     settings: Settings,
-    asked_for: Iterable[date] = (),
+    requested_days: Iterable[date] = (),
     *,
     thorough: bool = False,
     write: WriteDrafts = write_drafts,
 ) -> DailyExports:
     """Rewrite the daily files whose bytes changed since the last export, from the published marts.
 
-    The days `asked_for` are always checked, unless they are past retention; a file that already has the right bytes is not replaced.
+    The days `requested_days` are always checked, unless they are past retention; a file that already has the right bytes is not replaced.
     The size of every file is checked, and its hash if the file changed after the manifest was written, or with `thorough`. `write` is
     the function that writes the drafts. The caller holds the writer's lock.
     """
@@ -121,7 +121,7 @@ def export_days(
     manifest = read_manifest(settings)
     with open_published(settings) as published:
         check_settings(published, settings)
-        return _export(warehouse, published, settings, manifest, set(asked_for), thorough, write)
+        return _export(warehouse, published, settings, manifest, set(requested_days), thorough, write)
 
 
 def _export(
@@ -129,7 +129,7 @@ def _export(
     published: duckdb.DuckDBPyConnection,
     settings: Settings,
     manifest: Manifest | None,
-    asked_for: set[date],
+    requested_days: set[date],
     thorough: bool,
     write: WriteDrafts,
 ) -> DailyExports:
@@ -137,14 +137,14 @@ def _export(
     known = manifest.by_day if manifest else {}
     first_day = settings.first_day_kept(now)
     trusted_until = None if thorough else manifest_written_at(settings)
-    damaged = {day for day, entry in known.items() if not _is_as_written(settings, entry, trusted_until)}
+    damaged = {day for day, entry in known.items() if not _matches_entry(settings, entry, trusted_until)}
     days_published = {day for (day,) in published.execute("select distinct session_start_date from session_starts_daily").fetchall()}
     changed = _changed_days(warehouse, settings, manifest, source)
     days = (set(known) | days_published) if changed is None else {*changed, *damaged, *(days_published - set(known))}
-    looked_at = write(published, settings, sorted(day for day in days | asked_for if day >= first_day), now)
-    kept = {day: entry for day, entry in known.items() if day >= first_day and day not in looked_at}
-    entries = {**kept, **{day: _entry(known.get(day), entry) for day, entry in looked_at.items() if entry is not None}}
-    written = _drop_equal_drafts(settings, [entries[day] for day in looked_at if day in entries])
+    drafted = write(published, settings, sorted(day for day in days | requested_days if day >= first_day), now)
+    kept = {day: entry for day, entry in known.items() if day >= first_day and day not in drafted}
+    entries = {**kept, **{day: _entry(known.get(day), entry) for day, entry in drafted.items() if entry is not None}}
+    written = _drop_equal_drafts(settings, [entries[day] for day in drafted if day in entries])
     removed = sorted(set(known) - set(entries))
     after = Manifest(settings=_settings_of(settings), publication=source, made_at=now, files=[entries[day] for day in sorted(entries)])
     if manifest is None or written or removed or after.model_copy(update={"made_at": manifest.made_at}) != manifest:
@@ -170,10 +170,10 @@ def _changed_days(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mani
     """Return the report days that changed since the last export, or None if all days must be exported."""
     if manifest is None or manifest.settings != _settings_of(settings):
         return None
-    return changed_days_between(warehouse, manifest.publication, source, STARTS)
+    return changed_days_between(warehouse, manifest.publication, source, REPORT_FACTS)
 
 
-def _is_as_written(settings: Settings, entry: ExportedFile, trusted_until: int | None = None) -> bool:
+def _matches_entry(settings: Settings, entry: ExportedFile, trusted_until: int | None = None) -> bool:
     """Compare a file with its entry: by size, and by hash unless its mtime is no later than `trusted_until` (nanoseconds)."""
     path = settings.exports_dir / entry.file
     if not path.is_file():
@@ -193,7 +193,7 @@ def _drop_equal_drafts(settings: Settings, entries: list[ExportedFile]) -> list[
     """Delete the drafts of files that already have the same bytes; return the names of the other files."""
     different = []
     for entry in entries:
-        if _is_as_written(settings, entry):
+        if _matches_entry(settings, entry):
             draft_of(settings, entry.report_date).unlink()
         else:
             different.append(entry.file)

@@ -41,7 +41,7 @@ def _one_of(kind: type[StrEnum], value: str) -> str:
     return value
 
 
-def among(kind: type[StrEnum]) -> AfterValidator:
+def one_of_enum(kind: type[StrEnum]) -> AfterValidator:
     """Return a validator that accepts only the values of an enumeration."""
     return AfterValidator(partial(_one_of, kind))
 
@@ -86,7 +86,7 @@ class ReportFilters(BaseModel):
         return self
 
     def condition(self) -> tuple[str, dict[str, Any]]:
-        """Return the SQL condition on session starts `s`, and the values to bind. Lines must be channel ids, as `resolved` returns them."""
+        """Return the SQL condition on session starts `s`, and the values to bind. Call it on the filters of `with_channel_ids`."""
         conditions, values = ["true"], {}
         if self.period_from:
             conditions.append("s.session_start_date >= $period_from::date")
@@ -108,7 +108,7 @@ class ReportFilters(BaseModel):
             values["user_types"] = self.user_types
         return " and ".join(conditions), values
 
-    def resolved(self, published: duckdb.DuckDBPyConnection) -> Self:
+    def with_channel_ids(self, published: duckdb.DuckDBPyConnection) -> Self:
         """Return the filters with each line as its channel id.
 
         Raises `StartsError` for a line or template that does not occur in the published marts.
@@ -142,7 +142,7 @@ class ReportFilters(BaseModel):
 class ExportSelection(ReportFilters):
     """The content and the format of an export on demand."""
 
-    layout: Annotated[str, among(Layout)] = Field(
+    layout: Annotated[str, one_of_enum(Layout)] = Field(
         default=Layout.STANDARD.value,
         description="`standard`: as in the daily files. `botmaker`: only the original download's 18 columns, with its Spanish headers.",
     )
@@ -151,7 +151,7 @@ class ExportSelection(ReportFilters):
         description=f"Language of headers and failure reasons: {', '.join(Language)}. Empty: as in the daily files. "
         "In the layout `botmaker`, headers are always Spanish, and failure reasons are Spanish if this is empty.",
     )
-    format: Annotated[str, among(FileFormat)] = Field(
+    format: Annotated[str, one_of_enum(FileFormat)] = Field(
         default=FileFormat.TSV.value, description="`tsv`, or `xlsx`: ids as text, times as dates, for spreadsheets."
     )
     bom: bool = Field(default=False, description="Start a TSV with a byte order mark, by which Excel recognises UTF-8.")

@@ -92,7 +92,7 @@ def replace_exports(settings: Settings, manifest: Manifest, removed: list[date])
     sync_folder(settings.exports_dir)
     journal = _Journal(manifest=manifest, removed=removed)
     _write(settings, _journal_path(settings), journal.model_dump_json())
-    _carry_out(settings, journal)
+    _apply_journal(settings, journal)
 
 
 def recover_exports(settings: Settings) -> None:
@@ -100,7 +100,7 @@ def recover_exports(settings: Settings) -> None:
     if not settings.exports_dir.is_dir():
         return
     try:
-        _carry_out(settings, _Journal.model_validate_json(read_start(_journal_path(settings))))
+        _apply_journal(settings, _Journal.model_validate_json(read_start(_journal_path(settings))))
     except FileNotFoundError:
         pass
     except ValidationError:
@@ -128,7 +128,7 @@ def manifest_written_at(settings: Settings) -> int:
     return path.stat().st_mtime_ns if path.is_file() else 0
 
 
-def _carry_out(settings: Settings, journal: _Journal) -> None:
+def _apply_journal(settings: Settings, journal: _Journal) -> None:
     for entry in journal.manifest.files:
         draft = draft_of(settings, entry.report_date)
         if draft.exists():

@@ -34,7 +34,7 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
     language = Language(selection.language) if selection.language else usual_language
     with open_published(settings) as published:
         check_settings(published, settings)
-        condition, values = selection.resolved(published).condition()
+        condition, values = selection.with_channel_ids(published).condition()
         make_folder(settings.exports_dir, settings)
         make_folder(folder, settings)
         prepare_cells(published)
@@ -42,11 +42,11 @@ def export_selection(settings: Settings, selection: ExportSelection) -> tuple[Pa
             rows = write_xlsx(published, draft, settings, condition, values, language, layout)
         else:
             rows = write_tsv(published, draft, settings, condition, values, language, layout, bom=selection.bom)
-        _place(settings, draft, path)
+        _move_into_place(settings, draft, path)
     return path, rows
 
 
-def _place(settings: Settings, draft: Path, path: Path) -> None:
+def _move_into_place(settings: Settings, draft: Path, path: Path) -> None:
     """Put the file in place, unless a run has meanwhile published with another mask and so removed all earlier exports."""
     version = current_version(settings)
     if version is None or version.record is None or version.record.source.masking_fingerprint != masking_fingerprint(settings):

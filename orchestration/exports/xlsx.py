@@ -49,7 +49,7 @@ def write_xlsx(
     published.execute(_TEXT_CELL)
     counted = published.execute(f"select count(*) from fct_session_starts as s where s.is_in_report and {where}", parameters).fetchone()
     assert counted is not None
-    _refuse_more_than_a_sheet_holds(int(counted[0]))
+    _check_row_limit(int(counted[0]))
     columns = header_of(layout, language)
     # XlsxWriter's temporary files are kept beside the file, where an erasure looks, not in the system's temporary folder.
     pieces = path.with_name(f"{path.stem}.pieces.draft")
@@ -77,7 +77,7 @@ def write_xlsx(
     return written
 
 
-def _refuse_more_than_a_sheet_holds(rows: int) -> None:
+def _check_row_limit(rows: int) -> None:
     if rows + 1 > MAX_SHEET_ROWS:
         raise StartsError(
             f"{rows:,} rows are more than a sheet of an XLSX file holds ({MAX_SHEET_ROWS:,} with the header). Choose a shorter period "

@@ -22,17 +22,17 @@ from orchestration.landing.streams import BYTE_ORDER_MARK
 
 _SPACE = re.compile(rb"[ \t\r]*")
 _LINE_START = re.compile(rb"[ \t\r]*(?:" + BYTE_ORDER_MARK + rb"[ \t\r]*)?")
-_BEGIN = re.compile(rb'\{(?=[ \t\r]*+")')
+_OBJECT_START = re.compile(rb'\{(?=[ \t\r]*+")')
 _FIRST_KEY = re.compile(rb'\{[ \t\r]*("[^"]*")[ \t\r]*:')
 # Matches up to the next bracket, or up to a string that is not followed by `,`, `:`, `}`, `]` or the end of the line.
 _NO_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"[^"]*+"(?=[ \t\r]*+(?:[,:}\]]|\Z)))*+')
 _BLANK_BYTES = b" \t\r"
-_GOES_ON = b",:}]"
-_MAY_HOLD_OBJECTS = b",:["
+_CONTINUES_VALUE = b",:}]"
+_MAY_PRECEDE_OBJECT = b",:["
 # Python's JSON parser is not guaranteed to handle deeper nesting.
 _DEEPEST = 200
 # Limits the work on lines crafted to be slow: the bytes that may be read per byte of a line, and a constant on top.
-_READ_TIMES, _READ_MORE = 8, 4096
+_BUDGET_FACTOR, _BUDGET_CONSTANT = 8, 4096
 
 
 def without_escapes(text: bytes) -> bytes:
@@ -40,10 +40,10 @@ def without_escapes(text: bytes) -> bytes:
     return text.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in text else text
 
 
-def begins_within(line: bytes) -> list[int]:
+def later_record_starts(line: bytes) -> list[int]:
     """Return where records after the first begin on a line without its newline; empty if the line needs no second look."""
-    look = _Look(line)
-    return look.begins() if look.is_needed() else []
+    damaged = _DamagedLine(line)
+    return damaged.record_starts() if damaged.needs_second_look() else []
 
 
 @dataclass(frozen=True)
@@ -51,40 +51,40 @@ class _Scan:
     """How far an object was read: to its end, or to the first byte that cannot be part of it."""
 
     stop: int
-    ends: bool
+    is_closed: bool
     depth: int
 
 
-class _Look:
+class _DamagedLine:
     def __init__(self, line: bytes) -> None:
         self._line, self._text = line, without_escapes(line)
         self._start = _match_end(_LINE_START, line, 0)
-        self._candidates = [match.start() for match in _BEGIN.finditer(self._text, self._start + 1)]
-        self._left = _READ_TIMES * len(line) + _READ_MORE
+        self._candidates = [match.start() for match in _OBJECT_START.finditer(self._text, self._start + 1)]
+        self._budget = _BUDGET_FACTOR * len(line) + _BUDGET_CONSTANT
 
-    def is_needed(self) -> bool:
-        firm = [place for place in self._candidates if self._before(place) not in _MAY_HOLD_OBJECTS]
-        if not firm:
+    def needs_second_look(self) -> bool:
+        misplaced = [place for place in self._candidates if self._byte_before(place) not in _MAY_PRECEDE_OBJECT]
+        if not misplaced:
             return False
         outside = self._text.split(b'"')[::2]
         rises = sum(part.count(b"{") + part.count(b"[") - part.count(b"}") - part.count(b"]") for part in outside)
         if self._text.count(b'"') % 2 or rises:
             return True
         quotes, counted = 0, 0
-        for place in firm:
+        for place in misplaced:
             quotes, counted = quotes + self._text.count(b'"', counted, place), place
             if quotes % 2 == 0:
                 return True
         return False
 
-    def begins(self) -> list[int]:
+    def record_starts(self) -> list[int]:
         found: list[int] = []
         place, last_key = self._start, None
-        while self._left > 0:
+        while self._budget > 0:
             scan = self._scan(place)
             key = self._first_key(place)
-            following = self._over_space(scan.stop) if self._stands_alone(scan) else self._next(place, scan, key or last_key)
-            if self._stands_alone(scan):
+            following = self._skip_space(scan.stop) if self._is_standalone(scan) else self._next(place, scan, key or last_key)
+            if self._is_standalone(scan):
                 last_key = key
             if following is None or following >= len(self._text):
                 break
@@ -95,22 +95,22 @@ class _Look:
     def _next(self, damaged: int, scan: _Scan, key: bytes | None) -> int | None:
         """Return where the next standalone object begins after the damaged text at `damaged`, or None."""
         for place in self._candidates[bisect_right(self._candidates, damaged) :]:
-            before = self._before(place)
-            if before in _MAY_HOLD_OBJECTS and not (before == b"," and place == scan.stop):
+            before = self._byte_before(place)
+            if before in _MAY_PRECEDE_OBJECT and not (before == b"," and place == scan.stop):
                 continue
             if before != b"}" and (key is None or self._first_key(place) != key):
                 continue
-            if self._left <= 0:
+            if self._budget <= 0:
                 return None
-            if self._is_sound(place):
+            if self._is_standalone_json(place):
                 return place
         return None
 
-    def _is_sound(self, place: int) -> bool:
+    def _is_standalone_json(self, place: int) -> bool:
         scan = self._scan(place)
-        if not self._stands_alone(scan) or scan.depth > _DEEPEST:
+        if not self._is_standalone(scan) or scan.depth > _DEEPEST:
             return False
-        self._left -= scan.stop - place
+        self._budget -= scan.stop - place
         try:
             json.loads(self._line[place : scan.stop])
         except (ValueError, RecursionError):
@@ -119,7 +119,7 @@ class _Look:
 
     def _scan(self, place: int) -> _Scan:
         scan = self._read(place)
-        self._left -= scan.stop - place + 1
+        self._budget -= scan.stop - place + 1
         return scan
 
     def _read(self, place: int) -> _Scan:
@@ -128,8 +128,8 @@ class _Look:
         while place < len(text):
             character = text[place : place + 1]
             if character == b"{" and place > start:
-                before = self._before(place)
-                if before not in _MAY_HOLD_OBJECTS or (before == b"," and opened[-1:] == b"{"):
+                before = self._byte_before(place)
+                if before not in _MAY_PRECEDE_OBJECT or (before == b"," and opened[-1:] == b"{"):
                     break
             if character in (b"{", b"["):
                 opened += character
@@ -144,18 +144,18 @@ class _Look:
             place = _match_end(_NO_BRACKETS, text, place)
         return _Scan(place, False, depth)
 
-    def _stands_alone(self, scan: _Scan) -> bool:
-        after = self._over_space(scan.stop)
-        return scan.ends and (after == len(self._text) or self._text[after] not in _GOES_ON)
+    def _is_standalone(self, scan: _Scan) -> bool:
+        after = self._skip_space(scan.stop)
+        return scan.is_closed and (after == len(self._text) or self._text[after] not in _CONTINUES_VALUE)
 
     def _first_key(self, place: int) -> bytes | None:
         match = _FIRST_KEY.match(self._text, place)
         return None if match is None else self._line[match.start(1) : match.end(1)]
 
-    def _over_space(self, place: int) -> int:
+    def _skip_space(self, place: int) -> int:
         return _match_end(_SPACE, self._text, place)
 
-    def _before(self, place: int) -> bytes:
+    def _byte_before(self, place: int) -> bytes:
         """Return the last byte before a place that is not whitespace."""
         place -= 1
         while place > 0 and self._text[place] in _BLANK_BYTES:

@@ -29,7 +29,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 # Prefixes of message ids before hashing, so that a message id is never mistaken for an identifier of a person. The second kind marks
 # ids that a status or a reply of the person refers to, which proves that the message went to the person. Files of earlier versions
 # contain it, too.
-_MESSAGE, _NAMED = "message:", "status:"
+_MESSAGE, _NAMED_MESSAGE = "message:", "status:"
 
 # More than this is a data error (contract, section 2.1), which must not erase one person after another.
 MOST_IDENTIFIERS = 20
@@ -137,8 +137,8 @@ class ErasedPeople:
         self.extend(person, hashes.values())
         return [identifier for identifier, hashed in hashes.items() if hashed in person.identifiers]
 
-    def extend_by_messages(self, found: Iterable[Sequence[str | None]]) -> bool:
-        """Extend people by identifiers that landed with their messages (`IDENTIFIERS_BESIDE_SQL`); return whether any was new."""
+    def extend_from_landed_rows(self, found: Iterable[Sequence[str | None]]) -> bool:
+        """Extend people by identifiers that landed with their messages (`MESSAGE_IDENTIFIERS_SQL`); return whether any was new."""
         rows = [(f"{kind}{message_id}", {name for name in given if name is not None}) for kind, message_id, *given in found]
         # Usually nothing has landed, and `comparable_identifiers` opens a DuckDB of its own.
         if not rows:
@@ -151,11 +151,11 @@ class ErasedPeople:
                 is_extended = (hashed in person.messages and self.extend(person, identifiers)) or is_extended
         return is_extended
 
-    def remember_messages(self, person: ErasedPerson, message_ids: Iterable[str], named_ids: Iterable[str]) -> None:
+    def add_messages(self, person: ErasedPerson, message_ids: Iterable[str], referenced_ids: Iterable[str]) -> None:
         """Add hashes of messages and sessions of an erased person, and of ids that the person's records refer to; save the file."""
-        named = list(named_ids)
+        named = list(referenced_ids)
         person.messages |= {keyed_hash(self.key, _MESSAGE + message_id) for message_id in (*message_ids, *named)}
-        person.messages |= {keyed_hash(self.key, _NAMED + message_id) for message_id in named}
+        person.messages |= {keyed_hash(self.key, _NAMED_MESSAGE + message_id) for message_id in named}
         self.save()
 
     def add(self, erased_at: str, identifiers: list[str]) -> ErasedPerson:
@@ -170,19 +170,19 @@ class ErasedPeople:
 
 # Tables with a message id and up to three identifiers per row. All are of one person, because a message belongs to one chat; messages in
 # groups are excluded. A send or echo counts only for an id that was referred to, because many refused sends may share one id.
-_IDENTIFIERS_BESIDE = (
-    ("sends", _NAMED, "message_id", "contact_id, null, null", "true"),
-    ("webhook_echoes", _NAMED, "message_id", "recipient_id, null, null", "true"),
+_MESSAGE_IDENTIFIERS = (
+    ("sends", _NAMED_MESSAGE, "message_id", "contact_id, null, null", "true"),
+    ("webhook_echoes", _NAMED_MESSAGE, "message_id", "recipient_id, null, null", "true"),
     ("webhook_statuses", _MESSAGE, "message_id", "recipient_id, recipient_user_id, recipient_parent_user_id", "true"),
     ("webhook_messages", _MESSAGE, "context_message_id", "sender_id, sender_user_id, sender_parent_user_id", "not is_in_group"),
     ("webhook_messages", _MESSAGE, "reaction_message_id", "sender_id, sender_user_id, sender_parent_user_id", "not is_in_group"),
 )
 # Selects the rows that landed for the messages in `erased_messages` (kind, message_id): kind, id and three identifiers. Runs on DuckDB
 # and Spark.
-IDENTIFIERS_BESIDE_SQL = " union ".join(
+MESSAGE_IDENTIFIERS_SQL = " union ".join(
     f"select '{kind}' as kind, {id_} as message_id, {identifiers} from raw.{table} "
     f"where {condition} and {id_} in (select message_id from erased_messages where kind = '{kind}')"
-    for table, kind, id_, identifiers, condition in _IDENTIFIERS_BESIDE
+    for table, kind, id_, identifiers, condition in _MESSAGE_IDENTIFIERS
 )
 
 
@@ -192,7 +192,7 @@ class _Part:
 
     `identifiers`, `ids` and `own_id` are SQL expressions over the row: the person's identifiers, the ids of the person's messages
     or sessions, and the id of the message itself. An own id is stored, but does not identify the person unless a part of the person
-    with `names_sends` refers to it, because a log may give one constant id to the refused sends of many people. `withhold` clears
+    with `refers_to_sends` refers to it, because a log may give one constant id to the refused sends of many people. `withhold` clears
     the part; without it, the whole row is deleted.
     """
 
@@ -202,7 +202,7 @@ class _Part:
     own_id: str | None = None
     condition: str = "true"
     withhold: str | None = None
-    names_sends: bool = False
+    refers_to_sends: bool = False
 
 
 # A message in a group does not show whom it quotes.
@@ -215,7 +215,7 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
             ("message_id",),
             condition="has_status",
             withhold="has_status = false",
-            names_sends=True,
+            refers_to_sends=True,
         ),
         _Part(
             "parsed_messages",
@@ -223,7 +223,7 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
             ("case when not is_in_group then context_message_id end", "case when not is_in_group then reaction_message_id end"),
             condition="has_message",
             withhold="has_message = false",
-            names_sends=True,
+            refers_to_sends=True,
         ),
         _Part("parsed_echoes", ("recipient_id",), own_id="message_id", condition="has_echo", withhold="has_echo = false"),
         _Part(
@@ -246,7 +246,7 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
 
 # Columns in which other people's records may name a person (`maintenance/person_rows.py` lists those of the raw tables). A message that
 # quotes an id of the person is withheld as a whole.
-_TEXTS = {
+_TEXT_COLUMNS = {
     "parsed_sends": ("customer_id", "chat_link", "agent_groups", "error_title", "error_details"),
     "parsed_statuses": ("error_title", "error_message", "error_details"),
     "parsed_botmaker_sessions": ("event_reason", "event_error"),
@@ -266,7 +266,7 @@ def withhold_erased_people(connection: duckdb.DuckDBPyConnection, feed: Feed, er
     create_keyed_hash_macro(connection, "erasure_hash", erased.key)
     _hash_parts(connection, feed)
     _register_hashes(connection, erased)
-    while _extend(connection, erased) or _extend_by_what_landed(connection, feed, erased):
+    while _extend_from_batch(connection, erased) or _extend_from_landed_rows(connection, feed, erased):
         erased.save()
         _register_hashes(connection, erased)
     _withhold(connection, feed)
@@ -282,10 +282,10 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         # A wamid contains the number in base64, even if the record has no identifier. Other ids contain dates and counters, so a number
         # inside an id never extends a person.
         own_ids = [part.own_id] if part.own_id else []
-        hashes += [("own", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
-        hashes += [("named", f"erasure_hash('{_NAMED}' || {id_})") for id_ in own_ids]
-        hashes += [("names", f"erasure_hash('{_NAMED}' || {id_})") for id_ in (part.ids if part.names_sends else ())]
-        hashes += [("held", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in (*part.ids, *own_ids)]
+        hashes += [("own_id", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
+        hashes += [("own_id_if_named", f"erasure_hash('{_NAMED_MESSAGE}' || {id_})") for id_ in own_ids]
+        hashes += [("named_id", f"erasure_hash('{_NAMED_MESSAGE}' || {id_})") for id_ in (part.ids if part.refers_to_sends else ())]
+        hashes += [("number_in_id", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in (*part.ids, *own_ids)]
         selects += [
             f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash from {part.table} where {part.condition}"
             for kind, hash_ in hashes
@@ -293,7 +293,7 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     connection.execute(f"create or replace temp table part_hashes as from ({' union all '.join(selects)}) where hash is not null")
 
 
-def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool:
+def _extend_from_batch(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool:
     """Add to each erased person the hashes that records contain together with a known one; return whether any was new."""
     found = connection.execute(
         """
@@ -303,10 +303,10 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
             coalesce(list(distinct hash) filter (where kind <> 'identifier'), []) as messages
         from part_hashes
         inner join (
-            select distinct person, row_number, part from part_hashes inner join erased_hashes using (hash) where kind <> 'own'
+            select distinct person, row_number, part from part_hashes inner join erased_hashes using (hash) where kind <> 'own_id'
         ) using (row_number, part)
         anti join erased_hashes using (person, hash)
-        where kind not in ('held', 'named')
+        where kind not in ('number_in_id', 'own_id_if_named')
         group by person
         """
     ).fetchall()
@@ -318,21 +318,21 @@ def _extend(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool
     return is_extended
 
 
-def _extend_by_what_landed(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople) -> bool:
+def _extend_from_landed_rows(connection: duckdb.DuckDBPyConnection, feed: Feed, erased: ErasedPeople) -> bool:
     """Extend erased people by identifiers that landed with their messages in this batch; return whether any was new.
 
     The query looks up only these ids, and runs only if the batch contains any.
     """
     found: set[tuple[str, str]] = set()
     for number, part in enumerate(_PARTS[feed.name]):
-        ids = [*(part.ids if part.names_sends else ()), *([part.own_id] if part.own_id else [])]
+        ids = [*(part.ids if part.refers_to_sends else ()), *([part.own_id] if part.own_id else [])]
         if ids:
             rows = connection.execute(
                 f"select distinct unnest([{', '.join(ids)}]) from {part.table} where rowid in "
-                f"(select row_number from part_hashes semi join erased_hashes using (hash) where part = {number} and kind <> 'own')"
+                f"(select row_number from part_hashes semi join erased_hashes using (hash) where part = {number} and kind <> 'own_id')"
             ).fetchall()
             found.update((_MESSAGE, message_id) for (message_id,) in rows if message_id is not None)
-            found.update((_NAMED, message_id) for (message_id,) in rows if message_id is not None and part.names_sends)
+            found.update((_NAMED_MESSAGE, message_id) for (message_id,) in rows if message_id is not None and part.refers_to_sends)
     if not found:
         return False
     erased.messages_in_clear |= found
@@ -341,7 +341,7 @@ def _extend_by_what_landed(connection: duckdb.DuckDBPyConnection, feed: Feed, er
         "create or replace temp table erased_messages as select unnest($kinds) as kind, unnest($ids) as message_id",
         {"kinds": list(kinds), "ids": list(ids)},
     )
-    is_extended = erased.extend_by_messages(connection.execute(IDENTIFIERS_BESIDE_SQL).fetchall())
+    is_extended = erased.extend_from_landed_rows(connection.execute(MESSAGE_IDENTIFIERS_SQL).fetchall())
     connection.execute("drop table erased_messages")
     return is_extended
 
@@ -349,7 +349,7 @@ def _extend_by_what_landed(connection: duckdb.DuckDBPyConnection, feed: Feed, er
 def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     connection.execute(
         "create or replace temp table parts_to_withhold as "
-        "select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own'"
+        "select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own_id'"
     )
     parts = _PARTS[feed.name]
     for number, part in enumerate(parts):
@@ -357,7 +357,7 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
             f"insert into erased_records select distinct file_index, record_number from {part.table} "
             f"where rowid in (select row_number from parts_to_withhold where part = {number})"
         )
-    for table in _tables_with_texts(feed):
+    for table in _tables_with_records(feed):
         # A record that was rejected because of another part still counts as rejected; its text is cleared.
         connection.execute(
             f"update {table} set record = '{ERASED_TEXT}' where record is not null "
@@ -369,11 +369,11 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
             f"update {part.table} set {part.withhold} where {rows}" if part.withhold else f"delete from {part.table} where {rows}"
         )
     connection.execute("drop table parts_to_withhold")
-    for table in _tables_with_texts(feed):
+    for table in _tables_with_records(feed):
         _redact(connection, table)
 
 
-def _tables_with_texts(feed: Feed) -> list[str]:
+def _tables_with_records(feed: Feed) -> list[str]:
     return [table for table in feed.parsed_tables if table not in ("parsed_identities", "parsed_channels")]
 
 
@@ -381,7 +381,7 @@ def _tables_with_texts(feed: Feed) -> list[str]:
 _MOST_GROUPS, _MOST_WORDS = 16, 6
 
 
-def _leading(column: str, count: int) -> str:
+def _joined_with_following(column: str, count: int) -> str:
     """Return a SQL list: the row's text, the row's text followed by the next row's, and so on, up to `count` rows."""
     rows = [column, *(f"lead({column}, {step}) over following" for step in range(1, count))]
     return f"[{', '.join(' || '.join(rows[:size]) for size in range(1, count + 1))}]"
@@ -418,13 +418,13 @@ words_in_forms as (
 ),
 
 numbers as (
-    select text_number, unnest({_leading("digits", _MOST_GROUPS)}) as candidate
+    select text_number, unnest({_joined_with_following("digits", _MOST_GROUPS)}) as candidate
     from digits_in_groups
     window following as (partition by form_number order by place)
 ),
 
 identifiers as (
-    select text_number, regexp_replace(unnest({_leading("word", _MOST_WORDS)}), '[^A-Za-z0-9]+$', '') as candidate
+    select text_number, regexp_replace(unnest({_joined_with_following("word", _MOST_WORDS)}), '[^A-Za-z0-9]+$', '') as candidate
     from words_in_forms
     window following as (partition by form_number order by place)
 ),
@@ -445,7 +445,7 @@ def _redact(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     """Clear texts that name an erased person in other people's and in rejected records; the counts of records do not change."""
     # The text of a record without a problem is not stored, so it is skipped: every inbound message has such a text, with sixty groups
     # of digits.
-    for text, condition in (("record", "problem is not null"), *((text, "true") for text in _TEXTS.get(table, ()))):
+    for text, condition in (("record", "problem is not null"), *((text, "true") for text in _TEXT_COLUMNS.get(table, ()))):
         connection.execute(
             f"""
             create or replace temp table texts as
@@ -474,6 +474,6 @@ def _register_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople
     """Create `erased_hashes`: each `hash` with its `person`, an index into `erased.people`."""
     rows = [(number, hash_) for number, person in enumerate(erased.people) for hash_ in sorted(person.identifiers | person.messages)]
     people, hashes = [number for number, _ in rows], [hash_ for _, hash_ in rows]
-    connection.register("erased_hashes_given", pa.table({"person": pa.array(people, pa.int32()), "hash": pa.array(hashes, pa.string())}))
-    connection.execute("create or replace temp table erased_hashes as from erased_hashes_given")
-    connection.unregister("erased_hashes_given")
+    connection.register("erased_hashes_arrow", pa.table({"person": pa.array(people, pa.int32()), "hash": pa.array(hashes, pa.string())}))
+    connection.execute("create or replace temp table erased_hashes as from erased_hashes_arrow")
+    connection.unregister("erased_hashes_arrow")

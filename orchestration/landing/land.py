@@ -16,7 +16,7 @@ from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople, withhold_erased_people
 from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
 from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
-from orchestration.landing.listing import LandingFile, PassedOver, shown_name
+from orchestration.landing.listing import LandingFile, SkippedEntry, printable_name
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.streams import ChangedFileError, DamagedFileError, HashedFile, UnreadableFileError
 from orchestration.landing.zone import LandingZone, LocalCopy
@@ -45,7 +45,7 @@ class LandingReport:
     files_reread: int = 0
     files_set_aside: list[str] = field(default_factory=list)
     files_changed: list[str] = field(default_factory=list)
-    passed_over: list[PassedOver] = field(default_factory=list)
+    skipped_entries: list[SkippedEntry] = field(default_factory=list)
     is_missing: bool = False
     records: int = 0
     landed: int = 0
@@ -57,25 +57,25 @@ class LandingReport:
 class _Attempt:
     """A content under one of its names, and the result of reading it.
 
-    `sha256` is the hash of the file if it was hashed before reading. Under the names in `misfits`, the content could not be
+    `sha256` is the hash of the file if it was hashed before reading. Under the names in `damaged_names`, the content could not be
     decompressed; the extension of another name may be the right one.
     """
 
     copy: LocalCopy
     sha256: str | None
     other_names: list[LocalCopy]
-    misfits: list[LocalCopy] = field(default_factory=list)
+    damaged_names: list[LocalCopy] = field(default_factory=list)
     reading: Reading = field(default_factory=Reading)
     error: DamagedFileError | ChangedFileError | UnreadableFileError | None = None
 
-    def under_another_name(self) -> "_Attempt":
+    def next_attempt(self) -> "_Attempt":
         copy, *others = self.other_names
-        misfits = [self.copy] if isinstance(self.error, DamagedFileError) else []
-        return _Attempt(copy, self.sha256, others, [*self.misfits, *misfits])
+        damaged_names = [self.copy] if isinstance(self.error, DamagedFileError) else []
+        return _Attempt(copy, self.sha256, others, [*self.damaged_names, *damaged_names])
 
-    def names(self) -> list[tuple[LandingFile, str]]:
+    def hashed_files(self) -> list[tuple[LandingFile, str]]:
         """Return the files that hold this content, each with its hash."""
-        return [(copy.file, self.reading.sha256) for copy in (self.copy, *self.other_names, *self.misfits)]
+        return [(copy.file, self.reading.sha256) for copy in (self.copy, *self.other_names, *self.damaged_names)]
 
 
 @dataclass(frozen=True)
@@ -102,23 +102,23 @@ def land_feed(
     """
     prepare_raw_schema(connection)
     connection.execute(MACROS_SQL)
-    report, new, unread = look_into_zone(connection, zone, feed, reread=reread)
+    report, new, unread = plan_landing(connection, zone, feed, reread=reread)
     lander = Lander(connection, feed, erased, max_record_bytes, report, load_id=ledger.next_load_id(connection))
     lander.land_files(zone, new)
     ledger.write_unread(connection, feed, unread | lander.unread, READER_VERSION)
     return report
 
 
-def look_into_zone(
+def plan_landing(
     connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, *, reread: bool
 ) -> tuple[LandingReport, list[LandingFile], dict[str, str]]:
     """List a feed's folder: return a report on the listing, the files to read, and why other files cannot be read, by name."""
     listing = zone.listing(feed.name)
-    report = LandingReport(feed.name, passed_over=listing.passed_over)
-    report.is_missing = not listing.is_there and ledger.has_listed_files(connection, feed)
+    report = LandingReport(feed.name, skipped_entries=listing.skipped_entries)
+    report.is_missing = not listing.folder_exists and ledger.has_listed_files(connection, feed)
     files = [file for file in listing.files if file.problem is None]
-    known = ledger.known_names(connection, zone, feed, files)
-    known = set() if reread else known - ledger.names_to_look_into_again(connection, feed, READER_VERSION)
+    known = ledger.prune_listing(connection, zone, feed, files)
+    known = set() if reread else known - ledger.names_to_reread(connection, feed, READER_VERSION)
     report.files_known = len(known)
     unread = {file.name: file.problem for file in listing.files if file.problem is not None}
     report.files_set_aside = [f"{name}: {problem}" for name, problem in unread.items()]
@@ -159,11 +159,11 @@ class Lander:
         self._load_id = load_id
         self.unread: dict[str, str] = {}
         self._files_to_read = 0
-        self._files_begun: set[str] = set()
+        self._files_started: set[str] = set()
 
     def _set_aside(self, file: LandingFile, reason: str) -> None:
         self.unread[file.name] = reason
-        self._report.files_set_aside.append(f"{shown_name(file.name)}: {reason}")
+        self._report.files_set_aside.append(f"{printable_name(file.name)}: {reason}")
 
     def land_files(self, zone: LandingZone, files: list[LandingFile]) -> None:
         self._files_to_read = len(files)
@@ -200,10 +200,10 @@ class Lander:
                 else:
                     attempts.append(_Attempt(copy, None, []))
             except (ChangedFileError, UnreadableFileError) as error:
-                self._leave(copy.file, error)
+                self._postpone(copy.file, error)
         known = {
             sha256
-            for sha256, entry in ledger.entries_of(self._connection, self._feed, by_hash).items()
+            for sha256, entry in ledger.entries_by_sha256(self._connection, self._feed, by_hash).items()
             if entry.is_landed and entry.reader_version == READER_VERSION
         }
         with transaction(self._connection):
@@ -211,10 +211,10 @@ class Lander:
         self._report.files_known += sum(len(by_hash[sha256]) for sha256 in known)
         return attempts + [_Attempt(first, sha256, others) for sha256, (first, *others) in by_hash.items() if sha256 not in known]
 
-    def _leave(self, file: LandingFile, error: ChangedFileError | UnreadableFileError) -> None:
+    def _postpone(self, file: LandingFile, error: ChangedFileError | UnreadableFileError) -> None:
         """Report a file and leave it for a later run."""
         if isinstance(error, ChangedFileError):
-            self._report.files_changed.append(f"{shown_name(file.name)}: {error}")
+            self._report.files_changed.append(f"{printable_name(file.name)}: {error}")
         else:
             self._set_aside(file, str(error))
 
@@ -230,13 +230,13 @@ class Lander:
             is_read = attempt.error is None or isinstance(attempt.error, DamagedFileError)
             if is_read and attempt.sha256 not in (None, attempt.reading.sha256):
                 attempt.error = ChangedFileError("it changed while it was being read")
-        self._forget_rows([index for index, attempt in enumerate(attempts) if attempt.error is not None])
+        self._delete_parsed_rows([index for index, attempt in enumerate(attempts) if attempt.error is not None])
 
     def _lines_of(self, attempts: list[_Attempt]) -> Iterator[pa.RecordBatch]:
         """Yield the lines of every file, and keep the errors, because DuckDB would hide them."""
         for index, attempt in enumerate(attempts):
-            self._files_begun.add(attempt.copy.file.name)
-            report_progress(len(self._files_begun), self._files_to_read, "new files")
+            self._files_started.add(attempt.copy.file.name)
+            report_progress(len(self._files_started), self._files_to_read, "new files")
             try:
                 yield from self._feed.read(attempt.copy.path, attempt.copy.file.name, index, attempt.reading, self._max_record_bytes)
             except (ChangedFileError, DamagedFileError, UnreadableFileError) as error:
@@ -244,22 +244,22 @@ class Lander:
 
     def _write(self, attempts: list[_Attempt]) -> list[_Attempt]:
         """Commit what was read, and return the attempts to repeat under another name."""
-        entries = ledger.entries_of(self._connection, self._feed, [attempt.reading.sha256 for attempt in attempts])
+        entries = ledger.entries_by_sha256(self._connection, self._feed, [attempt.reading.sha256 for attempt in attempts])
         known = {sha256 for sha256, entry in entries.items() if entry.is_landed and entry.reader_version == READER_VERSION}
         to_land: dict[int, _Attempt] = {}
-        again: list[int] = []
+        already_landed: list[int] = []
         damaged: list[_Attempt] = []
         for index, attempt in enumerate(attempts):
             if attempt.error is None and attempt.reading.sha256 not in known:
                 to_land[index] = attempt
                 known.add(attempt.reading.sha256)
             elif attempt.error is None:
-                again.append(index)
+                already_landed.append(index)
             elif isinstance(attempt.error, DamagedFileError):
                 damaged += [] if attempt.other_names else [attempt]
             else:
-                self._leave(attempt.copy.file, attempt.error)
-        self._forget_rows(again)
+                self._postpone(attempt.copy.file, attempt.error)
+        self._delete_parsed_rows(already_landed)
         self._add_long_records(to_land)
         withhold_erased_people(self._connection, self._feed, self._erased)
         # A damaged file that this reader version has already set aside keeps its ledger row.
@@ -278,21 +278,21 @@ class Lander:
                 self._register_files({0: attempt})
                 self._connection.execute("delete from file_counts")
                 self._write_ledger("set_aside", str(attempt.error))
-            settled = [*to_land.values(), *(attempts[index] for index in again), *damaged]
-            ledger.write_listing(self._connection, self._feed, [name for attempt in settled for name in attempt.names()])
+            settled = [*to_land.values(), *(attempts[index] for index in already_landed), *damaged]
+            ledger.write_listing(self._connection, self._feed, [file for attempt in settled for file in attempt.hashed_files()])
         for table in self._feed.parsed_tables:
             self._connection.execute(f"drop table if exists {table}")
-        self._report.files_known += sum(len(attempts[index].names()) for index in again)
+        self._report.files_known += sum(len(attempts[index].hashed_files()) for index in already_landed)
         self._report.files_landed += len(to_land)
         self._report.files_reread += replaced
-        self._report.files_set_aside += [f"{shown_name(attempt.copy.file.name)}: {attempt.error}" for attempt in damaged]
+        self._report.files_set_aside += [f"{printable_name(attempt.copy.file.name)}: {attempt.error}" for attempt in damaged]
         self._report.records += counts.records
         self._report.landed += counts.records - counts.rejected - counts.erased
         self._report.rejected += counts.rejected
         self._report.erased += counts.erased
-        return [attempt.under_another_name() for attempt in attempts if attempt.error is not None and attempt.other_names]
+        return [attempt.next_attempt() for attempt in attempts if attempt.error is not None and attempt.other_names]
 
-    def _forget_rows(self, indexes: list[int]) -> None:
+    def _delete_parsed_rows(self, indexes: list[int]) -> None:
         for table in self._feed.parsed_tables if indexes else ():
             self._connection.execute(f"delete from {table} where file_index in (select unnest($indexes))", {"indexes": indexes})
 
@@ -333,7 +333,7 @@ class Lander:
                 select * from erased_records anti join rejected_records using (file_index, record_number)
             ),
 
-            records_found as (
+            all_records as (
                 select file_index, record_number from parsed_records
                 union
                 select file_index, record_number from erased_records
@@ -344,7 +344,7 @@ class Lander:
                 count(*) as records,
                 count(*) filter ((file_index, record_number) in (from rejected_records)) as rejected,
                 count(*) filter ((file_index, record_number) in (from records_erased)) as erased
-            from records_found
+            from all_records
             group by file_index
             """
         )

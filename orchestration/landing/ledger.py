@@ -12,8 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.landing.feeds import Feed
-from orchestration.landing.listing import LandingFile, PassedOver
-from orchestration.landing.rejections import UNPUBLISHED_FILES
+from orchestration.landing.listing import LandingFile, SkippedEntry
+from orchestration.landing.rejections import UNPUBLISHED_FILES_SQL
 from orchestration.landing.zone import LandingZone
 from orchestration.transactions import transaction
 
@@ -42,7 +42,7 @@ def next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0])
 
 
-def entries_of(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterable[str]) -> dict[str, Entry]:
+def entries_by_sha256(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: Iterable[str]) -> dict[str, Entry]:
     """Return the ledger's entries by sha256, for those of these contents that it has."""
     rows = connection.execute(
         "select content_sha256, status = 'landed', reader_version from raw.landed_files "
@@ -61,8 +61,8 @@ def sizes_in_ledger(connection: duckdb.DuckDBPyConnection, feed: Feed, sizes: It
     return {size for (size,) in rows}
 
 
-def known_names(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, files: list[LandingFile]) -> set[str]:
-    """Forget the names that are gone from a feed's listing or changed; return those that are unchanged since the last listing.
+def prune_listing(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, files: list[LandingFile]) -> set[str]:
+    """Delete the names that are gone from a feed's listing or changed; return those that are unchanged since the last listing.
 
     A name whose content blocks publication is kept until its file is changed or removed. A folder that is missing for a run counts
     as neither.
@@ -76,28 +76,28 @@ def known_names(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: 
         f"""
         select known.file_name, known.version
         from raw.landing_listing as known
-        semi join ({UNPUBLISHED_FILES}) as f on known.feed = f.feed and known.content_sha256 = f.content_sha256 and f.rejected > 0
+        semi join ({UNPUBLISHED_FILES_SQL}) as f on known.feed = f.feed and known.content_sha256 = f.content_sha256 and f.rejected > 0
         anti join listing on known.file_name = listing.file_name
         where known.feed = $feed
         """,
         {"feed": feed.name},
     ).fetchall()
-    away = [name for name, version in missing if not zone.was_removed(name, version.removesuffix(_UNSETTLED))]
+    names_in_missing_folders = [name for name, version in missing if not zone.was_removed(name, version.removesuffix(_UNSETTLED))]
     connection.execute(
         """
         delete from raw.landing_listing as known
-        where feed = $feed and file_name not in (select unnest($away)) and not exists (
+        where feed = $feed and file_name not in (select unnest($names_in_missing_folders)) and not exists (
             select 1 from listing as l where l.file_name = known.file_name and known.version in (l.version, l.version || $unsettled)
         )
         """,
-        {"feed": feed.name, "away": away, "unsettled": _UNSETTLED},
+        {"feed": feed.name, "names_in_missing_folders": names_in_missing_folders, "unsettled": _UNSETTLED},
     )
     connection.unregister("listing")
     known = connection.execute("select file_name from raw.landing_listing where feed = $feed", {"feed": feed.name}).fetchall()
-    return {name for (name,) in known} - set(away)
+    return {name for (name,) in known} - set(names_in_missing_folders)
 
 
-def names_to_look_into_again(connection: duckdb.DuckDBPyConnection, feed: Feed, reader_version: int) -> set[str]:
+def names_to_reread(connection: duckdb.DuckDBPyConnection, feed: Feed, reader_version: int) -> set[str]:
     """Return the known names to read again: those that had just changed, and those that an older reader read."""
     rows = connection.execute(
         """
@@ -121,7 +121,7 @@ def has_files(connection: duckdb.DuckDBPyConnection) -> bool:
     return connection.execute("select count(*) > 0 from raw.landed_files").fetchone() == (True,)
 
 
-def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_version: int) -> int:
+def count_files_of_older_readers(connection: duckdb.DuckDBPyConnection, reader_version: int) -> int:
     """Count the contents with rows of an older reader that cannot be read again, because they are not in the landing zone.
 
     Contents that an operator marked for a replay (version 0) do not count as read by an older reader.
@@ -139,21 +139,21 @@ def files_left_to_older_readers(connection: duckdb.DuckDBPyConnection, reader_ve
     return int(row[0])
 
 
-def write_passed_over(connection: duckdb.DuckDBPyConnection, feed: str, passed_over: Iterable[PassedOver]) -> None:
-    """Store what a listing of a feed's folder passed over; `feed` is empty for anything outside all feeds' folders."""
-    rows = [{"feed": feed, "name": passed.name, "reason": passed.reason} for passed in passed_over]
+def write_skipped_entries(connection: duckdb.DuckDBPyConnection, feed: str, skipped_entries: Iterable[SkippedEntry]) -> None:
+    """Store the entries that a listing of a feed's folder skipped; `feed` is empty for anything outside all feeds' folders."""
+    rows = [{"feed": feed, "name": entry.name, "reason": entry.reason} for entry in skipped_entries]
     schema = pa.schema([(name, pa.string()) for name in ("feed", "name", "reason")])
-    connection.register("passed_over", pa.Table.from_pylist(rows, schema=schema))
+    connection.register("skipped_entries", pa.Table.from_pylist(rows, schema=schema))
     with transaction(connection):
         connection.execute("delete from state.files_passed_over where feed = $feed", {"feed": feed})
-        connection.execute("insert into state.files_passed_over by name from passed_over")
-    connection.unregister("passed_over")
+        connection.execute("insert into state.files_passed_over by name from skipped_entries")
+    connection.unregister("skipped_entries")
 
 
-def all_passed_over(connection: duckdb.DuckDBPyConnection) -> list[PassedOver]:
-    """Return what the last listing of the landing zone passed over, by name."""
+def read_skipped_entries(connection: duckdb.DuckDBPyConnection) -> list[SkippedEntry]:
+    """Return the entries that the last listing of the landing zone skipped, by name."""
     rows = connection.execute("select name, reason from state.files_passed_over order by name").fetchall()
-    return [PassedOver(*row) for row in rows]
+    return [SkippedEntry(*row) for row in rows]
 
 
 def write_listing(connection: duckdb.DuckDBPyConnection, feed: Feed, files: Iterable[tuple[LandingFile, str]]) -> None:
@@ -182,20 +182,18 @@ def delete_contents(connection: duckdb.DuckDBPyConnection, feed: Feed, hashes: I
     if not hashes:
         return 0
     connection.execute(
-        "create or replace temp table contents_taken_back as select file_name, content_sha256, load_id, status from raw.landed_files "
+        "create or replace temp table contents_to_delete as select file_name, content_sha256, load_id, status from raw.landed_files "
         "where feed = $feed and content_sha256 in (select unnest($hashes))",
         {"feed": feed.name, "hashes": hashes},
     )
     for table in feed.tables:
-        connection.execute(
-            f"delete from raw.{table} where (_file_name, _load_id) in (select (file_name, load_id) from contents_taken_back)"
-        )
+        connection.execute(f"delete from raw.{table} where (_file_name, _load_id) in (select (file_name, load_id) from contents_to_delete)")
     for table in ("rejected_records", "landed_files"):
         connection.execute(
-            f"delete from raw.{table} where feed = $feed and content_sha256 in (select content_sha256 from contents_taken_back)",
+            f"delete from raw.{table} where feed = $feed and content_sha256 in (select content_sha256 from contents_to_delete)",
             {"feed": feed.name},
         )
-    row = connection.execute("select count(*) filter (status = 'landed') from contents_taken_back").fetchone()
+    row = connection.execute("select count(*) filter (status = 'landed') from contents_to_delete").fetchone()
     assert row is not None
     return int(row[0])
 

@@ -31,11 +31,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from orchestration.landing.damaged_lines import begins_within, without_escapes
+from orchestration.landing.damaged_lines import later_record_starts, without_escapes
 from orchestration.landing.streams import BYTE_ORDER_MARK, DamagedFileError, HashedFile, chunks
 
 MAX_RECORD_BYTES = 16 << 20
-_MOST_SHOWN_OF_LONG_RECORD = 1024
+_MOST_BEGINNING_BYTES = 1024
 
 _BLANK = b" \t\r\n"
 _NEWLINE, _CARRIAGE_RETURN, _QUOTE, _COMMA = b'\n\r",'
@@ -51,7 +51,7 @@ _INLINE_BYTES = 12
 # Bytes of a JSON array that are cut at a time; the numpy arrays of a step are several times as large.
 _STEP_BYTES = 4 << 20
 # The most lines of a file that are searched in vain for the end of an object: a limit for files in which every line opens one.
-_MOST_LINES_IN_VAIN = 10_000_000
+_MOST_FRUITLESS_LINES = 10_000_000
 
 LINES_SCHEMA = pa.schema(
     [
@@ -125,7 +125,7 @@ def _batches(cuts: Iterator[_Cut], file_index: int, limit: int, long_records: li
         is_long = np.full(len(numbers), True) if cut.is_beginning else cut.ends - cut.starts > limit
         for index in np.flatnonzero(is_long).tolist():
             start = cut.starts[index]
-            beginning = cut.block[start : min(cut.ends[index], start + _shown(limit))].decode(errors="backslashreplace")
+            beginning = cut.block[start : min(cut.ends[index], start + _beginning_length(limit))].decode(errors="backslashreplace")
             long_records.append(LongRecord(int(numbers[index]), int(cut.lines[index]), beginning))
         if is_long.any():
             cut = _Cut(cut.block, cut.starts[~is_long], cut.ends[~is_long], cut.lines[~is_long])
@@ -134,9 +134,9 @@ def _batches(cuts: Iterator[_Cut], file_index: int, limit: int, long_records: li
             yield _batch(cut, numbers, file_index)
 
 
-def _shown(limit: int) -> int:
+def _beginning_length(limit: int) -> int:
     """Return how many bytes of a long record are kept: at most the limit, because no more of a skipped record is certain to be read yet."""
-    return min(limit, _MOST_SHOWN_OF_LONG_RECORD)
+    return min(limit, _MOST_BEGINNING_BYTES)
 
 
 def _batch(cut: _Cut, numbers: np.ndarray, file_index: int) -> pa.RecordBatch:
@@ -197,26 +197,26 @@ def _decoded(records: list[bytes]) -> tuple[pa.Array, pa.Array]:
 class _Pieces:
     """A block cut at its newlines and between objects; pieces start after leading whitespace, and blank pieces are left out.
 
-    `lines` counts from 0. `rises` is how many more brackets a piece opens than it closes. `opens_text` is whether it ends within a
-    string. `follows_object` is whether it begins an object after the end of another one, or after another piece on its line.
+    `lines` counts from 0. `depth_changes` is how many more brackets a piece opens than it closes. `opens_string` is whether it ends within
+    a string. `follows_object` is whether it begins an object after the end of another one, or after another piece on its line.
     """
 
     starts: np.ndarray
     ends: np.ndarray
     lines: np.ndarray
-    rises: np.ndarray
-    opens_text: np.ndarray
+    depth_changes: np.ndarray
+    opens_string: np.ndarray
     begins_object: np.ndarray
     ends_object: np.ndarray
     follows_object: np.ndarray
 
-    def since(self, place: int) -> "_Pieces":
+    def starting_at(self, place: int) -> "_Pieces":
         first = int(np.searchsorted(self.starts, place))
         return self if first == 0 else _Pieces(*(getattr(self, item.name)[first:] for item in fields(self)))
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _SecondLookRange:
     """Which lines of a block may get a second look: those that begin within a range and are no longer than the limit."""
 
     start: int
@@ -225,7 +225,7 @@ class _Looked:
 
 
 @dataclass(frozen=True)
-class _Skipped:
+class _SkippedRecord:
     """A record that is too long; only its beginning is kept."""
 
     line: int
@@ -236,13 +236,13 @@ class _Skipped:
         return _Cut(self.beginning, np.array([0]), np.array([len(self.beginning)]), np.array([self.line]), is_beginning=True)
 
 
-class _Fate(Enum):
+class _Outcome(Enum):
     """The outcome for an object that is still open at the end of its first line."""
 
-    ENDS = auto()
-    IS_BROKEN = auto()
-    IS_OPEN = auto()
-    IS_TOO_LONG = auto()
+    CLOSED = auto()
+    BROKEN = auto()
+    OPEN = auto()
+    TOO_LONG = auto()
 
 
 class _LineCutter:
@@ -260,8 +260,8 @@ class _LineCutter:
         self._done = 0
         # Whether the rest begins within a line that is longer than the limit.
         self._is_in_long_line = False
-        self._skipped: _Skipped | None = None
-        self._looked_at_in_vain = 0
+        self._skipped: _SkippedRecord | None = None
+        self._fruitless_lines = 0
         self._has_whole_lines = False
 
     def cut(self, pieces: Iterator[bytes]) -> Iterator[_Cut]:
@@ -269,40 +269,40 @@ class _LineCutter:
             self._rest += piece
             yield from self._skip(is_last=False)
             if self._skipped is None:
-                yield self._cut_lines(self._rest.rfind(b"\n") + 1, can_go_on=True)
+                yield self._cut_lines(self._rest.rfind(b"\n") + 1, may_continue=True)
             if self._skipped is None and len(self._rest) - self._rest.rfind(b"\n") - 1 > self._limit:
                 yield from self._cut_long_line()
         yield from self._skip(is_last=True)
-        yield self._cut_lines(len(self._rest), can_go_on=True)
+        yield self._cut_lines(len(self._rest), may_continue=True)
         yield from self._skip(is_last=True)
         if self._rest and self._must_end and not self._has_whole_lines:
             raise DamagedFileError("the JSON of this file does not end")
-        yield self._cut_lines(len(self._rest), can_go_on=False)
+        yield self._cut_lines(len(self._rest), may_continue=False)
 
-    def _use(self, length: int, as_if: bytes = b"") -> None:
+    def _consume(self, length: int, replacement: bytes = b"") -> None:
         """Drop the beginning of the rest, and put in its place the shortest text that leaves a reader in the same state."""
         newlines = self._rest.count(b"\n", 0, length)
-        self._line += newlines - as_if.count(b"\n")
-        self._rest, self._done = as_if + self._rest[length:], 0
+        self._line += newlines - replacement.count(b"\n")
+        self._rest, self._done = replacement + self._rest[length:], 0
         self._is_in_long_line &= newlines == 0
 
-    def _go_on_at(self, place: int) -> None:
+    def _resume_at(self, place: int) -> None:
         """Drop the bytes before a place, except the beginning of a line that may get a second look."""
         line_start = self._rest.rfind(b"\n", 0, place) + 1
         newline = self._rest.find(b"\n", place)
         line = self._rest[line_start : len(self._rest) if newline < 0 else newline]
         if (line_start == 0 and self._is_in_long_line) or _is_long(line, self._limit):
-            self._use(place)
+            self._consume(place)
             self._is_in_long_line = True
         else:
-            self._use(line_start)
+            self._consume(line_start)
             self._done = place - line_start
 
     def _pieces(self, length: int, unfinished: int | None = None) -> _Pieces:
         """Return the pieces that are not cut yet; the line that begins at `unfinished` continues after them."""
         first = self._rest.find(b"\n") + 1 or len(self._rest) if self._is_in_long_line else 0
-        looked = _Looked(first, length if unfinished is None else unfinished, self._limit)
-        return _pieces(self._rest, length, looked).since(self._done)
+        second_look = _SecondLookRange(first, length if unfinished is None else unfinished, self._limit)
+        return _pieces(self._rest, length, second_look).starting_at(self._done)
 
     def _skip(self, *, is_last: bool) -> Iterator[_Cut]:
         """Drop the bytes of a record that is too long, and yield the record at its end."""
@@ -315,9 +315,9 @@ class _LineCutter:
         yield self._skipped.cut()
         self._skipped = None
         if end is None:
-            self._use(len(self._rest))
+            self._consume(len(self._rest))
         else:
-            self._go_on_at(end)
+            self._resume_at(end)
 
     def _end_of_lines(self, *, is_last: bool) -> int | None:
         """Return where the next object begins after a skipped record that spans lines, or None."""
@@ -332,57 +332,57 @@ class _LineCutter:
     def _drop_skipped(self, *, spans_lines: bool) -> None:
         line_start = self._rest.rfind(b"\n") + 1
         if not spans_lines or self._is_long_from(line_start):
-            self._use(len(self._rest), as_if=_state_at_end(self._rest))
+            self._consume(len(self._rest), replacement=_state_at_end(self._rest))
             self._is_in_long_line = True
         elif line_start:
-            self._use(line_start, as_if=_state_after_lines(self._pieces(line_start)))
+            self._consume(line_start, replacement=_state_after_lines(self._pieces(line_start)))
 
     def _is_long_from(self, line_start: int) -> bool:
         return (line_start == 0 and self._is_in_long_line) or _is_long(self._rest[line_start:], self._limit)
 
-    def _cut_lines(self, length: int, *, can_go_on: bool, unfinished: int | None = None) -> _Cut:
-        """Cut the whole lines at the beginning of the rest; with `can_go_on`, keep an object that the next lines may close."""
+    def _cut_lines(self, length: int, *, may_continue: bool, unfinished: int | None = None) -> _Cut:
+        """Cut the whole lines at the beginning of the rest; with `may_continue`, keep an object that the next lines may close."""
         simple = None if self._done else _simple_lines(self._rest, length, self._line)
         if simple is None:
-            return self._cut_pieces(length, can_go_on=can_go_on, unfinished=unfinished)
+            return self._cut_pieces(length, may_continue=may_continue, unfinished=unfinished)
         cut, newlines = simple
         self._has_whole_lines |= len(cut.starts) > 0
         self._rest, self._line = self._rest[length:], self._line + newlines
         self._is_in_long_line &= newlines == 0
         return cut
 
-    def _cut_pieces(self, length: int, *, can_go_on: bool, unfinished: int | None) -> _Cut:
+    def _cut_pieces(self, length: int, *, may_continue: bool, unfinished: int | None) -> _Cut:
         block, pieces = self._rest, self._pieces(length, unfinished)
         count, used, settled = len(pieces.starts), length, 0
         lasts, is_first = np.arange(count), np.full(count, True)
-        is_head = pieces.begins_object & (pieces.rises > 0) & ~pieces.opens_text & (pieces.ends - pieces.starts <= self._limit)
-        fates = _Fates(pieces, np.flatnonzero(is_head), self._limit)
-        for index, head in enumerate(fates.heads):
-            if head < settled or self._looked_at_in_vain > _MOST_LINES_IN_VAIN:
+        is_head = pieces.begins_object & (pieces.depth_changes > 0) & ~pieces.opens_string & (pieces.ends - pieces.starts <= self._limit)
+        object_ends = _ObjectEnds(pieces, np.flatnonzero(is_head), self._limit)
+        for index, head in enumerate(object_ends.heads):
+            if head < settled or self._fruitless_lines > _MOST_FRUITLESS_LINES:
                 continue
-            fate, end = fates.of(index)
-            if fate is _Fate.ENDS or (fate is _Fate.IS_TOO_LONG and not can_go_on):
+            outcome, end = object_ends.find(index)
+            if outcome is _Outcome.CLOSED or (outcome is _Outcome.TOO_LONG and not may_continue):
                 is_first[head + 1 : end] = False
                 lasts[head] = end - 1
                 settled = end
-            elif fate is _Fate.IS_BROKEN or not can_go_on:
-                self._looked_at_in_vain += end - head
+            elif outcome is _Outcome.BROKEN or not may_continue:
+                self._fruitless_lines += end - head
             else:
                 is_first[head:] = False
                 used = int(pieces.starts[head])
-                if fate is _Fate.IS_TOO_LONG:
-                    beginning = block[used : used + _shown(self._limit)]
-                    self._skipped = _Skipped(self._line + int(pieces.lines[head]), beginning, spans_lines=True)
+                if outcome is _Outcome.TOO_LONG:
+                    beginning = block[used : used + _beginning_length(self._limit)]
+                    self._skipped = _SkippedRecord(self._line + int(pieces.lines[head]), beginning, spans_lines=True)
                 break
         cut = _Cut(block, pieces.starts[is_first], pieces.ends[lasts[is_first]], self._line + pieces.lines[is_first])
-        is_whole = is_first & (lasts == np.arange(count)) & pieces.begins_object & (pieces.rises == 0) & ~pieces.opens_text
+        is_whole = is_first & (lasts == np.arange(count)) & pieces.begins_object & (pieces.depth_changes == 0) & ~pieces.opens_string
         self._has_whole_lines |= bool(is_whole.any())
         if self._skipped is not None:
-            self._use(length, as_if=_state_after_lines(pieces))
+            self._consume(length, replacement=_state_after_lines(pieces))
         elif used < length:
-            self._go_on_at(used)
+            self._resume_at(used)
         else:
-            self._use(length)
+            self._consume(length)
         return cut
 
     def _cut_long_line(self) -> Iterator[_Cut]:
@@ -394,49 +394,49 @@ class _LineCutter:
         solid = self._rest[line_start:].lstrip(_BLANK)
         line_starts = np.zeros(1, dtype=np.int64)
         bytes_ = np.frombuffer(solid, dtype=np.uint8)
-        meetings = _meeting_objects(solid, line_starts, _apart(bytes_))
+        adjacent_starts = _adjacent_object_starts(solid, line_starts, _misplaced_braces(bytes_))
         # Another object begins here, or the line is too long to be part of one, so no earlier object continues.
-        yield self._cut_lines(len(self._rest) - len(solid) + int(meetings[-1:].sum()), can_go_on=False, unfinished=line_start)
+        yield self._cut_lines(len(self._rest) - len(solid) + int(adjacent_starts[-1:].sum()), may_continue=False, unfinished=line_start)
         self._is_in_long_line = True
         if len(self._rest) - self._rest.endswith(b"\r") > self._limit:
-            self._skipped = _Skipped(self._line, self._rest[: _shown(self._limit)], spans_lines=False)
+            self._skipped = _SkippedRecord(self._line, self._rest[: _beginning_length(self._limit)], spans_lines=False)
             self._rest = _state_at_end(self._rest)
 
 
-class _Fates:
+class _ObjectEnds:
     """Finds where objects end that are open at the end of their first line; `heads` are the pieces that begin them."""
 
     def __init__(self, pieces: _Pieces, heads: np.ndarray, limit: int) -> None:
         count = len(pieces.starts)
         self._count = count
-        self._heights = np.cumsum(pieces.rises)
+        self._depths = np.cumsum(pieces.depth_changes)
         self._objects = np.flatnonzero(pieces.follows_object)
-        stops = np.flatnonzero(pieces.follows_object | pieces.opens_text | (pieces.ends - pieces.starts > limit))
+        stops = np.flatnonzero(pieces.follows_object | pieces.opens_string | (pieces.ends - pieces.starts > limit))
         too_long = np.maximum(np.searchsorted(pieces.ends, pieces.starts[heads] + limit, side="right"), heads + 1)
         # Lists, because Python takes ten times as long to read one element of an array.
         self.heads: list[int] = heads.tolist()
-        self._bases: list[int] = (self._heights[heads] - pieces.rises[heads]).tolist()
+        self._bases: list[int] = (self._depths[heads] - pieces.depth_changes[heads]).tolist()
         self._stops: list[int] = _next_after(stops, heads, count).tolist()
         self._too_long: list[int] = too_long.tolist()
         # For heads before which no bracket was left open, which is almost always the case.
-        self._closings: list[int] = _next_after(np.flatnonzero(self._heights <= 0), heads, count).tolist()
+        self._closings: list[int] = _next_after(np.flatnonzero(self._depths <= 0), heads, count).tolist()
 
-    def of(self, index: int) -> tuple[_Fate, int]:
-        """Return the fate of the object at a head's index, and the first piece that does not belong to the object."""
+    def find(self, index: int) -> tuple[_Outcome, int]:
+        """Return the outcome of the object at a head's index, and the first piece that does not belong to the object."""
         stop, too_long = self._stops[index], self._too_long[index]
         bound = min(stop, too_long)
         if self._bases[index] == 0:
             last = self._closings[index]
         else:
-            last = _first_at_most(self._heights, self.heads[index] + 1, bound, self._bases[index])
+            last = _first_at_most(self._depths, self.heads[index] + 1, bound, self._bases[index])
         if last < bound:
-            return _Fate.ENDS, last + 1
+            return _Outcome.CLOSED, last + 1
         if stop == bound < self._count:
-            return _Fate.IS_BROKEN, stop
+            return _Outcome.BROKEN, stop
         if bound == self._count:
-            return _Fate.IS_OPEN, bound
+            return _Outcome.OPEN, bound
         next_object = int(_next_after(self._objects, np.array([too_long]), self._count)[0])
-        return (_Fate.ENDS if next_object < self._count else _Fate.IS_TOO_LONG), next_object
+        return (_Outcome.CLOSED if next_object < self._count else _Outcome.TOO_LONG), next_object
 
 
 def _next_after(sorted_: np.ndarray, values: np.ndarray, otherwise: int) -> np.ndarray:
@@ -477,57 +477,57 @@ def _simple_lines(block: bytes, length: int, first_line: int) -> tuple[_Cut, int
         return _Cut(block, starts, ends, lines), newlines
     if (bytes_[starts] != _OPENING_BRACE).any() or (bytes_[ends - 1] != _CLOSING_BRACE).any():
         return None
-    apart = _apart(bytes_)
-    if len(_damaged_lines(bytes_, block[:length], starts, apart)):
+    misplaced = _misplaced_braces(bytes_)
+    if len(_damaged_lines(bytes_, block[:length], starts, misplaced)):
         return None
-    meetings = _meeting_objects(block[:length], starts, apart)
-    if len(meetings):
-        parted = np.sort(np.concatenate((starts, meetings)))
-        line_of = np.searchsorted(starts, parted, side="right") - 1
-        next_starts = np.append(parted[1:], length + 1)
+    adjacent_starts = _adjacent_object_starts(block[:length], starts, misplaced)
+    if len(adjacent_starts):
+        all_starts = np.sort(np.concatenate((starts, adjacent_starts)))
+        line_of = np.searchsorted(starts, all_starts, side="right") - 1
+        next_starts = np.append(all_starts[1:], length + 1)
         ends = np.minimum(ends[line_of], next_starts)
-        starts, lines = parted, lines[line_of]
+        starts, lines = all_starts, lines[line_of]
         ends = ends - ((ends == next_starts) & (bytes_[ends - 1] == _CARRIAGE_RETURN))
-    if _pieces(block[starts[-1] : ends[-1]], int(ends[-1] - starts[-1])).rises[0] > 0:
+    if _pieces(block[starts[-1] : ends[-1]], int(ends[-1] - starts[-1])).depth_changes[0] > 0:
         return None
     return _Cut(block, starts, ends, lines), newlines
 
 
-def _pieces(block: bytes, length: int, looked: _Looked | None = None) -> _Pieces:
+def _pieces(block: bytes, length: int, second_look: _SecondLookRange | None = None) -> _Pieces:
     text = without_escapes(block[:length])
     bytes_ = np.frombuffer(text, dtype=np.uint8)
     newlines = np.flatnonzero(bytes_ == _NEWLINE)
     line_starts = np.concatenate(([0], newlines + 1))
     line_starts = line_starts[line_starts < length]
-    apart = _apart(bytes_)
-    if looked is not None:
-        found = _found_by_look(block[:length], line_starts[_damaged_lines(bytes_, text, line_starts, apart)], looked)
+    misplaced = _misplaced_braces(bytes_)
+    if second_look is not None:
+        found = _starts_by_second_look(block[:length], line_starts[_damaged_lines(bytes_, text, line_starts, misplaced)], second_look)
         # From these places on, strings begin and end as they do from the start of a line.
         line_starts = np.sort(np.concatenate((line_starts, found)), kind="stable")
-    is_outside = _is_outside_texts(bytes_, line_starts)
+    is_outside = _is_outside_strings(bytes_, line_starts)
     # Both arrays are sorted already; numpy's union hashes them, which took ten times as long.
-    starts = np.sort(np.concatenate((line_starts, _meeting_objects(text, line_starts, apart))), kind="stable")
+    starts = np.sort(np.concatenate((line_starts, _adjacent_object_starts(text, line_starts, misplaced))), kind="stable")
     starts = starts[np.append(True, starts[1:] != starts[:-1])[: len(starts)]]
     ends = np.append(starts[1:], length)[: len(starts)]
     lines = np.searchsorted(newlines, starts)
-    rises = np.add.reduceat(_rises(bytes_, is_outside), starts, dtype=np.int32) if length else np.zeros(0, dtype=np.int32)
+    depth_changes = np.add.reduceat(_depth_changes(bytes_, is_outside), starts, dtype=np.int32) if length else np.zeros(0, dtype=np.int32)
     is_within_line = (starts > 0) & (bytes_[starts - 1] != _NEWLINE)
-    starts, solid_ends = _over_space(bytes_, starts, 1, _IS_BLANK), _over_space(bytes_, ends - 1, -1, _IS_BLANK)
+    starts, solid_ends = _skip_space(bytes_, starts, 1, _IS_BLANK), _skip_space(bytes_, ends - 1, -1, _IS_BLANK)
     if BYTE_ORDER_MARK in text:
         is_marked = np.array([text.startswith(BYTE_ORDER_MARK, start) for start in starts.tolist()], dtype=bool)
-        starts = np.where(is_marked, _over_space(bytes_, starts + is_marked * len(BYTE_ORDER_MARK), 1, _IS_BLANK), starts)
-    is_there = starts <= solid_ends
-    starts, ends, solid_ends = starts[is_there], ends[is_there], solid_ends[is_there]
+        starts = np.where(is_marked, _skip_space(bytes_, starts + is_marked * len(BYTE_ORDER_MARK), 1, _IS_BLANK), starts)
+    is_solid = starts <= solid_ends
+    starts, ends, solid_ends = starts[is_solid], ends[is_solid], solid_ends[is_solid]
     ends = ends - (bytes_[ends - 1] == _NEWLINE)
     ends = ends - (bytes_[ends - 1] == _CARRIAGE_RETURN)
-    opens_text = ~is_outside[solid_ends]
+    opens_string = ~is_outside[solid_ends]
     begins_object = bytes_[starts] == _OPENING_BRACE
-    ends_object = (bytes_[solid_ends] == _CLOSING_BRACE) & ~opens_text
-    follows_object = begins_object & (np.concatenate(([False], ends_object))[: len(starts)] | is_within_line[is_there])
-    return _Pieces(starts, ends, lines[is_there], rises[is_there], opens_text, begins_object, ends_object, follows_object)
+    ends_object = (bytes_[solid_ends] == _CLOSING_BRACE) & ~opens_string
+    follows_object = begins_object & (np.concatenate(([False], ends_object))[: len(starts)] | is_within_line[is_solid])
+    return _Pieces(starts, ends, lines[is_solid], depth_changes[is_solid], opens_string, begins_object, ends_object, follows_object)
 
 
-def _is_outside_texts(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray:
+def _is_outside_strings(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray:
     """Return for each byte whether it is outside strings (closing quotes are outside); each of the lines begins outside."""
     is_inside = np.bitwise_xor.accumulate((bytes_ == _QUOTE).view(np.uint8))
     at_line_starts = np.concatenate(([0], is_inside[line_starts[1:] - 1]))[: len(line_starts)].astype(np.uint8)
@@ -536,7 +536,7 @@ def _is_outside_texts(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray
     return is_inside == 0
 
 
-def _rises(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
+def _depth_changes(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
     """Return for each byte outside strings 1 if it is an opening bracket and -1 if it is a closing one, otherwise 0; as int8."""
     opens = ((bytes_ == _OPENING_BRACE) | (bytes_ == _OPENING_BRACKET)) & is_outside
     closes = ((bytes_ == _CLOSING_BRACE) | (bytes_ == _CLOSING_BRACKET)) & is_outside
@@ -544,27 +544,27 @@ def _rises(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Apart:
+class _MisplacedBraces:
     """Opening braces where JSON allows no object to begin; `follow_object` marks those after a closing brace."""
 
     braces: np.ndarray
     follow_object: np.ndarray
 
 
-def _apart(bytes_: np.ndarray) -> _Apart:
+def _misplaced_braces(bytes_: np.ndarray) -> _MisplacedBraces:
     braces = np.flatnonzero(bytes_ == _OPENING_BRACE)
     braces = braces[np.searchsorted(braces, 1) :]
     before, two_before = bytes_[braces - 1], bytes_[braces - 2]
     # Two bytes are checked first, because this runs for every file.
     braces = braces[~(_IS_BEFORE_OBJECTS[before] | (_IS_SPACE[before] & _IS_BEFORE_OBJECTS[two_before]))]
-    before = _over_space(bytes_, braces - 1, -1, _IS_SPACE)
-    is_apart = (before >= 0) & ~_IS_BEFORE_OBJECTS[bytes_[before]]
-    return _Apart(braces[is_apart], bytes_[before[is_apart]] == _CLOSING_BRACE)
+    before = _skip_space(bytes_, braces - 1, -1, _IS_SPACE)
+    is_misplaced = (before >= 0) & ~_IS_BEFORE_OBJECTS[bytes_[before]]
+    return _MisplacedBraces(braces[is_misplaced], bytes_[before[is_misplaced]] == _CLOSING_BRACE)
 
 
-def _meeting_objects(text: bytes, line_starts: np.ndarray, apart: _Apart) -> np.ndarray:
+def _adjacent_object_starts(text: bytes, line_starts: np.ndarray, misplaced: _MisplacedBraces) -> np.ndarray:
     """Return where an object begins after another one on the same line, outside strings."""
-    braces = apart.braces[apart.follow_object]
+    braces = misplaced.braces[misplaced.follow_object]
     if not len(braces):
         return braces
     quotes = np.flatnonzero(np.frombuffer(without_escapes(text), dtype=np.uint8) == _QUOTE)
@@ -572,51 +572,53 @@ def _meeting_objects(text: bytes, line_starts: np.ndarray, apart: _Apart) -> np.
     return braces[(np.searchsorted(quotes, braces) - np.searchsorted(quotes, lines)) % 2 == 0]
 
 
-def _damaged_lines(bytes_: np.ndarray, text: bytes, line_starts: np.ndarray, apart: _Apart) -> np.ndarray:
+def _damaged_lines(bytes_: np.ndarray, text: bytes, line_starts: np.ndarray, misplaced: _MisplacedBraces) -> np.ndarray:
     """Return the lines that may need a second look: no lines of valid objects, and almost no undamaged lines."""
-    is_candidate = np.zeros(len(apart.braces), dtype=bool)
-    after = _over_space(bytes_, apart.braces + 1, 1, _IS_SPACE)
-    is_there = after < len(bytes_)
-    is_candidate[is_there] = bytes_[after[is_there]] == _QUOTE
+    is_candidate = np.zeros(len(misplaced.braces), dtype=bool)
+    after = _skip_space(bytes_, misplaced.braces + 1, 1, _IS_SPACE)
+    is_in_block = after < len(bytes_)
+    is_candidate[is_in_block] = bytes_[after[is_in_block]] == _QUOTE
     if not is_candidate.any():
         return np.zeros(0, dtype=np.int64)
     solid = np.frombuffer(without_escapes(text), dtype=np.uint8)
-    is_outside = _is_outside_texts(solid, line_starts)
-    line_of = np.searchsorted(line_starts, apart.braces, side="right") - 1
-    is_meeting = apart.follow_object & is_outside[apart.braces]
+    is_outside = _is_outside_strings(solid, line_starts)
+    line_of = np.searchsorted(line_starts, misplaced.braces, side="right") - 1
+    is_adjacent = misplaced.follow_object & is_outside[misplaced.braces]
     lines = np.unique(line_of[is_candidate])
-    is_damaged = ~_are_objects(solid, is_outside, line_starts, lines, np.bincount(line_of[is_meeting], minlength=len(line_starts))[lines])
-    is_damaged |= np.isin(lines, line_of[is_candidate & ~is_meeting])
+    is_damaged = ~_are_complete_objects(
+        solid, is_outside, line_starts, lines, np.bincount(line_of[is_adjacent], minlength=len(line_starts))[lines]
+    )
+    is_damaged |= np.isin(lines, line_of[is_candidate & ~is_adjacent])
     return lines[is_damaged]
 
 
-def _are_objects(
-    bytes_: np.ndarray, is_outside: np.ndarray, line_starts: np.ndarray, lines: np.ndarray, meetings: np.ndarray
+def _are_complete_objects(
+    bytes_: np.ndarray, is_outside: np.ndarray, line_starts: np.ndarray, lines: np.ndarray, adjacent_counts: np.ndarray
 ) -> np.ndarray:
     """Return whether each of these lines closes its outermost brackets once more than objects meet on it, and nothing follows."""
-    rises = _rises(bytes_, is_outside)
+    depth_changes = _depth_changes(bytes_, is_outside)
     # Only brackets are kept, because few bytes are brackets.
-    brackets = np.flatnonzero(rises)
-    rises = rises[brackets]
-    heights = np.append(0, np.cumsum(rises, dtype=np.int32))
+    brackets = np.flatnonzero(depth_changes)
+    depth_changes = depth_changes[brackets]
+    depths = np.append(0, np.cumsum(depth_changes, dtype=np.int32))
     ends = np.append(line_starts[1:], len(bytes_))
     firsts, afters = np.searchsorted(brackets, line_starts), np.searchsorted(brackets, ends)
     # Only whitespace precedes the first line.
-    bases = np.repeat(heights[firsts], afters - firsts)
-    is_out = np.append(0, np.cumsum((rises < 0) & (heights[1:] <= bases), dtype=np.int32))
+    bases = np.repeat(depths[firsts], afters - firsts)
+    is_out = np.append(0, np.cumsum((depth_changes < 0) & (depths[1:] <= bases), dtype=np.int32))
     closings_out = is_out[afters] - is_out[firsts]
-    lasts = _over_space(bytes_, ends[lines] - 1, -1, _IS_BLANK)
-    is_closed = (bytes_[lasts] == _CLOSING_BRACE) & is_outside[lasts] & (heights[afters] == heights[firsts])[lines]
-    return is_closed & (closings_out[lines] == meetings + 1)
+    lasts = _skip_space(bytes_, ends[lines] - 1, -1, _IS_BLANK)
+    is_closed = (bytes_[lasts] == _CLOSING_BRACE) & is_outside[lasts] & (depths[afters] == depths[firsts])[lines]
+    return is_closed & (closings_out[lines] == adjacent_counts + 1)
 
 
-def _found_by_look(block: bytes, line_starts: np.ndarray, looked: _Looked) -> np.ndarray:
+def _starts_by_second_look(block: bytes, line_starts: np.ndarray, second_look: _SecondLookRange) -> np.ndarray:
     found: list[int] = []
-    for start in line_starts[(line_starts >= looked.start) & (line_starts < looked.end)].tolist():
+    for start in line_starts[(line_starts >= second_look.start) & (line_starts < second_look.end)].tolist():
         newline = block.find(b"\n", start)
         line = block[start : len(block) if newline < 0 else newline]
-        if not _is_long(line, looked.limit):
-            found += [start + place for place in begins_within(line)]
+        if not _is_long(line, second_look.limit):
+            found += [start + place for place in later_record_starts(line)]
     return np.array(found, dtype=np.int64)
 
 
@@ -633,7 +635,7 @@ def _with_less_space(block: bytes, limit: int) -> bytes:
     return block[:line_start] + block[line_start : min(len(block) - len(solid), line_start + limit + 1)] + solid
 
 
-def _over_space(bytes_: np.ndarray, places: np.ndarray, step: int, is_space: np.ndarray) -> np.ndarray:
+def _skip_space(bytes_: np.ndarray, places: np.ndarray, step: int, is_space: np.ndarray) -> np.ndarray:
     """Return the first place that is not whitespace from each place on, in steps of 1 or -1; -1 or the length if there is none."""
     places = places.copy()
     moving = np.flatnonzero((places >= 0) & (places < len(bytes_)))
@@ -701,10 +703,10 @@ class _ArrayCutter:
         self._limit = limit
         self.rest, self.line = b"", line
         # How many brackets are open at the start of the rest, which is outside strings.
-        self._height = 1
+        self._depth = 1
         self._has_elements = False
         self._is_over = False
-        self._skipped: _Skipped | None = None
+        self._skipped: _SkippedRecord | None = None
 
     def cut(self, pieces: Iterator[bytes]) -> Iterator[_Cut]:
         for piece in pieces:
@@ -720,11 +722,11 @@ class _ArrayCutter:
         block = self.rest
         text = without_escapes(block)
         bytes_ = np.frombuffer(text, dtype=np.uint8)
-        is_outside = _is_outside_texts(bytes_, np.zeros(1, dtype=np.int64))
-        heights = self._height + np.cumsum(_rises(bytes_, is_outside), dtype=np.int32)
+        is_outside = _is_outside_strings(bytes_, np.zeros(1, dtype=np.int64))
+        depths = self._depth + np.cumsum(_depth_changes(bytes_, is_outside), dtype=np.int32)
         newlines = np.flatnonzero(bytes_ == _NEWLINE)
-        bounds = np.flatnonzero((bytes_ == _COMMA) & is_outside & (heights == 1))
-        array_ends = np.flatnonzero(heights == 0)[:1]
+        bounds = np.flatnonzero((bytes_ == _COMMA) & is_outside & (depths == 1))
+        array_ends = np.flatnonzero(depths == 0)[:1]
         self._is_over = len(array_ends) > 0
         if self._is_over:
             if bytes_[array_ends[0]] != _CLOSING_BRACKET:
@@ -732,9 +734,9 @@ class _ArrayCutter:
                 raise DamagedFileError(f"the JSON array of this file has a mismatched bracket on line {line}")
             bounds = np.append(bounds[bounds < array_ends[0]], array_ends)
         if len(bounds):
-            starts = _over_space(bytes_, np.concatenate(([0], bounds[:-1] + 1)), 1, _IS_BLANK)
+            starts = _skip_space(bytes_, np.concatenate(([0], bounds[:-1] + 1)), 1, _IS_BLANK)
             starts = np.minimum(starts, bounds)
-            ends = np.maximum(_over_space(bytes_, bounds - 1, -1, _IS_BLANK) + 1, starts)
+            ends = np.maximum(_skip_space(bytes_, bounds - 1, -1, _IS_BLANK) + 1, starts)
             lines = self.line + np.searchsorted(newlines, starts)
             if self._skipped is not None:
                 yield self._skipped.cut()
@@ -744,24 +746,24 @@ class _ArrayCutter:
                 starts, ends, lines = starts[1:], ends[1:], lines[1:]
             self._has_elements = True
             yield _Cut(block, starts, ends, lines)
-            self._use(int(bounds[-1]) + 1)
-            self._height = 1
+            self._consume(int(bounds[-1]) + 1)
+            self._depth = 1
         if not self._is_over:
-            self._skip_long_element(int(heights[-1]))
+            self._skip_long_element(int(depths[-1]))
 
-    def _use(self, length: int, as_if: bytes = b"") -> None:
+    def _consume(self, length: int, replacement: bytes = b"") -> None:
         self.line += self.rest.count(b"\n", 0, length)
-        self.rest = as_if + self.rest[length:]
+        self.rest = replacement + self.rest[length:]
 
-    def _skip_long_element(self, height: int) -> None:
+    def _skip_long_element(self, depth: int) -> None:
         """Drop the current element once it is too long, and keep the state in which it leaves a reader."""
         if self._skipped is None:
             if len(self.rest) > self._limit:
-                self._use(len(self.rest) - len(self.rest.lstrip(_BLANK)))
+                self._consume(len(self.rest) - len(self.rest.lstrip(_BLANK)))
             if len(self.rest) <= self._limit:
                 return
-            self._skipped = _Skipped(self.line, self.rest[: _shown(self._limit)], spans_lines=True)
+            self._skipped = _SkippedRecord(self.line, self.rest[: _beginning_length(self._limit)], spans_lines=True)
         text = without_escapes(self.rest)
         state = (b'"' if text.count(b'"') % 2 else b"") + (b"\\" if text.endswith(b"\\") else b"")
-        self._use(len(self.rest), as_if=state)
-        self._height = height
+        self._consume(len(self.rest), replacement=state)
+        self._depth = depth

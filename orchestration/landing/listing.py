@@ -18,7 +18,7 @@ from orchestration.texts import is_utf8
 DATA_EXTENSIONS = (".jsonl", ".ndjson", ".json")
 PACKED_EXTENSIONS = ("", ".gz", ".zst")
 # Rate cards are CSV, as Meta publishes them; all other feeds are JSON.
-_OTHER_EXTENSIONS = {"rates": (".csv",)}
+_EXTENSIONS_BY_FEED = {"rates": (".csv",)}
 
 # File systems store times to some milliseconds, FAT to two seconds. Within that time, a second change leaves no trace.
 _SETTLED_AFTER_NS = 2_000_000_000
@@ -43,7 +43,7 @@ class LandingFile:
 
 
 @dataclass(frozen=True)
-class PassedOver:
+class SkippedEntry:
     """A file or folder that looks like data of a feed but is not read; `name` is relative to the landing zone."""
 
     name: str
@@ -52,14 +52,14 @@ class PassedOver:
 
 @dataclass
 class Listing:
-    """The contents of a feed's folder; `is_there` is false if this machine has no such folder."""
+    """The contents of a feed's folder; `folder_exists` is false if this machine has no such folder."""
 
     files: list[LandingFile] = field(default_factory=list)
-    passed_over: list[PassedOver] = field(default_factory=list)
-    is_there: bool = True
+    skipped_entries: list[SkippedEntry] = field(default_factory=list)
+    folder_exists: bool = True
 
 
-HIDDEN = "its name begins with . or _, like those of drafts and markers"
+HIDDEN_REASON = "its name begins with . or _, like those of drafts and markers"
 
 
 def is_hidden(name: str) -> bool:
@@ -68,21 +68,21 @@ def is_hidden(name: str) -> bool:
 
 
 def data_extensions(feed: str) -> tuple[str, ...]:
-    return _OTHER_EXTENSIONS.get(feed, DATA_EXTENSIONS)
+    return _EXTENSIONS_BY_FEED.get(feed, DATA_EXTENSIONS)
 
 
 def is_data_file(name: str, feed: str) -> bool:
     return name.endswith(tuple(data + packed for data in data_extensions(feed) for packed in PACKED_EXTENSIONS))
 
 
-def passed_over_file(name: str, feed: str) -> PassedOver:
+def skipped_file(name: str, feed: str) -> SkippedEntry:
     """Return why a file whose name is not that of a data file of the feed is not read."""
     if is_data_file(name.lower(), feed):
-        return PassedOver(name, "its extension is not in lower case")
-    return PassedOver(name, f"its extension is not one of {', '.join(data_extensions(feed))}, alone or with .gz or .zst")
+        return SkippedEntry(name, "its extension is not in lower case")
+    return SkippedEntry(name, f"its extension is not one of {', '.join(data_extensions(feed))}, alone or with .gz or .zst")
 
 
-def shown_name(name: str) -> str:
+def printable_name(name: str) -> str:
     """Return a name that can be stored and printed: bytes that are not UTF-8 and control characters are escaped."""
     decoded = os.fsencode(name).decode(errors="backslashreplace")
     return "".join(rf"\x{ord(character):02x}" if unicodedata.category(character) == "Cc" else character for character in decoded)
@@ -95,16 +95,16 @@ def list_folder(root: Path, feed: str) -> Listing:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except FileNotFoundError:
         if folder.is_symlink():
-            raise _cannot_be_listed(feed, "a broken link") from None
-        return Listing(is_there=False)
+            raise _listing_error(feed, "a broken link") from None
+        return Listing(folder_exists=False)
     except OSError as error:
-        raise _cannot_be_listed(feed, error.strerror) from error
+        raise _listing_error(feed, error.strerror) from error
     if not is_folder:
-        raise _cannot_be_listed(feed, "a file, not a folder")
+        raise _listing_error(feed, "a file, not a folder")
     walk = _Walk(feed)
     walk.enter(str(folder), feed)
     walk.listing.files.sort(key=lambda file: file.name)
-    walk.listing.passed_over.sort(key=lambda passed: passed.name)
+    walk.listing.skipped_entries.sort(key=lambda entry: entry.name)
     return walk.listing
 
 
@@ -127,9 +127,9 @@ class _Walk:
     def enter(self, path: str, name: str) -> None:
         self._folders.append((path, name))
         while self._folders or self._linked:
-            self._list_one(*(self._folders or self._linked).popleft())
+            self._list_folder(*(self._folders or self._linked).popleft())
 
-    def _list_one(self, path: str, name: str) -> None:
+    def _list_folder(self, path: str, name: str) -> None:
         try:
             state = Path(path).stat()
             with os.scandir(path) as entries:
@@ -138,62 +138,62 @@ class _Walk:
             # Removed since its parent was listed.
             return
         except OSError as error:
-            raise _cannot_be_listed(name, error.strerror) from error
+            raise _listing_error(name, error.strerror) from error
         if (state.st_dev, state.st_ino) in self._seen:
-            self._pass_over(f"{name}/", "a link to a folder that was already read")
+            self._skip(f"{name}/", "a link to a folder that was already read")
             return
         self._seen.add((state.st_dev, state.st_ino))
         for entry in found:
             if not is_hidden(entry.name):
-                self._take(entry, f"{name}/{entry.name}", state.st_dev)
+                self._add_entry(entry, f"{name}/{entry.name}", state.st_dev)
             elif entry.is_dir(follow_symlinks=False):
-                self._pass_over(f"{name}/{entry.name}/", HIDDEN)
+                self._skip(f"{name}/{entry.name}/", HIDDEN_REASON)
             elif is_data_file(entry.name, self._feed):
-                self._pass_over(f"{name}/{entry.name}", HIDDEN)
+                self._skip(f"{name}/{entry.name}", HIDDEN_REASON)
 
-    def _take(self, entry: os.DirEntry[str], name: str, device: int) -> None:
+    def _add_entry(self, entry: os.DirEntry[str], name: str, device: int) -> None:
         is_link = entry.is_symlink()
         try:
             state = entry.stat()
         except FileNotFoundError:
             if is_link:
-                self._refuse(entry, name, "a broken link")
+                self._add_unreadable(entry, name, "a broken link")
             return
         except OSError as error:
             if not is_link:
                 # The names in this folder may be read, but not the files.
-                raise _cannot_be_listed(str(PurePosixPath(name).parent), error.strerror) from error
-            self._refuse(entry, name, f"a link that cannot be followed ({error.strerror})")
+                raise _listing_error(str(PurePosixPath(name).parent), error.strerror) from error
+            self._add_unreadable(entry, name, f"a link that cannot be followed ({error.strerror})")
             return
         if stat.S_ISDIR(state.st_mode):
             if is_link and is_data_file(entry.name, self._feed):
-                self._refuse(entry, name, "a link to a folder, not to a file")
+                self._add_unreadable(entry, name, "a link to a folder, not to a file")
             else:
                 (self._linked if is_link else self._folders).append((entry.path, name))
         elif not stat.S_ISREG(state.st_mode):
             kind = next((kind for is_kind, kind in _SPECIAL_KINDS if is_kind(state.st_mode)), "something else")
-            self._refuse(entry, name, f"{kind}, not a file")
+            self._add_unreadable(entry, name, f"{kind}, not a file")
         elif not is_data_file(entry.name, self._feed):
-            self.listing.passed_over.append(passed_over_file(shown_name(name), self._feed))
+            self.listing.skipped_entries.append(skipped_file(printable_name(name), self._feed))
         elif not is_utf8(name):
-            self._refuse(entry, name, "its name is not UTF-8: rename it")
+            self._add_unreadable(entry, name, "its name is not UTF-8: rename it")
         else:
             version = f"{state.st_size}/{state.st_mtime_ns}/{state.st_ctime_ns}/{state.st_ino}/{device}"
             is_settled = self._now - state.st_ctime_ns > _SETTLED_AFTER_NS
             self.listing.files.append(LandingFile(name, entry.path, state.st_size, version, is_settled=is_settled))
 
-    def _refuse(self, entry: os.DirEntry[str], name: str, problem: str) -> None:
+    def _add_unreadable(self, entry: os.DirEntry[str], name: str, problem: str) -> None:
         if is_data_file(entry.name, self._feed):
-            self.listing.files.append(LandingFile(shown_name(name), entry.path, 0, problem, problem))
+            self.listing.files.append(LandingFile(printable_name(name), entry.path, 0, problem, problem))
         else:
-            self._pass_over(name, problem)
+            self._skip(name, problem)
 
-    def _pass_over(self, name: str, reason: str) -> None:
-        self.listing.passed_over.append(PassedOver(shown_name(name), reason))
+    def _skip(self, name: str, reason: str) -> None:
+        self.listing.skipped_entries.append(SkippedEntry(printable_name(name), reason))
 
 
-def _cannot_be_listed(name: str, reason: str | None) -> LandingError:
+def _listing_error(name: str, reason: str | None) -> LandingError:
     return LandingError(
-        f"{shown_name(name)}/ in the landing zone cannot be listed ({reason}). "
+        f"{printable_name(name)}/ in the landing zone cannot be listed ({reason}). "
         "Give this user read permission, or move it out of the landing zone."
     )

@@ -15,11 +15,11 @@ RAW_SCHEMA_VERSION = 2
 
 # The schemas that dbt builds from the raw tables, and the state of those builds. Both are reset when raw tables change.
 _BUILT_SCHEMAS = ("marts", "intermediate", "staging")
-_STATE_OF_BUILDS = ("builds", "variables", "changed_days", "watermarks")
+_BUILD_STATE_TABLES = ("builds", "variables", "changed_days", "watermarks")
 
 # Values for rows of version 1, as SQL over the old row, in the columns that they lack and that must not be null. Reader 1 did not
 # handle groups, reaction emoji or erased people.
-_VALUES_OF_OLD_ROWS = {
+_DEFAULTS_FOR_OLD_ROWS = {
     ("raw", "landed_files", "erased"): "0",
     ("raw", "landed_files", "reader_version"): "1",
     ("raw", "webhook_messages", "has_reaction_emoji"): "coalesce(message_type = 'reaction', false)",
@@ -48,7 +48,7 @@ def prepare_raw_schema(connection: duckdb.DuckDBPyConnection) -> None:
             f"supports up to {RAW_SCHEMA_VERSION}. Upgrade it, or set STARTS_DATA to another folder. Nothing was changed."
         )
     with transaction(connection):
-        _bring_up_to_date(connection)
+        _upgrade(connection)
         connection.execute("create table if not exists state.schema_version (version integer not null)")
         connection.execute("delete from state.schema_version")
         connection.execute("insert into state.schema_version values ($version)", {"version": RAW_SCHEMA_VERSION})
@@ -63,7 +63,7 @@ def raw_schema_version(connection: duckdb.DuckDBPyConnection) -> int:
     return 1 if any(schema == "raw" for schema, _ in _tables(connection)) else 0
 
 
-def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
+def _upgrade(connection: duckdb.DuckDBPyConnection) -> None:
     declared, before = _declared_tables(), _tables(connection)
     changed = [table for table in before if table in declared and declared[table] != before[table]]
     gone = [table for table in before if table not in declared and table[0] == "raw"]
@@ -71,17 +71,17 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"alter table {schema}.{name} rename to {name}_before")
     connection.execute(RAW_SCHEMA_SQL)
     for table in changed:
-        _take_over_rows(connection, table, before[table], declared[table])
+        _copy_rows(connection, table, before[table], declared[table])
     for schema, name in gone:
         connection.execute(f"drop table {schema}.{name}")
     if changed or gone:
         for schema in _BUILT_SCHEMAS:
             connection.execute(f"drop schema if exists {schema} cascade")
-        for name in _STATE_OF_BUILDS:
+        for name in _BUILD_STATE_TABLES:
             connection.execute(f"delete from state.{name}")
 
 
-def _take_over_rows(connection: duckdb.DuckDBPyConnection, table: _Table, before: _Columns, declared: _Columns) -> None:
+def _copy_rows(connection: duckdb.DuckDBPyConnection, table: _Table, before: _Columns, declared: _Columns) -> None:
     """Copy the rows of the old table instead of altering it.
 
     This way the columns keep the declared order, and nothing else can depend on the table.
@@ -90,7 +90,7 @@ def _take_over_rows(connection: duckdb.DuckDBPyConnection, table: _Table, before
     values = {column: column for column in declared if column in before}
     for column, (_, is_nullable) in declared.items():
         if column not in before and not is_nullable:
-            values[column] = _VALUES_OF_OLD_ROWS[(schema, name, column)]
+            values[column] = _DEFAULTS_FOR_OLD_ROWS[(schema, name, column)]
     selected = ", ".join(f"{value} as {column}" for column, value in values.items())
     connection.execute(f"insert into {schema}.{name} by name select {selected} from {schema}.{name}_before")
     connection.execute(f"drop table {schema}.{name}_before")

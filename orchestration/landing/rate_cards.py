@@ -127,25 +127,25 @@ def card_lines(text: str, file_name: str) -> list[CardLine]:
     effective_from = "" if is_tidy else _effective_from(preamble, file_name)
     rows = [(number, line, *_cells(line)) for number, line in enumerate(lines[first:], first + 1)]
     if not is_tidy:
-        names = _without_columns_of_text(names, [cells for _, _, cells, _ in rows])
+        names = _without_unpriced_columns(names, [cells for _, _, cells, _ in rows])
     found = []
     for number, line, cells, problem in rows:
         if problem is not None:
             found.append(CardLine(number, line, [], [problem]))
-        elif any(cells) and (is_tidy or not _is_text(cells)):
+        elif any(cells) and (is_tidy or not _is_note(cells)):
             rates, problems = (_tidy_rates if is_tidy else _rates_by_category)(names, cells, effective_from)
             found.append(CardLine(number, line, rates, problems))
     return found
 
 
-def _without_columns_of_text(names: list[str], rows: list[list[str]]) -> list[str]:
+def _without_unpriced_columns(names: list[str], rows: list[list[str]]) -> list[str]:
     """Return the column names of a Meta card, with the name of each unknown column without a price on any line cleared."""
     is_priced = [any(place < len(cells) and _amount(cells[place], name)[0] for cells in rows) for place, name in enumerate(names)]
-    kept = {"market", "currency", *_KNOWN_CATEGORIES}
-    return [name if name in kept or priced else "" for name, priced in zip(names, is_priced, strict=True)]
+    known = {"market", "currency", *_KNOWN_CATEGORIES}
+    return [name if name in known or priced else "" for name, priced in zip(names, is_priced, strict=True)]
 
 
-def _is_text(cells: list[str]) -> bool:
+def _is_note(cells: list[str]) -> bool:
     """Return whether only the first cell of a Meta card's line is filled: a note below the table, or a market without prices."""
     return bool(cells[0]) and not any(cells[1:])
 
@@ -202,7 +202,7 @@ def _tidy_rates(names: list[str], cells: list[str], _: str) -> tuple[list[Rate],
     problems = (
         [] if _is_day(effective_from) else ["effective_from: not a day as YYYY-MM-DD" if effective_from else "effective_from: missing"]
     )
-    code, more = _line_of(currency, market)
+    code, more = _currency_code(currency, market)
     problems += more + ([] if category else ["category: missing"])
     amount, problem = _amount(rate, "rate")
     problems += [problem] if problem else []
@@ -213,8 +213,8 @@ def _tidy_rates(names: list[str], cells: list[str], _: str) -> tuple[list[Rate],
 
 def _rates_by_category(names: list[str], cells: list[str], effective_from: str) -> tuple[list[Rate], list[str]]:
     values = [*zip(names, cells, strict=False)]
-    given = dict(reversed(values))
-    currency, problems = _line_of(given.get("currency", ""), given.get("market", ""))
+    by_name = dict(reversed(values))
+    currency, problems = _currency_code(by_name.get("currency", ""), by_name.get("market", ""))
     if any(cells[len(names) :]):
         problems.append("more cells than the header")
     rates = []
@@ -223,12 +223,12 @@ def _rates_by_category(names: list[str], cells: list[str], effective_from: str) 
             amount, problem = _amount(cell, name)
             if problem is not None:
                 problems.append(problem)
-            elif amount is not None and currency and given.get("market"):
-                rates.append(Rate(effective_from, currency, given["market"], name, amount))
+            elif amount is not None and currency and by_name.get("market"):
+                rates.append(Rate(effective_from, currency, by_name["market"], name, amount))
     return rates, problems
 
 
-def _line_of(currency: str, market: str) -> tuple[str, list[str]]:
+def _currency_code(currency: str, market: str) -> tuple[str, list[str]]:
     """Return the ISO code of a currency, and the problems with currency and market."""
     code = _CURRENCY_SIGNS.get(currency.upper().rstrip("."), currency.upper())
     problems = [] if market else ["market: missing"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 
 from orchestration.errors import BlockedError
-from orchestration.files import quoted, whole_file
+from orchestration.files import atomic_write, quoted
 from orchestration.installation import command
-from orchestration.landing.listing import shown_name
+from orchestration.landing.listing import printable_name
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Rejections:
     """The new records since the last finished build, and how many of them were rejected.
 
     A file that has been changed or removed since then no longer counts. A file whose folder is missing still counts, because it was
-    not removed (`ledger.known_names`).
+    not removed (`ledger.prune_listing`).
     """
 
     records: int
@@ -32,7 +32,7 @@ class Rejections:
         return self.share > limit
 
     def explain(self, limit: float) -> str:
-        worst = "; ".join(f"{shown_name(name)}: {count} ({reason})" for name, count, reason in self.worst_files)
+        worst = "; ".join(f"{printable_name(name)}: {count} ({reason})" for name, count, reason in self.worst_files)
         return (
             f"{self.rejected} of {self.records} new records were rejected ({self.share:.1%}, the limit is {limit:.1%}), "
             f"so nothing is published. Most of them: {worst}. List them with `{command()} rejected`, correct or remove the "
@@ -61,7 +61,7 @@ def unbalanced_files(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, i
     ).fetchall()
 
 
-def forget_old_payloads(connection: duckdb.DuckDBPyConnection, first_day: date) -> int:
+def delete_old_payloads(connection: duckdb.DuckDBPyConnection, first_day: date) -> int:
     """Clear the text of records rejected before a day and return their number; the rejections stay listed."""
     row = connection.execute(
         "update raw.rejected_records set record = null where record is not null and landed_at < $first_day", {"first_day": first_day}
@@ -86,7 +86,7 @@ class RejectedRecord:
     record: str | None
 
 
-_REJECTED = """
+_REJECTED_SQL = """
     select
         r.feed,
         r.file_name,
@@ -113,23 +113,23 @@ def count_rejected(connection: duckdb.DuckDBPyConnection, feed: str | None) -> t
 def list_rejected(connection: duckdb.DuckDBPyConnection, feed: str | None, limit: int, *, with_payload: bool) -> list[RejectedRecord]:
     """Return the latest rejected records, of one feed or of all, with payloads only if requested."""
     record = "record" if with_payload else "null"
-    rows = connection.execute(f"select * replace ({record} as record) from ({_REJECTED}) limit $limit", {"feed": feed, "limit": limit})
+    rows = connection.execute(f"select * replace ({record} as record) from ({_REJECTED_SQL}) limit $limit", {"feed": feed, "limit": limit})
     return [RejectedRecord(*row) for row in rows.fetchall()]
 
 
 def write_rejected(connection: duckdb.DuckDBPyConnection, path: Path, feed: str | None, limit: int | None, *, with_payload: bool) -> int:
     """Write rejected records to a CSV file, with payloads if requested, and return their number. Writes the whole file or nothing."""
     columns = "feed, file_name, line_number, reason, landed_at, is_in_zone" + (", record" if with_payload else "")
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         row = connection.execute(
-            f"copy (select {columns} from ({_REJECTED}) limit $limit) to {quoted(draft)} (format csv, header true)",
+            f"copy (select {columns} from ({_REJECTED_SQL}) limit $limit) to {quoted(draft)} (format csv, header true)",
             {"feed": feed, "limit": limit},
         ).fetchone()
     assert row is not None
     return int(row[0])
 
 
-UNPUBLISHED_FILES = """
+UNPUBLISHED_FILES_SQL = """
     select distinct f.*
     from raw.landed_files as f
     semi join raw.landing_listing as l on f.feed = l.feed and f.content_sha256 = l.content_sha256
@@ -139,14 +139,14 @@ UNPUBLISHED_FILES = """
 
 def new_rejections(connection: duckdb.DuckDBPyConnection) -> Rejections:
     row = connection.execute(
-        f"select coalesce(sum(records), 0)::bigint, coalesce(sum(rejected), 0)::bigint from ({UNPUBLISHED_FILES})"
+        f"select coalesce(sum(records), 0)::bigint, coalesce(sum(rejected), 0)::bigint from ({UNPUBLISHED_FILES_SQL})"
     ).fetchone()
     assert row is not None
     worst = connection.execute(
         f"""
         select r.file_name, count(*) as records, mode(r.reason) as reason
         from raw.rejected_records as r
-        semi join ({UNPUBLISHED_FILES}) as f on r.feed = f.feed and r.content_sha256 = f.content_sha256
+        semi join ({UNPUBLISHED_FILES_SQL}) as f on r.feed = f.feed and r.content_sha256 = f.content_sha256
         group by r.file_name order by records desc, r.file_name limit 3
         """
     ).fetchall()

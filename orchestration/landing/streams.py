@@ -45,7 +45,7 @@ class HashedFile:
     closed = False
 
     def __init__(self, path: Path) -> None:
-        with _errors_in_words():
+        with _convert_os_errors():
             # Without O_NONBLOCK, opening a named pipe that has taken the file's place would wait for a writer.
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._state = self._fstat()
@@ -62,7 +62,7 @@ class HashedFile:
         """Return the next bytes, at most `size`, or none at the end. Raises `ChangedFileError` if the file has grown."""
         if not stat.S_ISREG(self._state.st_mode):
             raise UnreadableFileError("it is not a regular file")
-        with _errors_in_words():
+        with _convert_os_errors():
             piece = os.read(self._descriptor, size)
         self._hash.update(piece)
         self.bytes += len(piece)
@@ -76,7 +76,7 @@ class HashedFile:
         while self.read(CHUNK_BYTES):
             pass
         before, now = self._state, self._fstat()
-        if self.bytes != before.st_size or _moments(before) != _moments(now):
+        if self.bytes != before.st_size or _file_state(before) != _file_state(now):
             raise ChangedFileError("it changed while it was being read")
         return self._hash.hexdigest()
 
@@ -93,12 +93,12 @@ class HashedFile:
         return os.fstat(self._descriptor)
 
 
-def _moments(state: os.stat_result) -> tuple[int, int, int]:
+def _file_state(state: os.stat_result) -> tuple[int, int, int]:
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 @contextmanager
-def _errors_in_words() -> Iterator[None]:
+def _convert_os_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

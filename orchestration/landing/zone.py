@@ -20,16 +20,16 @@ from orchestration.errors import LandingError, StartsError
 from orchestration.files import put_in_place
 from orchestration.installation import how_to_install
 from orchestration.landing.listing import (
-    HIDDEN,
+    HIDDEN_REASON,
     LandingFile,
     Listing,
-    PassedOver,
+    SkippedEntry,
     device_of,
     is_data_file,
     is_hidden,
     list_folder,
-    passed_over_file,
-    shown_name,
+    printable_name,
+    skipped_file,
 )
 from orchestration.landing.streams import ChangedFileError, UnreadableFileError
 from orchestration.settings import PROJECT_ROOT
@@ -81,10 +81,10 @@ class LandingZone:
         # In an object store, a prefix without objects does not exist; it is an empty zone. A bucket that does not exist is a mistake.
         bucket = self._root.partition("/")[0]
         try:
-            is_there = not bucket or self._filesystem.exists(bucket)
+            exists = not bucket or self._filesystem.exists(bucket)
         except Exception as error:  # each store's driver has its own
             raise LandingError(f"The landing zone {self.location} cannot be reached: {error}") from error
-        if not is_there:
+        if not exists:
             raise StartsError(f"STARTS_LANDING is {self.location}, but {bucket} does not exist, or these credentials have no access to it.")
 
     def _check_folder(self, feeds: tuple[str, ...]) -> None:
@@ -99,7 +99,7 @@ class LandingZone:
             raise LandingError(f"The landing folder {folder} cannot be read ({error.strerror}). Give this user read permission.") from error
         if entries and not has_feeds:
             raise StartsError(
-                f"The landing folder {folder} holds {', '.join(map(shown_name, entries[:5]))} but none of {_listed(feeds)}. "
+                f"The landing folder {folder} holds {', '.join(map(printable_name, entries[:5]))} but none of {_listed(feeds)}. "
                 "Set STARTS_LANDING to the folder above them."
             )
 
@@ -108,7 +108,7 @@ class LandingZone:
         return self.listing(feed).files
 
     def listing(self, feed: str) -> Listing:
-        """List a feed's files by name, and what is passed over. Raises `LandingError` if a folder cannot be listed."""
+        """List a feed's files by name, and the skipped entries. Raises `LandingError` if a folder cannot be listed."""
         if isinstance(self._filesystem, LocalFileSystem):
             return list_folder(Path(self._root), feed)
         folder = f"{self._root}/{feed}"
@@ -127,16 +127,16 @@ class LandingZone:
                 continue
             if any(map(is_hidden, parts)):
                 if is_data_file(parts[-1], feed):
-                    listing.passed_over.append(PassedOver(shown_name(f"{feed}/{'/'.join(parts)}"), HIDDEN))
+                    listing.skipped_entries.append(SkippedEntry(printable_name(f"{feed}/{'/'.join(parts)}"), HIDDEN_REASON))
             elif is_data_file(parts[-1], feed):
                 listing.files.append(self._file(path, info))
             else:
-                listing.passed_over.append(passed_over_file(shown_name(f"{feed}/{'/'.join(parts)}"), feed))
+                listing.skipped_entries.append(skipped_file(printable_name(f"{feed}/{'/'.join(parts)}"), feed))
         return listing
 
     def _find(self, folder: str) -> dict[str, dict[str, Any]]:
         """List all files below a folder of an object store; raise the driver's own errors."""
-        if _lists_all_at_once(self._filesystem):
+        if _has_recursive_find(self._filesystem):
             return self._filesystem.find(folder, detail=True)
         # fsspec's own `find` leaves out the subfolders that it cannot list.
         found: dict[str, dict[str, Any]] = {}
@@ -150,7 +150,7 @@ class LandingZone:
             found |= {name: info for name, info in entries.items() if info["type"] != "directory"}
         return found
 
-    def misplaced(self) -> list[PassedOver]:
+    def misplaced(self) -> list[SkippedEntry]:
         """Return folders whose names are close to a feed's, in its own parent folder or another, and data files outside all feeds' folders.
 
         Raises `LandingError` if a folder above the feeds cannot be listed.
@@ -158,19 +158,19 @@ class LandingZone:
         known = {*self._feeds, *_OTHER_FOLDERS}
         known |= {str(parent) for name in known for parent in PurePosixPath(name).parents if parent.name}
         elsewhere = {PurePosixPath(name).name: name for name in sorted(known)}
-        passed_over: list[PassedOver] = []
+        skipped_entries: list[SkippedEntry] = []
         for parent in sorted({str(PurePosixPath(name).parent) for name in known}):
             here = {PurePosixPath(name).name: name for name in sorted(known) if str(PurePosixPath(name).parent) == parent}
             for name, is_folder in sorted(self._entries(parent)):
                 if is_hidden(name) or name in here:
                     continue
-                shown = shown_name(name if parent == "." else f"{parent}/{name}")
+                shown = printable_name(name if parent == "." else f"{parent}/{name}")
                 meant = _close_name(name, here) or _close_name(name, elsewhere)
                 if is_folder and meant:
-                    passed_over.append(PassedOver(f"{shown}/", f"its name is close to {meant}/, and only that is read"))
+                    skipped_entries.append(SkippedEntry(f"{shown}/", f"its name is close to {meant}/, and only that is read"))
                 elif not is_folder and any(is_data_file(name.lower(), feed) for feed in self._feeds):
-                    passed_over.append(PassedOver(shown, "it is outside the feeds' folders"))
-        return passed_over
+                    skipped_entries.append(SkippedEntry(shown, "it is outside the feeds' folders"))
+        return skipped_entries
 
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
         """Return (name, whether it is a folder) of each direct entry of a folder of the zone; nothing if there is no such folder."""
@@ -263,7 +263,7 @@ def _close_name(name: str, known: Mapping[str, str]) -> str | None:
     return known[close[0]] if close else None
 
 
-def _lists_all_at_once(filesystem: fsspec.AbstractFileSystem) -> bool:
+def _has_recursive_find(filesystem: fsspec.AbstractFileSystem) -> bool:
     """Return whether a driver has its own recursive listing, as those of S3, GCS and Azure do."""
     if isinstance(filesystem, AsyncFileSystem):
         return type(filesystem)._find is not AsyncFileSystem._find

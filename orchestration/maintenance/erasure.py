@@ -21,8 +21,8 @@ from orchestration.identifiers import all_spellings, comparable_identifier, crea
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.maintenance.person_rows import (
-    IDS_NAMED,
     IDS_OF_PERSON,
+    REFERENCED_IDS,
     ROWS_OF_PERSON,
     create_evidence,
     create_holds_person,
@@ -57,22 +57,22 @@ class Erasure:
     landing_files: list[str]
 
 
-def check_identifier(given: str) -> None:
+def check_identifier(identifier: str) -> None:
     """Raise `StartsError` for a text that is too short to be a person's whole number or user id."""
-    if len(comparable_identifier(given).strip()) < _SHORTEST_IDENTIFIER:
+    if len(comparable_identifier(identifier).strip()) < _SHORTEST_IDENTIFIER:
         raise StartsError("That is too short for a person's identifier: write the whole number or user id, such as 5511987654321.")
 
 
-def plan_erasure(settings: Settings, given: str) -> Erasure:
+def plan_erasure(settings: Settings, identifier: str) -> Erasure:
     """Return what erasing a person would delete. The table of people must be up to date; the caller holds the writer's lock."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
         configure(connection, settings)
-        identifiers = _prepare(connection, settings, comparable_identifier(given))
+        identifiers = _prepare(connection, settings, comparable_identifier(identifier))
         return Erasure(identifiers, _count(connection), _landing_files(connection))
 
 
-def erase_person(settings: Settings, given: str) -> Erasure:
+def erase_person(settings: Settings, identifier: str) -> Erasure:
     """Rewrite the warehouse without a person. The job must run afterwards; it rebuilds everything else.
 
     The table of people must be up to date, and the caller holds the writer's lock of a warehouse with landed data. The hashes are
@@ -80,16 +80,16 @@ def erase_person(settings: Settings, given: str) -> Erasure:
     """
     draft = draft_of_warehouse(settings)
     try:
-        erasure = _write_without(settings, comparable_identifier(given), draft)
+        erasure = _write_without_person(settings, comparable_identifier(identifier), draft)
         put_in_place(draft, settings.warehouse_path)
     finally:
         # A full disk, for example, leaves a partial draft.
         remove_draft(settings)
-    _remove_what_the_job_does_not_replace(settings)
+    _remove_exports_on_demand(settings)
     return erasure
 
 
-def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
+def _write_without_person(settings: Settings, identifier: str, draft: Path) -> Erasure:
     """Save the hashes of the person, then write the raw rows of everybody else to a draft of the warehouse."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted(settings.warehouse_path)} as old (read_only)")
@@ -97,8 +97,8 @@ def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
         connection.execute(f"attach {quoted(draft)} as new")
         identifiers = _prepare(connection, settings, identifier)
         erasure = Erasure(identifiers, _count(connection), _landing_files(connection))
-        remember(settings, identifiers, *ids_of_person(connection))
-        _copy_others(connection)
+        save_hashes(settings, identifiers, *ids_of_person(connection))
+        _copy_remaining_rows(connection)
         connection.execute("use new")
         invalidate_builds(connection, after_erasure=True)
         connection.execute("use memory")
@@ -107,23 +107,23 @@ def _write_without(settings: Settings, identifier: str, draft: Path) -> Erasure:
     return erasure
 
 
-def revoke_erasure(settings: Settings, given: str, forget_files: Callable[[], list[str]]) -> list[str] | None:
-    """Revoke an erasure: `forget_files` makes the next run read files with erased records again; then delete the hashes.
+def revoke_erasure(settings: Settings, identifier: str, mark_files_unread: Callable[[], list[str]]) -> list[str] | None:
+    """Revoke an erasure: `mark_files_unread` makes the next run read files with erased records again; then delete the hashes.
 
-    Return the result of `forget_files`, or None if the person had not been erased. The caller holds the writer's lock. The hashes
+    Return the result of `mark_files_unread`, or None if the person had not been erased. The caller holds the writer's lock. The hashes
     are deleted last, so after a crash the erasure can be revoked again.
     """
     erased = ErasedPeople.load(settings.data)
-    person = erased.find(comparable_identifier(given))
+    person = erased.find(comparable_identifier(identifier))
     if person is None:
         return None
-    files = forget_files()
+    files = mark_files_unread()
     erased.people.remove(person)
     erased.save()
     return files
 
 
-def files_that_hold(folder: Path, identifiers: list[str]) -> list[Path]:
+def files_containing(folder: Path, identifiers: list[str]) -> list[Path]:
     """Return the files below a folder that still contain an identifier, in plain text or in base64.
 
     Compressed content is not searched; compressed files of the marts are rebuilt from the rows of everybody else.
@@ -159,7 +159,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifi
         {"identifier": identifier},
     )
     identifiers = [name for (name,) in found.fetchall()]
-    create_person_in(connection, "old.raw", identifiers)
+    create_person_macros_in(connection, "old.raw", identifiers)
     return identifiers
 
 
@@ -178,14 +178,14 @@ def _landing_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in connection.execute(f"select * from ({names}) order by all").fetchall()]
 
 
-def remember(settings: Settings, identifiers: list[str], ids: list[str], named_ids: list[str]) -> None:
-    """Save the hashes of a person's identifiers, of the ids of their messages and sessions, and of the ids that their rows name."""
+def save_hashes(settings: Settings, identifiers: list[str], ids: list[str], referenced_ids: list[str]) -> None:
+    """Save the hashes of a person's identifiers, of the ids of their messages and sessions, and of the ids that their rows refer to."""
     erased = ErasedPeople.load(settings.data)
     person = erased.add(f"{datetime.now(UTC):%Y-%m-%d}", identifiers)
-    erased.remember_messages(person, ids, named_ids)
+    erased.add_messages(person, ids, referenced_ids)
 
 
-def _copy_others(connection: duckdb.DuckDBPyConnection) -> None:
+def _copy_remaining_rows(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("use new")
     prepare_raw_schema(connection)
     connection.execute("use memory")
@@ -209,7 +209,7 @@ def _replacements(table: str) -> str:
     return without_texts(table)
 
 
-def create_person_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
+def create_person_macros_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
     """Create the tables and macros for conditions on rows, with the ids of the person's messages and sessions in a raw schema."""
     create_evidence_in(connection, raw, identifiers)
     create_holds_person(connection, identifiers)
@@ -218,15 +218,15 @@ def create_person_in(connection: duckdb.DuckDBPyConnection, raw: str, identifier
 def create_evidence_in(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> None:
     """Create the tables for `EVIDENCE`, with the ids in a raw schema."""
     create_evidence(connection, identifiers)
-    for name, of_tables in (("erased_ids", IDS_OF_PERSON), ("named_ids", IDS_NAMED)):
+    for name, of_tables in (("erased_ids", IDS_OF_PERSON), ("referenced_ids", REFERENCED_IDS)):
         ids = " union ".join(f"select {id_} as id from {raw}.{table} where {condition}" for table, (id_, condition) in of_tables.items())
         connection.execute(f"insert into {name} from ({ids}) where id is not null")
 
 
 def ids_of_person(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], list[str]]:
-    """Return the ids of the messages and sessions of the person last passed to `create_person_in`, and the ids that their rows name."""
-    own, named = ([id_ for (id_,) in connection.execute(f"from {name}").fetchall()] for name in ("erased_ids", "named_ids"))
-    return own, named
+    """Return the ids of messages and sessions of the person passed to `create_person_macros_in`, and the ids that their rows refer to."""
+    own, referenced = ([id_ for (id_,) in connection.execute(f"from {name}").fetchall()] for name in ("erased_ids", "referenced_ids"))
+    return own, referenced
 
 
 def count_erased_records(connection: duckdb.DuckDBPyConnection, raw: str) -> None:
@@ -251,7 +251,7 @@ def erased_records_by_file(lines: str, raw: str) -> str:
     """
 
 
-def _remove_what_the_job_does_not_replace(settings: Settings) -> None:
+def _remove_exports_on_demand(settings: Settings) -> None:
     """Remove all exports on demand; the job replaces everything else.
 
     With masked contacts, it is not certain which people an export contains.

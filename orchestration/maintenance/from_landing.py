@@ -6,7 +6,7 @@ import duckdb
 
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES
-from orchestration.landing.listing import shown_name
+from orchestration.landing.listing import printable_name
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import DamagedWarehouseError, open_warehouse, remove_warehouse, writer_lock
@@ -31,7 +31,7 @@ def refuse_to_lose_files(connection: duckdb.DuckDBPyConnection, zone: LandingZon
     """Raise `StartsError` if landed files are no longer in the zone under any name."""
     gone = _files_only_in_warehouse(connection, zone)
     if gone:
-        names = ", ".join(map(shown_name, gone[:5]))
+        names = ", ".join(map(printable_name, gone[:5]))
         raise StartsError(
             f"{len(gone):,} landed files are no longer in the landing zone, so their records would be lost: {names}"
             f"{', …' if len(gone) > 5 else ''}. The parts of the warehouse that were read are not damaged: `rebuild` alone rebuilds the "

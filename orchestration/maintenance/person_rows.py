@@ -24,7 +24,7 @@ IDENTIFIERS = {
 }
 
 
-def names_person(table: str) -> str:
+def person_condition(table: str) -> str:
     """Return the condition that a row of a raw table names the person."""
     return " or ".join(_IS_PERSON.format(column) for column in IDENTIFIERS[table])
 
@@ -34,11 +34,13 @@ _SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erase
 # The conditions for the person's rows of each raw table. The ids of the person's messages and sessions are collected first, because
 # statuses and events may contain nothing else.
 ROWS_OF_PERSON = {
-    "sends": names_person("sends"),
-    "webhook_messages": f"{names_person('webhook_messages')} or id_holds_person(message_id)",
-    "webhook_statuses": f"{names_person('webhook_statuses')} or message_id in (select id from erased_ids) or id_holds_person(message_id)",
-    "webhook_echoes": names_person("webhook_echoes"),
-    "webhook_identities": names_person("webhook_identities"),
+    "sends": person_condition("sends"),
+    "webhook_messages": f"{person_condition('webhook_messages')} or id_holds_person(message_id)",
+    "webhook_statuses": (
+        f"{person_condition('webhook_statuses')} or message_id in (select id from erased_ids) or id_holds_person(message_id)"
+    ),
+    "webhook_echoes": person_condition("webhook_echoes"),
+    "webhook_identities": person_condition("webhook_identities"),
     "botmaker_sessions": _SESSION_OF_PERSON,
     "botmaker_session_events": _SESSION_OF_PERSON,
     "botmaker_session_messages": _SESSION_OF_PERSON,
@@ -57,29 +59,32 @@ TEXTS = {
 
 # The ids of a person's messages and sessions, and the conditions for the rows that contain them.
 IDS_OF_PERSON = {
-    "sends": ("message_id", names_person("sends")),
-    "webhook_echoes": ("message_id", names_person("webhook_echoes")),
-    "botmaker_sessions": ("comparable_session_id(session_id)", names_person("botmaker_sessions")),
+    "sends": ("message_id", person_condition("sends")),
+    "webhook_echoes": ("message_id", person_condition("webhook_echoes")),
+    "botmaker_sessions": ("comparable_session_id(session_id)", person_condition("botmaker_sessions")),
 }
 
-# The ids of messages that rows of a person name: the recipient of such a message is the same person (contract, section 2.1).
-IDS_NAMED = {
-    "webhook_statuses": ("message_id", names_person("webhook_statuses")),
-    "webhook_messages": ("unnest([context_message_id, reaction_message_id])", f"({names_person('webhook_messages')}) and not is_in_group"),
+# The ids of messages that rows of a person refer to: the recipient of such a message is the same person (contract, section 2.1).
+REFERENCED_IDS = {
+    "webhook_statuses": ("message_id", person_condition("webhook_statuses")),
+    "webhook_messages": (
+        "unnest([context_message_id, reaction_message_id])",
+        f"({person_condition('webhook_messages')}) and not is_in_group",
+    ),
 }
 
-_IS_NAMED = "{} in (select id from named_ids)"
-_IS_OF_MESSAGE = "{} in (select id from erased_ids union all select id from named_ids)"
+_IS_REFERENCED = "{} in (select id from referenced_ids)"
+_IS_MESSAGE_OF_PERSON = "{} in (select id from erased_ids union all select id from referenced_ids)"
 
 # The rows that are evidence of a person's identifiers. Many refused sends may share one id, so the id of a send is evidence only if a
-# row of the person names it.
-EVIDENCE = {table: names_person(table) for table in IDENTIFIERS} | {
-    "sends": f"{names_person('sends')} or {_IS_NAMED.format('message_id')}",
-    "webhook_echoes": f"{names_person('webhook_echoes')} or {_IS_NAMED.format('message_id')}",
-    "webhook_statuses": f"{names_person('webhook_statuses')} or {_IS_OF_MESSAGE.format('message_id')}",
+# row of the person refers to it.
+EVIDENCE = {table: person_condition(table) for table in IDENTIFIERS} | {
+    "sends": f"{person_condition('sends')} or {_IS_REFERENCED.format('message_id')}",
+    "webhook_echoes": f"{person_condition('webhook_echoes')} or {_IS_REFERENCED.format('message_id')}",
+    "webhook_statuses": f"{person_condition('webhook_statuses')} or {_IS_MESSAGE_OF_PERSON.format('message_id')}",
     "webhook_messages": (
-        f"{names_person('webhook_messages')} or not is_in_group "
-        f"and ({_IS_OF_MESSAGE.format('context_message_id')} or {_IS_OF_MESSAGE.format('reaction_message_id')})"
+        f"{person_condition('webhook_messages')} or not is_in_group "
+        f"and ({_IS_MESSAGE_OF_PERSON.format('context_message_id')} or {_IS_MESSAGE_OF_PERSON.format('reaction_message_id')})"
     ),
     "botmaker_sessions": _SESSION_OF_PERSON,
 }
@@ -87,7 +92,7 @@ EVIDENCE = {table: names_person(table) for table in IDENTIFIERS} | {
 _DIGITS_WITH_COUNTRY = 10
 
 
-def create_person(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str]) -> None:
+def create_person_macros(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str]) -> None:
     """Create the tables of `create_evidence` and the macros `holds_person` and `id_holds_person`, for conditions on rows and texts."""
     create_evidence(connection, identifiers, ids)
     create_holds_person(connection, identifiers)
@@ -111,13 +116,17 @@ def create_holds_person(connection: duckdb.DuckDBPyConnection, identifiers: list
 
 
 def create_evidence(
-    connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = (), named_ids: Sequence[str] = ()
+    connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str] = (), referenced_ids: Sequence[str] = ()
 ) -> None:
-    """Create the tables for `EVIDENCE`: `erased_identifiers` (in comparable form), `erased_ids` and `named_ids`."""
+    """Create the tables for `EVIDENCE`: `erased_identifiers` (in comparable form), `erased_ids` and `referenced_ids`."""
     create_identifier_macros(connection)
-    tables = (("erased_identifiers", "identifier", identifiers), ("erased_ids", "id", list(ids)), ("named_ids", "id", list(named_ids)))
+    tables = (
+        ("erased_identifiers", "identifier", identifiers),
+        ("erased_ids", "id", list(ids)),
+        ("referenced_ids", "id", list(referenced_ids)),
+    )
     for table, column, values in tables:
-        connection.execute(f"create or replace temp table {table} as select unnest($given::varchar[]) as {column}", {"given": values})
+        connection.execute(f"create or replace temp table {table} as select unnest($values::varchar[]) as {column}", {"values": values})
 
 
 def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople, people: Iterable[ErasedPerson]) -> str:
@@ -128,17 +137,17 @@ def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeo
     return "erasure_hash(identifier) in (select hash from known_hashes)"
 
 
-def connected_identifiers(identifiers: list[str], beside: Callable[[list[str]], Iterable[str]]) -> list[str]:
+def connected_identifiers(identifiers: list[str], find_connected: Callable[[list[str]], Iterable[str]]) -> list[str]:
     """Return all identifiers, in comparable form, that the raw rows connect with `identifiers` in any number of steps.
 
-    `beside` returns the identifiers in the `EVIDENCE` of some identifiers. More than `MOST_IDENTIFIERS` are an error in the data: then
-    only `identifiers` are returned.
+    `find_connected` returns the identifiers in the `EVIDENCE` of some identifiers. More than `MOST_IDENTIFIERS` are an error in the data:
+    then only `identifiers` are returned.
     """
     known: set[str] = set()
     found = set(identifiers)
     while not found <= known:
         known |= found
-        found = set(beside(sorted(known)))
+        found = set(find_connected(sorted(known)))
         if len(known | found) > MOST_IDENTIFIERS:
             return identifiers
     return sorted(known)
@@ -146,8 +155,8 @@ def connected_identifiers(identifiers: list[str], beside: Callable[[list[str]], 
 
 def identifiers_in(table: str, rows: str) -> str:
     """Return a query of the distinct `identifier`s, in comparable form, in rows of a raw table."""
-    given = " union ".join(f"select {column} as given from {rows}" for column in IDENTIFIERS[table])
-    return f"select distinct comparable_identifier(given) as identifier from ({given}) where given is not null"
+    values = " union ".join(f"select {column} as value from {rows}" for column in IDENTIFIERS[table])
+    return f"select distinct comparable_identifier(value) as identifier from ({values}) where value is not null"
 
 
 def without_texts(table: str) -> str:

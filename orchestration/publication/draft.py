@@ -45,13 +45,13 @@ def write_marts(
         for table in PUBLISHED_TABLES:
             if days_by_mart[table.mart.name]:
                 for mart, parts in _replace_rows(warehouse, settings, table, masks, days_by_mart[table.mart.name]).items():
-                    changed[mart] = _together(changed.get(mart, {}), parts)
+                    changed[mart] = _merge_changes(changed.get(mart, {}), parts)
         return changed
     finally:
         warehouse.execute("reset preserve_insertion_order")
 
 
-def _together(one: ChangedParts, other: ChangedParts) -> ChangedParts:
+def _merge_changes(one: ChangedParts, other: ChangedParts) -> ChangedParts:
     """Merge the changes of one mart that is stored in two tables."""
     together = dict(one)
     for part, columns in other.items():
@@ -146,20 +146,20 @@ def _replace_rows(
     on_these_days, columns, drafted = table.mart.is_on(days), _columns(warehouse, table.source), f"draft.{table.name}"
     # Two hashes of 64 bits, as the models compare rows (`row_fingerprint` of the dbt project).
     fingerprint = "struct_pack(first := hash({0}), second := hash('second', {0})) as fingerprint".format(", ".join(columns))
-    now = f"({published_rows(columns, table.source, settings, masks.get(table.mart.name, {}), on_these_days, with_place=True)})"
-    before = f"(select rowid as place, * from {drafted} where {on_these_days})"
+    now = f"({published_rows(columns, table.source, settings, masks.get(table.mart.name, {}), on_these_days, with_row_id=True)})"
+    before = f"(select rowid as row_id, * from {drafted} where {on_these_days})"
     for name, rows in (("now", now), ("before", before)):
-        warehouse.execute(f"create or replace temp table fingerprints_{name} as select place, {fingerprint} from {rows}")
-    for name, rows, these, others in (("came", now, "now", "before"), ("went", before, "before", "now")):
+        warehouse.execute(f"create or replace temp table fingerprints_{name} as select row_id, {fingerprint} from {rows}")
+    for name, rows, these, others in (("inserted", now, "now", "before"), ("deleted", before, "before", "now")):
         warehouse.execute(
-            f"create or replace temp table rows_that_{name} as from {rows} "
-            f"where place in (select place from fingerprints_{these} anti join fingerprints_{others} using (fingerprint))"
+            f"create or replace temp table {name}_rows as from {rows} "
+            f"where row_id in (select row_id from fingerprints_{these} anti join fingerprints_{others} using (fingerprint))"
         )
     changed = {mart.name: _changed_parts(warehouse, mart, condition) for mart, condition in table.shown_by}
-    warehouse.execute(f"delete from {drafted} where rowid in (select place from rows_that_went)")
-    warehouse.execute(f"insert into {drafted} by name select * exclude (place) from rows_that_came")
-    for made in ("fingerprints_now", "fingerprints_before", "rows_that_came", "rows_that_went"):
-        warehouse.execute(f"drop table {made}")
+    warehouse.execute(f"delete from {drafted} where rowid in (select row_id from deleted_rows)")
+    warehouse.execute(f"insert into {drafted} by name select * exclude (row_id) from inserted_rows")
+    for temp_table in ("fingerprints_now", "fingerprints_before", "inserted_rows", "deleted_rows"):
+        warehouse.execute(f"drop table {temp_table}")
     return changed
 
 
@@ -168,19 +168,19 @@ def _changed_parts(warehouse: duckdb.DuckDBPyConnection, mart: PublishedMart, co
     columns = _columns(warehouse, f"marts.{mart.name}")
     key = columns if mart.order == ("all",) else [mart.date_column, *mart.order]
     compared = [column for column in columns if column not in key]
-    differences = ", ".join(f"bool_or(went.{column} is distinct from came.{column})" for column in compared)
-    same_place = " and ".join(f"went.{column} is not distinct from came.{column}" for column in key)
+    differences = ", ".join(f"bool_or(deleted.{column} is distinct from inserted.{column})" for column in compared)
+    same_key = " and ".join(f"deleted.{column} is not distinct from inserted.{column}" for column in key)
     with_part = f"select *, {mart.day} as day_of_row, {mart.is_late} as is_late"
     found = warehouse.execute(
         f"""
         select
-            coalesce(came.day_of_row, went.day_of_row),
-            coalesce(came.is_late, went.is_late),
-            bool_or(came.day_of_row is null or went.day_of_row is null),
+            coalesce(inserted.day_of_row, deleted.day_of_row),
+            coalesce(inserted.is_late, deleted.is_late),
+            bool_or(inserted.day_of_row is null or deleted.day_of_row is null),
             {differences or "false"}
-        from ({with_part} from rows_that_came where {condition}) as came
-        full join ({with_part} from rows_that_went where {condition}) as went
-            on {same_place}
+        from ({with_part} from inserted_rows where {condition}) as inserted
+        full join ({with_part} from deleted_rows where {condition}) as deleted
+            on {same_key}
         group by all
         """
     ).fetchall()

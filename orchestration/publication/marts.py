@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
-from orchestration.transform.builds import BILL, MARTS, STARTS, UNDATED
+from orchestration.transform.builds import BILL_FACTS, MARTS, REPORT_FACTS, UNDATED
 
 # The day of a row in all other marts is `session_start_date`.
 _DATE_COLUMNS = {"fct_billed_messages": "billed_date"}
@@ -65,7 +65,9 @@ class PublishedMart:
 
 
 PUBLISHED_MARTS = tuple(
-    PublishedMart(name, _DATE_COLUMNS.get(name, "session_start_date"), _ORDERS.get(name, ("all",)), BILL if name in BILL else STARTS)
+    PublishedMart(
+        name, _DATE_COLUMNS.get(name, "session_start_date"), _ORDERS.get(name, ("all",)), BILL_FACTS if name in BILL_FACTS else REPORT_FACTS
+    )
     for name in MARTS
 )
 

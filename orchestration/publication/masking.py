@@ -109,16 +109,16 @@ def prepare_masking(connection: duckdb.DuckDBPyConnection, settings: Settings) -
 
 
 def published_rows(
-    columns: list[str], relation: str, settings: Settings, masks: Mapping[str, Mask], where: str = "true", *, with_place: bool = False
+    columns: list[str], relation: str, settings: Settings, masks: Mapping[str, Mask], where: str = "true", *, with_row_id: bool = False
 ) -> str:
     """Return the query for a mart's rows as they may leave the warehouse; `masks` are the masks of its columns, if contacts are masked.
 
-    `with_place` adds the column `place`, the row id in the relation, which must then be a table. Raises `StartsError` if contacts are
+    `with_row_id` adds the column `row_id`, the row id in the relation, which must then be a table. Raises `StartsError` if contacts are
     masked and a column has no mask.
     """
-    place = "rowid as place, " * with_place
+    row_id = "rowid as row_id, " * with_row_id
     if settings.contacts is Contacts.PLAIN:
-        return f"select {place}{', '.join(columns)} from {relation} where {where}"
+        return f"select {row_id}{', '.join(columns)} from {relation} where {where}"
     unknown = [column for column in columns if column not in masks]
     if unknown:
         raise StartsError(
@@ -127,8 +127,8 @@ def published_rows(
     # Most rows contain the same id three times and the same identifier twice, so each mask is computed only once.
     first = {mask: next((column for column in columns if masks[column] is mask), None) for mask in (Mask.ID, Mask.IDENTIFIER)}
     firsts = ", ".join(f"masked_{mask}({column}) as first_{mask}" for mask, column in first.items() if column is not None)
-    masked = ["place"] * with_place + [_masked(column, masks[column], first) for column in columns]
-    return f"select {', '.join(masked)} from (select {place}*{', ' * bool(firsts)}{firsts} from {relation} where {where})"
+    masked = ["row_id"] * with_row_id + [_masked(column, masks[column], first) for column in columns]
+    return f"select {', '.join(masked)} from (select {row_id}*{', ' * bool(firsts)}{firsts} from {relation} where {where})"
 
 
 def _masked(column: str, mask: Mask, first: Mapping[Mask, str | None]) -> str:

@@ -47,7 +47,7 @@ ChangedParts = Mapping[DayPart, frozenset[str] | None]
 
 
 @dataclass(frozen=True)
-class KeptFile:
+class ReusableFile:
     """An undamaged Parquet file of the previous version."""
 
     path: Path
@@ -90,13 +90,13 @@ def write_parquet(
     folder: Path,
     rows_by_part: dict[str, RowsByPart],
     changed: Mapping[str, ChangedParts],
-    kept: Mapping[str, KeptFile],
+    reusable: Mapping[str, ReusableFile],
     folder_before: Path | None,
 ) -> list[WrittenFile]:
     """Write the Parquet files of a version's folder from the tables `draft.main.<mart>`; return all of them.
 
-    `rows_by_part` counts the rows of each table; `changed` has its changes since the previous version. `kept` has the files of that
-    version by name: the file of a month without changes becomes a link to the kept one. So does a file that turns out to have the same
+    `rows_by_part` counts the rows of each table; `changed` has its changes since the previous version. `reusable` has the files of that
+    version by name: the file of a month without changes becomes a link to the old file. So does a file that turns out to have the same
     bytes as in `folder_before`.
     """
     files, months = [], []
@@ -105,7 +105,7 @@ def write_parquet(
         make_folder(folder / PARQUET / mart.name, settings)
         for month, parts in by_month(rows_by_part[mart.name], lambda part: part.day).items():
             name = f"{PARQUET}/{mart.name}/{month}.parquet"
-            path, old = folder / name, kept.get(name)
+            path, old = folder / name, reusable.get(name)
             if old is not None and month not in changed_months and old.rows == sum(parts.values()):
                 link_or_copy(old.path, path)
                 restrict_file(path, settings, read_only=True)
@@ -115,7 +115,7 @@ def write_parquet(
     make_folder(folder / PARQUET, settings)
     _write_drafts(connection, months)
     for month in months:
-        _put_together(connection, month)
+        _assemble(connection, month)
         before = folder_before / month.path.relative_to(folder) if folder_before is not None else None
         if before is not None and before.is_file() and cmp(before, month.path, shallow=False):
             month.path.unlink()
@@ -134,7 +134,7 @@ def by_month(rows: Mapping[_Key, int], day_of: Callable[[_Key], date]) -> dict[s
     return months
 
 
-def _month(mart: PublishedMart, path: Path, rows_by_part: RowsByPart, old: KeptFile | None, changed: ChangedParts) -> _Month:
+def _month(mart: PublishedMart, path: Path, rows_by_part: RowsByPart, old: ReusableFile | None, changed: ChangedParts) -> _Month:
     """Find the row groups of a month's old file that can be reused."""
     nothing = _Month(mart, path, rows_by_part, None, {}, {})
     if old is None or nothing.rows <= _ROW_GROUP_ROWS:
@@ -215,7 +215,7 @@ def _write_rows(
         raise RuntimeError(f"{path} would hold {row} rows, not {rows}")
 
 
-def _put_together(connection: duckdb.DuckDBPyConnection, month: _Month) -> None:
+def _assemble(connection: duckdb.DuckDBPyConnection, month: _Month) -> None:
     """Assemble a large month's file from the parts just written and the row groups of its old file."""
     if month.rows <= _ROW_GROUP_ROWS:
         return
@@ -226,9 +226,9 @@ def _put_together(connection: duckdb.DuckDBPyConnection, month: _Month) -> None:
         if month.reusable is None:
             raise
         # Another version of DuckDB wrote the old file, so none of it is reused.
-        again = _Month(month.mart, month.path, month.rows_by_part, None, {}, {})
-        _write_drafts(connection, [again])
-        _put_together(connection, again)
+        rewritten = _Month(month.mart, month.path, month.rows_by_part, None, {}, {})
+        _write_drafts(connection, [rewritten])
+        _assemble(connection, rewritten)
         return
     if rows != month.rows:
         raise RuntimeError(f"{month.path} would hold {rows} rows, not {month.rows}")
@@ -241,5 +241,5 @@ def _part(month: _Month, part: DayPart) -> Part:
         file = read_parquet_file(month.draft_of(part))
         return Part(file, range(len(file.row_groups)))
     assert month.reusable is not None
-    replaced = read_parquet_file(month.draft_of(part)) if month.changed.get(part) else None
-    return Part(month.reusable, month.reusable_parts[part], replaced)
+    replacement = read_parquet_file(month.draft_of(part)) if month.changed.get(part) else None
+    return Part(month.reusable, month.reusable_parts[part], replacement)

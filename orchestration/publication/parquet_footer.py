@@ -80,26 +80,32 @@ def read_parquet_file(path: Path) -> ParquetFile:
 
 @dataclass(frozen=True)
 class Part:
-    """Row groups of a file. The columns of `replaced`, a file with only these columns and the same row groups, replace theirs."""
+    """Row groups of a file. The columns of `replacement`, a file with only these columns and the same row groups, replace theirs."""
 
     file: ParquetFile
     row_groups: Sequence[int]
-    replaced: ParquetFile | None = None
+    replacement: ParquetFile | None = None
 
     def chunks_of_groups(self) -> Iterator[tuple[Struct, list[tuple[ParquetFile, Struct]]]]:
         """Yield each row group with its columns, and with each column the file that contains its bytes."""
         for position, number in enumerate(self.row_groups):
             group = self.file.row_groups[number]
-            yield group, [(self.file, chunk) for chunk in _chunks(group)] if self.replaced is None else self._replaced(group, position)
+            chunks = (
+                [(self.file, chunk) for chunk in _chunks(group)] if self.replacement is None else self._with_replacement(group, position)
+            )
+            yield group, chunks
 
-    def _replaced(self, group: Struct, position: int) -> list[tuple[ParquetFile, Struct]]:
-        assert self.replaced is not None
-        if len(self.replaced.row_groups) != len(self.row_groups) or self.replaced.rows_of(position) != group[_GROUP_ROWS][1]:
-            raise UnknownParquetError(f"{self.replaced.path} has other row groups")
-        new = {_kind(chunk): chunk for chunk in _chunks(self.replaced.row_groups[position])}
-        chunks = [(self.file, chunk) if _kind(chunk) not in new else (self.replaced, new.pop(_kind(chunk))) for chunk in _chunks(group)]
+    def _with_replacement(self, group: Struct, position: int) -> list[tuple[ParquetFile, Struct]]:
+        assert self.replacement is not None
+        if len(self.replacement.row_groups) != len(self.row_groups) or self.replacement.rows_of(position) != group[_GROUP_ROWS][1]:
+            raise UnknownParquetError(f"{self.replacement.path} has other row groups")
+        new = {_column_key(chunk): chunk for chunk in _chunks(self.replacement.row_groups[position])}
+        chunks = []
+        for chunk in _chunks(group):
+            key = _column_key(chunk)
+            chunks.append((self.replacement, new.pop(key)) if key in new else (self.file, chunk))
         if new:
-            raise UnknownParquetError(f"{self.replaced.path} has other columns")
+            raise UnknownParquetError(f"{self.replacement.path} has other columns")
         return chunks
 
 
@@ -113,17 +119,17 @@ def write_parquet_file(target: Path, parts: Sequence[Part]) -> int:
         for part in parts:
             if part.file.footer[_FILE_SCHEMA] != footer[_FILE_SCHEMA]:
                 raise UnknownParquetError(f"{part.file.path} has other columns")
-            with part.file.path.open("rb") as file, (part.replaced or part.file).path.open("rb") as other:
+            with part.file.path.open("rb") as file, (part.replacement or part.file).path.open("rb") as other:
                 for group, chunks in part.chunks_of_groups():
-                    place = os.lseek(written.fileno(), 0, os.SEEK_CUR)
+                    offset = os.lseek(written.fileno(), 0, os.SEEK_CUR)
                     moved = []
                     for is_of_file, neighbours in groupby(chunks, key=lambda each: each[0] is part.file):
                         run = [chunk for _, chunk in neighbours]
-                        start, size = _place(run)
+                        start, size = _byte_range(run)
                         by = os.lseek(written.fileno(), 0, os.SEEK_CUR) - start
                         copy_range((file if is_of_file else other).fileno(), written.fileno(), start, size)
-                        moved += [_moved_chunk(chunk, by) for chunk in run]
-                    groups.append(_moved(group, moved, place, len(groups)))
+                        moved += [_relocated_chunk(chunk, by) for chunk in run]
+                    groups.append(_relocated(group, moved, offset, len(groups)))
         rows = sum(group[_GROUP_ROWS][1] for group in groups)
         footer[_FILE_ROWS] = (_I64, rows)
         footer[_FILE_ROW_GROUPS] = (_LIST, (_STRUCT, groups))
@@ -132,7 +138,7 @@ def write_parquet_file(target: Path, parts: Sequence[Part]) -> int:
     return rows
 
 
-def _kind(chunk: Struct) -> tuple[Any, Any, Any]:
+def _column_key(chunk: Struct) -> tuple[Any, Any, Any]:
     """Return a column's path, type and codec, which must be the same in both files."""
     meta = chunk[_CHUNK_META][1]
     return tuple(meta[_META_PATH][1][1]), meta[_META_TYPE][1], meta[_META_CODEC][1]
@@ -153,7 +159,7 @@ def _one_day(group: Struct, date_column: str) -> date | None:
     return None
 
 
-def _place(chunks: Sequence[Struct]) -> tuple[int, int]:
+def _byte_range(chunks: Sequence[Struct]) -> tuple[int, int]:
     """Return the start of adjacent columns in their file, and their total size. Raises `UnknownParquetError` if they are not adjacent."""
     metas = [chunk[_CHUNK_META][1] for chunk in chunks]
     starts = [min(meta[field][1] for field in _META_OFFSETS if field in meta) for meta in metas]
@@ -163,7 +169,7 @@ def _place(chunks: Sequence[Struct]) -> tuple[int, int]:
     return starts[0], ends[-1] - starts[0]
 
 
-def _moved(group: Struct, chunks: list[Struct], place: int, ordinal: int) -> Struct:
+def _relocated(group: Struct, chunks: list[Struct], offset: int, ordinal: int) -> Struct:
     """Return a row group's metadata for columns at another position. Indexes and filters outside the row group are left out."""
     moved = dict(group)
     moved[_GROUP_COLUMNS] = (_LIST, (_STRUCT, chunks))
@@ -171,13 +177,13 @@ def _moved(group: Struct, chunks: list[Struct], place: int, ordinal: int) -> Str
         if field in group:
             moved[field] = (_I64, sum(chunk[_CHUNK_META][1][of_column][1] for chunk in chunks))
     if _GROUP_OFFSET in group:
-        moved[_GROUP_OFFSET] = (_I64, place)
+        moved[_GROUP_OFFSET] = (_I64, offset)
     if _GROUP_ORDINAL in group:
         moved[_GROUP_ORDINAL] = (_I16, ordinal)
     return moved
 
 
-def _moved_chunk(chunk: Struct, by: int) -> Struct:
+def _relocated_chunk(chunk: Struct, by: int) -> Struct:
     meta = {field: value for field, value in chunk[_CHUNK_META][1].items() if field not in _META_BLOOM_FILTER}
     for field in _META_OFFSETS:
         if field in meta:

@@ -33,12 +33,12 @@ class Mask(StrEnum):
 Masks = Mapping[str, Mapping[str, Mask]]
 
 # Columns of other types need an explicit rule. Identifiers are texts, so no number or time is an identifier.
-_TYPES_THAT_NAME_NO_ONE = frozenset({"boolean", "integer", "bigint", "decimal", "date", "timestamp"})
+_NEVER_PERSONAL_TYPES = frozenset({"boolean", "integer", "bigint", "decimal", "date", "timestamp"})
 
 
-def type_names_no_one(data_type: str) -> bool:
+def type_is_never_personal(data_type: str) -> bool:
     """Return whether no value of a SQL type, such as `decimal(18, 8)`, can identify a person."""
-    return data_type.partition("(")[0].lower() in _TYPES_THAT_NAME_NO_ONE
+    return data_type.partition("(")[0].lower() in _NEVER_PERSONAL_TYPES
 
 
 def masks_of_marts(manifest: Mapping[str, Any]) -> Masks:
@@ -60,7 +60,7 @@ def masks_in_force(settings: Settings) -> Masks:
 def _mask_of(place: str, column: Mapping[str, Any]) -> Mask | None:
     person = column["config"]["meta"].get("person")
     if person is None:
-        return Mask.NONE if type_names_no_one(column["data_type"] or "") else None
+        return Mask.NONE if type_is_never_personal(column["data_type"] or "") else None
     try:
         return Mask(person)
     except ValueError:

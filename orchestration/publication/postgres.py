@@ -23,7 +23,7 @@ from orchestration.publication.publish import Publication
 from orchestration.publication.published import check_settings, open_published
 from orchestration.publication.source import Source, changed_days_between
 from orchestration.settings import PostgresSettings, Settings
-from orchestration.transform.builds import BILL, STARTS
+from orchestration.transform.builds import BILL_FACTS, REPORT_FACTS
 
 TABLES = (*(mart.name for mart in PUBLISHED_MARTS), "publish_info")
 
@@ -40,7 +40,7 @@ _TYPES = {
 # The index on the day serves the report's period and the replacement of days; the indexes on these columns serve look-ups of one
 # person, session or message. There is no primary key: ids have any length, and a B-tree entry takes at most 2,700 bytes, while a hash
 # index stores four bytes. Checks before the publication ensure that ids are unique.
-_LOOKED_UP = ("session_start_id", "message_id", "person_id", "contact_id")
+_LOOKUP_COLUMNS = ("session_start_id", "message_id", "person_id", "contact_id")
 # A table that someone reads in a long transaction cannot be dropped; it keeps the old state until the next run.
 _LOCK_TIMEOUT = "60s"
 _CONNECT_TIMEOUT_SECONDS = 15
@@ -95,7 +95,7 @@ class _Copy:
     def run(self) -> Publication:
         self._execute("set local standard_conforming_strings = on")
         self._execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'")
-        self._keep_others_out()
+        self._lock_schema()
         present = self._tables_present()
         days = self._days_to_replace(present)
         changed = days != [] or self._info(present) != self._published_info()
@@ -114,7 +114,7 @@ class _Copy:
         self._database.commit()
         return Publication(changed=changed, rows=rows, days_replaced=days)
 
-    def _keep_others_out(self) -> None:
+    def _lock_schema(self) -> None:
         ((alone,),) = self._rows(f"select pg_try_advisory_xact_lock(hashtext({quoted('conversation_starts ' + self._target.schema)}))")
         if not alone:
             raise StartsError(f"Another publication to the schema {self._target.schema} is in progress. Nothing was changed.")
@@ -149,7 +149,7 @@ class _Copy:
         if not before:
             return None
         now = Source.model_validate(self._published_info())
-        return changed_days_between(self._warehouse, Source.model_validate(before), now, (*STARTS, *BILL))
+        return changed_days_between(self._warehouse, Source.model_validate(before), now, (*REPORT_FACTS, *BILL_FACTS))
 
     def _info(self, present: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
         if present.get("publish_info") != self._columns["publish_info"]:
@@ -206,7 +206,7 @@ class _Copy:
     def _index(self, table: str) -> None:
         columns = {name for name, _ in self._columns[table]}
         indexes = [f"({mart.date_column})" for mart in PUBLISHED_MARTS if mart.name == table]
-        for index in [*indexes, *(f"using hash ({column})" for column in _LOOKED_UP if column in columns)]:
+        for index in [*indexes, *(f"using hash ({column})" for column in _LOOKUP_COLUMNS if column in columns)]:
             self._execute(f"create index on {self._name(table)} {index}")
 
     def _comment(self, table: str) -> None:
@@ -284,7 +284,7 @@ def _connection(target: PostgresSettings) -> Iterator[Any]:
     try:
         database = dbapi.connect(connection_url(target.url, os.environ))
     except dbapi.Error as error:
-        problem = f"PostgreSQL at {target.place} cannot be reached: {_refusal(str(error))}. Check STARTS_POSTGRES_URL."
+        problem = f"PostgreSQL at {target.address} cannot be reached: {_refusal(str(error))}. Check STARTS_POSTGRES_URL."
     # Raised outside the `except` block, so that the driver's message, which may quote the URL, is not in the traceback.
     if database is None:
         raise StartsError(problem)
@@ -336,4 +336,4 @@ def _explain(error: Exception, target: PostgresSettings) -> str:
     said = re.search(r"(?:ERROR|FATAL):\s+([^\n]+)", str(error))
     reason = said[1] if said else "the connection broke"
     advice = _ADVICE.get(getattr(error, "sqlstate", None) or "", "Correct that and publish again.")
-    return f"The publication to PostgreSQL at {target.place} failed: {reason}. The tables are as they were. {advice}"
+    return f"The publication to PostgreSQL at {target.address} failed: {reason}. The tables are as they were. {advice}"

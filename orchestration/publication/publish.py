@@ -11,34 +11,34 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.errors import StartsError, in_words
+from orchestration.errors import StartsError, explain_error
 from orchestration.files import copy_file, restrict_file, sync_file
 from orchestration.installation import command
 from orchestration.publication.differences import days_that_differ, parquet_that_differs
 from orchestration.publication.draft import attached, write_marts
 from orchestration.publication.marts import PUBLISHED_MARTS
-from orchestration.publication.parquet import ChangedParts, DayPart, KeptFile, RowsByDay, RowsByPart, write_parquet
-from orchestration.publication.published import is_held_for_writing
+from orchestration.publication.parquet import ChangedParts, DayPart, ReusableFile, RowsByDay, RowsByPart, write_parquet
+from orchestration.publication.published import is_locked_for_writing
 from orchestration.publication.source import Source, changed_days_between, is_of_this_warehouse, source_of
 from orchestration.publication.versions import (
     DATABASE,
     Version,
     VersionRecord,
     WrittenFile,
+    activate_version,
     current_version,
     link_or_copy,
     new_version,
     recover_publication,
-    show_version,
     written_file,
 )
 from orchestration.settings import Settings
-from orchestration.transform.builds import BILL, STARTS, FinishedBuild
+from orchestration.transform.builds import BILL_FACTS, REPORT_FACTS, FinishedBuild
 
 
 @dataclass
 class Publication:
-    """The result of a publication: rows by mart, rows more than before, and the report days that were replaced (None: all of them).
+    """The result of a publication: rows by mart, net rows added, and the report days that were replaced (None: all of them).
 
     `rows_written` counts all rows of the replaced days by mart, changed or not. `damaged` lists the published files that were missing or
     modified and therefore rewritten.
@@ -46,7 +46,7 @@ class Publication:
 
     changed: bool
     rows: dict[str, int] = field(default_factory=dict)
-    rows_more: dict[str, int] = field(default_factory=dict)
+    net_rows_added: dict[str, int] = field(default_factory=dict)
     rows_written: dict[str, int] = field(default_factory=dict)
     days_replaced: list[date] | None = None
     damaged: list[str] = field(default_factory=list)
@@ -56,14 +56,14 @@ class Publication:
 class Work:
     """The work of a publication: replace the days of each mart in a copy of `base`, or write everything if there is no base.
 
-    `is_held` is true if another program has the base open for writing: readers then need a copy even if nothing changed.
+    `is_locked` is true if another program has the base open for writing: readers then need a copy even if nothing changed.
     """
 
     base: Version | None
     days_by_mart: dict[str, list[date]]
-    kept: dict[str, KeptFile]
+    reusable: dict[str, ReusableFile]
     damaged: list[str]
-    is_held: bool = False
+    is_locked: bool = False
 
     @property
     def before(self) -> VersionRecord | None:
@@ -80,8 +80,8 @@ class Work:
         return self.base is None or bool(self.days)
 
     @property
-    def is_nothing(self) -> bool:
-        return not self.is_changed and not self.damaged and not self.is_held
+    def is_empty(self) -> bool:
+        return not self.is_changed and not self.damaged and not self.is_locked
 
     def unchanged(self) -> Publication:
         """Return the result of a publication that had nothing to do."""
@@ -98,69 +98,69 @@ def publish(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: Fin
     source = source_of(settings, build)
     version = current_version(settings)
     work = work_of(warehouse, settings, version, source, thorough)
-    if work.is_nothing:
+    if work.is_empty:
         return work.unchanged()
     try:
         return _publish_version(warehouse, settings, build, source, work)
     except duckdb.Error as error:
         # A full disk stays full.
-        if work.base is None or in_words(error) is not None:
+        if work.base is None or explain_error(error) is not None:
             raise
         # The published file is damaged somewhere inside, so none of it can be reused.
-        return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
+        return _publish_version(warehouse, settings, build, source, _full_rewrite([DATABASE]))
 
 
-def _everything(damaged: list[str]) -> Work:
+def _full_rewrite(damaged: list[str]) -> Work:
     return Work(None, {}, {}, damaged)
 
 
 def work_of(warehouse: duckdb.DuckDBPyConnection, settings: Settings, version: Version | None, source: Source, thorough: bool) -> Work:
     """Find what changed since the published version, and which of its files are missing or modified."""
     if version is None or version.record is None:
-        return _everything([])
+        return _full_rewrite([])
     intact = version.intact_files()
-    of_report, of_bill = (changed_days_between(warehouse, version.record.source, source, facts) for facts in (STARTS, BILL))
+    of_report, of_bill = (changed_days_between(warehouse, version.record.source, source, facts) for facts in (REPORT_FACTS, BILL_FACTS))
     if of_report is None or of_bill is None:
-        return _everything([])
+        return _full_rewrite([])
     if DATABASE not in intact:
-        return _everything([DATABASE])
+        return _full_rewrite([DATABASE])
     if thorough:
         try:
             found = days_that_differ(warehouse, settings, version, {*of_report, *of_bill})
         except duckdb.Error:
-            return _everything([DATABASE])
+            return _full_rewrite([DATABASE])
         if found:
-            return _everything([DATABASE])
+            return _full_rewrite([DATABASE])
         for name in parquet_that_differs(warehouse, version, intact):
             del intact[name]
-    kept = {name: KeptFile(version.folder / name, file.rows) for name, file in intact.items() if name != DATABASE}
+    reusable = {name: ReusableFile(version.folder / name, file.rows) for name, file in intact.items() if name != DATABASE}
     damaged = [file.name for file in version.record.files if file.name not in intact]
-    days = {mart.name: of_bill if mart.facts == BILL else of_report for mart in PUBLISHED_MARTS}
-    return Work(version, days, kept, damaged, is_held_for_writing(version))
+    days = {mart.name: of_bill if mart.facts == BILL_FACTS else of_report for mart in PUBLISHED_MARTS}
+    return Work(version, days, reusable, damaged, is_locked_for_writing(version))
 
 
 def _publish_version(
     warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source, work: Work
 ) -> Publication:
-    shown = current_version(settings)
+    current = current_version(settings)
     folder = new_version(settings)
     database = folder / DATABASE
     if work.base is not None:
-        (copy_file if work.is_changed or work.is_held else link_or_copy)(work.base.database, database)
+        (copy_file if work.is_changed or work.is_locked else link_or_copy)(work.base.database, database)
         if DATABASE not in work.base.intact_files():
             # Another program wrote to the base while it was copied.
-            return _publish_version(warehouse, settings, build, source, _everything([DATABASE]))
+            return _publish_version(warehouse, settings, build, source, _full_rewrite([DATABASE]))
     with attached(warehouse, database, read_only=not work.is_changed):
         changed: dict[str, ChangedParts] = {mart.name: {} for mart in PUBLISHED_MARTS}
         if work.is_changed:
             changed |= write_marts(warehouse, settings, work.days_by_mart if work.base is not None else None)
             write_publish_info(warehouse, settings, build, source)
         rows_by_part = _verify(warehouse)
-        parquet = write_parquet(warehouse, settings, folder, rows_by_part, changed, work.kept, shown.folder if shown else None)
+        parquet = write_parquet(warehouse, settings, folder, rows_by_part, changed, work.reusable, current.folder if current else None)
     restrict_file(database, settings, read_only=True)
     sync_file(database)
     rows_by_day = {mart: _by_day(parts) for mart, parts in rows_by_part.items()}
-    return finish_version(warehouse, settings, folder, work, source, shown, rows_by_day, [*parquet, written_file(folder, database)])
+    return finish_version(warehouse, settings, folder, work, source, current, rows_by_day, [*parquet, written_file(folder, database)])
 
 
 def finish_version(
@@ -169,11 +169,11 @@ def finish_version(
     folder: Path,
     work: Work,
     source: Source,
-    shown: Version | None,
+    current: Version | None,
     rows_by_day: dict[str, RowsByDay],
     files: list[WrittenFile],
 ) -> Publication:
-    """Replace the `shown` version by a new one, whose `files` have been written; return the result of the publication."""
+    """Replace the `current` version by a new one, whose `files` have been written; return the result of the publication."""
     rows = {mart: sum(days.values()) for mart, days in rows_by_day.items()}
     before = work.before
     if before is not None and not work.is_changed:
@@ -182,14 +182,14 @@ def finish_version(
         source=source,
         rows=rows,
         files=files,
-        keeps_previous=shown is not None and _may_be_kept(warehouse, shown, source),
+        keeps_previous=current is not None and _can_keep_for_readers(warehouse, current, source),
     )
-    show_version(settings, folder, record)
-    rows_before = shown.record.rows if shown is not None and shown.record is not None else {}
+    activate_version(settings, folder, record)
+    rows_before = current.record.rows if current is not None and current.record is not None else {}
     return Publication(
         changed=True,
         rows=rows,
-        rows_more={mart: count - rows_before.get(mart, 0) for mart, count in rows.items()},
+        net_rows_added={mart: count - rows_before.get(mart, 0) for mart, count in rows.items()},
         rows_written={
             mart: sum(count for day, count in days.items() if work.base is None or day in work.days_by_mart[mart])
             for mart, days in rows_by_day.items()
@@ -199,7 +199,7 @@ def finish_version(
     )
 
 
-def _may_be_kept(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
+def _can_keep_for_readers(warehouse: duckdb.DuckDBPyConnection, version: Version, now: Source) -> bool:
     """Return whether a version may be kept for its readers: not if it may contain erased people, or contacts with another mask."""
     before = version.record.source if version.record is not None else None
     return before is not None and before.masking_fingerprint == now.masking_fingerprint and is_of_this_warehouse(warehouse, before)

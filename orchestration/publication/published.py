@@ -50,7 +50,7 @@ def check_settings(published: duckdb.DuckDBPyConnection, settings: Settings) -> 
         )
 
 
-def is_held_for_writing(version: Version) -> bool:
+def is_locked_for_writing(version: Version) -> bool:
     """Return whether another program has a version's file open for writing, which locks out every reader."""
     try:
         duckdb.connect(str(version.database), read_only=True).close()

@@ -71,7 +71,7 @@ class Version:
 
     def intact_files(self) -> dict[str, WrittenFile]:
         """Return the files, by name, whose size and mtime are as recorded."""
-        return {file.name: file for file in self.record.files if _is_as_written(self.folder / file.name, file)} if self.record else {}
+        return {file.name: file for file in self.record.files if _matches_record(self.folder / file.name, file)} if self.record else {}
 
 
 def written_file(folder: Path, path: Path, rows: int = 0) -> WrittenFile:
@@ -83,7 +83,7 @@ def written_file(folder: Path, path: Path, rows: int = 0) -> WrittenFile:
 def current_version(settings: Settings) -> Version | None:
     """Return the version that readers see, or None if nothing is published."""
     versions = settings.published_dir / _VERSIONS
-    number = _pointed_at(versions / _CURRENT)
+    number = _read_link(versions / _CURRENT)
     if number is None or not (versions / number).is_dir():
         return None
     return Version(int(number), versions / number, _read_record(settings, int(number)))
@@ -106,10 +106,10 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        _copy_as_it_is(source, target)
+        _copy_with_times(source, target)
 
 
-def show_version(settings: Settings, folder: Path, record: VersionRecord) -> None:
+def activate_version(settings: Settings, folder: Path, record: VersionRecord) -> None:
     """Make a finished version the one that readers see, in one step, and remove versions that no reader needs."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
@@ -117,12 +117,12 @@ def show_version(settings: Settings, folder: Path, record: VersionRecord) -> Non
     sync_folder(folder)
     _write_record(settings, int(folder.name), record)
     pointer = folder.with_name(_CURRENT)
-    if not _point(pointer, folder.name):
+    if not _replace_link(pointer, folder.name):
         draft = pointer.with_name(f".{pointer.name}.draft")
         draft.write_text(folder.name, encoding="utf-8")
         put_in_place(draft, pointer)
-    _enter(settings, Version(int(folder.name), folder, record))
-    _remove_others(settings, int(folder.name), record)
+    _update_entries(settings, Version(int(folder.name), folder, record))
+    _remove_unused_versions(settings, int(folder.name), record)
 
 
 def recover_publication(settings: Settings) -> None:
@@ -138,11 +138,11 @@ def recover_publication(settings: Settings) -> None:
         # The documented remedy for a damaged file: the user deletes it to have it rewritten.
         _record_path(settings, version.number).unlink(missing_ok=True)
     elif version is not None and version.record is not None:
-        _enter(settings, version)
+        _update_entries(settings, version)
         for name in version.intact_files():
             restrict_file(version.folder / name, settings, read_only=True)
     number, record = (version.number, version.record) if version else (0, None)
-    _remove_others(settings, number, record)
+    _remove_unused_versions(settings, number, record)
     previous = _previous(settings, number, record)
     if previous is not None:
         # A reader opens this file right after it resolves the link, so by now it has the file open.
@@ -151,7 +151,7 @@ def recover_publication(settings: Settings) -> None:
                 path.unlink()
 
 
-def _enter(settings: Settings, version: Version) -> None:
+def _update_entries(settings: Settings, version: Version) -> None:
     """Give the files of the current version the names in the contract."""
     if not (settings.published_dir / _VERSIONS / _CURRENT).is_symlink():
         _copy_to_entries(settings, version)
@@ -165,10 +165,10 @@ def _enter(settings: Settings, version: Version) -> None:
             replaced = version.folder.with_name(f".{name}.replaced")
             shutil.rmtree(replaced, ignore_errors=True)
             entry.rename(replaced)
-            _point(entry, target)
+            _replace_link(entry, target)
             shutil.rmtree(replaced)
         else:
-            _point(entry, target)
+            _replace_link(entry, target)
 
 
 def _copy_to_entries(settings: Settings, version: Version) -> None:
@@ -176,10 +176,10 @@ def _copy_to_entries(settings: Settings, version: Version) -> None:
     names = {file.name for file in version.record.files}
     for file in version.record.files:
         entry = settings.published_dir / file.name
-        if not _is_as_written(entry, file):
+        if not _matches_record(entry, file):
             make_folder(entry.parent, settings)
             draft = entry.with_name(f".{entry.name}.draft")
-            _copy_as_it_is(version.folder / file.name, draft)
+            _copy_with_times(version.folder / file.name, draft)
             restrict_file(draft, settings, read_only=True)
             put_in_place(draft, entry)
     for path in (settings.published_dir / PARQUET).rglob("*.parquet"):
@@ -187,14 +187,14 @@ def _copy_to_entries(settings: Settings, version: Version) -> None:
             path.unlink()
 
 
-def _copy_as_it_is(source: Path, target: Path) -> None:
+def _copy_with_times(source: Path, target: Path) -> None:
     copy_file(source, target)
     found = source.stat()
     os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
     sync_file(target)
 
 
-def _point(link: Path, target: str) -> bool:
+def _replace_link(link: Path, target: str) -> bool:
     """Replace a link with one to `target`; return whether the file system has links."""
     draft = link.with_name(f".{link.name}.draft")
     draft.unlink(missing_ok=True)
@@ -212,7 +212,7 @@ def _point(link: Path, target: str) -> bool:
     return True
 
 
-def _pointed_at(pointer: Path) -> str | None:
+def _read_link(pointer: Path) -> str | None:
     try:
         number = str(pointer.readlink()) if pointer.is_symlink() else read_start(pointer).decode()
     except (OSError, UnicodeDecodeError):
@@ -225,7 +225,7 @@ def _previous(settings: Settings, current: int, record: VersionRecord | None) ->
     return max(earlier) if earlier and record is not None and record.keeps_previous else None
 
 
-def _remove_others(settings: Settings, current: int, record: VersionRecord | None) -> None:
+def _remove_unused_versions(settings: Settings, current: int, record: VersionRecord | None) -> None:
     """Remove every version except the current and the previous one, including a newer draft that a kill left."""
     kept = {_CURRENT, str(current), str(_previous(settings, current, record))}
     for path in (settings.published_dir / _VERSIONS).glob("*"):
@@ -245,7 +245,7 @@ def _remove_side_files(settings: Settings) -> None:
         remove(path)
 
 
-def _is_as_written(path: Path, file: WrittenFile) -> bool:
+def _matches_record(path: Path, file: WrittenFile) -> bool:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):

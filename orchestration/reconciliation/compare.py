@@ -15,10 +15,10 @@ import duckdb
 from orchestration.errors import StartsError
 from orchestration.exports.filters import ReportFilters
 from orchestration.exports.tsv import CELL_MACROS, FAILURE_REASONS, ORIGINAL_COLUMNS
-from orchestration.files import check_folder_of, quoted, whole_file
+from orchestration.files import atomic_write, check_folder_of, quoted
 from orchestration.identifiers import create_identifier_macros
 from orchestration.publication.published import open_published
-from orchestration.reconciliation.damage import damage_in_words
+from orchestration.reconciliation.damage import describe_damage
 from orchestration.reconciliation.download import HEADERS, Download, UnreadableDownloadError, read_download
 from orchestration.settings import Contacts, Language, Settings
 
@@ -140,7 +140,7 @@ def compare_download(
     download = read_download(path)
     with open_published(settings) as connection:
         time_zone = _time_zone_of_plain_contacts(connection)
-        filters = filters.resolved(connection)
+        filters = filters.with_channel_ids(connection)
         create_identifier_macros(connection)
         connection.execute(_MACROS.replace("$report_timezone", quoted(time_zone)))
         _collect_theirs(connection, download)
@@ -152,11 +152,11 @@ def compare_download(
             columns_absent=[column.name for column in ORIGINAL_COLUMNS if column.name not in download.positions],
             columns_extra=download.extra,
         )
-        comparison.rows_outside = _leave_out(connection, period)
+        comparison.rows_outside = _delete_rows_outside_period(connection, period)
         _collect_ours(connection, period, time_zone, filters)
-        comparison.damage = damage_in_words(connection, set(download.positions))
+        comparison.damage = describe_damage(connection, set(download.positions))
         _pair(connection, download)
-        comparison.rows_filtered = _leave_out_filtered(connection, download)
+        comparison.rows_filtered = _delete_filtered_rows(connection, download)
         _collect_differences(connection, download, settings.language)
         _count(connection, download, comparison)
         if not comparison.rows_there and not comparison.rows_here:
@@ -195,18 +195,18 @@ def _collect_theirs(connection: duckdb.DuckDBPyConnection, download: Download) -
     """
     kinds = {name: _kind(name) if name in download.positions else _Kind.TEXT for name in cells}
     connection.execute(
-        f"create or replace temp table theirs as {_in_one_spelling(rows, kinds, 'row_id, session_started_at_time as started_at')}"
+        f"create or replace temp table theirs as {_normalized(rows, kinds, 'row_id, session_started_at_time as started_at')}"
     )
     connection.unregister("download")
 
 
-def _in_one_spelling(rows: str, kinds: Mapping[str, _Kind], others: str) -> str:
+def _normalized(rows: str, kinds: Mapping[str, _Kind], others: str) -> str:
     """Return a query that normalizes the cleaned texts of the query `rows`, each by its kind, so that they can be compared.
 
     Each step has its own columns, for the reason at `_MACROS`. `<name>_time` is the parsed value of a time; `others` are further columns.
     """
     parts = {
-        _Kind.IDENTIFIER: "contact_id_shown({0}) as {0}_shown",
+        _Kind.IDENTIFIER: "display_identifier({0}) as {0}_shown",
         _Kind.BOOLEAN: "strip_accents(lower({0})) as {0}_word",
         _Kind.TIME: "one_separator({0}) as {0}_separated",
     }
@@ -241,7 +241,7 @@ def _period(connection: duckdb.DuckDBPyConnection, filters: ReportFilters) -> tu
     return first, last
 
 
-def _leave_out(connection: duckdb.DuckDBPyConnection, period: tuple[date, date]) -> int:
+def _delete_rows_outside_period(connection: duckdb.DuckDBPyConnection, period: tuple[date, date]) -> int:
     """Delete the file's rows outside the period; return their number."""
     row = connection.execute(
         "delete from theirs where started_at is not null and not started_at::date between $first and $last",
@@ -290,7 +290,7 @@ def _collect_ours(connection: duckdb.DuckDBPyConnection, period: tuple[date, dat
         with reasons as (
             select * from read_csv($failure_reasons, header = true, all_varchar = true)
         )
-        {_in_one_spelling(rows, kinds, ", ".join(["row_id", "is_selected", *reasons]))}
+        {_normalized(rows, kinds, ", ".join(["row_id", "is_selected", *reasons]))}
         """,
         {"time_zone": time_zone, "failure_reasons": str(FAILURE_REASONS), "first": period[0], "last": period[1], **values},
     )
@@ -311,7 +311,7 @@ def _pair(connection: duckdb.DuckDBPyConnection, download: Download) -> None:
     by_customer = ["customer_id", _STARTED_MINUTE]
     sending = [f"coalesce(left(sent_at, {_MINUTE}), '')"] * ("sent_at" in known)
     sending += ["coalesce(template_or_notification_name, '')"] * ("template_or_notification_name" in known)
-    everything = [f"coalesce({_at_the_files_precision(connection, name)}, '')" for name in sorted(known - {"failure_reason"})]
+    everything = [f"coalesce({_at_file_precision(connection, name)}, '')" for name in sorted(known - {"failure_reason"})]
     order = ", ".join([*sending, *everything, "row_id"])
     for key in (by_contact + everything, by_contact + sending, by_contact, by_customer + sending, by_customer):
         if key[0] not in known:
@@ -332,7 +332,7 @@ def _key_by_contact(known: set[str]) -> list[str]:
     return ["contact_id", _STARTED_MINUTE] + ["coalesce(channel_id, '')"] * ("channel_id" in known)
 
 
-def _leave_out_filtered(connection: duckdb.DuckDBPyConnection, download: Download) -> int:
+def _delete_filtered_rows(connection: duckdb.DuckDBPyConnection, download: Download) -> int:
     """Delete the file's rows that are published but do not pass the filters; return their number."""
     key = _key_by_contact(set(download.positions))
     if "contact_id" not in download.positions:
@@ -360,7 +360,7 @@ def _unpaired(table: str, id_: str, key: list[str], order: str) -> str:
     """
 
 
-def _at_the_files_precision(connection: duckdb.DuckDBPyConnection, column: str) -> str:
+def _at_file_precision(connection: duckdb.DuckDBPyConnection, column: str) -> str:
     """Return the SQL of a column; a time is cut to minutes if the file has no seconds."""
     if _kind(column) is not _Kind.TIME:
         return column
@@ -443,7 +443,7 @@ def _write_differences(connection: duckdb.DuckDBPyConnection, path: Path) -> Non
     connection.execute(CELL_MACROS)
     texts = ("contact_id", "customer_id", "session_started_at", "channel_id", "there", "here")
     cells = ", ".join(f"text_cell({name}) as {name}" for name in texts)
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         connection.execute(
             f"""
             copy (

@@ -11,7 +11,7 @@ _KEPT_DIGITS = 15
 _MAX_SHIFT_MINUTES, _SHIFT_STEP_MINUTES = 26 * 60, 30
 
 
-def damage_in_words(connection: duckdb.DuckDBPyConnection, columns: set[str]) -> list[str]:
+def describe_damage(connection: duckdb.DuckDBPyConnection, columns: set[str]) -> list[str]:
     """Return sentences about damage to a file's ids and times, from the tables `theirs` and `published`; the file has `columns`."""
     ids = [name for name in _IDS if name in columns]
     shift = _shifted_times(connection, "contact_id" if "contact_id" in columns else "customer_id")

@@ -72,7 +72,7 @@ def _from_text(content: bytes) -> Download | None:
     for start, line in enumerate(lines[:_HEADER_WITHIN_LINES]):
         for separator in _SEPARATORS:
             positions, extra = _header([_without_quotes(cell) for cell in line.split(separator)])
-            if _is_enough(positions):
+            if _has_required_columns(positions):
                 return Download(encoding, *_rows(lines, start, separator), positions, extra)
     return None
 
@@ -123,7 +123,7 @@ def _header(cells: Sequence[str]) -> tuple[dict[str, int], list[str]]:
     return positions, extra
 
 
-def _is_enough(positions: dict[str, int]) -> bool:
+def _has_required_columns(positions: dict[str, int]) -> bool:
     return "session_started_at" in positions and bool({"contact_id", "customer_id"} & set(positions))
 
 
@@ -176,7 +176,7 @@ def _from_workbook(path: Path, content: bytes) -> Download | None:
             lines = _lines_of_sheet(sheet)
             for _, cells in islice(lines, _HEADER_WITHIN_LINES):
                 positions, extra = _header([_without_quotes(cell) for cell in cells])
-                if _is_enough(positions):
+                if _has_required_columns(positions):
                     rows = [(number, _joined(cells)) for number, cells in lines if any(cells)]
                     return Download("xlsx", _table(rows), _CELL_END, positions, extra)
     except _DAMAGED_WORKBOOK as error:

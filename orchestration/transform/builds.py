@@ -19,8 +19,8 @@ MARTS = (
     "fct_billed_messages",
 )
 # The facts whose changed days are days of the report, and those whose changed days are days of WhatsApp's bill (dbt macro `facts`).
-STARTS = ("fct_notifications", "int_starts_without_notification_unioned")
-BILL = ("fct_billed_messages",)
+REPORT_FACTS = ("fct_notifications", "int_starts_without_notification_unioned")
+BILL_FACTS = ("fct_billed_messages",)
 # The day under which rows without a day are stored: no record's time falls on it (dbt macro `billed_day`).
 UNDATED = date.min
 
@@ -32,7 +32,7 @@ _DEFINITION_EXTENSIONS = {".sql", ".yml", ".csv", ".md"}
 
 # Marks tables that no single definition produced: a rebuild from the raw tables has started, and until it finishes, the tables not
 # yet rebuilt do not match the others. Only another rebuild may follow. `dbt_project/macros/run_guards.sql` also writes this value.
-_UNSETTLED = ""
+_NO_DEFINITION = ""
 
 _NEWEST_CHANGE = "(select coalesce(max(change_number), 0) from state.changed_days)"
 
@@ -68,7 +68,7 @@ def current_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> 
 
 
 def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
-    """Record the start of a build: an increment if `next_is_increment`, else a rebuild, which stays unsettled until it finishes."""
+    """Record the start of a build: an increment if `next_is_increment`, else a rebuild, whose definition is stored at its end."""
     definition = definition_sha256(settings)
     is_increment = _next_is_increment(connection, definition)
     if not is_increment:
@@ -84,7 +84,7 @@ def start_build(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Bu
             $definition as definition_sha256
         returning build_id, through_load_id
         """,
-        {"now": datetime.now(UTC).replace(tzinfo=None), "definition": definition if is_increment else _UNSETTLED},
+        {"now": datetime.now(UTC).replace(tzinfo=None), "definition": definition if is_increment else _NO_DEFINITION},
     ).fetchone()
     assert row is not None
     return Build(row[0], row[1], definition, is_increment)
@@ -147,7 +147,7 @@ def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, after_erasure: b
     a replay reads again would never pass on their own. With `after_erasure`, a person was erased: no earlier build is known any more
     (`is_build_of_this_warehouse`), so everything published or exported from one is removed and rewritten.
     """
-    connection.execute("update state.builds set definition_sha256 = $unsettled, through_load_id = 0", {"unsettled": _UNSETTLED})
+    connection.execute("update state.builds set definition_sha256 = $no_definition, through_load_id = 0", {"no_definition": _NO_DEFINITION})
     if after_erasure:
         connection.execute("update state.builds set started_at = started_at - interval 1 microsecond")
 
@@ -177,7 +177,7 @@ def is_build_of_this_warehouse(connection: duckdb.DuckDBPyConnection, build_id: 
 def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int, facts: Collection[str]) -> list[date]:
     """Return the days on which any of these facts changed after change `change_number`, oldest first.
 
-    The days of `BILL` are days of WhatsApp's bill, and include `UNDATED` if messages without a day changed.
+    The days of `BILL_FACTS` are days of WhatsApp's bill, and include `UNDATED` if messages without a day changed.
     """
     rows = connection.execute(
         "select distinct session_start_date from state.changed_days "

@@ -12,13 +12,13 @@ import duckdb
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from orchestration.errors import is_lock_of_another
+from orchestration.errors import is_locked_by_another_process
 
 # A reader closes the file within seconds; a run of the job holds it open for longer.
 _SECONDS_TO_WAIT = 60.0
 _SECONDS_BETWEEN_TRIES = 2.0
 # dbt connects once per thread: after one wait in vain, the other threads do not wait again.
-_SECONDS_TO_REMEMBER = 10.0
+_SECONDS_TO_REUSE_FAILURE = 10.0
 
 
 class Plugin(BasePlugin):
@@ -44,18 +44,18 @@ class Plugin(BasePlugin):
             self._opened = None
 
     def _open(self, path: str, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
-        if self._given_up is not None and time.monotonic() - self._given_up[0] < _SECONDS_TO_REMEMBER:
+        if self._given_up is not None and time.monotonic() - self._given_up[0] < _SECONDS_TO_REUSE_FAILURE:
             raise RuntimeError(self._given_up[1])
         until = time.monotonic() + _SECONDS_TO_WAIT
         while True:
             try:
                 return duckdb.connect(path, read_only=False, config=config)
             except duckdb.IOException as error:
-                if not is_lock_of_another(error):
+                if not is_locked_by_another_process(error):
                     raise RuntimeError(f"The warehouse cannot be opened: {error}") from error
                 if time.monotonic() >= until:
-                    said = str(error).partition(" See also")[0].rstrip(".")
-                    sentence = f"Another program, such as a run of the job, holds the warehouse. Try again when it has finished ({said})."
+                    reason = str(error).partition(" See also")[0].rstrip(".")
+                    sentence = f"Another program, such as a run of the job, holds the warehouse. Try again when it has finished ({reason})."
                     self._given_up = time.monotonic(), sentence
                     raise RuntimeError(sentence) from error
             time.sleep(_SECONDS_BETWEEN_TRIES)

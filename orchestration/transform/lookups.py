@@ -13,15 +13,15 @@ SEEDS = DBT_PROJECT_DIR / "seeds"
 _DESCRIPTIONS = "lookups.yml"
 # Spreadsheets in Brazil and Argentina separate the values of a CSV file by semicolons, and write it in Windows-1252.
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
-_MOST_LISTED = 5
+_MAX_LISTED = 5
 
 
 def refuse_unreadable_lookups(folder: Path = SEEDS) -> None:
     """Raise `BlockedError` if a look-up has another shape than `lookups.yml` declares; it lists file, line and what to correct."""
     problems = [problem for name, columns in _declared_columns(folder).items() for problem in _problems(folder / f"{name}.csv", columns)]
     if problems:
-        more = f"\n… and {len(problems) - _MOST_LISTED:,} more." if len(problems) > _MOST_LISTED else ""
-        raise BlockedError("Look-ups cannot be read, so nothing is built:\n" + "\n".join(problems[:_MOST_LISTED]) + more)
+        more = f"\n… and {len(problems) - _MAX_LISTED:,} more." if len(problems) > _MAX_LISTED else ""
+        raise BlockedError("Look-ups cannot be read, so nothing is built:\n" + "\n".join(problems[:_MAX_LISTED]) + more)
 
 
 def _declared_columns(folder: Path) -> dict[str, list[str]]:

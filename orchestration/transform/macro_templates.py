@@ -14,14 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from types import CodeType
 
-from orchestration.files import whole_file
+from orchestration.files import atomic_write
 
 _NAME = "macros.marshal"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 @contextmanager
-def kept_templates(folder: Path) -> Iterator[None]:
+def cached_templates(folder: Path) -> Iterator[None]:
     """Offer dbt the compiled macros from a folder. After the `with` block, save there the macros that dbt called.
 
     The file contains Python code, so only users who may change the project may have write access to the folder.
@@ -69,5 +69,5 @@ def _read(path: Path) -> dict[str, CodeType]:
 
 def _write(path: Path, templates: dict[str, CodeType]) -> None:
     body = _stamp() + marshal.dumps(templates)
-    with whole_file(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(hashlib.sha256(body).digest() + body)

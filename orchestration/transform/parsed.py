@@ -32,7 +32,7 @@ _CHECKSUM = "sha256"
 # In a clone, below dbt's own folder. If that is read-only, or the project is an installed package, the data folder is used instead.
 _SHARED_FOLDER = DBT_PROJECT_DIR / "target" / "parsed"
 # A parsed project takes 3 MB. A few versions and time zones are used in turn; the least recently used folders are deleted.
-_KEPT = 8
+_MAX_PARSED_PROJECTS = 8
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def parsed_project(settings: Settings) -> ParsedProject:
     """
     key = _key(settings)
     for folder in _folders(settings):
-        if _is_whole(folder / key):
+        if _is_intact(folder / key):
             # The folder's mtime records its last use. In a read-only project it cannot be set, and nothing is deleted there.
             with suppress(OSError):
                 os.utime(folder / key)
@@ -98,7 +98,7 @@ def _dbt_version() -> str:
     return " ".join(version(package) for package in ("dbt-core", "dbt-duckdb"))
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_intact(folder: Path) -> bool:
     """Verify the checksum: a full disk or an interrupted copy may have left an incomplete parsed project."""
     try:
         return (folder / _CHECKSUM).read_text(encoding="utf-8") == _checksum(folder)
@@ -133,7 +133,7 @@ def _move_into_place(draft: Path, place: Path) -> None:
         draft.rename(place)
     except OSError:
         # Another process was faster and its folder is just as good, or the existing folder is damaged.
-        if not _is_whole(place):
+        if not _is_intact(place):
             shutil.rmtree(place)
             draft.rename(place)
 
@@ -151,7 +151,7 @@ def _new_draft(settings: Settings) -> tuple[Path, Path]:
 
 
 def _remove_oldest(folder: Path) -> None:
-    for path in sorted(folder.iterdir(), key=_last_used, reverse=True)[_KEPT:]:
+    for path in sorted(folder.iterdir(), key=_last_used, reverse=True)[_MAX_PARSED_PROJECTS:]:
         shutil.rmtree(path, ignore_errors=True)
 
 

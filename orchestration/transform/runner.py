@@ -13,11 +13,11 @@ from typing import Any
 from orchestration.settings import Settings
 from orchestration.transform.builds import Build
 from orchestration.transform.invocation import DbtError, common_arguments, invoke
-from orchestration.transform.macro_templates import kept_templates
+from orchestration.transform.macro_templates import cached_templates
 from orchestration.transform.parsed import parsed_project
 
-STARTS = frozenset({"LogStartLine"})
-RESULTS = frozenset({"LogModelResult", "LogSeedResult", "LogTestResult", "LogSnapshotResult"})
+START_EVENTS = frozenset({"LogStartLine"})
+RESULT_EVENTS = frozenset({"LogModelResult", "LogSeedResult", "LogTestResult", "LogSnapshotResult"})
 DBT_THREAD = "dbt"
 _SECONDS_BETWEEN_WAKINGS = 0.1
 
@@ -58,7 +58,7 @@ def run_dbt(settings: Settings, arguments: list[str]) -> tuple[list[dict[str, An
 
 
 def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, Any]]:
-    """Run a dbt command on the parsed project; yield its events (`STARTS`, `RESULTS`) as they occur, in the form of dbt's JSON log.
+    """Run a dbt command on the parsed project; yield its `START_EVENTS` and `RESULT_EVENTS` in the form of dbt's JSON log.
 
     Raises `DbtError` after the last event if something failed. If it is closed early or interrupted, it returns when dbt has stopped.
     """
@@ -69,7 +69,7 @@ def stream_dbt(settings: Settings, arguments: list[str]) -> Generator[dict[str, 
     def work() -> None:
         try:
             # Compiled macros are Python code, and other users may have write access to a data folder.
-            with kept_templates(project.folder) if project.is_shared else nullcontext():
+            with cached_templates(project.folder) if project.is_shared else nullcontext():
                 invoke(settings, arguments, manifest, lambda event: _pass_on(event, events))
         except BaseException as error:
             events.put(error)
@@ -99,7 +99,7 @@ def stop_dbt() -> None:
 def _pass_on(event: Any, events: "SimpleQueue[dict[str, Any] | BaseException | None]") -> None:
     from google.protobuf.json_format import MessageToDict
 
-    if event.info.name in STARTS | RESULTS:
+    if event.info.name in START_EVENTS | RESULT_EVENTS:
         events.put(MessageToDict(event, preserving_proto_field_name=True))
 
 

@@ -14,7 +14,7 @@ from orchestration.settings import Settings
 from orchestration.transform.builds import MARTS, Build
 from orchestration.transform.invocation import DbtError, common_arguments, invoke
 from orchestration.transform.parsed import parsed_project
-from orchestration.transform.runner import DBT_THREAD, STARTS, build_arguments, run_dbt, stop_dbt, stream_dbt
+from orchestration.transform.runner import DBT_THREAD, START_EVENTS, build_arguments, run_dbt, stop_dbt, stream_dbt
 
 # These tests share one build.
 pytestmark = pytest.mark.xdist_group("dbt_project")
@@ -76,7 +76,7 @@ def test_dbt_streams_events_and_stops_when_the_stream_is_closed(settings: Settin
     assert failure is None
     stream = stream_dbt(settings, views)
     first = next(stream)
-    assert first["info"]["name"] in STARTS
+    assert first["info"]["name"] in START_EVENTS
     assert first["data"]["total"] == len(events) / 2
     assert _is_dbt_at_work()
     stream.close()
@@ -179,7 +179,8 @@ def _macros_below(manifest: dict[str, Any], node: dict[str, Any]) -> set[str]:
 def test_views_do_not_depend_on_the_run(manifest: dict[str, Any]) -> None:
     """An increment does not recreate views, so a view that depends on a run would do the work of the run that created it."""
     of_a_run = {
-        f"macro.conversation_starts.{name}" for name in ("built_through_load_id", "loads_not_merged", "rates_changed", "days_to_replace")
+        f"macro.conversation_starts.{name}"
+        for name in ("built_through_load_id", "loads_not_merged", "rates_changed", "days_after_watermark")
     }
     assert of_a_run <= set(manifest["macros"])
     knowing = {model["name"] for model in _models(manifest) if _macros_below(manifest, model) & of_a_run}

@@ -15,7 +15,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 
 from orchestration.definitions import defs
 from orchestration.defs.assets.outputs import REPORT_DAYS
-from orchestration.defs.catalog import STAGE_TAG, in_catalog
+from orchestration.defs.catalog import STAGE_TAG, with_owner_and_stage
 from orchestration.defs.failures import reasons_for_failure
 from orchestration.defs.partitions import show_existing_days
 from tests.pipeline import Pipeline
@@ -68,7 +68,7 @@ def test_asset_of_a_new_group_requires_a_stage() -> None:
     from dagster import AssetSpec
 
     with pytest.raises(ValueError, match="The group new of a has no stage"):
-        in_catalog(AssetSpec("a", group_name="new"))
+        with_owner_and_stage(AssetSpec("a", group_name="new"))
 
 
 @pytest.mark.thorough

@@ -117,5 +117,5 @@ def test_package_from_git_contains_its_look_ups(landed: Pipeline, dbt: Callable[
 def test_every_variable_changes_the_definition() -> None:
     declared = yaml.safe_load((DBT_PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
     guards = (DBT_PROJECT_DIR / "macros" / "run_guards.sql").read_text()
-    named = guards.partition("macro names_of_variables")[2].partition("endmacro")[0]
+    named = guards.partition("macro variable_names")[2].partition("endmacro")[0]
     assert [name for name in declared if f"'{name}'" not in named] == []

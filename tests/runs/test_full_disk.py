@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.maintenance.erasure import files_that_hold
+from orchestration.maintenance.erasure import files_containing
 from tests.pipeline import Pipeline, comparable
 
 SEND = '{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%08d", "template_name": "t"}\n'
@@ -94,4 +94,4 @@ def test_erasure_on_a_full_disk_changes_nothing_and_leaves_no_draft(small_disk: 
     again = run.command("erase", person)
     assert again.returncode == 0, again.stderr
     assert len(run.rows("fct_session_starts")) == BEFORE - 1
-    assert files_that_hold(run.data, [person]) == []
+    assert files_containing(run.data, [person]) == []

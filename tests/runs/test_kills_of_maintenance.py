@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.maintenance.erasure import files_that_hold
+from orchestration.maintenance.erasure import files_containing
 from orchestration.settings import PROJECT_ROOT
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.kills import environment_of, left_over, read_database, state_of
@@ -117,4 +117,4 @@ def test_killed_command_is_completed_by_the_same_command(
         assert state_of(run) == after, change
         assert left_over(run.data) == [], change
         if command == ["erase", person]:
-            assert files_that_hold(run.data, [person]) == [], change
+            assert files_containing(run.data, [person]) == [], change

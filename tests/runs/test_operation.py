@@ -20,7 +20,7 @@ from orchestration.defs.assets import landing
 from orchestration.exports.filters import ExportSelection
 from orchestration.exports.on_demand import export_selection
 from orchestration.landing.feeds import SENDS
-from orchestration.maintenance.erasure import files_that_hold
+from orchestration.maintenance.erasure import files_containing
 from orchestration.settings import PROJECT_ROOT
 from orchestration.warehouse import open_warehouse
 from tests.pipeline import Pipeline
@@ -111,7 +111,7 @@ def run(two_contacts: Path, tmp_path: Path) -> Pipeline:
 def test_erased_contact_is_in_no_file_of_the_data_folder(run: Pipeline) -> None:
     export_selection(run.settings, ExportSelection(file_name="all.tsv"))
     export_selection(run.settings, ExportSelection(file_name="other.tsv", period_from="2027-01-01"))
-    held = {path.name for path in files_that_hold(run.data, [ERASED])}
+    held = {path.name for path in files_containing(run.data, [ERASED])}
     assert held >= {"warehouse.duckdb", "conversation_starts.duckdb", "2026-10.parquet", "all.tsv"}
     of_others = [row for row in run.rows("fct_session_starts") if row["contact_id"] == OTHER]
     assert len(of_others) == 4
@@ -119,7 +119,7 @@ def test_erased_contact_is_in_no_file_of_the_data_folder(run: Pipeline) -> None:
     erased = run.command("erase", "+55 (11) 98765-0001")
     assert erased.returncode == 0
 
-    assert files_that_hold(run.data, [ERASED]) == []
+    assert files_containing(run.data, [ERASED]) == []
     assert rows_comparable(run.rows("fct_session_starts")) == rows_comparable(of_others)
     # Exports about other people are deleted too: a masked export contains no name to search for.
     assert list((run.settings.exports_dir / "on_demand").iterdir()) == []
@@ -143,11 +143,11 @@ def test_other_spelling_of_an_erased_number_is_in_no_file(run: Pipeline) -> None
     texts = {"chat_link": f"https://wa.me/{short}", "customer_id": _wamid(short, 9), "error": {"details": f"not to +{short}"}}
     _put(run, "sends/short.jsonl", _send(OTHER, 6, **texts), f"+55 11 8765-0001 {_wamid(short, 7)}")
     assert run.run().success
-    assert {path.name for path in files_that_hold(run.data, [short])} >= {"warehouse.duckdb", "conversation_starts.duckdb"}
+    assert {path.name for path in files_containing(run.data, [short])} >= {"warehouse.duckdb", "conversation_starts.duckdb"}
 
     for command in (("erase", ERASED), ("rebuild", "--from-landing")):
         assert run.command(*command).returncode == 0
-        assert files_that_hold(run.data, [ERASED, short]) == []
+        assert files_containing(run.data, [ERASED, short]) == []
         (row,) = (row for row in run.rows("fct_notifications") if row["chat_link"] == "(erased)")
         assert (row["customer_id"], row["failure_detail"]) == ("(erased)", "(erased)")
 

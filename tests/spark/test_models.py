@@ -141,14 +141,14 @@ def both(spark: Any, dbt: Dbt, dbt_on_duckdb: Dbt) -> Both:
 @pytest.mark.parametrize(
     ("expression", "texts"),
     [
-        ("{{ contact_id_shown('given') }}", AWKWARD_IDENTIFIERS),
-        ("{{ comparable_identifier(contact_id_shown('given')) }}", AWKWARD_IDENTIFIERS),
+        ("{{ display_identifier('given') }}", AWKWARD_IDENTIFIERS),
+        ("{{ comparable_identifier(display_identifier('given')) }}", AWKWARD_IDENTIFIERS),
         ("case when {{ is_number('given') }} then 'number' when {{ is_user_id('given') }} then 'user' end", AWKWARD_IDENTIFIERS),
         ("{{ digits_only('given') }}", AWKWARD_IDENTIFIERS),
         ("{{ market_key('given') }}", ("Central & Eastern Europe", "Côte d'Ivoire", "İstanbul", "")),
         ("{{ comparable_session_id('given') }}", AWKWARD_SESSION_IDS),
-        ("{{ failure_code_in('given') }}", AWKWARD_FAILURES),
-        ("{{ failure_code_as_given('given') }}", AWKWARD_FAILURES),
+        ("{{ failure_code_from_text('given') }}", AWKWARD_FAILURES),
+        ("{{ normalized_failure_code('given') }}", AWKWARD_FAILURES),
         ("{{ lower_case('given') }}", AWKWARD_CAUSES),
         ("{{ time_in_zone('cast(given as timestamp)', 'America/Sao_Paulo') }}", AWKWARD_TIMES),
         ("{{ iso_weekday('cast(given as timestamp)') }}", AWKWARD_TIMES),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.maintenance.erasure import files_that_hold
+from orchestration.maintenance.erasure import files_containing
 
 
 def files_with(folder: Path, identifiers: list[str], scratch: Path) -> list[Path]:
@@ -14,7 +14,7 @@ def files_with(folder: Path, identifiers: list[str], scratch: Path) -> list[Path
 
     An incomplete file that a killed task left cannot be read: it is returned as well, unless it is empty.
     """
-    found = set(files_that_hold(folder, identifiers))
+    found = set(files_containing(folder, identifiers))
     scratch.mkdir()
     readable = {}
     for number, path in enumerate(sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)):
@@ -28,7 +28,7 @@ def files_with(folder: Path, identifiers: list[str], scratch: Path) -> list[Path
         copy = scratch / f"{number:06}"
         copy.write_bytes(content)
         readable[copy] = path
-    return sorted(found | {readable[copy] for copy in files_that_hold(scratch, identifiers)})
+    return sorted(found | {readable[copy] for copy in files_containing(scratch, identifiers)})
 
 
 def _cells(path: Path) -> bytes:

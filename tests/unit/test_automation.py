@@ -31,7 +31,7 @@ from dagster import (
     build_sensor_context,
 )
 
-from orchestration.alerts import alert_of_failure, send_alert
+from orchestration.alerts import failure_alert, send_alert
 from orchestration.botmaker.fetch import FETCHES
 from orchestration.cli.main import main
 from orchestration.definitions import defs
@@ -381,7 +381,7 @@ def test_unreachable_chat_changes_no_exit_code_and_its_address_stays_secret(
 def test_alert_is_text_that_a_chat_accepts(chat: tuple[str, type[_Chat]]) -> None:
     address, handler = chat
     logged: list[str] = []
-    send_alert(address, alert_of_failure("failed", ["half \ud83d", "x" * 10_000]), log=logged.append)
+    send_alert(address, failure_alert("failed", ["half \ud83d", "x" * 10_000]), log=logged.append)
     (message,) = handler.heard
     assert message["text"].startswith("failed:\nhalf ?\nxxx")
     assert (len(message["text"]), logged) == (4_000, [])

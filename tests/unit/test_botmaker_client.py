@@ -36,7 +36,16 @@ from orchestration.botmaker.client import (
 from orchestration.botmaker.fetch import fetch, open_source
 from orchestration.botmaker.pages import PageSet, folder_name, page_sets_of
 from orchestration.botmaker.settings import BotmakerSettings
-from orchestration.botmaker.windows import Fetch, FetchRequest, Kind, Window, needs_long_term_search, planned, requested, split
+from orchestration.botmaker.windows import (
+    Fetch,
+    FetchRequest,
+    Kind,
+    Window,
+    build_request,
+    needs_long_term_search,
+    plan_fetches,
+    split_by_day,
+)
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES, SENDS
 from orchestration.landing.land import land_feed
@@ -63,7 +72,7 @@ def utc(text: str) -> datetime:
 
 
 def test_period_is_split_at_midnight() -> None:
-    assert split(Window(utc("2026-11-01T21:00:00"), utc("2026-11-03T00:00:01"))) == [
+    assert split_by_day(Window(utc("2026-11-01T21:00:00"), utc("2026-11-03T00:00:01"))) == [
         Window(utc("2026-11-01T21:00:00"), utc("2026-11-02T00:00:00")),
         Window(utc("2026-11-02T00:00:00"), utc("2026-11-03T00:00:00")),
         Window(utc("2026-11-03T00:00:00"), utc("2026-11-03T00:00:01")),
@@ -81,7 +90,7 @@ def test_period_is_split_at_midnight() -> None:
     ],
 )
 def test_windows_join_without_gaps_and_last_at_most_a_day(start: str, end: str, pieces: int) -> None:
-    windows = split(Window(utc(start), utc(end)))
+    windows = split_by_day(Window(utc(start), utc(end)))
     assert len(windows) == pieces
     assert all(before.end == after.start for before, after in pairwise(windows))
     assert all(timedelta() < window.end - window.start <= DAY for window in windows)
@@ -105,7 +114,7 @@ def test_long_term_search_is_used_for_windows_that_start_more_than_seven_days_ag
 
 def plan(asked: FetchRequest, *known: Fetch, finished: bool = True, now: datetime = NOW, **settings: Any) -> list[Fetch]:
     botmaker = BotmakerSettings("token", **settings)
-    return planned(asked, botmaker, zone=ZONE, known=known, is_finished=lambda _: finished, now=now)
+    return plan_fetches(asked, botmaker, zone=ZONE, known=known, is_finished=lambda _: finished, now=now)
 
 
 def incremental(start: datetime, end: datetime) -> Fetch:
@@ -115,7 +124,7 @@ def incremental(start: datetime, end: datetime) -> Fetch:
 def test_first_fetch_starts_at_a_midnight_within_seven_days_or_at_the_configured_start() -> None:
     (first,) = plan(FetchRequest())
     assert first == Fetch(Kind.INCREMENTAL, Window(utc("2026-11-01T00:00:00"), NOW), NOW)
-    assert not any(needs_long_term_search(window, NOW) for window in split(first.period))
+    assert not any(needs_long_term_search(window, NOW) for window in split_by_day(first.period))
     (first,) = plan(FetchRequest(), start=date(2026, 10, 1))
     assert first.period.start == utc("2026-10-01T03:00:00")
     with pytest.raises(StartsError, match="BOTMAKER_START"):
@@ -154,18 +163,18 @@ def test_sweep_reads_thirty_days_and_an_unfinished_sweep_is_resumed() -> None:
 
 
 def test_backfill_is_resumed_when_the_same_period_is_requested_again() -> None:
-    october = requested("2026-10-01", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
+    october = build_request("2026-10-01", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
     (begun,) = plan(october)
     assert begun.period == Window(utc("2026-10-01T03:00:00"), utc("2026-11-01T03:00:00"))
     assert plan(october, begun, finished=False, now=NOW + DAY) == [begun]
     assert plan(october, begun, now=NOW + DAY) == [Fetch(Kind.BACKFILL, begun.period, NOW + DAY)]
-    other = requested("2026-10-02", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
+    other = build_request("2026-10-02", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
     assert plan(other, begun, finished=False)[0].period == other.period
 
-    open_ended = requested("2026-10-01", None, sweep=False, zone=ZONE, now=NOW)
+    open_ended = build_request("2026-10-01", None, sweep=False, zone=ZONE, now=NOW)
     (begun,) = plan(open_ended)
     later = NOW + DAY
-    rest = plan(requested("2026-10-01", None, sweep=False, zone=ZONE, now=later), begun, finished=False, now=later)
+    rest = plan(build_request("2026-10-01", None, sweep=False, zone=ZONE, now=later), begun, finished=False, now=later)
     assert [fetch.period for fetch in rest] == [begun.period, Window(NOW, later)]
 
 
@@ -190,13 +199,13 @@ def test_two_fetches_in_the_same_second_have_different_names() -> None:
 )
 def test_invalid_period_is_reported(start: str | None, end: str | None, sweep: bool, message: str) -> None:
     with pytest.raises(StartsError, match=message):
-        requested(start, end, sweep=sweep, zone=ZONE, now=NOW)
+        build_request(start, end, sweep=sweep, zone=ZONE, now=NOW)
 
 
 def test_period_may_have_times_and_ends_now_at_the_latest() -> None:
-    asked = requested("2026-10-01T12:00:00.9Z", "2026-12-24", sweep=False, zone=ZONE, now=NOW)
+    asked = build_request("2026-10-01T12:00:00.9Z", "2026-12-24", sweep=False, zone=ZONE, now=NOW)
     assert asked == FetchRequest(Kind.BACKFILL, Window(utc("2026-10-01T12:00:00"), NOW), is_up_to_now=True)
-    assert requested("2026-10-01T09:00:00-03:00", "2026-10-02T00:00:00Z", sweep=False, zone=ZONE, now=NOW).period == Window(
+    assert build_request("2026-10-01T09:00:00-03:00", "2026-10-02T00:00:00Z", sweep=False, zone=ZONE, now=NOW).period == Window(
         utc("2026-10-01T12:00:00"), utc("2026-10-02T00:00:00")
     )
 
@@ -322,7 +331,7 @@ def test_transient_fault_is_retried_after_a_wait(botmaker: Botmaker, name: str) 
 
 
 def test_timeout_is_retried(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.botmaker.transport._SILENCE", httpx.Timeout(0.3))
+    monkeypatch.setattr("orchestration.botmaker.transport._SILENCE_TIMEOUT", httpx.Timeout(0.3))
     botmaker.server.channels = [{"id": "c"}]
     botmaker.server.fail(Fault("slow", seconds=1.0))
     with botmaker.client() as client:
@@ -522,7 +531,7 @@ def test_each_endpoint_keeps_its_pace_including_retries(botmaker: Botmaker) -> N
             client.first_page(SENT_RESULTS, {"from": "2026-11-07T00:00:00Z"})
             client.first_page(CHANNELS)
         for instance in ("n1", "n2", "n1"):
-            client.first_page(SENT_RESULT.of(instance))
+            client.first_page(SENT_RESULT.for_item(instance))
 
     def most_in(path: str, seconds: float) -> int:
         at = [request.at for request in botmaker.server.requests if request.path.startswith(path)]
@@ -586,7 +595,7 @@ def test_requests_include_open_sessions_with_all_details(botmaker: Botmaker) -> 
 
 
 def test_only_windows_beyond_seven_days_use_long_term_search(botmaker: Botmaker) -> None:
-    botmaker.fetch("sessions", requested("2026-10-28", None, sweep=False, zone=ZONE, now=NOW))
+    botmaker.fetch("sessions", build_request("2026-10-28", None, sweep=False, zone=ZONE, now=NOW))
     long_term = {request.query["from"]: request.query.get("long-term-search") for request in botmaker.server.requests}
     assert long_term == {
         "2026-10-28T03:00:00Z": "true",
@@ -737,11 +746,11 @@ def test_unfinished_results_are_fetched_once_before_new_ones(botmaker: Botmaker)
 
 
 def test_results_reach_back_three_months_and_a_message_reports_it(botmaker: Botmaker) -> None:
-    botmaker.fetch("sent_results", requested("2026-01-01", None, sweep=False, zone=ZONE, now=NOW))
+    botmaker.fetch("sent_results", build_request("2026-01-01", None, sweep=False, zone=ZONE, now=NOW))
     (request,) = botmaker.server.requests
     assert request.query == {"from": "2026-08-11T12:30:15Z", "to": "2026-11-07T12:30:15Z"}
     assert "three months" in botmaker.said[0]
-    botmaker.fetch("sent_results", requested("2026-01-01", "2026-02-01", sweep=False, zone=ZONE, now=NOW))
+    botmaker.fetch("sent_results", build_request("2026-01-01", "2026-02-01", sweep=False, zone=ZONE, now=NOW))
     assert len(botmaker.server.requests) == 1
 
 
@@ -795,7 +804,7 @@ def test_fetch_does_not_write_to_the_bundled_samples(tmp_path: Path) -> None:
         settings = Settings(landing=landing, data=tmp_path)
         with (
             pytest.raises(StartsError, match="Set STARTS_LANDING"),
-            open_source(settings, BotmakerSettings("token"), say=print, warn=print),
+            open_source(settings, BotmakerSettings("token"), log=print, warn=print),
         ):
             pass
     assert sorted(SAMPLE_LOGS.parent.rglob("*")) == before
@@ -832,10 +841,10 @@ def test_pages_can_be_written_to_an_object_store(botmaker: Botmaker, tmp_path: P
     with (
         pytest.raises(StartsError, match="HTTP 401"),
         patch.object(botmaker.server, "_next", side_effect=_expire_after(botmaker, 1)),
-        open_source(settings, botmaker.settings, say=print, warn=print, clock=botmaker.time.clock) as source,
+        open_source(settings, botmaker.settings, log=print, warn=print, clock=botmaker.time.clock) as source,
     ):
         fetch(source, "sessions", FetchRequest())
-    with open_source(settings, botmaker.settings, say=print, warn=print, clock=botmaker.time.clock) as source:
+    with open_source(settings, botmaker.settings, log=print, warn=print, clock=botmaker.time.clock) as source:
         fetch(source, "sessions", FetchRequest())
     names = [name for name in s3.find("botmaker-pages/whatsapp") if "2026-11-07T000000Z--" in name]
     assert [name.rpartition("/")[2] for name in names] == ["page-00001.json.zst", "page-00002.json.zst", "page-00003.last.json.zst"]

@@ -21,7 +21,7 @@ import pytest
 from orchestration.botmaker import fetch as fetch_module
 from orchestration.botmaker.client import CHANNELS, SENT_RESULTS, SESSIONS, TRIES, TRIES_WHEN_SLOW, BotmakerResponseError, Endpoint
 from orchestration.botmaker.pages import folder_name
-from orchestration.botmaker.windows import Fetch, FetchRequest, Kind, Window, planned
+from orchestration.botmaker.windows import Fetch, FetchRequest, Kind, Window, plan_fetches
 from orchestration.errors import StartsError
 from tests.botmaker_server import Fault
 from tests.botmaker_site import NOW, Botmaker, add_sessions, botmaker_site
@@ -430,7 +430,7 @@ def test_endless_pages_are_stopped_and_the_next_run_starts_again(
 def test_limits_exceed_real_volumes() -> None:
     # The largest known bot sends 3.5 million templates a month, and a page has 500 sessions; an account has up to 6,000 templates.
     assert SESSIONS.most_pages * 500 > 5 * 3_500_000 / 30
-    assert SENT_RESULTS.most_pages == SENT_RESULTS.of("n").most_pages == SESSIONS.most_pages
+    assert SENT_RESULTS.most_pages == SENT_RESULTS.for_item("n").most_pages == SESSIONS.most_pages
     assert CHANNELS.most_pages * 100 > 6_000
 
 
@@ -568,9 +568,9 @@ def test_clock_that_was_once_ahead_does_not_block_later_fetches(botmaker: Botmak
     def is_done(fetch: Fetch) -> bool:
         return is_finished or fetch == good
 
-    (found,) = planned(FetchRequest(), botmaker.settings, zone="UTC", known=[good, ahead], is_finished=is_done, now=NOW)
+    (found,) = plan_fetches(FetchRequest(), botmaker.settings, zone="UTC", known=[good, ahead], is_finished=is_done, now=NOW)
     assert found.period == Window(NOW - 4 * DAY, NOW)
-    (found,) = planned(FetchRequest(), botmaker.settings, zone="UTC", known=[ahead], is_finished=is_done, now=NOW)
+    (found,) = plan_fetches(FetchRequest(), botmaker.settings, zone="UTC", known=[ahead], is_finished=is_done, now=NOW)
     assert found.period.end == NOW
     assert found.period.start < NOW - 6 * DAY
 
@@ -634,4 +634,4 @@ def test_no_damaged_response_stops_fetching_permanently(botmaker: Botmaker, seed
 
 
 def test_endpoint_for_one_item_keeps_the_page_limit() -> None:
-    assert Endpoint("a", most_pages=3).of("b").most_pages == 3
+    assert Endpoint("a", most_pages=3).for_item("b").most_pages == 3

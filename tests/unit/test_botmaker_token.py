@@ -83,14 +83,14 @@ def test_all_other_text_stays_unchanged() -> None:
     near = [TOKEN[:-1], TOKEN[1:], TOKEN[::-1], TOKEN.replace(".", ""), base64.b64encode(TOKEN[5:].encode()).decode()[:-3]]
     bodies = [noise.randbytes(1000), b"\\" * 1000, b"%" * 1000, b"%25" * 1000, b"e" * 1000, *(text.encode() for text in near)]
     for body in bodies:
-        assert token.cross_out_of_bytes(body) is body
+        assert token.redact_bytes(body) is body
 
 
 def test_redaction_of_adversarial_bodies_is_fast() -> None:
     token, start = Token(TOKEN), time.process_time()
     # With the token in the body, so that redaction cannot stop early.
     for body in (b"\\" * 400_000, b"e\\" * 200_000, b"%25" * 150_000, TOKEN[:-1].encode() * 5_000):
-        assert token.cross_out_of_bytes(body + TOKEN.encode()) == body + REDACTED.encode()
+        assert token.redact_bytes(body + TOKEN.encode()) == body + REDACTED.encode()
     assert time.process_time() - start < 10
 
 

@@ -16,7 +16,7 @@ from orchestration.cli.main import main
 from orchestration.errors import StartsError
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.settings import Settings
-from orchestration.warehouse import DamagedWarehouseError, error_in_words, open_warehouse, read_warehouse
+from orchestration.warehouse import DamagedWarehouseError, explain_warehouse_error, open_warehouse, read_warehouse
 from tests.damage import DAMAGES, be_of_storage_version, damage_data
 
 WAY_OUT = "Rebuild the warehouse from the landing zone: `python -m orchestration rebuild --from-landing`"
@@ -56,12 +56,12 @@ def test_damage_found_while_reading_is_reported(settings: Settings) -> None:
 
 def test_damage_found_by_dbt_is_reported(settings: Settings) -> None:
     text = "fct_session_starts: Runtime Error in model fct_session_starts (models/x.sql)\n  IO Error: Corrupt database file: computed 1"
-    assert isinstance(error_in_words(settings, RuntimeError(text)), DamagedWarehouseError)
+    assert isinstance(explain_warehouse_error(settings, RuntimeError(text)), DamagedWarehouseError)
 
 
 def test_damage_of_another_file_is_not_reported_as_damage_of_the_warehouse(settings: Settings) -> None:
     damaged = duckdb.IOException(f'IO Error: Could not read enough bytes from file "{settings.published_database}": attempted 1')
-    assert error_in_words(settings, damaged) is None
+    assert explain_warehouse_error(settings, damaged) is None
 
 
 def test_warehouse_of_a_newer_duckdb_is_not_reported_as_damaged(settings: Settings) -> None:

@@ -115,7 +115,7 @@ def test_only_changed_days_are_written(site: Site) -> None:
 
 def test_nothing_new_changes_no_byte_whatever_is_requested(site: Site) -> None:
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in site.folder.iterdir()}
-    for fields in ({}, {"asked_for": [FIRST, THIRD]}, {"thorough": True}):
+    for fields in ({}, {"requested_days": [FIRST, THIRD]}, {"thorough": True}):
         exports = site.run({}, **fields)
         assert (exports.written, exports.removed, exports.damaged) == ([], [], [])
     assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in site.folder.iterdir()} == before
@@ -299,7 +299,7 @@ def test_line_is_selected_by_channel_id_or_number_in_any_spelling(tmp_path: Path
     lines = [("100", "5215512340000"), ("200", "551130000200"), ("shop-551130000200", None), ("551188887777", None)]
     site.run({FIRST: [start(n, FIRST, channel_id=channel, line_number=number) for n, (channel, number) in enumerate(lines)]})
     with open_published(site.settings) as published:
-        assert ExportSelection(lines=given).resolved(published).lines == channels
+        assert ExportSelection(lines=given).with_channel_ids(published).lines == channels
 
 
 def on_demand(site: Site) -> list[str]:

@@ -172,7 +172,7 @@ def test_warehouse_on_an_unmounted_disk_is_not_recreated(published: Path, tmp_pa
 @pytest.mark.parametrize("damage", ["key", "hash", "text"])
 def test_damaged_list_of_erased_people_stops_the_run(tmp_path: Path, damage: str) -> None:
     people = ErasedPeople.load(tmp_path)
-    people.remember_messages(people.add("2026-10-01", ["5511900000001"]), ["wamid.1"], [])
+    people.add_messages(people.add("2026-10-01", ["5511900000001"]), ["wamid.1"], [])
     assert ErasedPeople.load(tmp_path) == people
     cut = {
         "key": (people.key.hex(), people.key.hex()[:-2]),

@@ -154,7 +154,7 @@ def test_good_files_land_beside_any_other_object(connection: duckdb.DuckDBPyConn
     report = land(connection, zone.folder)
     assert landed(connection) == zone.good, chosen
 
-    passed_over = [f"{passed.name}: {passed.reason}" for passed in report.passed_over]
+    passed_over = [f"{passed.name}: {passed.reason}" for passed in report.skipped_entries]
     messages = [*report.files_set_aside, *report.files_changed, *passed_over, new_rejections(connection).explain(0.05)]
     assert all(message.isprintable() for message in messages), messages
 

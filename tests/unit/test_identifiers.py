@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.identifiers import all_spellings, create_identifier_macros
 from orchestration.landing.erased import CANDIDATES_SQL
-from orchestration.maintenance.erasure import files_that_hold
+from orchestration.maintenance.erasure import files_containing
 from orchestration.maintenance.person_rows import create_holds_person
 
 
@@ -120,7 +120,7 @@ def test_files_with_the_person_are_listed_and_those_with_similar_numbers_are_not
                 content = encoded("x" * offset + " " * (name != "own") + text + after)
                 (tmp_path / f"{name}-{offset}-{len(after)}").write_text(f"id,{content},z")
     (tmp_path / "own-readable").write_text("to +55 11 98765-4327.")
-    found = {path.name for path in files_that_hold(tmp_path, [NUMBER, USER])}
+    found = {path.name for path in files_containing(tmp_path, [NUMBER, USER])}
     assert found == {path.name for path in tmp_path.iterdir() if path.name.startswith("own")}
 
 
@@ -149,5 +149,5 @@ def test_every_spelling_of_a_number_is_recognised(identifier: str, other: list[s
 def test_separators_between_digits_are_removed_from_a_number() -> None:
     with duckdb.connect() as connection:
         create_identifier_macros(connection)
-        row = connection.execute("select contact_id_shown($given)", {"given": "5511+ ().-987654321"}).fetchone()
+        row = connection.execute("select display_identifier($given)", {"given": "5511+ ().-987654321"}).fetchone()
     assert row == ("5511987654321",)

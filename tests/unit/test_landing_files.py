@@ -30,7 +30,7 @@ from orchestration.landing.listing import LandingFile
 from orchestration.landing.rejections import Rejections, new_rejections, unbalanced_files
 from orchestration.landing.streams import HashedFile, UnreadableFileError
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.replay import forget_files_with_rejections
+from orchestration.maintenance.replay import mark_files_with_rejections_unread
 
 
 def send(number: int, **change: object) -> bytes:
@@ -159,7 +159,7 @@ def test_file_that_changes_while_it_is_read_lands_with_the_next_run(
 
 def test_change_without_a_new_time_is_detected_by_the_hash(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate a network share that caches sizes and times for a minute: hashed with one content, parsed with another."""
-    monkeypatch.setattr(streams, "_moments", lambda state: ())
+    monkeypatch.setattr(streams, "_file_state", lambda state: ())
     landing.write("sends/a.jsonl", sends(100, 30))
     path = landing.write("sends/b.jsonl", sends(200, 30))
     original, hashed = HashedFile.sha256, []
@@ -242,7 +242,7 @@ def test_unlistable_folder_of_a_store_raises_an_error(monkeypatch: pytest.Monkey
     try:
         zone = LandingZone("memory://zone", FEED_NAMES)
         assert [file.name for file in zone.files("sends")] == ["sends/2026/a.jsonl", "sends/secret/c.jsonl"]
-        assert [passed.name for passed in zone.listing("sends").passed_over] == ["sends/2026/b.log"]
+        assert [passed.name for passed in zone.listing("sends").skipped_entries] == ["sends/2026/b.log"]
         assert [passed.name for passed in zone.misplaced()] == ["Webhook/", "e.jsonl"]
         assert zone.files("webhooks") == []
         monkeypatch.setattr(MemoryFileSystem, "ls", ls)
@@ -448,7 +448,7 @@ def test_ignored_files_are_listed(landing: Landing) -> None:
         landing.write(f"sends/{name}", sends(0, 1))
     os.mkfifo(landing.folder / "sends" / "pipe")
     (landing.folder / "sends" / "dangling").symlink_to("/nowhere")
-    reasons = {passed.name: passed.reason for passed in landing.land().passed_over}
+    reasons = {passed.name: passed.reason for passed in landing.land().skipped_entries}
     assert reasons == {
         "sends/a.JSONL": "its extension is not in lower case",
         "sends/b.jsonl.GZ": "its extension is not in lower case",
@@ -496,8 +496,8 @@ def test_linked_folders_are_followed_but_not_in_circles(landing: Landing, tmp_pa
         "sends/2026/b.jsonl",
         "sends/linked/deeper/a.jsonl",
     ]
-    assert [passed.name for passed in report.passed_over] == ["sends/0/", "sends/linked/up/"]
-    assert {passed.reason for passed in report.passed_over} == {"a link to a folder that was already read"}
+    assert [passed.name for passed in report.skipped_entries] == ["sends/0/", "sends/linked/up/"]
+    assert {passed.reason for passed in report.skipped_entries} == {"a link to a folder that was already read"}
 
 
 # Which files are looked into again
@@ -755,7 +755,7 @@ def test_files_read_by_an_older_reader_are_reread_in_place(landing: Landing, mon
         ]
         # The next build must not be an increment to one that has counted the old rows.
         assert landing.query("select definition_sha256, through_load_id from state.builds") == [("", 0)]
-        assert ledger.files_left_to_older_readers(landing.connection, 2) == 1
+        assert ledger.count_files_of_older_readers(landing.connection, 2) == 1
         assert landing.land().files_landed == 0
 
 
@@ -796,7 +796,7 @@ def test_replay_rereads_existing_files_and_keeps_the_rows_of_missing_ones(landin
     landing.finish_build()
     (landing.folder / "sends" / "2026").rename(tmp_path / "away")
     zone = LandingZone(str(landing.folder), FEED_NAMES)
-    assert forget_files_with_rejections(landing.connection, zone) == ["sends/b.jsonl"]
+    assert mark_files_with_rejections_unread(landing.connection, zone) == ["sends/b.jsonl"]
     assert len(landing.sends) == 3
     report = landing.land()
     assert (report.files_landed, report.files_reread) == (1, 1)
@@ -812,7 +812,7 @@ def test_replay_rereads_a_touched_file_and_skips_a_corrected_one(landing: Landin
     landing.finish_build()
     os.utime(landing.folder / "sends" / "touched.jsonl", (0, 0))
     zone = LandingZone(str(landing.folder), FEED_NAMES)
-    assert forget_files_with_rejections(landing.connection, zone) == ["sends/touched.jsonl"]
+    assert mark_files_with_rejections_unread(landing.connection, zone) == ["sends/touched.jsonl"]
     assert landing.land().files_reread == 1
     assert set(landing.sends) == {"wamid.0", "wamid.1"}
 

@@ -11,7 +11,7 @@ import pytest
 from dbt_common.clients.jinja import template_cache
 
 from orchestration.transform import macro_templates
-from orchestration.transform.macro_templates import kept_templates
+from orchestration.transform.macro_templates import cached_templates
 
 MACRO: Any = SimpleNamespace(macro_sql="{% macro twice(text) %}{{ text ~ text }}{% endmacro %}")
 OTHER: Any = SimpleNamespace(macro_sql="{% macro half(number) %}{{ return(number / 2) }}{% endmacro %}")
@@ -49,7 +49,7 @@ def run(folder: Path, *macros: Any) -> None:
     """Simulate a process that calls some macros."""
     template_cache.clear()
     macro_templates._compiled.cache_clear()
-    with kept_templates(folder):
+    with cached_templates(folder):
         for macro in macros:
             template_cache.get_node_template(macro)
 
@@ -90,7 +90,7 @@ def test_unusable_cache_is_rebuilt(tmp_path: Path, compiled: list[str], monkeypa
 
 def test_failed_run_stores_nothing(tmp_path: Path) -> None:
     def failing() -> None:
-        with kept_templates(tmp_path):
+        with cached_templates(tmp_path):
             template_cache.get_node_template(MACRO)
             raise RuntimeError("stopped")
 

@@ -27,7 +27,7 @@ def test_default_memory_grows_with_the_rows_up_to_a_share_of_the_machine(availab
 
 
 def test_landed_rows_raise_the_limit_unless_an_amount_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.memory._LEAST_BYTES", 10**9)
+    monkeypatch.setattr("orchestration.memory._MIN_BYTES", 10**9)
     monkeypatch.setattr("orchestration.memory._BYTES_PER_ROW", 2 * 10**6)
     monkeypatch.setattr("orchestration.memory.available_bytes", lambda: 100 * 10**9)
     limits = []

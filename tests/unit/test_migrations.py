@@ -141,7 +141,7 @@ def test_warehouse_of_a_newer_version_is_refused_and_not_changed(settings: Setti
 
 def test_failed_migration_changes_nothing(old_warehouse: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = old_warehouse("contract_version_1")
-    monkeypatch.setattr("orchestration.landing.migrations._VALUES_OF_OLD_ROWS", {})
+    monkeypatch.setattr("orchestration.landing.migrations._DEFAULTS_FOR_OLD_ROWS", {})
     with pytest.raises(KeyError), open_warehouse(settings):
         pass
     with duckdb.connect(str(settings.warehouse_path)) as connection:

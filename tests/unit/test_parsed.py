@@ -136,8 +136,8 @@ def test_least_recently_used_parses_are_deleted(parses: list[str], tmp_path: Pat
         monkeypatch.setattr(parsed, "_dbt_version", lambda: str(version))
         return parsed_project(Settings(data=tmp_path))
 
-    first, second, *_ = [parse(version) for version in range(parsed._KEPT)]
+    first, second, *_ = [parse(version) for version in range(parsed._MAX_PARSED_PROJECTS)]
     assert parse(0) == first
-    parse(parsed._KEPT)
+    parse(parsed._MAX_PARSED_PROJECTS)
     assert (first.folder.exists(), second.folder.exists()) == (True, False)
-    assert len(parses) == parsed._KEPT + 1
+    assert len(parses) == parsed._MAX_PARSED_PROJECTS + 1

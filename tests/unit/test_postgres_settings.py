@@ -17,7 +17,7 @@ from orchestration.settings import PostgresSettings, SettingsError
 )
 def test_place_is_shown_without_user_and_options(url: str, place: str) -> None:
     settings = PostgresSettings(url)
-    assert settings.place == place
+    assert settings.address == place
     assert url not in repr(settings)
 
 

@@ -119,7 +119,7 @@ def test_mart_whose_rows_of_a_changed_day_are_equal_keeps_its_file(site: Site) -
     before = after
     publication = site.build_and_publish({}, definition="another")
     assert publication.days_replaced is None
-    assert set(publication.rows_more.values()) == {0}
+    assert set(publication.net_rows_added.values()) == {0}
     assert site.months() == before
 
 

@@ -13,7 +13,7 @@ import pytest
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import FEED_NAMES, RATES
 from orchestration.landing.land import LandingReport, land_feed
-from orchestration.landing.listing import PassedOver
+from orchestration.landing.listing import SkippedEntry
 from orchestration.landing.rate_cards import card_lines
 from orchestration.landing.rejections import unbalanced_files
 from orchestration.landing.streams import DamagedFileError
@@ -222,9 +222,9 @@ def test_files_with_other_extensions_and_folders_with_close_names_are_listed(lan
     (landing.folder / "card.csv").touch()
     landing.land("card.jsonl", "{}\n")
     report = landing.land("CARD.CSV", TIDY)
-    assert report.passed_over == [
-        PassedOver("rates/CARD.CSV", "its extension is not in lower case"),
-        PassedOver("rates/card.jsonl", "its extension is not one of .csv, alone or with .gz or .zst"),
+    assert report.skipped_entries == [
+        SkippedEntry("rates/CARD.CSV", "its extension is not in lower case"),
+        SkippedEntry("rates/card.jsonl", "its extension is not one of .csv, alone or with .gz or .zst"),
     ]
     assert [passed.name for passed in LandingZone(str(landing.folder), FEED_NAMES).misplaced()] == ["card.csv", "rate/"]
 

@@ -11,7 +11,7 @@ import pytest
 from orchestration.cli.main import main
 from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS
 from orchestration.landing.land import land_feed
-from orchestration.landing.rejections import forget_old_payloads
+from orchestration.landing.rejections import delete_old_payloads
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
@@ -98,7 +98,7 @@ def test_all_records_are_written_to_a_csv(settings: Settings, tmp_path: Path, ca
 
 def test_records_with_forgotten_payloads_stay_in_the_list(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     with open_warehouse(settings) as warehouse:
-        forget_old_payloads(warehouse, date(9999, 1, 1))
+        delete_old_payloads(warehouse, date(9999, 1, 1))
     assert main(["rejected", "--records"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
 

@@ -19,7 +19,7 @@ from dagster import (
     define_asset_job,
 )
 
-from orchestration.defs.retention import NOTHING_NEW, forget_old_runs
+from orchestration.defs.retention import NOTHING_NEW, delete_old_runs
 
 
 @asset(check_specs=[AssetCheckSpec("check", asset="counted")])
@@ -43,7 +43,7 @@ def run(instance: DagsterInstance, job: str = "ours", tags: dict[str, str] | Non
 
 
 def forget(instance: DagsterInstance, days_later: int = 0, keep_days: int = 30) -> None:
-    forget_old_runs(instance, "ours", keep_days, datetime.now(UTC) + timedelta(days=days_later))
+    delete_old_runs(instance, "ours", keep_days, datetime.now(UTC) + timedelta(days=days_later))
 
 
 def traces(home: Path, run_id: str) -> dict[str, Any]:

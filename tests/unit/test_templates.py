@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from orchestration.analysis.differences import compare_groups, holm, mantel_haenszel
-from orchestration.analysis.templates import Cell, FunnelCounts, TemplateComparison, Verdict, compare_templates, people_needed
+from orchestration.analysis.templates import Cell, FunnelCounts, TemplateComparison, Verdict, compare_templates, required_sample_size
 
 # Imported when used: every worker imports this module, and statsmodels takes half a second.
 needs_statsmodels = pytest.mark.skipif(
@@ -42,7 +42,7 @@ def test_comparison_of_one_stratum_equals_the_crude_comparison() -> None:
     z = 0.1 / math.sqrt(0.16 * 0.84 * (1 / 200 + 1 / 300))
     assert comparison.p == pytest.approx(math.erfc(z / math.sqrt(2)))
     assert comparison.verdict is Verdict.BETTER
-    assert comparison.missing is None
+    assert comparison.additional_people is None
 
 
 def test_common_difference_matches_a_calculation_by_hand() -> None:
@@ -143,7 +143,7 @@ def test_without_adjustment_there_would_be_more_false_alarms() -> None:
 
 
 def test_suggested_number_of_people_finds_the_difference_in_four_of_five_cases() -> None:
-    needed = people_needed(0.2, 0.26)
+    needed = required_sample_size(0.2, 0.26)
     assert needed is not None
     strata = 5
     people = np.full((2, strata), round(needed / strata))
@@ -165,7 +165,7 @@ def test_simpsons_paradox_gives_no_verdict() -> None:
     assert comparison.stratified_p < 0.05
     assert comparison.verdict is Verdict.DISAGREE
     # More sends of the same kind would not settle this.
-    assert comparison.missing is None
+    assert comparison.additional_people is None
     # Each rate alone would give a verdict.
     for stratum in ("busy", "quiet"):
         (within,) = compared({name: {stratum: tuple(10 * n for n in strata[stratum])} for name, strata in SIMPSON.items()}).comparisons  # type: ignore[misc]
@@ -177,7 +177,7 @@ def test_strata_with_one_template_give_no_verdict() -> None:
     assert comparison.p < 0.001
     assert math.isnan(comparison.stratified_difference)
     assert comparison.verdict is Verdict.NOTHING_SHARED
-    assert comparison.missing is None
+    assert comparison.additional_people is None
 
 
 @needs_statsmodels
@@ -188,7 +188,7 @@ def test_suggested_number_of_people_matches_statsmodels(base: float, other: floa
 
     effect = abs(float(proportion_effectsize(other, base)))
     needed = float(np.asarray(NormalIndPower().solve_power(effect, alpha=0.05 / tests, power=0.8)))
-    assert people_needed(base, other, tests) == math.ceil(needed)
+    assert required_sample_size(base, other, tests) == math.ceil(needed)
 
 
 def test_every_pair_of_small_counts_has_an_answer() -> None:
@@ -199,7 +199,7 @@ def test_every_pair_of_small_counts_has_an_answer() -> None:
             for strata in ({"w": (n1, x1)}, {"w": (n1, x1), "v": (n0, x1 % (n0 + 1))}):
                 (comparison, _) = compared({"base": {"w": (n0, x0)}, "other": strata, "third": {"w": (1, 1)}}).comparisons
                 assert not comparison.verdict.is_found
-                assert comparison.missing is None or all(0 <= people < 10_000 for people in comparison.missing)
+                assert comparison.additional_people is None or all(0 <= people < 10_000 for people in comparison.additional_people)
 
 
 def test_missing_people_are_counted_for_each_template() -> None:
@@ -208,14 +208,14 @@ def test_missing_people_are_counted_for_each_template() -> None:
     # By hand: (1.960 + 0.842)^2 / (2 asin sqrt(0.23) - 2 asin sqrt(0.2))^2 * 2.
     effect = 2 * math.asin(math.sqrt(0.23)) - 2 * math.asin(math.sqrt(0.2))
     needed = math.ceil(2 * (1.959964 + 0.841621) ** 2 / effect**2)
-    assert comparison.missing == (needed - 100, needed - 2_000)
-    assert people_needed(0.2, 0.2) is None
-    assert people_needed(0.2, 0.20001) is None
+    assert comparison.additional_people == (needed - 100, needed - 2_000)
+    assert required_sample_size(0.2, 0.2) is None
+    assert required_sample_size(0.2, 0.20001) is None
     # So that five successes are expected.
-    assert people_needed(0.0, 0.5) == 20
+    assert required_sample_size(0.0, 0.5) == 20
     (several, _) = compared({"base": {"w": (2_000, 400)}, "other": {"w": (100, 23)}, "third": {"w": (1_000, 200)}}).comparisons
-    assert several.missing is not None
-    assert several.missing[0] > needed - 100
+    assert several.additional_people is not None
+    assert several.additional_people[0] > needed - 100
 
 
 def test_baseline_is_the_most_sent_or_the_chosen_template() -> None:

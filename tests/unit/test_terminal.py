@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from orchestration.cli.terminal import Terminal
-from orchestration.progress import report_progress, shown_by
+from orchestration.progress import progress_display, report_progress
 
 
 def _work(terminal: Terminal) -> None:
-    with shown_by(terminal.show):
+    with progress_display(terminal.show):
         terminal.start("land")
         terminal.warn("sends: not read: a.log")
         terminal.finish("sends: no new files")

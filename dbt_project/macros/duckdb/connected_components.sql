@@ -19,13 +19,13 @@
 
     open_links as (
 
-        select distinct one.label as label_1, other.label as label_2
+        select distinct labels_1.label as label_1, labels_2.label as label_2
         from directed_links
-        inner join nearest_labels as one
-            on directed_links.identifier_1 = one.identifier
-        inner join nearest_labels as other
-            on directed_links.identifier_2 = other.identifier
-        where one.label <> other.label
+        inner join nearest_labels as labels_1
+            on directed_links.identifier_1 = labels_1.identifier
+        inner join nearest_labels as labels_2
+            on directed_links.identifier_2 = labels_2.identifier
+        where labels_1.label <> labels_2.label
 
     ),
 
@@ -47,13 +47,13 @@
 
     open_components as (
 
-        select distinct one.component
+        select distinct labels_1.component
         from open_links
-        inner join settled_labels as one
-            on open_links.label_1 = one.label
-        inner join settled_labels as other
-            on open_links.label_2 = other.label
-        where one.component <> other.component
+        inner join settled_labels as labels_1
+            on open_links.label_1 = labels_1.label
+        inner join settled_labels as labels_2
+            on open_links.label_2 = labels_2.label
+        where labels_1.component <> labels_2.component
 
     )
 

@@ -1,7 +1,7 @@
 {# The strategies of macros/replace_strategies.sql on DuckDB, which runs all statements of a model in one transaction. #}
 
 {% macro duckdb__replace_people_sql(arg_dict) -%}
-    {{ replace_changed_rows(arg_dict, 'session_start_date', is_of_people_to_recompute()) }}
+    {{ replace_changed_rows(arg_dict, 'session_start_date', has_person_to_recompute()) }}
 {%- endmacro %}
 
 {# The earliest time that matters, as a literal, lets DuckDB skip the rows of most days. #}
@@ -31,12 +31,12 @@
         rowid in (
             select fact.rowid
             from {{ arg_dict['target_relation'] }} as fact
-            where fact.billed_date is null and {{ is_of_recomputed_messages(arg_dict) }}
+            where fact.billed_date is null and {{ is_recomputed_message(arg_dict) }}
             {%- if earliest %}
             union all
             select fact.rowid
             from {{ arg_dict['target_relation'] }} as fact
-            where fact.billed_date >= date '{{ earliest }}' and {{ is_of_recomputed_messages(arg_dict) }}
+            where fact.billed_date >= date '{{ earliest }}' and {{ is_recomputed_message(arg_dict) }}
             {%- endif %}
         )
     {%- endset -%}
@@ -49,30 +49,30 @@
     {%- set recomputed = arg_dict['temp_relation'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
     create or replace temp table rows_before as
-    select rowid as place, {{ day }} as day, {{ row_fingerprint(columns) }} as fingerprint
+    select rowid as row_id, {{ day }} as day, {{ row_fingerprint(columns) }} as fingerprint
     from {{ target }}
     where {{ is_replaced }};
 
     create or replace temp table rows_after as
-    select rowid as place, {{ day }} as day, {{ row_fingerprint(columns) }} as fingerprint
+    select rowid as row_id, {{ day }} as day, {{ row_fingerprint(columns) }} as fingerprint
     from {{ recomputed }};
 
     create or replace temp table rows_to_delete as
-    select place, day
+    select row_id, day
     from rows_before anti join rows_after using (fingerprint);
 
     create or replace temp table rows_to_insert as
-    select place, day
+    select row_id, day
     from rows_after anti join rows_before using (fingerprint);
 
     {{ log_changed_days(target, 'select day as session_start_date from rows_to_delete union select day as session_start_date from rows_to_insert') }}
 
-    delete from {{ target }} where rowid in (select place from rows_to_delete);
+    delete from {{ target }} where rowid in (select row_id from rows_to_delete);
 
     insert into {{ target }} ({{ columns }})
     select {{ columns }}
     from {{ recomputed }}
-    where rowid in (select place from rows_to_insert);
+    where rowid in (select row_id from rows_to_insert);
 
     drop table rows_before;
     drop table rows_after;
@@ -88,6 +88,6 @@
 {% macro duckdb__replace_days_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
-    delete from {{ target }} where session_start_date in ({{ days_to_replace(target) }});
+    delete from {{ target }} where session_start_date in ({{ days_after_watermark(target) }});
     insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ arg_dict['temp_relation'] }};
 {%- endmacro %}

@@ -1,5 +1,5 @@
 {% macro duckdb__hash_of_definition(variables) -%}
-    {%- set folder = folder_of_the_project() | replace("'", "''") -%}
+    {%- set folder = project_folder() | replace("'", "''") -%}
     {#- In a glob pattern, `[`, `*` and `?` are special unless they are in brackets. -#}
     {%- set pattern = folder | replace('[', '[[]') | replace('*', '[*]') | replace('?', '[?]') -%}
     {%- set files -%}

@@ -65,7 +65,7 @@
    statement that reads it, and a hook of the model drops that table (`drop_materialized_ctes`). A view in the session's cache would be
    planned just as often. The expression begins and ends on a line of its own without indentation, as in all models. #}
 {% macro spark__materialized_cte() -%}
-    -- (kept for all that read it)
+    -- (materialized once for all readers)
 {%- endmacro %}
 
 {% macro spark_materialize_ctes(compiled_code) -%}
@@ -74,17 +74,17 @@
         {%- set before, body = state.code.split(spark__materialized_cte() | trim, 1) -%}
         {%- set name = modules.re.findall('(?m)^(?:with )?([a-z_0-9]+) as [(]$', before)[-1] -%}
         {%- set end = modules.re.search('(?m)^[)]', body).start() -%}
-        {%- set kept = spark_keep(name, before ~ body[:end] ~ ') select * from ' ~ name) -%}
-        {%- set state.code = before ~ 'select * from ' ~ kept ~ '\n\n' ~ body[end:] -%}
+        {%- set table_name = spark_materialize_query(name, before ~ body[:end] ~ ') select * from ' ~ name) -%}
+        {%- set state.code = before ~ 'select * from ' ~ table_name ~ '\n\n' ~ body[end:] -%}
     {%- endfor -%}
     {{ return(state.code) }}
 {%- endmacro %}
 
 {# Write the result of a query to a table for this model, which the model's hook drops. Returns the table's name. #}
-{% macro spark_keep(name, query) -%}
-    {%- set kept = 'intermediate.' ~ this.identifier ~ '__' ~ name -%}
-    {%- do run_query('create or replace table ' ~ kept ~ ' using ' ~ config.get('file_format') ~ ' as ' ~ query) -%}
-    {{ return(kept) }}
+{% macro spark_materialize_query(name, query) -%}
+    {%- set table_name = 'intermediate.' ~ this.identifier ~ '__' ~ name -%}
+    {%- do run_query('create or replace table ' ~ table_name ~ ' using ' ~ config.get('file_format') ~ ' as ' ~ query) -%}
+    {{ return(table_name) }}
 {%- endmacro %}
 
 {% macro spark__drop_materialized_ctes() -%}

@@ -46,13 +46,14 @@
 
 {# A small-star step: all neighbours of each identifier, from its smaller ones. #}
 {% macro spark_small_star(smaller_neighbours) -%}
-    select link.one as identifier, collect_set(link.other) as neighbours
+    select link.identifier as identifier, collect_set(link.neighbour) as neighbours
         from {{ smaller_neighbours }}
         lateral view explode(flatten(transform(
             array_except(array_union(neighbours, array(identifier)), array(array_min(neighbours))),
-            neighbour -> array(
-                struct(neighbour as one, array_min(neighbours) as other), struct(array_min(neighbours) as one, neighbour as other)
+            other -> array(
+                struct(other as identifier, array_min(neighbours) as neighbour),
+                struct(array_min(neighbours) as identifier, other as neighbour)
             )
         ))) as link
-        group by link.one
+        group by link.identifier
 {%- endmacro %}

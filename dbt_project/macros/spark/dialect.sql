@@ -39,7 +39,7 @@
     {{ text }} rlike {{ spark_pattern(pattern) }}
 {%- endmacro %}
 
-{% macro spark__part_of_text(text, pattern, group) -%}
+{% macro spark__regexp_group(text, pattern, group) -%}
     regexp_extract({{ text }}, {{ spark_pattern(pattern) }}, {{ group }})
 {%- endmacro %}
 
@@ -61,7 +61,7 @@
     explode(sequence(date '{{ first_day }}', date '{{ last_day }}' - interval 1 day, interval 1 day))
 {%- endmacro %}
 
-{% macro spark__files_by(column) -%}
+{% macro spark__partition_column(column) -%}
     {{ return(column) }}
 {%- endmacro %}
 

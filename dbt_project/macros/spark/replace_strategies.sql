@@ -9,10 +9,10 @@
     {%- set rows -%}
         select {{ columns }}, is_new
         from (
-            select {{ columns }}, row_number() over (partition by {{ keys | join(', ') }} order by {{ keys[0] }}) as place_in_key
+            select {{ columns }}, row_number() over (partition by {{ keys | join(', ') }} order by {{ keys[0] }}) as number_in_key
             from {{ arg_dict['temp_relation'] }}
-        ) as placed_rows
-        lateral view explode(if(place_in_key = 1, array(false, true), array(true))) as is_new
+        ) as numbered_rows
+        lateral view explode(if(number_in_key = 1, array(false, true), array(true))) as is_new
     {%- endset -%}
     {{ spark_merge(arg_dict, keys, rows) }}
 {%- endmacro %}
@@ -34,7 +34,9 @@
 {%- endmacro %}
 
 {% macro spark__replace_people_sql(arg_dict) -%}
-    {{ spark_replace_changed_rows(arg_dict, arg_dict['unique_key'], 'session_start_date', 'session_start_date', is_of_people_to_recompute()) }}
+    {{ spark_replace_changed_rows(
+        arg_dict, arg_dict['unique_key'], 'session_start_date', 'session_start_date', has_person_to_recompute()
+    ) }}
 {%- endmacro %}
 
 {% macro spark__replace_changes_of_people_sql(arg_dict) -%}
@@ -49,14 +51,14 @@
 {%- endmacro %}
 
 {% macro spark__replace_messages_sql(arg_dict) -%}
-    {{ spark_replace_changed_rows(arg_dict, [arg_dict['unique_key']], 'billed_date', billed_day(), is_of_recomputed_messages(arg_dict)) }}
+    {{ spark_replace_changed_rows(arg_dict, [arg_dict['unique_key']], 'billed_date', billed_day(), is_recomputed_message(arg_dict)) }}
 {%- endmacro %}
 
 {# `day` is the column that partitions the target's files; `day_to_log` is the day under which a row is logged. #}
 {% macro spark_replace_changed_rows(arg_dict, keys, day, day_to_log, is_replaced) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
-    {%- set changes = spark_keep('changes', 'with rows_before as (
+    {%- set changes = spark_materialize_query('changes', 'with rows_before as (
             select struct(' ~ columns ~ ') as row_before from ' ~ target ~ ' where ' ~ is_replaced ~ '
         ),
         rows_after as (
@@ -66,7 +68,7 @@
             select row_before, row_after
             from rows_before
             full outer join rows_after
-                on ' ~ spark_are_same('row_before', 'row_after', keys) ~ '
+                on ' ~ spark_keys_match('row_before', 'row_after', keys) ~ '
             where not row_before <=> row_after
         )
         select inline(array(struct(false as is_new, row_before as content), struct(true as is_new, row_after as content)))
@@ -81,9 +83,9 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro spark_are_same(one, other, keys) -%}
+{% macro spark_keys_match(left, right, keys) -%}
     {%- for key in keys -%}
-    {{ 'and ' if not loop.first }}{{ one }}.{{ key }} = {{ other }}.{{ key }}{{ ' ' if not loop.last }}
+    {{ 'and ' if not loop.first }}{{ left }}.{{ key }} = {{ right }}.{{ key }}{{ ' ' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
 
@@ -103,7 +105,7 @@
 {# Replaces whole days in one statement, including days that are empty now. #}
 {% macro spark__replace_days_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
-    {%- set days = run_query(days_to_replace(target)).columns[0].values() | unique | list -%}
+    {%- set days = run_query(days_after_watermark(target)).columns[0].values() | unique | list -%}
     {%- if days -%}
     insert into {{ target }} replace where {{ spark_is_on_days('session_start_date', days) }}
     select {{ arg_dict['dest_columns'] | map(attribute='name') | join(', ') }} from {{ arg_dict['temp_relation'] }}

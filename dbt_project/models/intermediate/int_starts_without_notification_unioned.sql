@@ -3,7 +3,7 @@
     materialized='incremental',
     unique_key=['source', 'session_start_id'],
     incremental_strategy='replace_people',
-    partition_by=files_by('session_start_date'),
+    partition_by=partition_column('session_start_date'),
     post_hook="{{ log_all_days_changed() }}"
 ) }}
 

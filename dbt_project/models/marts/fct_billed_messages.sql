@@ -2,7 +2,7 @@
 {{ config(
     unique_key='message_id',
     incremental_strategy='replace_messages',
-    partition_by=files_by('billed_date'),
+    partition_by=partition_column('billed_date'),
     post_hook="{{ log_all_days_changed(billed_day()) }}"
 ) }}
 
@@ -37,8 +37,8 @@ messages as (
     union all
     -- New rates: messages that were billed before are priced again.
     select {{ columns_before_rates | join(', ') }}
-    from {{ this }} as billed_before
-    where not exists (select 1 from messages_to_bill where messages_to_bill.message_id = billed_before.message_id)
+    from {{ this }} as billed_messages
+    where not exists (select 1 from messages_to_bill where messages_to_bill.message_id = billed_messages.message_id)
     {%- endif %}
 
 ),

@@ -2,7 +2,7 @@
 {{ config(
     unique_key=['source', 'session_start_id', 'message_id'],
     incremental_strategy='replace_changes_of_people',
-    partition_by=files_by('session_start_date'),
+    partition_by=partition_column('session_start_date'),
     post_hook="{{ log_all_days_changed() }}"
 ) }}
 

@@ -7,7 +7,7 @@ with notifications as (
 
 ),
 
-other_starts as (
+starts_without_notification as (
 
     select * from {{ ref('int_starts_without_notification_unioned') }}
 
@@ -22,7 +22,7 @@ final as (
     union all
     select
         {{ session_start_columns() | join(',\n        ') }}
-    from other_starts
+    from starts_without_notification
 
 )
 

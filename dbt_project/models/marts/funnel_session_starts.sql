@@ -1,7 +1,7 @@
 {{ config(
     unique_key='session_start_date',
     incremental_strategy='replace_days',
-    partition_by=files_by('session_start_date'),
+    partition_by=partition_column('session_start_date'),
     post_hook="{{ move_watermark() }}"
 ) }}
 
@@ -17,7 +17,7 @@ funnel_stages as (
 
 ),
 
-notifications_counted as (
+counted_notifications as (
 
     select
         {{ report_keys() | join(', ') }},
@@ -34,16 +34,16 @@ notifications_counted as (
 final as (
 
     select
-        {{ report_keys('notifications_counted.') | join(',\n        ') }},
+        {{ report_keys('counted_notifications.') | join(',\n        ') }},
         funnel_stages.stage_order,
         funnel_stages.stage,
         cast(case funnel_stages.stage
-            when 'sent' then notifications_counted.sent
-            when 'delivered' then notifications_counted.delivered
-            when 'read' then notifications_counted.read
-            when 'replied' then notifications_counted.replied
+            when 'sent' then counted_notifications.sent
+            when 'delivered' then counted_notifications.delivered
+            when 'read' then counted_notifications.read
+            when 'replied' then counted_notifications.replied
         end as bigint) as notifications
-    from notifications_counted
+    from counted_notifications
     cross join funnel_stages
 
 )

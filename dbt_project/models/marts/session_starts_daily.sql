@@ -1,7 +1,7 @@
 {{ config(
     unique_key='session_start_date',
     incremental_strategy='replace_days',
-    partition_by=files_by('session_start_date'),
+    partition_by=partition_column('session_start_date'),
     post_hook="{{ move_watermark() }}"
 ) }}
 

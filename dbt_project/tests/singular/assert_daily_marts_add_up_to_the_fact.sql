@@ -2,7 +2,7 @@
 -- sends that went out and that were replied to, the totals to their rows. A row is a day on which a daily mart differs from
 -- `fct_session_starts`.
 {{ config(meta={'dagster': {'ref': {'name': 'session_starts_daily'}}}) }}
-{% set is_of_day = is_of_day_to_check('session_start_date') if checks_only_changes() else 'true' %}
+{% set is_checked_day = is_on_changed_day('session_start_date') if checks_only_changes() else 'true' %}
 
 with fact as (
 
@@ -15,7 +15,7 @@ with fact as (
         count(case when is_replied then 1 end) as replied,
         count(case when first_reply_at <= sent_at + interval '72' hour then 1 end) as replied_within_72h
     from {{ ref('fct_session_starts') }}
-    where is_in_report and {{ is_of_day }}
+    where is_in_report and {{ is_checked_day }}
     group by session_start_date
 
 ),
@@ -24,7 +24,7 @@ daily as (
 
     select session_start_date, sum(session_starts) as session_starts, sum(notifications) as notifications, sum(replied) as replied
     from {{ ref('session_starts_daily') }}
-    where {{ is_of_day }}
+    where {{ is_checked_day }}
     group by session_start_date
 
 ),
@@ -33,7 +33,7 @@ by_status as (
 
     select session_start_date, sum(notifications) as notifications
     from {{ ref('status_session_starts') }}
-    where {{ is_of_day }}
+    where {{ is_checked_day }}
     group by session_start_date
 
 ),
@@ -45,7 +45,7 @@ funnel as (
         sum(case when stage = 'sent' then notifications end) as sent,
         sum(case when stage = 'replied' then notifications end) as replied
     from {{ ref('funnel_session_starts') }}
-    where {{ is_of_day }}
+    where {{ is_checked_day }}
     group by session_start_date
 
 ),
@@ -60,7 +60,7 @@ by_hour as (
         sum(replied) as replied,
         sum(replied_within_72h) as replied_within_72h
     from {{ ref('sends_by_hour') }}
-    where {{ is_of_day }}
+    where {{ is_checked_day }}
     group by session_start_date
 
 )

@@ -30,7 +30,7 @@ accounted_for as (
         (
             select count(*)
             from {{ source('raw', 'botmaker_session_events') }} as events
-            where not ({{ is_event_of_notification('events.name', 'events.message_id') }})
+            where not ({{ is_notification_event('events.name', 'events.message_id') }})
         ) as unused
     from {{ ref('int_botmaker_events_deduplicated') }}
     union all

@@ -4,7 +4,7 @@ from dagster import AssetExecutionContext, Config, MaterializeResult, MetadataVa
 
 from orchestration.analysis.counts import TemplateQuestion, compare_published
 from orchestration.analysis.picture import data_uri, draw
-from orchestration.analysis.words import as_markdown, outcome_in_words, tables
+from orchestration.analysis.words import as_markdown, format_outcome, tables
 from orchestration.defs.assets.metadata import HIDDEN
 from orchestration.defs.assets.outputs import published_marts
 from orchestration.defs.resources import operator_failures
@@ -22,7 +22,7 @@ def template_comparison(context: AssetExecutionContext, config: TemplateConfig) 
     with operator_failures():
         comparison = compare_published(Settings.from_environment(), config)
     funnels, differences = tables(comparison, config, _shown)
-    picture = data_uri(draw(comparison, outcome_in_words(config), _shown))
+    picture = data_uri(draw(comparison, format_outcome(config), _shown))
     verdicts = [one for one in comparison.comparisons if one.verdict.is_found]
     context.log.info(f"{len(comparison.comparisons)} comparisons with the baseline, {len(verdicts)} with a verdict.")
     return MaterializeResult(

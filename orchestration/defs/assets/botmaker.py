@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dagster import AssetExecutionContext, AssetKey, AssetSpec, Config, MaterializeResult, multi_asset
 from pydantic import Field
 
-from orchestration.botmaker.fetch import FETCHES, ask, fetch, open_source
+from orchestration.botmaker.fetch import FETCHES, fetch, open_source, parse_request
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.defs.resources import operator_failures
 from orchestration.settings import Settings
@@ -39,10 +39,10 @@ def fetch_botmaker(context: AssetExecutionContext, config: BotmakerFetchConfig) 
     with (
         operator_failures(),
         open_source(
-            Settings.from_environment(), BotmakerSettings.from_environment(), say=context.log.info, warn=context.log.warning
+            Settings.from_environment(), BotmakerSettings.from_environment(), log=context.log.info, warn=context.log.warning
         ) as source,
     ):
-        request = ask(source, config.period_from, config.period_to, sweep=config.sweep)
+        request = parse_request(source, config.period_from, config.period_to, sweep=config.sweep)
         for feed in FETCHES:
             key = AssetKey([GROUP, feed])
             if key in context.selected_asset_keys:

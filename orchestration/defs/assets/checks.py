@@ -20,28 +20,28 @@ _MEANING = {
 
 
 # The meta of tests whose failing rows contain no personal data, so that the explanation may list these rows.
-NAMES_ROWS = "names_rows"
-MOST_ROWS_NAMED = 20
+LISTS_ROWS = "names_rows"
+MAX_LISTED_ROWS = 20
 
 
-def explain_failure(test: Mapping[str, Any], rows: int, named: Sequence[tuple[Any, ...]] = ()) -> str:
-    """Return a sentence on a dbt test of the manifest that found `rows` failing rows; `named` are the first of them, to be listed.
+def explain_failure(test: Mapping[str, Any], rows: int, listed: Sequence[tuple[Any, ...]] = ()) -> str:
+    """Return a sentence on a dbt test of the manifest that found `rows` failing rows; `listed` are the first of them.
 
     The sentence on a singular test ends with the comment at the top of its SQL.
     """
     generic = test.get("test_metadata")
     if generic is None:
-        return f"Rows found by {test['name']}: {rows:,}{_names(rows, named)}. {_opening_comment(test['raw_code'])}"
+        return f"Rows found by {test['name']}: {rows:,}{_list_rows(rows, listed)}. {_opening_comment(test['raw_code'])}"
     meaning = _MEANING.get(generic["name"], f"break the rule `{generic['name']}`")
     model = (test.get("attached_node") or "").rpartition(".")[2]
     return f"Rows of {model} that {meaning.format(column=test.get('column_name'))}: {rows:,} ({test['name']})."
 
 
-def _names(rows: int, named: Sequence[tuple[Any, ...]]) -> str:
-    if not named:
+def _list_rows(rows: int, listed: Sequence[tuple[Any, ...]]) -> str:
+    if not listed:
         return ""
-    names = [", ".join(" ".join(str(value).split()) for value in row if value is not None) for row in named]
-    return f" ({'; '.join([*names, *([f'and {rows - len(named):,} more'] if rows > len(named) else [])])})"
+    names = [", ".join(" ".join(str(value).split()) for value in row if value is not None) for row in listed]
+    return f" ({'; '.join([*names, *([f'and {rows - len(listed):,} more'] if rows > len(listed) else [])])})"
 
 
 def _opening_comment(sql: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetExecutionContext, AssetSpec, Config, MaterializeResult, Output
 from pydantic import Field
 
-from orchestration.defs.assets.checks import FAILED_ROWS, MOST_ROWS_NAMED, NAMES_ROWS, compiled_sql, explain_failure
+from orchestration.defs.assets.checks import FAILED_ROWS, LISTS_ROWS, MAX_LISTED_ROWS, compiled_sql, explain_failure
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.landing import LEDGER_KEY
 from orchestration.defs.failures import failure
@@ -24,8 +24,8 @@ from orchestration.transform.dbt_import import without_dbt
 from orchestration.transform.invocation import DbtError
 from orchestration.transform.lookups import refuse_unreadable_lookups
 from orchestration.transform.parsed import parsed_project
-from orchestration.transform.runner import RESULTS, build_arguments, check_arguments, stream_dbt
-from orchestration.warehouse import error_in_words
+from orchestration.transform.runner import RESULT_EVENTS, build_arguments, check_arguments, stream_dbt
+from orchestration.warehouse import explain_warehouse_error
 
 with without_dbt():
     from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
@@ -68,23 +68,23 @@ class ModelsConfig(Config):
 @dbt_assets(manifest=MANIFEST, project=DbtProject(DBT_PROJECT_DIR), dagster_dbt_translator=TRANSLATOR, name="build_models")
 def models(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource) -> Iterator[Any]:
     """Build what the new loads affect, or everything if the definition changed; any error blocks publication."""
-    build = _build_that_holds_or_begins(context, warehouse)
+    build = _current_or_new_build(context, warehouse)
     if isinstance(build, FinishedBuild):
         context.log.info("Nothing has landed since the last build, so the marts are unchanged.")
-        yield from _as_before(context, config, warehouse, build)
+        yield from _report_unchanged(context, config, warehouse, build)
     else:
         yield from _build(context, config, warehouse, build)
 
 
-def _build_that_holds_or_begins(context: AssetExecutionContext, warehouse: WarehouseResource) -> FinishedBuild | Build:
+def _current_or_new_build(context: AssetExecutionContext, warehouse: WarehouseResource) -> FinishedBuild | Build:
     with warehouse.open() as connection:
         # Landing does this, too. But if only the models are materialised, maybe nothing has landed yet, or another version landed it.
         prepare_raw_schema(connection)
         if rows := warehouse.engine.erase_late_rows(connection):
             context.log.warning(f"Deleted {counted(rows, 'row')} of erased people that had landed before their identifiers were known.")
-        still_holds = current_build(connection, warehouse.settings)
-        if still_holds is not None:
-            return still_holds
+        current = current_build(connection, warehouse.settings)
+        if current is not None:
+            return current
         refuse_unreadable_lookups()
         # The ledger's check does the same, but it does not run if only the models are materialised.
         refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
@@ -98,7 +98,7 @@ def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: Ware
         )
     yield from _run(context, warehouse, build_arguments(warehouse.settings, build, with_all_checks=config.thorough))
     if build.is_increment:
-        yield from _lookups_as_before(context)
+        yield from _report_unchanged_lookups(context)
     with warehouse.open() as connection:
         warehouse.engine.refresh_after_build(connection)
         finish_build(connection, build)
@@ -106,7 +106,9 @@ def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: Ware
             drop_orphaned_tables(connection, MANIFEST)
 
 
-def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: FinishedBuild) -> Iterator[Any]:
+def _report_unchanged(
+    context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: FinishedBuild
+) -> Iterator[Any]:
     """Report all marts and checks as unchanged since a finished build, which dbt would take seconds to find; or check all rows again.
 
     Of the models, only the marts are reported, because publication waits for no others, and each event costs 20 ms and 8 kB.
@@ -118,28 +120,28 @@ def _as_before(context: AssetExecutionContext, config: ModelsConfig, warehouse: 
         yield from _run(context, warehouse, check_arguments(warehouse.settings))
     else:
         context.instance.add_run_tags(context.run_id, NOTHING_NEW)
-        yield from _passed_before(context.selected_asset_check_keys, f"Passed in build {build.build_id}. Nothing has landed since.")
+        yield from _as_passed(context.selected_asset_check_keys, f"Passed in build {build.build_id}. Nothing has landed since.")
 
 
 def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]) -> Iterator[Any]:
     """Run a dbt command; yield the events of its models and checks. Raises a failure of the step if anything failed."""
     settings = warehouse.settings
-    explained: dict[str, str] = {}
+    explanations: dict[str, str] = {}
     try:
         for event in _with_progress(stream_dbt(settings, arguments)):
             message = DbtCoreCliEventMessage(raw_event=event, event_history_metadata={})
             for result in message.to_default_asset_events(manifest=MANIFEST, dagster_dbt_translator=TRANSLATOR, context=context):
                 if isinstance(result, AssetCheckResult):
-                    yield _explained(context, warehouse, result, event, explained)
+                    yield _with_explanation(context, warehouse, result, event, explanations)
                 # dbt builds everything, but Dagster gets only the events of the assets selected for the run.
                 elif isinstance(result, Output) and result.output_name in context.selected_output_names:
                     yield result
     except DbtError as error:
-        in_words = error_in_words(settings, error)
-        if in_words is not None:
-            raise failure(str(in_words), in_words.exit_code) from None
-        sentences = _in_sentences(error, explained)
-        only_checks = set(sentences) <= set(explained.values())
+        explanation = explain_warehouse_error(settings, error)
+        if explanation is not None:
+            raise failure(str(explanation), explanation.exit_code) from None
+        sentences = _explain_failures(error, explanations)
+        only_checks = set(sentences) <= set(explanations.values())
         description = "\n".join(["The models or their checks failed, so nothing is published:", *sentences])
         raise failure(description, ExitCode.BLOCKED if only_checks else None) from None
 
@@ -149,7 +151,7 @@ def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any
     done = 0
     with closing(events):
         for event in events:
-            is_result = event["info"]["name"] in RESULTS
+            is_result = event["info"]["name"] in RESULT_EVENTS
             done += is_result
             data = event["data"]
             total = data.get("total", data.get("num_models"))
@@ -158,41 +160,41 @@ def _with_progress(events: Generator[dict[str, Any]]) -> Generator[dict[str, Any
                 yield event
 
 
-def _explained(
+def _with_explanation(
     context: AssetExecutionContext,
     warehouse: WarehouseResource,
     result: AssetCheckResult,
     event: Mapping[str, Any],
-    explained: dict[str, str],
+    explanations: dict[str, str],
 ) -> AssetCheckResult:
-    """Add to a check's result the number of rows found and, if it failed, an explanation, which is also stored in `explained`."""
+    """Add to a check's result the number of rows found and, if it failed, an explanation, which is also stored in `explanations`."""
     test, rows = MANIFEST["nodes"][event["data"]["node_info"]["unique_id"]], int(event["data"].get("num_failures", 0))
     result = result._replace(metadata={**(result.metadata or {}), FAILED_ROWS: rows})
     if result.passed:
         return result
-    named = []
-    if test["config"]["meta"].get(NAMES_ROWS) and rows:
-        named = warehouse.engine.query_models(compiled_sql(test, warehouse.settings.dbt_target_dir), MOST_ROWS_NAMED)
-    explained[test["name"]] = explain_failure(test, rows, named)
+    listed = []
+    if test["config"]["meta"].get(LISTS_ROWS) and rows:
+        listed = warehouse.engine.query_models(compiled_sql(test, warehouse.settings.dbt_target_dir), MAX_LISTED_ROWS)
+    explanations[test["name"]] = explain_failure(test, rows, listed)
     if result.severity is AssetCheckSeverity.WARN:
-        context.log.warning(explained[test["name"]])
-    return result._replace(description=explained[test["name"]])
+        context.log.warning(explanations[test["name"]])
+    return result._replace(description=explanations[test["name"]])
 
 
-def _in_sentences(error: DbtError, explained: Mapping[str, str]) -> list[str]:
+def _explain_failures(error: DbtError, explanations: Mapping[str, str]) -> list[str]:
     """Return dbt's list of failures, with the explanation of each failed test in place of dbt's line."""
-    return [explained.get(line.partition(":")[0], line) for line in str(error).splitlines()]
+    return [explanations.get(line.partition(":")[0], line) for line in str(error).splitlines()]
 
 
-def _lookups_as_before(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
+def _report_unchanged_lookups(context: AssetExecutionContext) -> Iterator[AssetCheckResult]:
     """Report the checks of look-ups as passed. An increment skips them, because it builds on look-ups that passed."""
     of_lookups = [
         check for check in context.selected_asset_check_keys if context.assets_def.group_names_by_key[check.asset_key] == "lookups"
     ]
-    yield from _passed_before(of_lookups, "Passed in the last rebuild. The look-up has not changed since.")
+    yield from _as_passed(of_lookups, "Passed in the last rebuild. The look-up has not changed since.")
 
 
-def _passed_before(checks: Iterable[AssetCheckKey], description: str) -> Iterator[AssetCheckResult]:
+def _as_passed(checks: Iterable[AssetCheckKey], description: str) -> Iterator[AssetCheckResult]:
     for check in checks:
         yield AssetCheckResult(
             asset_key=check.asset_key, check_name=check.name, passed=True, description=description, metadata={FAILED_ROWS: 0}

@@ -34,7 +34,7 @@ GROUP = "landing"
 LEDGER_KEY = AssetKey(["raw", "landed_files"])
 
 # A folder full of such files must not fill the run's log.
-_MOST_FILES_NAMED = 50
+_MAX_LISTED_FILES = 50
 
 
 def _descriptions() -> dict[str, str]:
@@ -66,7 +66,7 @@ def _land(context: AssetExecutionContext, warehouse: WarehouseResource, feed: Fe
     with warehouse.open() as connection:
         zone = LandingZone(warehouse.settings.landing, FEED_NAMES)
         report = warehouse.engine.land(connection, zone, feed, ErasedPeople.load(warehouse.settings.data))
-        ledger.write_passed_over(connection, feed.name, report.passed_over)
+        ledger.write_skipped_entries(connection, feed.name, report.skipped_entries)
         _log(context, report)
         for table in feed.tables:
             yield MaterializeResult(asset_key=AssetKey(["raw", table]), metadata=_metadata(connection, warehouse, table, report))
@@ -80,16 +80,16 @@ def _log(context: AssetExecutionContext, report: LandingReport) -> None:
     )
     _warn(context, report.feed, "set aside until it can be read completely", report.files_set_aside)
     _warn(context, report.feed, "left for the next run", report.files_changed)
-    _warn(context, report.feed, "not read", [f"{passed.name}: {passed.reason}" for passed in report.passed_over])
+    _warn(context, report.feed, "not read", [f"{entry.name}: {entry.reason}" for entry in report.skipped_entries])
     if report.is_missing:
         context.log.warning(f"{report.feed}: the folder is missing. Data that has landed is kept.")
 
 
 def _warn(context: AssetExecutionContext, where: str, what: str, files: list[str]) -> None:
-    for file in files[:_MOST_FILES_NAMED]:
+    for file in files[:_MAX_LISTED_FILES]:
         context.log.warning(f"{where}: {what}: {file}")
-    if len(files) > _MOST_FILES_NAMED:
-        context.log.warning(f"{where}: {what}: {len(files) - _MOST_FILES_NAMED} more")
+    if len(files) > _MAX_LISTED_FILES:
+        context.log.warning(f"{where}: {what}: {len(files) - _MAX_LISTED_FILES} more")
 
 
 def _metadata(
@@ -100,7 +100,7 @@ def _metadata(
         "files_landed": MetadataValue.int(report.files_landed),
         "files_known": MetadataValue.int(report.files_known),
         "files_set_aside": MetadataValue.int(len(report.files_set_aside)),
-        "files_not_read": MetadataValue.int(len(report.passed_over)),
+        "files_not_read": MetadataValue.int(len(report.skipped_entries)),
         "records": MetadataValue.int(report.records),
         "records_rejected": MetadataValue.int(report.rejected),
         "records_erased": MetadataValue.int(report.erased),
@@ -161,19 +161,19 @@ def land_botmaker(context: AssetExecutionContext, warehouse: WarehouseResource) 
 def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[MaterializeResult]:
     """The ledger: one row per file content, with its counts. Its checks stop a run if too many records were rejected or any is missing."""
     with warehouse.open() as connection:
-        warehouse.engine.forget_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
+        warehouse.engine.delete_old_payloads(connection, warehouse.settings.first_day_kept(datetime.now(UTC)))
         rejections = new_rejections(connection)
         limit = warehouse.settings.max_rejected_share
         unbalanced = unbalanced_files(connection)
         misplaced = LandingZone(warehouse.settings.landing, FEED_NAMES).misplaced()
-        _warn(context, "landing zone", "not read", [f"{passed.name}: {passed.reason}" for passed in misplaced])
+        _warn(context, "landing zone", "not read", [f"{entry.name}: {entry.reason}" for entry in misplaced])
         if not ledger.has_files(connection):
             # The folder of a disk that is not mounted looks like this.
             folders = ", ".join(f"{name}/" for name in FEED_NAMES)
             _warn(context, "landing zone", "empty", [f"{warehouse.settings.landing} has no file to read in any of {folders}"])
-        ledger.write_passed_over(connection, "", misplaced)
-        passed_over = ledger.all_passed_over(connection)
-        left_to_older_readers = ledger.files_left_to_older_readers(connection, READER_VERSION)
+        ledger.write_skipped_entries(connection, "", misplaced)
+        skipped_entries = ledger.read_skipped_entries(connection)
+        left_to_older_readers = ledger.count_files_of_older_readers(connection, READER_VERSION)
         few_rejected = not rejections.are_too_many(limit)
         checks = [
             AssetCheckResult(
@@ -201,12 +201,12 @@ def landed_files(context: AssetExecutionContext, warehouse: WarehouseResource) -
             ),
             AssetCheckResult(
                 check_name="every_file_is_read",
-                passed=not passed_over,
+                passed=not skipped_entries,
                 severity=AssetCheckSeverity.WARN,
                 description="Every entry in the landing zone that looks like data is read."
-                if not passed_over
-                else f"{len(passed_over)} not read: " + "; ".join(f"{passed.name} ({passed.reason})" for passed in passed_over[:20]),
-                metadata={"not_read": len(passed_over)},
+                if not skipped_entries
+                else f"{len(skipped_entries)} not read: " + "; ".join(f"{entry.name} ({entry.reason})" for entry in skipped_entries[:20]),
+                metadata={"not_read": len(skipped_entries)},
             ),
             AssetCheckResult(
                 check_name="no_file_is_left_to_an_older_reader",

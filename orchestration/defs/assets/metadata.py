@@ -6,7 +6,7 @@ import duckdb
 from dagster import MarkdownMetadataValue, MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
 from orchestration.publication.masking import may_hold_number
-from orchestration.publication.person_columns import Mask, type_names_no_one
+from orchestration.publication.person_columns import Mask, type_is_never_personal
 
 _CELL_CHARACTERS = 80
 _BAR_CHARACTERS = 24
@@ -44,7 +44,7 @@ def preview(connection: duckdb.DuckDBPyConnection, query: str, texts: Collection
     result = connection.execute(query)
     description = result.description or []
     columns = [name for name, *_ in description]
-    shown = [name for name, data_type, *_ in description if name in texts or type_names_no_one(str(data_type))]
+    shown = [name for name, data_type, *_ in description if name in texts or type_is_never_personal(str(data_type))]
     records = [
         TableRecord({name: _cell(name, value) for name, value in zip(columns, row, strict=True) if name in shown})
         for row in result.fetchall()

@@ -64,14 +64,14 @@ def published_marts(context: AssetExecutionContext, config: CheckConfig, warehou
             metadata={
                 "dagster/row_count": publication.rows["fct_session_starts"],
                 "changed": publication.changed,
-                "session_starts_more_than_before": publication.rows_more.get("fct_session_starts", 0),
+                "session_starts_more_than_before": publication.net_rows_added.get("fct_session_starts", 0),
                 "report_days_replaced": "all" if publication.days_replaced is None else len(publication.days_replaced),
                 "funnel": latest_funnel(connection),
                 "path": MetadataValue.path(str(settings.published_database)),
                 "bytes": settings.published_database.stat().st_size,
                 "rows": MetadataValue.json(publication.rows),
                 "rows_written": MetadataValue.json(publication.rows_written),
-                "rows_more_than_before": MetadataValue.json(publication.rows_more),
+                "rows_more_than_before": MetadataValue.json(publication.net_rows_added),
                 "damaged": MetadataValue.json(publication.damaged),
                 "preview": preview(
                     connection,

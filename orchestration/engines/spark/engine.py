@@ -16,7 +16,7 @@ import duckdb
 
 from orchestration.engines.spark.erasure import erase_from_lake, erase_late_rows_from_lake, finish_erasure, plan_on_lake
 from orchestration.engines.spark.executors import on_executors, open_scratch
-from orchestration.engines.spark.history import forget_history
+from orchestration.engines.spark.history import expire_history
 from orchestration.engines.spark.landing import land_on_executors
 from orchestration.engines.spark.publication import publish_from_lake
 from orchestration.engines.spark.session import spark_session
@@ -134,15 +134,15 @@ class SparkEngine:
                 finish_erasure(spark_session(self.spark_settings), self._tables(), self.settings, self.spark_settings.lake)
             yield
 
-    def plan_erasure(self, given: str) -> Erasure:
+    def plan_erasure(self, identifier: str) -> Erasure:
         with self.open() as connection:
-            erasure, *_ = plan_on_lake(spark_session(self.spark_settings), connection, self.settings, given)
+            erasure, *_ = plan_on_lake(spark_session(self.spark_settings), connection, self.settings, identifier)
         return erasure
 
-    def erase_person(self, given: str) -> Erasure:
+    def erase_person(self, identifier: str) -> Erasure:
         with self.open():
             spark, lake = spark_session(self.spark_settings), self.spark_settings.lake
-            return erase_from_lake(spark, self._tables(), self.settings, lake, given)
+            return erase_from_lake(spark, self._tables(), self.settings, lake, identifier)
 
     def erase_late_rows(self, connection: duckdb.DuckDBPyConnection) -> int:
         return erase_late_rows_from_lake(spark_session(self.spark_settings), self._tables(), self.settings, self.spark_settings.lake)
@@ -161,20 +161,20 @@ class SparkEngine:
         )
         return int(rows[0]["rows"]) if rows else 0
 
-    def forget_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
+    def delete_old_payloads(self, connection: duckdb.DuckDBPyConnection, first_day: date) -> None:
         if first_day <= date.min:
             return
         spark = spark_session(self.spark_settings)
         old = f"record is not null and landed_at < date '{first_day.isoformat()}'"
         if spark.sql(f"select 1 from raw.rejected_records where {old} limit 1").collect():
             spark.sql(f"update raw.rejected_records set record = null where {old}")
-            forget_history(spark, "raw.rejected_records")
+            expire_history(spark, "raw.rejected_records")
 
     def refresh_after_build(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._tables().read_state()
 
-    def query_models(self, sql: str, most: int) -> list[tuple[Any, ...]]:
-        found = spark_session(self.spark_settings).sql(f"select * from (\n{sql}\n) order by all limit {most}").collect()
+    def query_models(self, sql: str, limit: int) -> list[tuple[Any, ...]]:
+        found = spark_session(self.spark_settings).sql(f"select * from (\n{sql}\n) order by all limit {limit}").collect()
         return [tuple(row) for row in found]
 
     def publish(self, connection: duckdb.DuckDBPyConnection, build: FinishedBuild, *, thorough: bool) -> Publication:
@@ -192,9 +192,9 @@ class SparkEngine:
         size = -(-len(days) // (_TASKS_PER_CORE * spark.sparkContext.defaultParallelism)) or 1
         tasks = [json.dumps([day.isoformat() for day in days[at : at + size]]) for at in range(0, len(days), size)]
         # The keys in the settings are not sent to executors.
-        there = replace(settings, spark=None, contacts=Contacts.PLAIN, mask_key=None)
+        executor_settings = replace(settings, spark=None, contacts=Contacts.PLAIN, mask_key=None)
         drafts: Drafts = {}
-        for result in on_executors(spark, partial(_write_drafts_there, there, str(version.database), now), tasks):
+        for result in on_executors(spark, partial(_write_drafts_on_executor, executor_settings, str(version.database), now), tasks):
             for day, entry in json.loads(result).items():
                 drafts[date.fromisoformat(day)] = ExportedFile.model_validate(entry) if entry is not None else None
         return drafts
@@ -213,7 +213,7 @@ class SparkEngine:
             connection.execute(f"create view marts.{mart} as from published.main.{mart}")
 
 
-def _write_drafts_there(settings: Settings, database: str, now: datetime, task: str) -> str:
+def _write_drafts_on_executor(settings: Settings, database: str, now: datetime, task: str) -> str:
     """Write the TSVs of some days on an executor, with the single-machine export code."""
     days = [date.fromisoformat(day) for day in json.loads(task)]
     with TemporaryDirectory(prefix="export-") as scratch, open_scratch(scratch, database, read_only=True) as published:

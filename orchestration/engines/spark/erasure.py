@@ -20,24 +20,24 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.engines.spark.executors import open_scratch
-from orchestration.engines.spark.history import drop_schema, forget_history
+from orchestration.engines.spark.history import drop_schema, expire_history
 from orchestration.engines.spark.tables import ControlTables, in_threads
 from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import replace_private_file
 from orchestration.identifiers import comparable_identifier, create_identifier_macros
 from orchestration.landing.erased import ErasedPeople, ErasedPerson
-from orchestration.maintenance.erasure import Erasure, erased_records_by_file, remember
+from orchestration.maintenance.erasure import Erasure, erased_records_by_file, save_hashes
 from orchestration.maintenance.person_rows import (
     EVIDENCE,
     IDENTIFIERS,
-    IDS_NAMED,
     IDS_OF_PERSON,
+    REFERENCED_IDS,
     ROWS_OF_PERSON,
     TEXTS,
     connected_identifiers,
     create_evidence,
     create_known_hashes,
-    create_person,
+    create_person_macros,
     identifiers_in,
     without_texts,
 )
@@ -68,14 +68,14 @@ class _Work:
 
 
 def plan_on_lake(
-    spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, given: str
+    spark: SparkSession, control: duckdb.DuckDBPyConnection, settings: Settings, identifier: str
 ) -> tuple[Erasure, _Work, list[str]]:
-    """Return what erasing a person would delete, the work to do, and the ids of messages that the person's rows name.
+    """Return what erasing a person would delete, the work to do, and the ids of messages that the person's rows refer to.
 
     The table of people must be up to date.
     """
-    identifier = comparable_identifier(given)
-    named = {identifier, *_known_before(spark, ErasedPeople.load(settings.data), identifier)}
+    identifier = comparable_identifier(identifier)
+    named = {identifier, *_identifiers_already_erased(spark, ErasedPeople.load(settings.data), identifier)}
     people = spark.sql(
         "select identifier from intermediate.int_people_identified where person_id in "
         "(select person_id from intermediate.int_people_identified where array_contains(from_json(:named, 'array<string>'), identifier))",
@@ -85,14 +85,14 @@ def plan_on_lake(
 
 
 def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: list[str]) -> tuple[Erasure, _Work, list[str]]:
-    ids, named_ids = _own_and_named_ids(spark, identifiers)
+    ids, referenced_ids = _own_and_referenced_ids(spark, identifiers)
     found = dict(zip(_TABLES, in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
     rows = {table: [(name, load_id, line) for name, load_id, line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
     names = {name for lines in rows.values() for name, *_ in lines} | {name for name, *_ in found[_QUARANTINE]}
     erasure = Erasure(identifiers, {table: len(lines) for table, lines in rows.items()}, sorted(names))
     tables = [table for table, lines in found.items() if lines]
     ledger = _ledger(control, [line for lines in rows.values() for line in lines])
-    return erasure, _Work(identifiers, ids, tables, ledger), named_ids
+    return erasure, _Work(identifiers, ids, tables, ledger), referenced_ids
 
 
 def erase_late_rows_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path) -> int:
@@ -105,9 +105,9 @@ def erase_late_rows_from_lake(spark: SparkSession, tables: ControlTables, settin
     identifiers = set().union(*in_threads(partial(_erased_identifiers, spark, erased), list(IDENTIFIERS)))
     rows = 0
     for person, found in erased.by_person(sorted(identifiers)):
-        of_person = erased.extend_by_identifiers(person, connected_identifiers(found, partial(_identifiers_beside, spark)))
-        erasure, work, named_ids = _plan(spark, tables.connection, of_person)
-        erased.remember_messages(person, work.ids, named_ids)
+        of_person = erased.extend_by_identifiers(person, connected_identifiers(found, partial(_identifiers_in_evidence, spark)))
+        erasure, work, referenced_ids = _plan(spark, tables.connection, of_person)
+        erased.add_messages(person, work.ids, referenced_ids)
         replace_private_file(_path(settings), json.dumps(asdict(work)))
         finish_erasure(spark, tables, settings, lake)
         rows += sum(erasure.rows.values())
@@ -116,10 +116,10 @@ def erase_late_rows_from_lake(spark: SparkSession, tables: ControlTables, settin
     return rows
 
 
-def _identifiers_beside(spark: SparkSession, identifiers: list[str]) -> set[str]:
+def _identifiers_in_evidence(spark: SparkSession, identifiers: list[str]) -> set[str]:
     """Return the identifiers in the raw rows that are evidence for the person of some identifiers."""
-    own, named = _own_and_named_ids(spark, identifiers)
-    evidence = partial(create_evidence, identifiers=identifiers, ids=own, named_ids=named)
+    own, referenced = _own_and_referenced_ids(spark, identifiers)
+    evidence = partial(create_evidence, identifiers=identifiers, ids=own, referenced_ids=referenced)
 
     def in_evidence(table: str) -> set[str]:
         query = identifiers_in(table, f"(from raw_rows where {EVIDENCE[table]})")
@@ -129,16 +129,18 @@ def _identifiers_beside(spark: SparkSession, identifiers: list[str]) -> set[str]
 
 
 def _erased_identifiers(spark: SparkSession, erased: ErasedPeople, table: str) -> set[str]:
-    return _distinct(spark, table, "identifier", partial(_select_known, erased, erased.people, identifiers_in(table, "raw_rows")))
+    return _distinct(
+        spark, table, "identifier", partial(_select_erased_identifiers, erased, erased.people, identifiers_in(table, "raw_rows"))
+    )
 
 
-def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path, given: str) -> Erasure:
+def erase_from_lake(spark: SparkSession, tables: ControlTables, settings: Settings, lake: Path, identifier: str) -> Erasure:
     """Erase a person from the raw tables and drop everything built from them. The job must run afterwards.
 
     The table of people must be up to date, and the caller holds the writer's lock.
     """
-    erasure, work, named_ids = plan_on_lake(spark, tables.connection, settings, given)
-    remember(settings, work.identifiers, work.ids, named_ids)
+    erasure, work, referenced_ids = plan_on_lake(spark, tables.connection, settings, identifier)
+    save_hashes(settings, work.identifiers, work.ids, referenced_ids)
     replace_private_file(_path(settings), json.dumps(asdict(work)))
     finish_erasure(spark, tables, settings, lake)
     return erasure
@@ -162,7 +164,7 @@ def finish_erasure(spark: SparkSession, tables: ControlTables, settings: Setting
     in_threads(partial(_rewrite, spark, work), work.tables)
     for schema in ("marts", "intermediate", "staging"):
         drop_schema(spark, lake, schema)
-    in_threads(lambda table: forget_history(spark, f"raw.{table}"), _TABLES)
+    in_threads(lambda table: expire_history(spark, f"raw.{table}"), _TABLES)
     for left in (lake / ".landing", lake / ".drafts"):
         shutil.rmtree(left, ignore_errors=True)
     remove_all_on_demand(settings)
@@ -174,17 +176,19 @@ def _path(settings: Settings) -> Path:
     return settings.data / "erasure_under_way.json"
 
 
-def _known_before(spark: SparkSession, erased: ErasedPeople, identifier: str) -> set[str]:
+def _identifiers_already_erased(spark: SparkSession, erased: ErasedPeople, identifier: str) -> set[str]:
     """Return an already erased person's identifiers that are in the table of people."""
     person = erased.find(identifier)
     if person is None:
         return set()
     people: Any = spark.table("intermediate.int_people_identified").select("identifier")
-    found = people.mapInArrow(partial(_select_known, erased, [person], "select identifier from raw_rows"), "identifier string").collect()
+    found = people.mapInArrow(
+        partial(_select_erased_identifiers, erased, [person], "select identifier from raw_rows"), "identifier string"
+    ).collect()
     return {row["identifier"] for row in found}
 
 
-def _select_known(
+def _select_erased_identifiers(
     erased: ErasedPeople, people: list[ErasedPerson], query: str, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Select, on an executor, the identifiers in each batch of rows that belong to some erased people."""
@@ -197,9 +201,9 @@ def _select_known(
             connection.unregister("raw_rows")
 
 
-def _own_and_named_ids(spark: SparkSession, identifiers: list[str]) -> tuple[list[str], list[str]]:
-    """Return the ids of a person's messages and sessions, and the ids that the person's statuses and replies name."""
-    return _ids(spark, identifiers, IDS_OF_PERSON), _ids(spark, identifiers, IDS_NAMED)
+def _own_and_referenced_ids(spark: SparkSession, identifiers: list[str]) -> tuple[list[str], list[str]]:
+    """Return the ids of a person's messages and sessions, and the ids that the person's statuses and replies refer to."""
+    return _ids(spark, identifiers, IDS_OF_PERSON), _ids(spark, identifiers, REFERENCED_IDS)
 
 
 def _ids(spark: SparkSession, identifiers: list[str], of_tables: Mapping[str, tuple[str, str]]) -> list[str]:
@@ -227,7 +231,7 @@ def _lines(spark: SparkSession, identifiers: list[str], ids: list[str], table: s
     query = f"select {_LINE[table]}, {is_row} as is_row from raw_rows where {is_row} or {in_texts}"
     frame: Any = spark.table(f"raw.{table}")
     schema = "file_name string, load_id bigint, line_number bigint, is_row boolean"
-    person = partial(create_person, identifiers=identifiers, ids=ids)
+    person = partial(create_person_macros, identifiers=identifiers, ids=ids)
     return [tuple(row) for row in frame.mapInArrow(partial(_select, person, query), schema).collect()]
 
 
@@ -237,7 +241,9 @@ def _rewrite(spark: SparkSession, work: _Work, table: str) -> None:
     kept = f"where not coalesce({ROWS_OF_PERSON.get(table, 'false')}, false)"
     frame: Any = spark.table(f"raw.{table}")
     query = f"select * {without_texts(table)} from raw_rows {kept}"
-    rewritten = frame.mapInArrow(partial(_select, partial(create_person, identifiers=work.identifiers, ids=work.ids), query), frame.schema)
+    rewritten = frame.mapInArrow(
+        partial(_select, partial(create_person_macros, identifiers=work.identifiers, ids=work.ids), query), frame.schema
+    )
     rewritten.writeTo(f"raw.{table}").overwrite(functions.lit(True))
 
 
@@ -255,11 +261,11 @@ def _select(
 
 def _ledger(control: duckdb.DuckDBPyConnection, lines: list[tuple[str, int, int]]) -> list[tuple[str, int, int, int]]:
     """Return the ledger's new counts of the files that lose these lines."""
-    given = pa.table(
+    erased_lines = pa.table(
         {name: [line[at] for line in lines] for at, name in enumerate(("_file_name", "_load_id", "_line_number"))},
         schema=pa.schema([("_file_name", pa.string()), ("_load_id", pa.int64()), ("_line_number", pa.int64())]),
     )
-    control.register("erased_lines", given)
+    control.register("erased_lines", erased_lines)
     found = control.execute(
         f"""
         select f.file_name, f.load_id, f.landed - e.records, f.erased + e.records

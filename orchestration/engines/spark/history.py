@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
 
-def forget_history(spark: SparkSession, table: str) -> None:
+def expire_history(spark: SparkSession, table: str) -> None:
     """Delete a table's earlier states, and the files in its folder that belong to no state, such as those of a killed task.
 
     The caller holds the writer's lock, so no other writer has files that will belong to the table later.

@@ -29,9 +29,9 @@ from orchestration.engines.spark.locations import pattern_of
 from orchestration.engines.spark.tables import ControlTables, copy_to_parquet
 from orchestration.files import quoted
 from orchestration.landing import ledger
-from orchestration.landing.erased import IDENTIFIERS_BESIDE_SQL, ErasedPeople
+from orchestration.landing.erased import MESSAGE_IDENTIFIERS_SQL, ErasedPeople
 from orchestration.landing.feeds import FEED_NAMES, FEEDS, MACROS_SQL, READER_VERSION, Feed
-from orchestration.landing.land import Lander, LandingReport, look_into_zone
+from orchestration.landing.land import Lander, LandingReport, plan_landing
 from orchestration.landing.listing import LandingFile
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.landing.zone import LandingZone
@@ -58,11 +58,11 @@ def land_on_executors(
     connection = control.connection
     load = _Load(spark, control, lake, feed)
     load.recover()
-    report, new, unread = look_into_zone(connection, zone, feed, reread=settings.reread)
+    report, new, unread = plan_landing(connection, zone, feed, reread=settings.reread)
     if new:
         load.begin()
         for result in _read_files(spark, settings, load, new, erased):
-            load.take_over(result["tables"])
+            load.collect_results(result["tables"])
             for name in _COUNTS:
                 setattr(report, name, getattr(report, name) + result["report"][name])
             for name in _NAMES:
@@ -105,14 +105,14 @@ class _Load:
             found = json.loads((self.folder / _LOAD).read_text(encoding="utf-8"))
             self.load_id, self.landed_at = int(found["load_id"]), datetime.fromisoformat(found["landed_at"])
             self._replaced = [(name, load_id, sha256) for name, load_id, sha256 in found["replaced"]]
-            if not self._is_known():
+            if not self._is_in_ledger():
                 for table in self.feed.tables:
                     self._spark.sql(f"delete from raw.{table} where _load_id >= {self.load_id}")
                 self._delete_rejected("landed_at >= :landed_at")
                 self._replaced = []
         self.finish()
 
-    def take_over(self, tables: dict[str, str]) -> None:
+    def collect_results(self, tables: dict[str, str]) -> None:
         """Copy an executor's results into the driver's ledger and listing, and note its files of rows to append."""
         connection = self._control.connection
         for table in (*self.feed.tables, _QUARANTINE):
@@ -166,7 +166,7 @@ class _Load:
         draft.write_text(json.dumps(load), encoding="utf-8")
         draft.replace(self.folder / _LOAD)
 
-    def _is_known(self) -> bool:
+    def _is_in_ledger(self) -> bool:
         return self._control.connection.execute(
             "select count(*) > 0 from raw.landed_files where feed = $feed and load_id = $load_id and landed_at = $landed_at",
             {"feed": self.feed.name, "load_id": self.load_id, "landed_at": self.landed_at},
@@ -202,19 +202,19 @@ def _read_files(spark: SparkSession, settings: Settings, load: _Load, new: list[
         ]
         results = [json.loads(result) for result in on_executors(spark, _land, tasks)]
         is_extended = erased.merge([person for result in results for person in result["erased"]])
-        if not (_extend_by_what_landed(spark, results, erased) or is_extended):
+        if not (_extend_from_landed_rows(spark, results, erased) or is_extended):
             return results
         erased.save()
 
 
-def _extend_by_what_landed(spark: SparkSession, results: list[dict[str, Any]], erased: ErasedPeople) -> bool:
+def _extend_from_landed_rows(spark: SparkSession, results: list[dict[str, Any]], erased: ErasedPeople) -> bool:
     """Extend erased people by identifiers that landed with their messages in this load; return whether any was new."""
     found = sorted({(kind, message_id) for result in results for kind, message_id in result["erased_messages"]})
     if not found:
         return False
     # As rows, because Spark logs the values in a query.
     spark.createDataFrame(found, "kind string, message_id string").createOrReplaceTempView("erased_messages")
-    is_extended = erased.extend_by_messages(spark.sql(IDENTIFIERS_BESIDE_SQL).collect())
+    is_extended = erased.extend_from_landed_rows(spark.sql(MESSAGE_IDENTIFIERS_SQL).collect())
     spark.catalog.dropTempView("erased_messages")
     return is_extended
 
@@ -246,30 +246,30 @@ def _entries(connection: duckdb.DuckDBPyConnection, load: _Load, files: list[Lan
 
 def _land(task: str) -> str:
     """Read some files on an executor; return the paths of their rows and the report of the single-machine landing, as JSON."""
-    asked = json.loads(task)
-    feed = next(feed for feed in FEEDS if feed.name == asked["feed"])
+    arguments = json.loads(task)
+    feed = next(feed for feed in FEEDS if feed.name == arguments["feed"])
     report = LandingReport(feed.name)
     # The folder of this attempt only: a task may run twice, and the files of one attempt are then ignored.
-    folder = Path(asked["folder"]) / uuid4().hex
+    folder = Path(arguments["folder"]) / uuid4().hex
     folder.mkdir()
     with TemporaryDirectory(prefix="landing-") as scratch, open_scratch(scratch) as connection:
-        erased = ErasedPeople.from_json(Path(scratch) / "erased_people.json", asked["erased"]) if asked["erased"] else None
+        erased = ErasedPeople.from_json(Path(scratch) / "erased_people.json", arguments["erased"]) if arguments["erased"] else None
         prepare_raw_schema(connection)
         connection.execute(MACROS_SQL)
-        for entry in asked["ledger"]:
+        for entry in arguments["ledger"]:
             columns = ", ".join(entry)
             connection.execute(f"insert into raw.landed_files ({columns}) values ({', '.join('$' + name for name in entry)})", entry)
-        files = [LandingFile(**file) for file in asked["files"]]
-        lander = Lander(connection, feed, erased, asked["max_record_bytes"], report, load_id=asked["load_id"])
-        lander.land_files(LandingZone(asked["landing"], FEED_NAMES), files)
-        tables = _leave(connection, feed, folder, asked["load_id"], asked["landed_at"])
+        files = [LandingFile(**file) for file in arguments["files"]]
+        lander = Lander(connection, feed, erased, arguments["max_record_bytes"], report, load_id=arguments["load_id"])
+        lander.land_files(LandingZone(arguments["landing"], FEED_NAMES), files)
+        tables = _write_parquet(connection, feed, folder, arguments["load_id"], arguments["landed_at"])
     of_erased: dict[str, Any] = {"erased": [], "erased_messages": []}
     if erased is not None:
         of_erased = {"erased": erased.as_json()["people"], "erased_messages": sorted(erased.messages_in_clear)}
     return json.dumps({"tables": tables, "report": asdict(report), "unread": lander.unread, **of_erased})
 
 
-def _leave(connection: duckdb.DuckDBPyConnection, feed: Feed, folder: Path, load_id: int, landed_at: str) -> dict[str, str]:
+def _write_parquet(connection: duckdb.DuckDBPyConnection, feed: Feed, folder: Path, load_id: int, landed_at: str) -> dict[str, str]:
     """Write the landed rows as Parquet, one file for each table that has rows; return the paths by table."""
     at = f"timestamp '{landed_at}'"
     queries = {table: f"select * replace ({at} as _landed_at) from raw.{table}" for table in feed.tables}

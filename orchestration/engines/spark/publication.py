@@ -24,7 +24,7 @@ from orchestration.files import make_folder, quoted, restrict_file, sync_file
 from orchestration.publication.draft import attached, write_comments
 from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart, month_of
 from orchestration.publication.masking import prepare_masking, published_rows
-from orchestration.publication.parquet import PARQUET_OPTIONS, KeptFile, RowsByDay, by_month
+from orchestration.publication.parquet import PARQUET_OPTIONS, ReusableFile, RowsByDay, by_month
 from orchestration.publication.person_columns import Mask, masks_in_force
 from orchestration.publication.publish import Publication, Work, finish_version, work_of, write_publish_info
 from orchestration.publication.source import source_of
@@ -50,9 +50,9 @@ def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, s
     """Update the published files to a finished build; change no byte if nothing changed. Raises `StartsError`."""
     recover_publication(settings)
     source = source_of(settings, build)
-    shown = current_version(settings)
-    work = work_of(control, settings, shown, source, False)
-    if work.is_nothing:
+    current = current_version(settings)
+    work = work_of(control, settings, current, source, False)
+    if work.is_empty:
         return work.unchanged()
     folder = new_version(settings)
     make_folder(folder / PARQUET, settings)
@@ -73,7 +73,7 @@ def publish_from_lake(spark: SparkSession, control: duckdb.DuckDBPyConnection, s
         restrict_file(path, settings, read_only=True)
         sync_file(path)
         files.append(written_file(folder, path))
-    return finish_version(control, settings, folder, work, source, shown, rows_by_day, files)
+    return finish_version(control, settings, folder, work, source, current, rows_by_day, files)
 
 
 def _rows_by_day(spark: SparkSession, mart: PublishedMart) -> RowsByDay:
@@ -108,7 +108,7 @@ def _write_mart(
     for month, days in by_month(rows_by_day, lambda day: day).items():
         name = f"{PARQUET}/{mart.name}/{month}.parquet"
         path, rows = folder / name, sum(days.values())
-        old: KeptFile | None = work.kept.get(name)
+        old: ReusableFile | None = work.reusable.get(name)
         if old is not None and month not in changed_months and old.rows == rows:
             link_or_copy(old.path, path)
             files.append(written_file(folder, path, rows))
@@ -138,10 +138,10 @@ def _written(
     columns = rows.columns
     numbered = rows.withColumn("_piece", functions.coalesce(*months)).where("_piece is not null")
     # Executors need none of the Spark settings, which may include keys of an object store.
-    there = replace(settings, spark=None)
+    executor_settings = replace(settings, spark=None)
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for number, draft, count in _write_pieces(batches, mart, pieces, columns, there, masks):
+        for number, draft, count in _write_pieces(batches, mart, pieces, columns, executor_settings, masks):
             yield pa.RecordBatch.from_pylist([{"piece": number, "draft": draft, "rows": count}])
 
     shuffled: Any = numbered.repartition(len(pieces), "_piece")
@@ -169,11 +169,11 @@ def _write_pieces(
         return
     with TemporaryDirectory(prefix="publication-") as scratch, open_scratch(scratch, f"{scratch}/rows.duckdb") as connection:
         prepare_masking(connection, settings)
-        schema = _with_naive_times(first).schema
+        schema = _to_naive_utc(first).schema
 
         def rows() -> Iterator[pa.RecordBatch]:
-            yield _with_naive_times(first)
-            yield from map(_with_naive_times, batches)
+            yield _to_naive_utc(first)
+            yield from map(_to_naive_utc, batches)
 
         connection.register("rows", pa.RecordBatchReader.from_batches(schema, rows()))
         connection.execute("create table rows_here as from rows")
@@ -185,7 +185,7 @@ def _write_pieces(
             yield number, str(draft), int(row[0])
 
 
-def _with_naive_times(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _to_naive_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Convert Spark's instants to naive UTC times, as in the marts."""
     columns = [column.cast(pa.timestamp("us")) if pa.types.is_timestamp(column.type) else column for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
@@ -206,12 +206,12 @@ def _create_views(
             control.execute(f"create view draft.main.{mart.name} as select * from read_parquet({files})")
         else:
             kind = "table"
-            columns = ", ".join(f"{name} {_in_duckdb(data_type)}" for name, data_type in spark.table(f"marts.{mart.name}").dtypes)
+            columns = ", ".join(f"{name} {_duckdb_type(data_type)}" for name, data_type in spark.table(f"marts.{mart.name}").dtypes)
             control.execute(f"create table draft.main.{mart.name} ({columns})")
         node = described[mart.name]
         of_columns = [("column", f"{mart.name}.{name}", column["description"]) for name, column in node["columns"].items()]
         write_comments(control, [(kind, mart.name, node["description"]), *of_columns])
 
 
-def _in_duckdb(data_type: str) -> str:
+def _duckdb_type(data_type: str) -> str:
     return {"string": "varchar", "int": "integer"}.get(data_type, data_type)

@@ -182,7 +182,7 @@ def _create_tables(spark: SparkSession, connection: duckdb.DuckDBPyConnection) -
     }
     # Rows are already sorted by load, and a run adds few of them, so Spark does not shuffle them before writing.
     statements = [
-        f"create table {table} ({', '.join(map(_in_spark, declared))}) using iceberg tblproperties ('write.distribution-mode' = 'none')"
+        f"create table {table} ({', '.join(map(_spark_column, declared))}) using iceberg tblproperties ('write.distribution-mode' = 'none')"
         for table, declared in columns
         if table not in known
     ]
@@ -190,6 +190,6 @@ def _create_tables(spark: SparkSession, connection: duckdb.DuckDBPyConnection) -
     in_threads(spark.sql, statements)
 
 
-def _in_spark(column: str) -> str:
+def _spark_column(column: str) -> str:
     name, data_type = column.split(" ", 1)
     return f"{name} {_SPARK_TYPES.get(data_type, data_type)}"

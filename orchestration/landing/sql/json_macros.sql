@@ -8,7 +8,7 @@ create or replace temp macro may_be_lenient(text) as (
     or regexp_matches(text, '\[\s*(?:null\s*[,\]]|-?(?:\d{40}|\d+(?:\.\d+)?[eE]\+?\d{3}|(?i:nan|inf(?:inity)?)\s*[,}\]]))')
 );
 
-create or replace temp macro without_texts(text) as regexp_replace(text, '"(?:[^"\\]|\\.)*"', '""', 'gs');
+create or replace temp macro without_strings(text) as regexp_replace(text, '"(?:[^"\\]|\\.)*"', '""', 'gs');
 
 create or replace temp macro has_number_beyond_double(bare) as (
     list_bool_or(list_transform(
@@ -27,7 +27,7 @@ create or replace temp macro lenient_problem_of(bare) as (
 
 -- The problem of a text that DuckDB reads but JSON's grammar does not allow, or null.
 create or replace temp macro lenient_problem(text) as (
-    case when may_be_lenient(text) then lenient_problem_of(without_texts(text)) end
+    case when may_be_lenient(text) then lenient_problem_of(without_strings(text)) end
 );
 
 -- Half an emoji (a surrogate escape without its other half) is read as U+FFFD. RE2 has no lookahead, so escaped backslashes and whole
@@ -113,13 +113,13 @@ create or replace temp macro previous_parent_user_id(notice) as (
     either_text_at(notice, '$.parent_user_id.previous', '$.previous_parent_user_id')
 );
 
-create or replace temp macro says_two(first, second, third) as (
+create or replace temp macro has_two_identifiers(first, second, third) as (
     (nullif(first, '') is not null)::integer + (nullif(second, '') is not null)::integer + (nullif(third, '') is not null)::integer > 1
 );
 
 create or replace temp macro is_null_or_one_of(value, first, second, third) as value is null or coalesce(value in (first, second, third), false);
 
-create or replace temp macro are_among(wa_id, user_id, parent_user_id, first, second, third) as (
+create or replace temp macro all_among(wa_id, user_id, parent_user_id, first, second, third) as (
     is_null_or_one_of(wa_id, first, second, third)
     and is_null_or_one_of(user_id, first, second, third)
     and is_null_or_one_of(parent_user_id, first, second, third)

@@ -68,15 +68,15 @@ items as (
         coalesce(lower(session.chat.isTester) = 'true', false) as is_tester,
         unnest(case when session_problem is null then session.events end) as event,
         unnest(case when session_problem is null then session.messages end) as message,
-        unnest(range(1, case when session_problem is null then greatest(events, messages, 1) else 1 end + 1)) as place
+        unnest(range(1, case when session_problem is null then greatest(events, messages, 1) else 1 end + 1)) as item_number
     from checked
 ),
 
 items_checked as (
     select
         *,
-        place <= events and session_problem is null as has_event,
-        place <= messages and session_problem is null as has_message,
+        item_number <= events and session_problem is null as has_event,
+        item_number <= messages and session_problem is null as has_message,
         readable_time(iso_time(event.creationTime)) as event_at,
         readable_time(iso_time(message.creationTime)) as message_at
     from items
@@ -107,7 +107,7 @@ select
     -- The valid events and messages of a session land even if another one of it is rejected.
     coalesce(session_problem, event_problem || '; ' || message_problem, event_problem, message_problem) as problem,
     case when coalesce(session_problem, event_problem, message_problem) is not null then record end as record,
-    place = 1 and session_problem is null as is_session,
+    item_number = 1 and session_problem is null as is_session,
     has_event and event_problem is null as has_event,
     has_message and message_problem is null as has_message,
     session_id,

@@ -18,7 +18,7 @@ bodies as (
         coalesce(line, undecodable) as line,
         json,
         undecodable is not null as is_undecodable,
-        may_be_lenient(line) as look_twice,
+        may_be_lenient(line) as needs_lenient_check,
         try(from_json(
             json,
             '{"entry": [{"changes": [{"field": "VARCHAR", "value": {
@@ -48,7 +48,7 @@ changes_by_field as (
         * exclude (change, is_first),
         change.field as field,
         -- A change without a field is read as Meta's field `messages`.
-        coalesce(change.field, 'messages') as read_as,
+        coalesce(change.field, 'messages') as effective_field,
         change.value as value,
         case
             when change.field = 'standby' then try(from_json(
@@ -67,37 +67,39 @@ lists as (
         * exclude (value, standby),
         coalesce(nullif(value.metadata.phone_number_id, ''), nullif(standby.metadata.phone_number_id, '')) as phone_number_id,
         coalesce(nullif(value.metadata.display_phone_number, ''), nullif(standby.metadata.display_phone_number, '')) as display_phone_number,
-        case read_as when 'messages' then value.statuses when 'standby' then standby.statuses end as statuses,
-        case read_as when 'messages' then value.messages when 'standby' then standby.messages end as messages,
-        case read_as when 'messages' then value.contacts when 'standby' then standby.contacts end as contacts,
+        case effective_field when 'messages' then value.statuses when 'standby' then standby.statuses end as statuses,
+        case effective_field when 'messages' then value.messages when 'standby' then standby.messages end as messages,
+        case effective_field when 'messages' then value.contacts when 'standby' then standby.contacts end as contacts,
         -- Echoes, or the notices of the field `user_id_update`.
-        case read_as
+        case effective_field
             when 'standby' then json_elements(standby.message_echoes)
             when 'smb_message_echoes' then json_elements(value.message_echoes)
             when 'user_id_update' then coalesce(json_elements(value.user_id_update), [value.user_id_update])
-        end as texts
+        end as echoes_or_notices
     from changes_by_field
 ),
 
 items as (
     select
-        * exclude (statuses, messages, texts),
+        * exclude (statuses, messages, echoes_or_notices),
         statuses is null as lacks_statuses,
         messages is null as lacks_messages,
-        texts is null as lacks_texts,
+        echoes_or_notices is null as lacks_echoes_or_notices,
         -- A null element is lost in the steps below.
-        look_twice and (coalesce(list_count(statuses) < len(statuses), false) or coalesce(list_count(messages) < len(messages), false))
-        as has_hole,
-        read_as = 'user_id_update' or coalesce(len(statuses), 0) + coalesce(len(messages), 0) + coalesce(len(texts), 0) = 0 as is_without_items,
+        needs_lenient_check
+        and (coalesce(list_count(statuses) < len(statuses), false) or coalesce(list_count(messages) < len(messages), false))
+        as has_null_item,
+        effective_field = 'user_id_update'
+        or coalesce(len(statuses), 0) + coalesce(len(messages), 0) + coalesce(len(echoes_or_notices), 0) = 0 as is_without_items,
         unnest(statuses) as status,
         unnest(messages) as message,
         unnest(contacts) as contact,
-        unnest(texts) as text,
+        unnest(echoes_or_notices) as echo_or_notice,
         unnest([true]) as is_first
     from lists
 ),
 
-named as (
+extracted as (
     select
         file_index,
         record_number,
@@ -106,8 +108,8 @@ named as (
         json,
         is_undecodable,
         is_unreadable,
-        look_twice,
-        has_hole,
+        needs_lenient_check,
+        has_null_item,
         field,
         coalesce(is_first and is_without_items, false) as is_other_kind,
         -- Whether one of the lists may have been of another type, and so was parsed as absent. The colon distinguishes a key from the
@@ -117,9 +119,9 @@ named as (
             when is_without_items then is_first
             when lacks_messages and regexp_matches(line, 'messages"\s*:') then true
             when lacks_statuses and regexp_matches(line, 'statuses"\s*:') then true
-            when lacks_texts and read_as = 'standby' then regexp_matches(line, 'message_echoes"\s*:')
+            when lacks_echoes_or_notices and effective_field = 'standby' then regexp_matches(line, 'message_echoes"\s*:')
             when lacks_statuses and lacks_messages then true
-        end as may_lack_list,
+        end as may_have_mistyped_list,
         phone_number_id,
         display_phone_number,
         status is not null as has_status,
@@ -146,8 +148,8 @@ named as (
         nullif(contact.user_id, '') as contact_user_id,
         nullif(contact.parent_user_id, '') as contact_parent_user_id,
         message as message_text,
-        case when read_as <> 'user_id_update' then text end as echo_text,
-        case when read_as = 'user_id_update' then text end as notice_text,
+        case when effective_field <> 'user_id_update' then echo_or_notice end as echo_text,
+        case when effective_field = 'user_id_update' then echo_or_notice end as notice_text,
         case
             when message is not null and len(contacts) = 1
                 then coalesce(nullif(contacts[1].wa_id, ''), nullif(contacts[1].user_id, ''), nullif(contacts[1].parent_user_id, ''))
@@ -155,12 +157,12 @@ named as (
     from items
 ),
 
-read_again as (
+rechecked as (
     select
         *,
-        case when look_twice then lenient_problem_of(without_texts(json)) end as lenient_problem,
-        case when may_lack_list then webhook_list_problem(json) end as list_problem
-    from named
+        case when needs_lenient_check then lenient_problem_of(without_strings(json)) end as lenient_problem,
+        case when may_have_mistyped_list then webhook_list_problem(json) end as list_problem
+    from extracted
 ),
 
 checked as (
@@ -174,9 +176,9 @@ checked as (
             when is_other_kind then coalesce(webhook_shape_problem(json), list_problem)
         end as body_problem,
         case
-            when has_hole then 'statuses or messages: a list with a null'
+            when has_null_item then 'statuses or messages: a list with a null'
             when not is_other_kind then list_problem
-        end as neighbour_problem,
+        end as sibling_list_problem,
         case
             when not has_status or status_other_kind is not null then null
             when message_id is null then 'statuses[].id: missing'
@@ -190,7 +192,7 @@ checked as (
             when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
             when happened_at is null then 'statuses[].timestamp: missing or not Unix seconds'
         end as status_problem
-    from read_again
+    from rechecked
 )
 
 select
@@ -199,8 +201,8 @@ select
     line_number,
     -- Not even the valid items of such a body land.
     body_problem is not null as is_bad_body,
-    coalesce(body_problem, neighbour_problem || '; ' || status_problem, neighbour_problem, status_problem) as problem,
-    case when coalesce(body_problem, neighbour_problem, status_problem, message_text, echo_text) is not null then line end as record,
+    coalesce(body_problem, sibling_list_problem || '; ' || status_problem, sibling_list_problem, status_problem) as problem,
+    case when coalesce(body_problem, sibling_list_problem, status_problem, message_text, echo_text) is not null then line end as record,
     phone_number_id,
     display_phone_number,
     has_status and status_other_kind is null as has_status,
@@ -230,7 +232,7 @@ select
 from checked;
 
 create or replace temp table parsed_messages as
-with read as (
+with parsed as (
     select
         *,
         try(from_json(message_text, message_structure())) as message
@@ -238,7 +240,7 @@ with read as (
     where message_text is not null
 ),
 
-named as (
+extracted as (
     select
         file_index,
         record_number,
@@ -278,7 +280,7 @@ named as (
         contact_wa_id,
         contact_user_id,
         contact_parent_user_id
-    from read
+    from parsed
 ),
 
 checked as (
@@ -299,7 +301,7 @@ checked as (
             when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
             when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
         end as problem
-    from named
+    from extracted
 )
 
 select
@@ -312,7 +314,7 @@ from checked;
 -- In the field `smb_message_echoes`, an echo is one flat object. In standby, its `type` and `to` are in an object `message`. Both forms
 -- are read in both places.
 create or replace temp table parsed_echoes as
-with named as (
+with extracted as (
     select
         file_index,
         record_number,
@@ -349,7 +351,7 @@ checked as (
             when is_nested(phone_number_id) then 'metadata.phone_number_id: not a string'
             when is_nested(display_phone_number) then 'metadata.display_phone_number: not a string'
         end as problem
-    from named
+    from extracted
 )
 
 select
@@ -372,9 +374,9 @@ with contacts as (
         plain(contact_user_id) as user_id,
         plain(contact_parent_user_id) as parent_user_id,
         -- The status or message beside a contact usually has the same identifiers, and it lands.
-        has_status and is_good and are_among(
+        has_status and is_good and all_among(
             plain(contact_wa_id), plain(contact_user_id), plain(contact_parent_user_id), recipient_id, recipient_user_id, recipient_parent_user_id
-        ) as is_said_beside
+        ) as is_covered_by_item
     from parsed_statuses
     where message_text is null
     union all
@@ -386,9 +388,9 @@ with contacts as (
         plain(contact_wa_id) as wa_id,
         plain(contact_user_id) as user_id,
         plain(contact_parent_user_id) as parent_user_id,
-        is_good and not is_in_group and are_among(
+        is_good and not is_in_group and all_among(
             plain(contact_wa_id), plain(contact_user_id), plain(contact_parent_user_id), sender_id, sender_user_id, sender_parent_user_id
-        ) as is_said_beside
+        ) as is_covered_by_item
     from parsed_messages
 ),
 
@@ -418,7 +420,7 @@ notices as (
     where notice_text is not null and is_good and not is_in_group
 ),
 
-notices_read as (
+notices_parsed as (
     select
         file_index,
         record_number,
@@ -441,10 +443,10 @@ notices_read as (
 identities as (
     select file_index, record_number, line_number, 'contact' as kind, wa_id, user_id, parent_user_id
     from contacts
-    where says_two(wa_id, user_id, parent_user_id) and not is_said_beside and not is_bad_body
+    where has_two_identifiers(wa_id, user_id, parent_user_id) and not is_covered_by_item and not is_bad_body
     union all by name
     select * exclude (identifiers)
-    from notices_read
+    from notices_parsed
     union all by name
     select
         file_index,
@@ -458,7 +460,7 @@ identities as (
             identifiers,
             lambda x: x not in [wa_id, user_id, parent_user_id, previous_wa_id, previous_user_id, previous_parent_user_id]
         )) as previous_wa_id
-    from notices_read
+    from notices_parsed
 )
 
 select *

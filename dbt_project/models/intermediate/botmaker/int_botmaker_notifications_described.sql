@@ -94,7 +94,7 @@ final as (
         flagged_notifications.is_replied,
         {{ last_status('flagged_notifications') }} as last_status,
         flagged_notifications.failure_code,
-        {{ failure_in_words('flagged_notifications', 'failure_reasons', 'unknown_reason') }},
+        {{ failure_columns('flagged_notifications', 'failure_reasons', 'unknown_reason') }},
         flagged_notifications.failure_detail,
         cast(null as {{ dbt.type_string() }}) as agent_groups,
         {{ botmaker_chat_link('sessions_started.customer_id') }} as chat_link,

@@ -23,7 +23,7 @@ user_messages as (
 ),
 
 -- If notifications have the same time, the next one's time leaves room for a reply only to the last of them.
-messages_answering as (
+replying_messages as (
 
     select
         notifications.message_key,
@@ -38,9 +38,9 @@ messages_answering as (
 
 ),
 
-answers as (
+replies as (
 
-    select message_key, answered_at from messages_answering
+    select message_key, answered_at from replying_messages
     union all
     select message_key, answered_at from notifications where answered_at is not null
 
@@ -49,7 +49,7 @@ answers as (
 final as (
 
     select message_key, min(answered_at) as replied_at
-    from answers
+    from replies
     group by message_key
 
 )

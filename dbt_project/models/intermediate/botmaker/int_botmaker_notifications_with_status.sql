@@ -31,7 +31,7 @@ notification_events as (
 ),
 
 -- Copies of one message may have different times, and the earliest may lack the template. An agent may push a template, too.
-copies_of_business as (
+business_message_copies as (
 
     select
         *,
@@ -41,7 +41,7 @@ copies_of_business as (
 
 ),
 
-messages_of_business as (
+business_messages as (
 
     select
         message_key,
@@ -49,7 +49,7 @@ messages_of_business as (
         any_value(message_id) as message_id,
         min(case when happened_at = template_known_at then template_name end) as template_name,
         min(happened_at) as happened_at
-    from copies_of_business
+    from business_message_copies
     group by message_key
 
 ),
@@ -75,7 +75,7 @@ ranked_templates as (
     select
         message_key,
         template_name,
-        row_number() over (partition by message_key order by happened_at, event_name, template_name) as place
+        row_number() over (partition by message_key order by happened_at, event_name, template_name) as template_rank
     from notification_events
     where template_name is not null
 
@@ -88,7 +88,7 @@ ranked_failures as (
         failure_detail,
         row_number() over (
             partition by message_key order by happened_at, failure_detail is null, failure_detail
-        ) as place
+        ) as failure_rank
     from notification_events
     where status = 'failed'
 
@@ -101,23 +101,23 @@ notifications as (
         pivoted_events.message_key,
         pivoted_events.session_key,
         pivoted_events.message_id,
-        coalesce(first_templates.template_name, messages_of_business.template_name) as template_name,
+        coalesce(first_templates.template_name, business_messages.template_name) as template_name,
         pivoted_events.sent_status_at,
-        coalesce(pivoted_events.sent_status_at, messages_of_business.happened_at) as sent_at,
+        coalesce(pivoted_events.sent_status_at, business_messages.happened_at) as sent_at,
         pivoted_events.delivered_at,
         pivoted_events.read_at,
         pivoted_events.failed_at,
         pivoted_events.first_event_at,
         first_failures.failure_detail
     from pivoted_events
-    left join messages_of_business
-        on pivoted_events.message_key = messages_of_business.message_key
+    left join business_messages
+        on pivoted_events.message_key = business_messages.message_key
     left join ranked_templates as first_templates
         on pivoted_events.message_key = first_templates.message_key
-        and first_templates.place = 1
+        and first_templates.template_rank = 1
     left join ranked_failures as first_failures
         on pivoted_events.message_key = first_failures.message_key
-        and first_failures.place = 1
+        and first_failures.failure_rank = 1
     union all
     select
         message_key,
@@ -131,14 +131,14 @@ notifications as (
         null as failed_at,
         null as first_event_at,
         null as failure_detail
-    from messages_of_business
+    from business_messages
     where
         template_name is not null
-        and not exists (select 1 from pivoted_events where pivoted_events.message_key = messages_of_business.message_key)
+        and not exists (select 1 from pivoted_events where pivoted_events.message_key = business_messages.message_key)
 
 ),
 
-placed_notifications as (
+notifications_in_sessions as (
 
     select
         notifications.*,
@@ -159,7 +159,7 @@ notifications_with_started_session as (
     select
         *,
         case when is_session_start then session_key end as started_session_key
-    from placed_notifications
+    from notifications_in_sessions
 
 ),
 
@@ -214,7 +214,7 @@ final as (
         lead(notification_at) over (partition by session_key order by notification_at, message_id) as next_notification_at,
         is_session_start,
         is_not_sent,
-        case when is_not_sent then {{ failure_code_in('failure_detail') }} end as failure_code,
+        case when is_not_sent then {{ failure_code_from_text('failure_detail') }} end as failure_code,
         case when is_not_sent then failure_detail end as failure_detail
     from notifications_with_outcome
 

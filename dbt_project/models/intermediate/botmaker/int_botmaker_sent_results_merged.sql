@@ -59,7 +59,7 @@ ranked_names as (
         named_result_sent_at,
         row_number() over (
             partition by session_key order by named_result_sent_at is null, named_result_sent_at, notification_name
-        ) as place
+        ) as name_rank
     from candidates
     where notification_name is not null
 
@@ -81,7 +81,7 @@ final as (
     from merged_results
     left join ranked_names as first_names
         on merged_results.session_key = first_names.session_key
-        and first_names.place = 1
+        and first_names.name_rank = 1
 
 )
 

@@ -88,7 +88,7 @@ sessions_in_threads as (
 
 ),
 
-named_sessions as (
+sessions_with_origin as (
 
     select
         sessions_in_threads.*,
@@ -120,8 +120,8 @@ final as (
         session_started_at,
         customer_created_at,
         origin,
-        origin in {{ origins_of_pushes() }} as is_started_by_push
-    from named_sessions
+        origin in {{ push_origins() }} as is_started_by_push
+    from sessions_with_origin
 
 )
 

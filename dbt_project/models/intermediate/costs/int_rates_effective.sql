@@ -17,7 +17,7 @@ billing_currencies as (
 ),
 
 -- A warning lists cards that contradict each other; the lower price counts.
-one_rate_a_day as (
+lowest_rates as (
 
     select
         rates.market,
@@ -42,7 +42,7 @@ final as (
         rate,
         effective_from,
         lead(effective_from) over (partition by market, category order by effective_from) as effective_until
-    from one_rate_a_day
+    from lowest_rates
 
 )
 

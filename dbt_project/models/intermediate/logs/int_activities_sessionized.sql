@@ -12,9 +12,9 @@ inbound_messages as (
 
 ),
 
--- One row per moment at which something happened. A send that was not sent is not an activity; it is included, after everything else in its
--- second, only to find the session that was open at its time, if any.
-moments_of_sends as (
+-- One row per event. A send that was not sent is not an activity; it is included, after everything else in its second, only to find the
+-- session that was open at its time, if any.
+send_events as (
 
     select
         message_key,
@@ -28,7 +28,7 @@ moments_of_sends as (
 
 ),
 
-activities_of_people as (
+inbound_activities as (
 
     select
         *,
@@ -41,39 +41,39 @@ activities_of_people as (
 ),
 
 -- A message comes after the send that it quotes; if its time is earlier, the clocks differ.
-moments_of_people as (
+inbound_events as (
 
     select
-        activities_of_people.message_key,
-        activities_of_people.message_id,
-        activities_of_people.thread_key,
+        inbound_activities.message_key,
+        inbound_activities.message_id,
+        inbound_activities.thread_key,
         false as is_send,
         case
-            when quoted.kind = 'session message' and quoted.ordered_at >= activities_of_people.happened_second
+            when quoted_sends.kind = 'session message' and quoted_sends.ordered_at >= inbound_activities.happened_second
                 then 'inbound after session message'
             else 'inbound'
         end as kind,
-        activities_of_people.happened_at,
+        inbound_activities.happened_at,
         case
-            when quoted.ordered_at > activities_of_people.happened_second then quoted.ordered_at
-            else activities_of_people.happened_second
+            when quoted_sends.ordered_at > inbound_activities.happened_second then quoted_sends.ordered_at
+            else inbound_activities.happened_second
         end as ordered_at
-    from activities_of_people
-    left join moments_of_sends as quoted
-        on activities_of_people.quoted_message_key = quoted.message_key
-        and activities_of_people.thread_key = quoted.thread_key
+    from inbound_activities
+    left join send_events as quoted_sends
+        on inbound_activities.quoted_message_key = quoted_sends.message_key
+        and inbound_activities.thread_key = quoted_sends.thread_key
 
 ),
 
-moments as (
+events as (
 
-    select * from moments_of_sends
+    select * from send_events
     union all
-    select * from moments_of_people
+    select * from inbound_events
 
 ),
 
-placed_moments as (
+ranked_events as (
 
     select
         *,
@@ -85,11 +85,11 @@ placed_moments as (
             else 4
         end as place_in_second,
         case when kind <> 'not sent' then ordered_at end as activity_at
-    from moments
+    from events
 
 ),
 
-moments_in_order as (
+events_with_previous_activity as (
 
     select
         *,
@@ -97,16 +97,16 @@ moments_in_order as (
             partition by thread_key order by ordered_at, place_in_second, message_id
             rows between unbounded preceding and 1 preceding
         ) as previous_activity_at
-    from placed_moments
+    from ranked_events
 
 ),
 
-moments_with_window as (
+events_with_session_state as (
 
     select
         *,
         previous_activity_at is null or ordered_at > previous_activity_at + {{ timeout }} as is_without_open_session
-    from moments_in_order
+    from events_with_previous_activity
 
 ),
 
@@ -132,7 +132,7 @@ final as (
             partition by thread_key order by ordered_at, place_in_second, message_id
             rows between unbounded preceding and current row
         ) as notification_number
-    from moments_with_window
+    from events_with_session_state
 
 )
 

@@ -111,8 +111,8 @@ final as (
         messages_in_threads.has_referral,
         coalesce(messages_in_threads.message_type = 'unavailable', false) as is_unavailable,
         messages_in_threads.is_known_quote,
-        {{ counts_as('inbound_message_types.activity', 'messages_in_threads') }} as is_activity,
-        {{ counts_as('inbound_message_types.answer', 'messages_in_threads') }} as is_answer,
+        {{ meets_condition('inbound_message_types.activity', 'messages_in_threads') }} as is_activity,
+        {{ meets_condition('inbound_message_types.answer', 'messages_in_threads') }} as is_answer,
         messages_in_threads.happened_at
     from messages_in_threads
     left join inbound_message_types

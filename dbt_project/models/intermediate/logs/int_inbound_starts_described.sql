@@ -65,7 +65,7 @@ final as (
         lines_named.channel_name,
         lines_named.line_number,
         sessions_referred.person_id,
-        {{ contact_id_shown('sessions_referred.given_contact_id') }} as contact_id,
+        {{ display_identifier('sessions_referred.given_contact_id') }} as contact_id,
         {{ user_type('threads_started.first_session_started_at', 'null', 'sessions_referred.session_started_at') }} as user_type
     from sessions_referred
     inner join lines_named

@@ -31,7 +31,7 @@ activities_with_session as (
     select
         message_key,
         thread_key,
-        case when not is_attempted_start then session_number end as number_of_its_session,
+        case when not is_attempted_start then session_number end as matching_session_number,
         is_session_start,
         is_attempted_start
     from activities
@@ -80,7 +80,7 @@ sends_in_sessions as (
         on sends_with_status.message_key = sends_replied.message_key
     left join sessions_started
         on activities_with_session.thread_key = sessions_started.thread_key
-        and activities_with_session.number_of_its_session = sessions_started.session_number
+        and activities_with_session.matching_session_number = sessions_started.session_number
     left join threads_started
         on activities_with_session.thread_key = threads_started.thread_key
 
@@ -120,11 +120,11 @@ final as (
     select
         flagged_sends.*,
         {{ last_status('flagged_sends') }} as last_status,
-        {{ failure_in_words('flagged_sends', 'failure_reasons', 'unknown_reason') }},
+        {{ failure_columns('flagged_sends', 'failure_reasons', 'unknown_reason') }},
         {{ origin_of_send('sends.notification_name', 'sends.template_name') }} as origin,
         lines_named.channel_name,
         lines_named.line_number,
-        {{ contact_id_shown('sends.given_contact_id') }} as contact_id,
+        {{ display_identifier('sends.given_contact_id') }} as contact_id,
         sends.customer_id,
         {{ user_type(
             'flagged_sends.first_session_started_at', 'sends.customer_created_at', 'flagged_sends.session_started_at'

@@ -22,13 +22,13 @@ notifications as (
 ),
 
 -- A reply that quotes no known send belongs to the latest notification before it.
-unquoted_answers as (
+unquoted_replies as (
 
     select
         notifications.message_key,
-        activities.happened_at as answered_at,
+        activities.happened_at,
         'window' as evidence,
-        activities.ordered_at <= notifications.ordered_at + {{ window }} as is_reply
+        activities.ordered_at <= notifications.ordered_at + {{ window }} as is_in_time
     from activities
     inner join inbound_messages
         on activities.message_key = inbound_messages.message_key
@@ -43,24 +43,24 @@ unquoted_answers as (
 
 ),
 
-answers as (
+replies as (
 
-    select quoted_message_key as message_key, happened_at as answered_at, 'quoted' as evidence, true as is_reply
+    select quoted_message_key as message_key, happened_at, 'quoted' as evidence, true as is_in_time
     from inbound_messages
     where is_known_quote and is_answer
     union all
-    select message_key, answered_at, evidence, is_reply from unquoted_answers
+    select message_key, happened_at, evidence, is_in_time from unquoted_replies
 
 ),
 
-first_answers as (
+first_replies as (
 
     select
         message_key,
-        min(case when is_reply then answered_at end) as replied_at,
-        min(answered_at) as first_reply_at,
-        min(case when evidence = 'quoted' then answered_at end) as quoted_at
-    from answers
+        min(case when is_in_time then happened_at end) as replied_at,
+        min(happened_at) as first_reply_at,
+        min(case when evidence = 'quoted' then happened_at end) as quoted_at
+    from replies
     group by message_key
 
 ),
@@ -72,7 +72,7 @@ final as (
         replied_at,
         first_reply_at,
         case when quoted_at = first_reply_at then 'quoted' else 'window' end as reply_evidence
-    from first_answers
+    from first_replies
 
 )
 

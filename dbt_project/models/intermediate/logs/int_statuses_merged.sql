@@ -38,7 +38,7 @@ sends_with_statuses as (
 ),
 
 -- Most messages are sends in the log, which has their ids; storing them here too would take as much space as all other columns.
-messages_of_no_send as (
+messages_without_send as (
 
     select message_key, min(message_id) as message_id
     from new_statuses
@@ -75,10 +75,10 @@ new_messages as (
 
     select
         merged_statuses.*,
-        messages_of_no_send.message_id
+        messages_without_send.message_id
     from merged_statuses
-    left join messages_of_no_send
-        on merged_statuses.message_key = messages_of_no_send.message_key
+    left join messages_without_send
+        on merged_statuses.message_key = messages_without_send.message_key
 
 ),
 
@@ -135,7 +135,7 @@ ranked_failures as (
         row_number() over (
             partition by message_key
             order by failed_at, error_code nulls last, error_title nulls last, error_message nulls last, error_details nulls last
-        ) as place
+        ) as failure_rank
     from failures
 
 ),
@@ -157,7 +157,7 @@ final as (
     from messages
     left join ranked_failures as first_failures
         on messages.message_key = first_failures.message_key
-        and first_failures.place = 1
+        and first_failures.failure_rank = 1
 
 )
 

@@ -32,7 +32,7 @@ shown_messages as (
         row_number() over (
             partition by unavailable_starts.message_key
             order by activities.ordered_at, activities.place_in_second, activities.message_id
-        ) as place
+        ) as message_rank
     from unavailable_starts
     inner join {{ ref('int_activities_sessionized') }} as activities
         on unavailable_starts.thread_key = activities.thread_key
@@ -52,7 +52,7 @@ final as (
         has_referral,
         referral_source_type
     from shown_messages
-    where place = 1
+    where message_rank = 1
 
 )
 

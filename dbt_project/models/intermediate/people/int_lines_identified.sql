@@ -22,7 +22,7 @@ shown_sightings as (
     select
         given_channel_id,
         given_line_number,
-        {{ contact_id_shown('given_channel_id') }} as channel_id_shown,
+        {{ display_identifier('given_channel_id') }} as channel_id_shown,
         {{ digits_only('given_line_number') }} as line_number,
         max(case when is_web_chat then 1 else 0 end) = 1 as is_web_chat
     from lines_seen
@@ -63,7 +63,7 @@ shown_channels as (
     select
         channel_id,
         platform,
-        {{ contact_id_shown('channel_id') }} as channel_id_shown,
+        {{ display_identifier('channel_id') }} as channel_id_shown,
         {{ digits_only('line_number') }} as line_number
     from channels
 
@@ -81,7 +81,7 @@ seed_lines as (
 
 ),
 
-identifiers_together as (
+identifier_pairs as (
 
     select channel_identifier as identifier_1, number_identifier as identifier_2 from sightings
     union
@@ -93,7 +93,7 @@ identifiers_together as (
 links as (
 
     select identifier_1, identifier_2
-    from identifiers_together
+    from identifier_pairs
     where identifier_1 <> identifier_2
 
 ),
@@ -119,7 +119,7 @@ components as (
 ),
 -- noqa: enable=all
 
-identifiers_grouped as (
+identifiers_with_component as (
 
     {{ materialized_cte() }}
     select
@@ -152,33 +152,33 @@ seed_line_of_identifier as (
 
 seed_line_of_component as (
 
-    select identifiers_grouped.component, min(identifiers_of_seed.channel_id) as channel_id
+    select identifiers_with_component.component, min(identifiers_of_seed.channel_id) as channel_id
     from identifiers_of_seed
-    inner join identifiers_grouped
-        on identifiers_of_seed.identifier = identifiers_grouped.identifier
-    group by identifiers_grouped.component
+    inner join identifiers_with_component
+        on identifiers_of_seed.identifier = identifiers_with_component.identifier
+    group by identifiers_with_component.component
 
 ),
 
 -- For a line that is not in the seed: the smallest channel id that is not a number, else the smallest number.
 channel_ids_of_components as (
 
-    select identifiers_grouped.component, min(sightings.given_channel_id) as channel_id
+    select identifiers_with_component.component, min(sightings.given_channel_id) as channel_id
     from sightings
-    inner join identifiers_grouped
-        on sightings.channel_identifier = identifiers_grouped.identifier
+    inner join identifiers_with_component
+        on sightings.channel_identifier = identifiers_with_component.identifier
     where not exists (select 1 from numbers_seen where numbers_seen.number_identifier = sightings.channel_identifier)
-    group by identifiers_grouped.component
+    group by identifiers_with_component.component
 
 ),
 
 numbers_of_components as (
 
-    select identifiers_grouped.component, min(numbers_seen.line_number) as line_number
+    select identifiers_with_component.component, min(numbers_seen.line_number) as line_number
     from numbers_seen
-    inner join identifiers_grouped
-        on numbers_seen.number_identifier = identifiers_grouped.identifier
-    group by identifiers_grouped.component
+    inner join identifiers_with_component
+        on numbers_seen.number_identifier = identifiers_with_component.identifier
+    group by identifiers_with_component.component
 
 ),
 
@@ -186,22 +186,22 @@ lines_of_identifiers as (
 
     {{ materialized_cte() }}
     select
-        identifiers_grouped.identifier,
+        identifiers_with_component.identifier,
         coalesce(
             seed_line_of_identifier.channel_id,
             seed_line_of_component.channel_id,
             channel_ids_of_components.channel_id,
             numbers_of_components.line_number
         ) as channel_id
-    from identifiers_grouped
+    from identifiers_with_component
     left join seed_line_of_identifier
-        on identifiers_grouped.identifier = seed_line_of_identifier.identifier
+        on identifiers_with_component.identifier = seed_line_of_identifier.identifier
     left join seed_line_of_component
-        on identifiers_grouped.component = seed_line_of_component.component
+        on identifiers_with_component.component = seed_line_of_component.component
     left join channel_ids_of_components
-        on identifiers_grouped.component = channel_ids_of_components.component
+        on identifiers_with_component.component = channel_ids_of_components.component
     left join numbers_of_components
-        on identifiers_grouped.component = numbers_of_components.component
+        on identifiers_with_component.component = numbers_of_components.component
 
 ),
 
@@ -226,7 +226,7 @@ web_chats as (
 
 ),
 
-identified as (
+identified_lines as (
 
     select
         sightings.given_channel_id,
@@ -251,7 +251,7 @@ identified as (
 ),
 
 {% if is_incremental() %}
-known as (
+known_lines as (
 
     select * from {{ this }}
 
@@ -260,23 +260,23 @@ known as (
 final as (
 
     select
-        identified.given_channel_id,
-        identified.given_line_number,
-        identified.channel_id,
-        identified.line_number,
-        identified.platform,
+        identified_lines.given_channel_id,
+        identified_lines.given_line_number,
+        identified_lines.channel_id,
+        identified_lines.line_number,
+        identified_lines.platform,
         case
             when
-                identified.channel_id = known.channel_id
-                and coalesce(identified.line_number, '') = coalesce(known.line_number, '')
-                and identified.platform = known.platform
-                then known.changed_load_id
+                identified_lines.channel_id = known_lines.channel_id
+                and coalesce(identified_lines.line_number, '') = coalesce(known_lines.line_number, '')
+                and identified_lines.platform = known_lines.platform
+                then known_lines.changed_load_id
             else {{ newest_load_id() }}
         end as changed_load_id
-    from identified
-    left join known
-        on identified.given_channel_id = known.given_channel_id
-        and identified.given_line_number = known.given_line_number
+    from identified_lines
+    left join known_lines
+        on identified_lines.given_channel_id = known_lines.given_channel_id
+        and identified_lines.given_line_number = known_lines.given_line_number
 
 )
 {% else %}
@@ -289,7 +289,7 @@ final as (
         line_number,
         platform,
         {{ newest_load_id() }} as changed_load_id
-    from identified
+    from identified_lines
 
 )
 {% endif %}

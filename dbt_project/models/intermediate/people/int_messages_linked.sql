@@ -40,7 +40,7 @@ sends_with_changes as (
 
 ),
 
-people_quoting as (
+quoting_people as (
 
     select quoted_message_key as message_key, contact_identifier as identifier
     from {{ ref('int_inbound_messages_deduplicated') }} as inbound_messages
@@ -56,7 +56,7 @@ people_quoting as (
 
 ),
 
-people_reached as (
+reached_people as (
 
     select message_key, identifier
     from {{ ref('int_message_recipients') }}
@@ -67,7 +67,7 @@ people_reached as (
         ) }}
     {% endif %}
     union all
-    select message_key, identifier from people_quoting
+    select message_key, identifier from quoting_people
 
 ),
 
@@ -75,12 +75,12 @@ links as (
 
     select distinct
         sends_with_changes.message_key,
-        least(sends_with_changes.contact_identifier, people_reached.identifier) as identifier_1,
-        greatest(sends_with_changes.contact_identifier, people_reached.identifier) as identifier_2
+        least(sends_with_changes.contact_identifier, reached_people.identifier) as identifier_1,
+        greatest(sends_with_changes.contact_identifier, reached_people.identifier) as identifier_2
     from sends_with_changes
-    inner join people_reached
-        on sends_with_changes.message_key = people_reached.message_key
-        and sends_with_changes.contact_identifier <> people_reached.identifier
+    inner join reached_people
+        on sends_with_changes.message_key = reached_people.message_key
+        and sends_with_changes.contact_identifier <> reached_people.identifier
 
 ),
 
@@ -93,7 +93,7 @@ known_links as (
 
 ),
 
-identifiers_before as (
+previous_identifiers as (
 
     select message_key, identifier_1 as identifier from known_links
     union
@@ -101,7 +101,7 @@ identifiers_before as (
 
 ),
 
-identifiers_now as (
+current_identifiers as (
 
     select message_key, identifier_1 as identifier from links
     union
@@ -111,16 +111,16 @@ identifiers_now as (
 
 -- Each identifier that a message no longer links keeps a row without a second identifier, so that its people are regrouped, also by a later
 -- run if this one stops after this model.
-links_gone as (
+removed_links as (
 
-    select identifiers_before.message_key, identifiers_before.identifier as identifier_1
-    from identifiers_before
+    select previous_identifiers.message_key, previous_identifiers.identifier as identifier_1
+    from previous_identifiers
     where not exists (
         select 1
-        from identifiers_now
+        from current_identifiers
         where
-            identifiers_now.message_key = identifiers_before.message_key
-            and identifiers_now.identifier = identifiers_before.identifier
+            current_identifiers.message_key = previous_identifiers.message_key
+            and current_identifiers.identifier = previous_identifiers.identifier
     )
 
 ),
@@ -133,7 +133,7 @@ final as (
     {% if is_incremental() %}
     union all
     select message_key, identifier_1, null as identifier_2, {{ newest_load_id() }} as last_load_id
-    from links_gone
+    from removed_links
     {% endif %}
 
 )

@@ -40,10 +40,10 @@ identifiers_with_changes as (
 
 components_with_changes as (
 
-    select distinct known.component
-    from {{ this }} as known
+    select distinct known_people.component
+    from {{ this }} as known_people
     inner join identifiers_with_changes
-        on known.identifier = identifiers_with_changes.identifier
+        on known_people.identifier = identifiers_with_changes.identifier
 
 ),
 
@@ -52,10 +52,10 @@ identifiers_to_connect as (
 
     select identifier from identifiers_with_changes
     union
-    select known.identifier
-    from {{ this }} as known
+    select known_people.identifier
+    from {{ this }} as known_people
     inner join components_with_changes
-        on known.component = components_with_changes.component
+        on known_people.component = components_with_changes.component
 
 ),
 
@@ -140,24 +140,24 @@ people as (
 ),
 
 {% if is_incremental() %}
-people_before_and_now as (
+people_with_previous_group as (
 
     select
         people.*,
-        known.component as component_before,
-        known.regrouped_load_id as regrouped_load_id_before,
-        known.person_id is null or known.person_id <> people.person_id as is_regrouped
+        known_people.component as component_before,
+        known_people.regrouped_load_id as regrouped_load_id_before,
+        known_people.person_id is null or known_people.person_id <> people.person_id as is_regrouped
     from people
-    left join {{ this }} as known
-        on people.identifier = known.identifier
+    left join {{ this }} as known_people
+        on people.identifier = known_people.identifier
 
 ),
 
-components_regrouped as (
+regrouped_components as (
 
-    select component from people_before_and_now where is_regrouped
+    select component from people_with_previous_group where is_regrouped
     union
-    select component_before as component from people_before_and_now where is_regrouped and component_before is not null
+    select component_before as component from people_with_previous_group where is_regrouped and component_before is not null
 
 ),
 
@@ -170,12 +170,12 @@ final as (
         person_id,
         case
             when
-                component in (select components_regrouped.component from components_regrouped)
-                or component_before in (select components_regrouped.component from components_regrouped)
+                component in (select regrouped_components.component from regrouped_components)
+                or component_before in (select regrouped_components.component from regrouped_components)
                 then {{ newest_load_id() }}
             else regrouped_load_id_before
         end as regrouped_load_id
-    from people_before_and_now
+    from people_with_previous_group
 
 )
 {% else %}

@@ -97,7 +97,7 @@ echoes as (
 
 ),
 
-lines_changed as (
+changed_lines as (
 
     select given_channel_id, given_line_number
     from lines_identified
@@ -110,9 +110,9 @@ people_of_lines as (
     {% for records in ['int_sends_deduplicated', 'int_inbound_messages_deduplicated'] %}
     select records.contact_identifier
     from {{ ref(records) }} as records
-    inner join lines_changed
-        on coalesce(records.given_channel_id, '') = lines_changed.given_channel_id
-        and coalesce(records.given_line_number, '') = lines_changed.given_line_number
+    inner join changed_lines
+        on coalesce(records.given_channel_id, '') = changed_lines.given_channel_id
+        and coalesce(records.given_line_number, '') = changed_lines.given_line_number
     {{ 'union all' if not loop.last }}
     {% endfor %}
 
@@ -129,13 +129,13 @@ affected_botmaker_sessions as (
         or {{ key_hash(['session_id']) }} in (select new_messages.message_key from new_messages)
         or exists (
             select 1
-            from lines_changed
-            where lines_changed.given_channel_id = botmaker_sessions.given_channel_id
+            from changed_lines
+            where changed_lines.given_channel_id = botmaker_sessions.given_channel_id
         )
 
 ),
 
-people_regrouped as (
+regrouped_people as (
 
     select identifier as contact_identifier
     from people
@@ -158,7 +158,7 @@ changes as (
 
 ),
 
-changes_at_any_time as (
+untimed_changes as (
 
     select contact_identifier from new_botmaker_sessions
     {% if built_through > 0 %}
@@ -169,7 +169,7 @@ changes_at_any_time as (
     union all
     select contact_identifier from affected_botmaker_sessions
     union all
-    select contact_identifier from people_regrouped
+    select contact_identifier from regrouped_people
     {% endif %}
 
 ),
@@ -181,7 +181,7 @@ affected_identifiers as (
     group by contact_identifier
     union all
     select distinct contact_identifier, cast(null as {{ dbt.type_timestamp() }}) as changes_from
-    from changes_at_any_time
+    from untimed_changes
 
 ),
 

@@ -4,7 +4,7 @@ with source as (
 
 ),
 
-compared as (
+with_comparable_session_id as (
 
     select *, {{ comparable_session_id('session_id') }} as comparable_session_id
     from source
@@ -37,7 +37,7 @@ renamed as (
         -- timestamps
         happened_at
 
-    from compared
+    from with_comparable_session_id
 
 ),
 
@@ -45,7 +45,7 @@ final as (
 
     select *
     from renamed
-    where {{ is_event_of_notification('event_name', 'message_id') }}
+    where {{ is_notification_event('event_name', 'message_id') }}
 
 )
 

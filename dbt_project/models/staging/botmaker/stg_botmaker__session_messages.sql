@@ -4,7 +4,7 @@ with source as (
 
 ),
 
-compared as (
+with_comparable_session_id as (
 
     select *, {{ comparable_session_id('session_id') }} as comparable_session_id
     from source
@@ -29,7 +29,7 @@ renamed as (
         -- timestamps
         happened_at
 
-    from compared
+    from with_comparable_session_id
 
 ),
 

@@ -4,12 +4,12 @@ with source as (
 
 ),
 
-shown as (
+with_display_identifier as (
 
     select
         *,
         -- A person with a username may have no number. Without any id of the person, the chat id is used.
-        {{ contact_id_shown('coalesce(contact_id, user_id, parent_user_id, chat_id)') }} as contact_id_shown
+        {{ display_identifier('coalesce(contact_id, user_id, parent_user_id, chat_id)') }} as contact_id_shown
     from source
 
 ),
@@ -42,7 +42,7 @@ renamed as (
         created_at as session_started_at,
         chat_created_at as customer_created_at
 
-    from shown
+    from with_display_identifier
 
 ),
 

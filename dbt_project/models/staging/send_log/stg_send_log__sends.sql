@@ -4,11 +4,11 @@ with source as (
 
 ),
 
-shown as (
+with_display_identifier as (
 
     select
         *,
-        {{ contact_id_shown('contact_id') }} as contact_id_shown
+        {{ display_identifier('contact_id') }} as contact_id_shown
     from source
 
 ),
@@ -31,7 +31,7 @@ renamed as (
         notification_name,
         agent_groups,
         chat_link,
-        {{ failure_code_as_given('error_code') }} as error_code,
+        {{ normalized_failure_code('error_code') }} as error_code,
         nullif(error_title, '') as error_title,
         nullif(error_details, '') as error_details,
 
@@ -46,7 +46,7 @@ renamed as (
         sent_at,
         customer_created_at
 
-    from shown
+    from with_display_identifier
 
 ),
 

@@ -4,11 +4,11 @@ with source as (
 
 ),
 
-shown as (
+with_display_identifier as (
 
     select
         *,
-        {{ contact_id_shown('recipient_id') }} as contact_id
+        {{ display_identifier('recipient_id') }} as contact_id
     from source
 
 ),
@@ -31,7 +31,7 @@ renamed as (
         -- timestamps
         happened_at
 
-    from shown
+    from with_display_identifier
 
 ),
 

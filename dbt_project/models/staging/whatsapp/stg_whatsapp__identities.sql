@@ -4,12 +4,12 @@ with source as (
 
 ),
 
-shown as (
+with_display_identifiers as (
 
     select
         *,
-        {{ contact_id_shown('wa_id') }} as number_shown,
-        {{ contact_id_shown('previous_wa_id') }} as previous_number_shown
+        {{ display_identifier('wa_id') }} as number_shown,
+        {{ display_identifier('previous_wa_id') }} as previous_number_shown
     from source
 
 ),
@@ -31,7 +31,7 @@ renamed as (
         -- numerics
         _load_id as load_id
 
-    from shown
+    from with_display_identifiers
 
 ),
 

@@ -4,11 +4,11 @@ with source as (
 
 ),
 
-shown as (
+with_display_identifier as (
 
     select
         *,
-        {{ contact_id_shown('sender_id') }} as contact_id,
+        {{ display_identifier('sender_id') }} as contact_id,
         -- A reaction names its message in a field of its own; every other kind quotes a message.
         case when message_type = 'reaction' then reaction_message_id else context_message_id end as quoted_message_id
     from source
@@ -46,7 +46,7 @@ renamed as (
         -- timestamps
         happened_at
 
-    from shown
+    from with_display_identifier
 
 ),
 

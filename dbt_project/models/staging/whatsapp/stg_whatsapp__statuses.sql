@@ -4,11 +4,11 @@ with source as (
 
 ),
 
-shown as (
+with_display_identifier as (
 
     select
         *,
-        {{ contact_id_shown('recipient_id') }} as recipient_number
+        {{ display_identifier('recipient_id') }} as recipient_number
     from source
 
 ),
@@ -27,7 +27,7 @@ renamed as (
 
         -- strings
         status,
-        {{ failure_code_as_given('error_code') }} as error_code,
+        {{ normalized_failure_code('error_code') }} as error_code,
         nullif(error_title, '') as error_title,
         nullif(error_message, '') as error_message,
         nullif(error_details, '') as error_details,
@@ -50,7 +50,7 @@ renamed as (
         -- timestamps
         happened_at
 
-    from shown
+    from with_display_identifier
 
 ),
 
