@@ -262,7 +262,7 @@ def test_failed_check_blocks_publication(landed: Callable[..., Pipeline]) -> Non
     write_files(run.landing, "sends", "2.jsonl", [GOOD_SEND % (99, 99)])
     result = run.command()
     assert result.returncode == 3
-    assert "Rows of fct_notifications that share their `message_id` with another row: 1" in result.stderr
+    assert "Values of `message_id` in fct_notifications that occur in several rows: 1" in result.stderr
     assert "unique_fct_notifications_message_id" in result.stderr
     assert published_bytes(run) == before
 

@@ -7,15 +7,18 @@ from typing import Any
 # dagster-dbt reports this metadata only for failed tests. The UI can plot it if every evaluation has a number.
 FAILED_ROWS = "dagster_dbt/failed_row_count"
 
-_MEANING = {
-    "accepted_values": "have an unknown value in `{column}`",
-    "flags_cumulative": "have flags that contradict each other or `last_status`",
-    "known_values": "have an unknown value",
-    "no_nulls": "have no value in a column that requires one",
-    "not_null": "have no `{column}`",
-    "row_key": "have no `{column}` or share it with another row",
-    "unique": "share their `{column}` with another row",
-    "unique_combination": "have the same key columns as another row",
+# What dbt counts as a failing row: tests of values and keys group by them, so each counts once.
+_COUNTED = {
+    "accepted_values": "Unknown values of `{column}` in {model}",
+    "flags_cumulative": "Rows of {model} with flags that contradict each other or `last_status`",
+    "known_values": "Combinations with an unknown value in {model}",
+    "no_nulls": "Rows of {model} without a value in a column that requires one",
+    "not_null": "Rows of {model} without `{column}`",
+    "one_row_kept": "Values of `{column}` in {model} of which not exactly one copy is kept",
+    "relationships": "Rows of {model} with a `{column}` that the look-up does not have",
+    "row_key": "Values of `{column}` in {model} that are null or occur in several rows",
+    "unique": "Values of `{column}` in {model} that occur in several rows",
+    "unique_combination": "Keys of {model} that occur in several rows",
 }
 
 
@@ -32,9 +35,9 @@ def explain_failure(test: Mapping[str, Any], rows: int, listed: Sequence[tuple[A
     generic = test.get("test_metadata")
     if generic is None:
         return f"Rows found by {test['name']}: {rows:,}{_list_rows(rows, listed)}. {_opening_comment(test['raw_code'])}"
-    meaning = _MEANING.get(generic["name"], f"break the rule `{generic['name']}`")
+    counted = _COUNTED.get(generic["name"], f"Rows of {{model}} that break the rule `{generic['name']}`")
     model = (test.get("attached_node") or "").rpartition(".")[2]
-    return f"Rows of {model} that {meaning.format(column=test.get('column_name'))}: {rows:,} ({test['name']})."
+    return f"{counted.format(column=test.get('column_name'), model=model)}: {rows:,} ({test['name']})."
 
 
 def _list_rows(rows: int, listed: Sequence[tuple[Any, ...]]) -> str:
