@@ -81,7 +81,7 @@ _MEMORY = _Kind(
     "Memory ran out. Close other programs, or use a machine with more memory, and run again.",
 )
 
-_WRONG_FILE_TYPE = _Kind(
+_PATH_CONFLICT = _Kind(
     frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG}),
     re.compile(r"Not a directory|Is a directory|Too many levels of symbolic links|File name too long"),
     "Something else is in the place of {place}, or its name cannot be used. Remove or rename it and run again.",
@@ -130,7 +130,7 @@ _KINDS = (
         "The disk of Dagster's home (DAGSTER_HOME, by default the folder .dagster in the data folder) is full, or fails. Free some "
         "space, or check it (`dmesg` shows its errors), and run again.",
     ),
-    _WRONG_FILE_TYPE,
+    _PATH_CONFLICT,
     _Kind(
         frozenset(),
         re.compile(r"database disk image is malformed|file is not a database"),
@@ -151,7 +151,7 @@ def explain_error(error: BaseException) -> StartsError | None:
             for kind in _KINDS:
                 if link.errno in kind.errnos:
                     # For a rename, the second name is the one that is in the way.
-                    return kind.error((kind is _WRONG_FILE_TYPE and link.filename2) or link.filename)
+                    return kind.error((kind is _PATH_CONFLICT and link.filename2) or link.filename)
         elif isinstance(link, MemoryError):
             return _MEMORY.error(None)
         elif (text := text_of_machine_error(link)) is not None:
@@ -167,9 +167,9 @@ def is_locked_by_another_process(error: BaseException) -> bool:
     return "Could not set lock on file" in str(error)
 
 
-def wrong_file_type_error(path: Path) -> StartsError:
+def path_conflict_error(path: Path) -> StartsError:
     """Return the error for a folder, a pipe or a link in the place of a file."""
-    return _WRONG_FILE_TYPE.error(str(path))
+    return _PATH_CONFLICT.error(str(path))
 
 
 @contextmanager

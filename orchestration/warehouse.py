@@ -20,8 +20,8 @@ from orchestration.errors import (
     explain_error,
     is_locked_by_another_process,
     operator_errors,
+    path_conflict_error,
     text_of_machine_error,
-    wrong_file_type_error,
 )
 from orchestration.file_rights import restrict_existing_files
 from orchestration.files import read_start
@@ -257,7 +257,7 @@ def _connect(settings: Settings, *, read_only: bool = False) -> duckdb.DuckDBPyC
                 raise
             raise StartsError(
                 f"The warehouse {path} was written by a newer version of DuckDB than {duckdb.__version__}, which runs here. "
-                "Bring this installation up to date, or set STARTS_DATA to another folder."
+                "Update this installation, or set STARTS_DATA to another folder."
             ) from error
         _open_connections[path] += 1
     return connection
@@ -279,7 +279,7 @@ def _check_path(path: Path) -> None:
             "or remove the link to start with a new warehouse."
         )
     if _log_of(path).exists() and not _log_of(path).is_file():
-        raise wrong_file_type_error(_log_of(path))
+        raise path_conflict_error(_log_of(path))
 
 
 def _create(path: Path) -> None:

@@ -3,7 +3,7 @@
    it has processed, and processes all later changes, whatever wrote them: a run of the job, a single materialised model, or `dbt build` by
    hand.
 
-   On DuckDB, the log has one row per fact and day, with the number of its latest change, so it never has more rows than there are days. #}
+   On DuckDB, the log has one row per fact and day, with the number of its latest change, so it grows only with the calendar. #}
 
 {% macro newest_change_number() -%}
     (select coalesce(max(changed_days.change_number), 0) from {{ source('state', 'changed_days') }} as changed_days)

@@ -65,17 +65,19 @@
    notification of the last `reply_horizon_days` or to the send that it quotes, which counts as changed itself. The extra day costs little.
    Null means all time, also if the result would be before year 1, which Python's times do not support. #}
 {% macro earliest_affected_time(changed_at) -%}
-    case when {{ changed_at }} > timestamp '0002-01-01 00:00:00' then {{ changed_at }} - interval '{{ var('reply_horizon_days') + 1 }}' day end
+    case
+        when {{ changed_at }} > timestamp '0002-01-01 00:00:00' then {{ changed_at }} - interval '{{ var('reply_horizon_days') + 1 }}' day
+    end
 {%- endmacro %}
 
 {# The earliest of several of these times; null (all time) if one of them is null. #}
-{% macro earliest_change(changes_from) -%}
-    case when count({{ changes_from }}) = count(*) then min({{ changes_from }}) end
+{% macro earliest_affected(affected_from) -%}
+    case when count({{ affected_from }}) = count(*) then min({{ affected_from }}) end
 {%- endmacro %}
 
 {# Whether new data can change a row with this send time, of a person to recompute. #}
-{% macro is_after_change(sent_at, changes_from) -%}
-    coalesce({{ sent_at }} >= {{ changes_from }}, true)
+{% macro is_affected(sent_at, affected_from) -%}
+    coalesce({{ sent_at }} >= {{ affected_from }}, true)
 {%- endmacro %}
 
 {# The order in which a full build writes a fact, so that a scan of some days skips the row groups of all others. Publication and exports

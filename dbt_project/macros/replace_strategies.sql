@@ -5,7 +5,8 @@
    the list of identifiers to recompute finds the old rows, too. The days of inserted and deleted rows are logged (changed_days.sql).
 
    `replace_changes_of_people` does the same, except for rows that are too old for new data to change; the model leaves them out as well
-   (`has_changes`). With two months of history, a person has eight times as many rows as in the days that can change, and the factor grows. #}
+   (`may_change`). With two months of history, a person has eight times as many rows as in the days that can change, and the factor
+   grows. #}
 
 {% macro get_incremental_replace_people_sql(arg_dict) -%}
     {{ return(adapter.dispatch('replace_people_sql', 'conversation_starts')(arg_dict)) }}

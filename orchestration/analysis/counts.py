@@ -10,7 +10,7 @@ from pydantic import Field
 
 from orchestration.analysis.templates import Cell, FunnelCounts, TemplateComparison, compare_templates
 from orchestration.errors import StartsError
-from orchestration.exports.filters import ReportFilters, one_of_enum
+from orchestration.exports.filters import ReportFilters, enum_value
 from orchestration.installation import how_to_install
 from orchestration.publication.masking import may_hold_number
 from orchestration.publication.published import open_published
@@ -44,11 +44,11 @@ class Window(StrEnum):
 class TemplateQuestion(ReportFilters):
     """What to compare: the report's filters, the grouping and the outcome. An empty filter selects everything."""
 
-    by: Annotated[str, one_of_enum(GroupedBy)] = Field(
+    by: Annotated[str, enum_value(GroupedBy)] = Field(
         default=GroupedBy.TEMPLATE.value, description="Compare WhatsApp templates (`template`) or bulk notifications (`notification`)."
     )
-    outcome: Annotated[str, one_of_enum(Outcome)] = Field(default=Outcome.REPLIED.value, description=f"{', '.join(Outcome)}.")
-    window: Annotated[str, one_of_enum(Window)] = Field(
+    outcome: Annotated[str, enum_value(Outcome)] = Field(default=Outcome.REPLIED.value, description=f"{', '.join(Outcome)}.")
+    window: Annotated[str, enum_value(Window)] = Field(
         default=Window.ONE_DAY.value, description=f"Replies within {', '.join(Window)}; younger sends are left out."
     )
     baseline: str = Field(default="", description="Name that all others are compared with. Empty: the most sent one.")

@@ -38,11 +38,11 @@ _LONGEST_HOST_NAME = 253
 _DAY_SECONDS = 86_400.0
 _NO_CONTENT = 204
 # Python refuses to convert more than 4,300 digits, because the time grows with their square.
-_MOST_DIGITS = 4_000
+_MAX_DIGITS = 4_000
 # Enough for a million sessions in a day, or customers of one notification: eight times the largest bot that we know of.
-MOST_PAGES = 2_000
+MAX_PAGES = 2_000
 # For lines and templates; WhatsApp allows 6,000 templates per account.
-MOST_PAGES_OF_A_SNAPSHOT = 200
+MAX_PAGES_OF_A_SNAPSHOT = 200
 # The advice to the operator is the same for every unusable response.
 _RESPONSE_ADVICE = (
     "None of it was stored. Run again later: the next run continues from the last good page. "
@@ -58,7 +58,7 @@ class Endpoint:
     seconds_between: float = 1.0
     items: str = "items"
     pace: str = ""
-    most_pages: int = MOST_PAGES
+    max_pages: int = MAX_PAGES
 
     def for_item(self, identifier: str) -> "Endpoint":
         """Return the endpoint of a single item; the endpoints of all items share a pace."""
@@ -72,8 +72,8 @@ class Endpoint:
 SESSIONS = Endpoint("sessions", 1 / 5)
 SENT_RESULTS = Endpoint("notifications/sent-results", 1 / 30)
 SENT_RESULT = Endpoint("notifications/sent-results", 60 / 3, items="customers")
-CHANNELS = Endpoint("channels", most_pages=MOST_PAGES_OF_A_SNAPSHOT)
-WHATSAPP_TEMPLATES = Endpoint("whatsapp/templates", most_pages=MOST_PAGES_OF_A_SNAPSHOT)
+CHANNELS = Endpoint("channels", max_pages=MAX_PAGES_OF_A_SNAPSHOT)
+WHATSAPP_TEMPLATES = Endpoint("whatsapp/templates", max_pages=MAX_PAGES_OF_A_SNAPSHOT)
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def parse_json(body: bytes, *, object_hook: Callable[[dict[str, Any]], Any] | No
             body.decode("utf-8-sig", "replace"),
             parse_constant=lambda _: None,
             parse_float=_finite,
-            parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else None,
+            parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else None,
             object_hook=object_hook,
         )
 

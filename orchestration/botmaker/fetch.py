@@ -42,7 +42,7 @@ from orchestration.botmaker.pages import (
 )
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.botmaker.token import REDACTED
-from orchestration.botmaker.transport import MOST_BODY_BYTES
+from orchestration.botmaker.transport import MAX_BODY_BYTES
 from orchestration.botmaker.windows import (
     SENT_RESULTS_RETENTION,
     Fetch,
@@ -63,11 +63,11 @@ from orchestration.settings import Settings
 from orchestration.warehouse import prepare_data_folder
 
 # A page may be empty if a filter removed all its items, but not this many pages in a row.
-_MOST_IDLE_PAGES = 100
+_MAX_IDLE_PAGES = 100
 _RESTARTING_PERIOD = "restarting that period"
 _ENDLESS_ADVICE = "Run again later: the next run restarts this period. If the error persists, contact Botmaker's support."
 # If this many notifications fail, the cause is not a single one of them.
-_MOST_FAILURES = 3
+_MAX_FAILURES = 3
 _LONGEST_IDENTIFIER = 200
 # A name may be plural and have a prefix: botToken, client_secrets.
 _SECRET_NAME = re.compile(r"(token|secret|password|api[-_]?key)s?$", re.IGNORECASE)
@@ -227,7 +227,7 @@ def _fetch_sent_results(source: Source, request: FetchRequest, report: FetchRepo
             except BotmakerResponseError as error:
                 # One notification that Botmaker cannot serve must not block the others.
                 failures.append(f"{folder_name(identifier)}: {error}")
-                if len(failures) == _MOST_FAILURES:
+                if len(failures) == _MAX_FAILURES:
                     break
             else:
                 _log_progress(source, report, before, f"{folder_name(identifier)} ({number} of {len(due)})")
@@ -299,8 +299,8 @@ def _fetch_snapshot(source: Source, endpoint: Endpoint, folder: str, report: Fet
         items += len(page.items)
         # The pages stay in memory until the last one arrives, so all of them together may be only as large as one page of another
         # endpoint.
-        if sum(map(len, bodies)) > MOST_BODY_BYTES:
-            raise BotmakerResponseError(f"Botmaker's pages of {endpoint.path} have more than {MOST_BODY_BYTES / 2**20:g} MiB in total.")
+        if sum(map(len, bodies)) > MAX_BODY_BYTES:
+            raise BotmakerResponseError(f"Botmaker's pages of {endpoint.path} have more than {MAX_BODY_BYTES / 2**20:g} MiB in total.")
     page_sets = source.store.page_sets(folder)
     latest = max((page_set for page_set in page_sets.values() if page_set.is_complete), key=lambda page_set: page_set.name, default=None)
     if not items or (latest is not None and [source.store.read(name) for name in latest.page_names] == bodies):
@@ -384,12 +384,12 @@ def _pages_from(source: Source, endpoint: Endpoint, page: Page, *, pages_before:
     while page.next_page is not None:
         if page.next_page in followed:
             raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} form a loop. {_ENDLESS_ADVICE}")
-        if pages >= endpoint.most_pages:
+        if pages >= endpoint.max_pages:
             raise EndlessPagesError(f"Botmaker's pages of {endpoint.path} do not end after {pages:,} pages. {_ENDLESS_ADVICE}")
         followed.add(page.next_page)
         following = source.client.next_page(endpoint, page.next_page)
         idle = idle + 1 if not following.items or following.items == page.items else 0
-        if idle > _MOST_IDLE_PAGES:
+        if idle > _MAX_IDLE_PAGES:
             raise EndlessPagesError(
                 f"Botmaker's pages of {endpoint.path} do not end, and the last {idle:,} brought nothing new. {_ENDLESS_ADVICE}"
             )

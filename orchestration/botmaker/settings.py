@@ -14,7 +14,7 @@ TOKEN_LOCATION = "in Botmaker, open the channels' settings, then Botmaker API - 
 _DEFAULT_BASE_URL = "https://api.botmaker.com/v2.0"
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
 _VISIBLE_ASCII = re.compile(r"^[!-~]+$")
-_MOST_DAYS = 366
+_MAX_DAYS = 366
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def _check_base_url(url: str) -> None:
 
 
 def _days(name: str, value: str, *, least: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", value.strip()) or not least <= int(value) <= _MOST_DAYS:
-        raise SettingsError(f"{name} is {value!r}: set it to a number of days from {least} to {_MOST_DAYS}.")
+    if not re.fullmatch(r"[0-9]{1,4}", value.strip()) or not least <= int(value) <= _MAX_DAYS:
+        raise SettingsError(f"{name} is {value!r}: set it to a number of days from {least} to {_MAX_DAYS}.")
     return int(value)
 
 

@@ -18,7 +18,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 
 # A page of 500 sessions with their messages has about 10 MiB. As Python objects, JSON takes up to 25 times its size.
-MOST_BODY_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 64 * 1024 * 1024
 # Botmaker needs a while for such a page, and longer in a long-term search. It may be silent for this long.
 _SILENCE_TIMEOUT = httpx.Timeout(120.0, connect=20.0)
 # The time of silence, and of 10 MiB of uncompressed data at 1.5 Mbit/s.
@@ -32,7 +32,7 @@ for _name in ("httpx", "httpcore"):
 
 
 class ResponseTooLargeError(Exception):
-    """The body is larger than `MOST_BODY_BYTES`, as sent or decompressed; the message is a predicate without a subject."""
+    """The body is larger than `MAX_BODY_BYTES`, as sent or decompressed; the message is a predicate without a subject."""
 
 
 class ResponseTooSlowError(Exception):
@@ -105,8 +105,8 @@ async def _body(response: httpx.Response) -> bytes:
         received += len(chunk)
         for piece in unpacker.pieces(chunk) if unpacker else (chunk,):
             body += piece
-            if max(received, len(body)) > MOST_BODY_BYTES:
-                raise ResponseTooLargeError(f"has more than {MOST_BODY_BYTES / 2**20:g} MiB")
+            if max(received, len(body)) > MAX_BODY_BYTES:
+                raise ResponseTooLargeError(f"has more than {MAX_BODY_BYTES / 2**20:g} MiB")
     if unpacker and received and not unpacker.is_complete:
         raise httpx.DecodingError("the gzip data is truncated")
     return bytes(body)

@@ -10,7 +10,7 @@ from orchestration.errors import StartsError
 from orchestration.landing.listing import printable_name
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.maintenance.erasure import Erasure, check_identifier, files_containing, revoke_erasure
-from orchestration.maintenance.replay import mark_files_with_erasures_unread
+from orchestration.maintenance.replay import mark_files_with_erasures_to_reread
 from orchestration.run_report import counted
 from orchestration.settings import Settings
 from orchestration.transform.builds import next_is_increment, start_build
@@ -21,7 +21,7 @@ def add_to(commands: Any) -> None:
     erase.set_defaults(command=erase_command)
     erase.add_argument("person", help="any of the person's numbers or user ids, in any spelling")
     what = erase.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="print what would be erased, and change nothing")
+    what.add_argument("--dry-run", action="store_true", help="print what would be erased; only the table of people is updated")
     what.add_argument("--revoke", action="store_true", help="revoke an erasure: records of the person land and count again")
 
 
@@ -82,12 +82,12 @@ def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
 
 
 def _revoke(settings: Settings, engine: Engine, chosen: Namespace) -> int:
-    def mark_files_unread() -> list[str]:
+    def mark_files_to_reread() -> list[str]:
         # Closed before the hashes are deleted: Spark saves the change only then.
         with engine.open() as warehouse:
-            return mark_files_with_erasures_unread(warehouse)
+            return mark_files_with_erasures_to_reread(warehouse)
 
-    files = revoke_erasure(settings, chosen.person, mark_files_unread)
+    files = revoke_erasure(settings, chosen.person, mark_files_to_reread)
     if files is None:
         print("This person was not erased here.")
         return 0

@@ -10,7 +10,7 @@ from orchestration.cli.run import run_command
 from orchestration.engines.engine import engine_of
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.replay import mark_files_with_rejections_unread
+from orchestration.maintenance.replay import mark_files_with_rejections_to_reread
 from orchestration.settings import Settings
 from orchestration.transform.builds import invalidate_builds
 
@@ -38,7 +38,7 @@ def rebuild_command(chosen: Namespace) -> int:
 def replay_command(chosen: Namespace) -> int:
     settings = Settings.from_environment()
     with engine_of(settings).open_to_maintain() as warehouse:
-        files = mark_files_with_rejections_unread(warehouse, LandingZone(settings.landing, FEED_NAMES))
+        files = mark_files_with_rejections_to_reread(warehouse, LandingZone(settings.landing, FEED_NAMES))
     if not files:
         print("No file in the landing zone has rejected records.")
         return 0

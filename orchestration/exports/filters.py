@@ -41,7 +41,7 @@ def _one_of(kind: type[StrEnum], value: str) -> str:
     return value
 
 
-def one_of_enum(kind: type[StrEnum]) -> AfterValidator:
+def enum_value(kind: type[StrEnum]) -> AfterValidator:
     """Return a validator that accepts only the values of an enumeration."""
     return AfterValidator(partial(_one_of, kind))
 
@@ -142,7 +142,7 @@ class ReportFilters(BaseModel):
 class ExportSelection(ReportFilters):
     """The content and the format of an export on demand."""
 
-    layout: Annotated[str, one_of_enum(Layout)] = Field(
+    layout: Annotated[str, enum_value(Layout)] = Field(
         default=Layout.STANDARD.value,
         description="`standard`: as in the daily files. `botmaker`: only the original download's 18 columns, with its Spanish headers.",
     )
@@ -151,7 +151,7 @@ class ExportSelection(ReportFilters):
         description=f"Language of headers and failure reasons: {', '.join(Language)}. Empty: as in the daily files. "
         "In the layout `botmaker`, headers are always Spanish, and failure reasons are Spanish if this is empty.",
     )
-    format: Annotated[str, one_of_enum(FileFormat)] = Field(
+    format: Annotated[str, enum_value(FileFormat)] = Field(
         default=FileFormat.TSV.value, description="`tsv`, or `xlsx`: ids as text, times as dates, for spreadsheets."
     )
     bom: bool = Field(default=False, description="Start a TSV with a byte order mark, by which Excel recognises UTF-8.")

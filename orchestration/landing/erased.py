@@ -29,10 +29,10 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 # Prefixes of message ids before hashing, so that a message id is never mistaken for an identifier of a person. The second kind marks
 # ids that a status or a reply of the person refers to, which proves that the message went to the person. Files of earlier versions
 # contain it, too.
-_MESSAGE, _NAMED_MESSAGE = "message:", "status:"
+_MESSAGE, _REFERENCED_MESSAGE = "message:", "status:"
 
 # More than this is a data error (contract, section 2.1), which must not erase one person after another.
-MOST_IDENTIFIERS = 20
+MAX_IDENTIFIERS = 20
 
 ERASED_TEXT = "(erased)"
 
@@ -125,7 +125,7 @@ class ErasedPeople:
     def extend(self, person: ErasedPerson, identifiers: Iterable[str]) -> bool:
         """Add identifier hashes to an erased person, unless that makes too many; return whether any was added."""
         together = person.identifiers.union(identifiers)
-        if together == person.identifiers or len(together) > MOST_IDENTIFIERS:
+        if together == person.identifiers or len(together) > MAX_IDENTIFIERS:
             return False
         person.identifiers = together
         self.has_new_identifiers = True
@@ -155,7 +155,7 @@ class ErasedPeople:
         """Add hashes of messages and sessions of an erased person, and of ids that the person's records refer to; save the file."""
         named = list(referenced_ids)
         person.messages |= {keyed_hash(self.key, _MESSAGE + message_id) for message_id in (*message_ids, *named)}
-        person.messages |= {keyed_hash(self.key, _NAMED_MESSAGE + message_id) for message_id in named}
+        person.messages |= {keyed_hash(self.key, _REFERENCED_MESSAGE + message_id) for message_id in named}
         self.save()
 
     def add(self, erased_at: str, identifiers: list[str]) -> ErasedPerson:
@@ -171,8 +171,8 @@ class ErasedPeople:
 # Tables with a message id and up to three identifiers per row. All are of one person, because a message belongs to one chat; messages in
 # groups are excluded. A send or echo counts only for an id that was referred to, because many refused sends may share one id.
 _MESSAGE_IDENTIFIERS = (
-    ("sends", _NAMED_MESSAGE, "message_id", "contact_id, null, null", "true"),
-    ("webhook_echoes", _NAMED_MESSAGE, "message_id", "recipient_id, null, null", "true"),
+    ("sends", _REFERENCED_MESSAGE, "message_id", "contact_id, null, null", "true"),
+    ("webhook_echoes", _REFERENCED_MESSAGE, "message_id", "recipient_id, null, null", "true"),
     ("webhook_statuses", _MESSAGE, "message_id", "recipient_id, recipient_user_id, recipient_parent_user_id", "true"),
     ("webhook_messages", _MESSAGE, "context_message_id", "sender_id, sender_user_id, sender_parent_user_id", "not is_in_group"),
     ("webhook_messages", _MESSAGE, "reaction_message_id", "sender_id, sender_user_id, sender_parent_user_id", "not is_in_group"),
@@ -283,8 +283,10 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         # inside an id never extends a person.
         own_ids = [part.own_id] if part.own_id else []
         hashes += [("own_id", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
-        hashes += [("own_id_if_named", f"erasure_hash('{_NAMED_MESSAGE}' || {id_})") for id_ in own_ids]
-        hashes += [("named_id", f"erasure_hash('{_NAMED_MESSAGE}' || {id_})") for id_ in (part.ids if part.refers_to_sends else ())]
+        hashes += [("own_id_if_referenced", f"erasure_hash('{_REFERENCED_MESSAGE}' || {id_})") for id_ in own_ids]
+        hashes += [
+            ("referenced_id", f"erasure_hash('{_REFERENCED_MESSAGE}' || {id_})") for id_ in (part.ids if part.refers_to_sends else ())
+        ]
         hashes += [("number_in_id", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in (*part.ids, *own_ids)]
         selects += [
             f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash from {part.table} where {part.condition}"
@@ -306,7 +308,7 @@ def _extend_from_batch(connection: duckdb.DuckDBPyConnection, erased: ErasedPeop
             select distinct person, row_number, part from part_hashes inner join erased_hashes using (hash) where kind <> 'own_id'
         ) using (row_number, part)
         anti join erased_hashes using (person, hash)
-        where kind not in ('number_in_id', 'own_id_if_named')
+        where kind not in ('number_in_id', 'own_id_if_referenced')
         group by person
         """
     ).fetchall()
@@ -332,7 +334,7 @@ def _extend_from_landed_rows(connection: duckdb.DuckDBPyConnection, feed: Feed, 
                 f"(select row_number from part_hashes semi join erased_hashes using (hash) where part = {number} and kind <> 'own_id')"
             ).fetchall()
             found.update((_MESSAGE, message_id) for (message_id,) in rows if message_id is not None)
-            found.update((_NAMED_MESSAGE, message_id) for (message_id,) in rows if message_id is not None and part.refers_to_sends)
+            found.update((_REFERENCED_MESSAGE, message_id) for (message_id,) in rows if message_id is not None and part.refers_to_sends)
     if not found:
         return False
     erased.messages_in_clear |= found
@@ -378,7 +380,7 @@ def _tables_with_records(feed: Feed) -> list[str]:
 
 
 # The most groups in which a number may be written (`5 5 1 1 …`), and the most words of an identifier (`US.ENT.1349`, `web-9f-2c-77`).
-_MOST_GROUPS, _MOST_WORDS = 16, 6
+_MAX_GROUPS, _MAX_WORDS = 16, 6
 
 
 def _joined_with_following(column: str, count: int) -> str:
@@ -418,13 +420,13 @@ words_in_forms as (
 ),
 
 numbers as (
-    select text_number, unnest({_joined_with_following("digits", _MOST_GROUPS)}) as candidate
+    select text_number, unnest({_joined_with_following("digits", _MAX_GROUPS)}) as candidate
     from digits_in_groups
     window following as (partition by form_number order by place)
 ),
 
 identifiers as (
-    select text_number, regexp_replace(unnest({_joined_with_following("word", _MOST_WORDS)}), '[^A-Za-z0-9]+$', '') as candidate
+    select text_number, regexp_replace(unnest({_joined_with_following("word", _MAX_WORDS)}), '[^A-Za-z0-9]+$', '') as candidate
     from words_in_forms
     window following as (partition by form_number order by place)
 ),

@@ -57,25 +57,25 @@ class LandingReport:
 class _Attempt:
     """A content under one of its names, and the result of reading it.
 
-    `sha256` is the hash of the file if it was hashed before reading. Under the names in `damaged_names`, the content could not be
+    `sha256` is the hash of the file if it was hashed before reading. Under the names in `damaged_copies`, the content could not be
     decompressed; the extension of another name may be the right one.
     """
 
     copy: LocalCopy
     sha256: str | None
-    other_names: list[LocalCopy]
-    damaged_names: list[LocalCopy] = field(default_factory=list)
+    other_copies: list[LocalCopy]
+    damaged_copies: list[LocalCopy] = field(default_factory=list)
     reading: Reading = field(default_factory=Reading)
     error: DamagedFileError | ChangedFileError | UnreadableFileError | None = None
 
     def next_attempt(self) -> "_Attempt":
-        copy, *others = self.other_names
-        damaged_names = [self.copy] if isinstance(self.error, DamagedFileError) else []
-        return _Attempt(copy, self.sha256, others, [*self.damaged_names, *damaged_names])
+        copy, *others = self.other_copies
+        damaged_copies = [self.copy] if isinstance(self.error, DamagedFileError) else []
+        return _Attempt(copy, self.sha256, others, [*self.damaged_copies, *damaged_copies])
 
     def hashed_files(self) -> list[tuple[LandingFile, str]]:
         """Return the files that hold this content, each with its hash."""
-        return [(copy.file, self.reading.sha256) for copy in (self.copy, *self.other_names, *self.damaged_names)]
+        return [(copy.file, self.reading.sha256) for copy in (self.copy, *self.other_copies, *self.damaged_copies)]
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ class Lander:
             elif attempt.error is None:
                 already_landed.append(index)
             elif isinstance(attempt.error, DamagedFileError):
-                damaged += [] if attempt.other_names else [attempt]
+                damaged += [] if attempt.other_copies else [attempt]
             else:
                 self._postpone(attempt.copy.file, attempt.error)
         self._delete_parsed_rows(already_landed)
@@ -290,7 +290,7 @@ class Lander:
         self._report.landed += counts.records - counts.rejected - counts.erased
         self._report.rejected += counts.rejected
         self._report.erased += counts.erased
-        return [attempt.next_attempt() for attempt in attempts if attempt.error is not None and attempt.other_names]
+        return [attempt.next_attempt() for attempt in attempts if attempt.error is not None and attempt.other_copies]
 
     def _delete_parsed_rows(self, indexes: list[int]) -> None:
         for table in self._feed.parsed_tables if indexes else ():

@@ -35,7 +35,7 @@ from orchestration.landing.damaged_lines import later_record_starts, without_esc
 from orchestration.landing.streams import BYTE_ORDER_MARK, DamagedFileError, HashedFile, chunks
 
 MAX_RECORD_BYTES = 16 << 20
-_MOST_BEGINNING_BYTES = 1024
+_MAX_BEGINNING_BYTES = 1024
 
 _BLANK = b" \t\r\n"
 _NEWLINE, _CARRIAGE_RETURN, _QUOTE, _COMMA = b'\n\r",'
@@ -51,7 +51,7 @@ _INLINE_BYTES = 12
 # Bytes of a JSON array that are cut at a time; the numpy arrays of a step are several times as large.
 _STEP_BYTES = 4 << 20
 # The most lines of a file that are searched in vain for the end of an object: a limit for files in which every line opens one.
-_MOST_FRUITLESS_LINES = 10_000_000
+_MAX_FRUITLESS_LINES = 10_000_000
 
 LINES_SCHEMA = pa.schema(
     [
@@ -136,7 +136,7 @@ def _batches(cuts: Iterator[_Cut], file_index: int, limit: int, long_records: li
 
 def _beginning_length(limit: int) -> int:
     """Return how many bytes of a long record are kept: at most the limit, because no more of a skipped record is certain to be read yet."""
-    return min(limit, _MOST_BEGINNING_BYTES)
+    return min(limit, _MAX_BEGINNING_BYTES)
 
 
 def _batch(cut: _Cut, numbers: np.ndarray, file_index: int) -> pa.RecordBatch:
@@ -358,7 +358,7 @@ class _LineCutter:
         is_head = pieces.begins_object & (pieces.depth_changes > 0) & ~pieces.opens_string & (pieces.ends - pieces.starts <= self._limit)
         object_ends = _ObjectEnds(pieces, np.flatnonzero(is_head), self._limit)
         for index, head in enumerate(object_ends.heads):
-            if head < settled or self._fruitless_lines > _MOST_FRUITLESS_LINES:
+            if head < settled or self._fruitless_lines > _MAX_FRUITLESS_LINES:
                 continue
             outcome, end = object_ends.find(index)
             if outcome is _Outcome.CLOSED or (outcome is _Outcome.TOO_LONG and not may_continue):
@@ -595,7 +595,7 @@ def _damaged_lines(bytes_: np.ndarray, text: bytes, line_starts: np.ndarray, mis
 def _are_complete_objects(
     bytes_: np.ndarray, is_outside: np.ndarray, line_starts: np.ndarray, lines: np.ndarray, adjacent_counts: np.ndarray
 ) -> np.ndarray:
-    """Return whether each of these lines closes its outermost brackets once more than objects meet on it, and nothing follows."""
+    """Return for each of these lines whether it closes its outermost brackets `adjacent_counts` + 1 times, and nothing follows."""
     depth_changes = _depth_changes(bytes_, is_outside)
     # Only brackets are kept, because few bytes are brackets.
     brackets = np.flatnonzero(depth_changes)

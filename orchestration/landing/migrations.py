@@ -45,7 +45,7 @@ def prepare_raw_schema(connection: duckdb.DuckDBPyConnection) -> None:
     if version > RAW_SCHEMA_VERSION:
         raise StartsError(
             f"The warehouse was written by a newer version of this project: its raw tables have version {version}, and this installation "
-            f"supports up to {RAW_SCHEMA_VERSION}. Upgrade it, or set STARTS_DATA to another folder. Nothing was changed."
+            f"supports up to {RAW_SCHEMA_VERSION}. Update it, or set STARTS_DATA to another folder. Nothing was changed."
         )
     with transaction(connection):
         _upgrade(connection)

@@ -46,7 +46,7 @@ _MONTH = f"({'|'.join(_MONTHS)})[a-z]*\\.?"
 _MONTH_FIRST = re.compile(rf"\b{_MONTH} +([0-9]{{1,2}})(?:st|nd|rd|th)?,? +([0-9]{{4}})\b")
 _DAY_FIRST = re.compile(rf"\b([0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? +{_MONTH},? +([0-9]{{4}})\b")
 # Meta's header contains a newline; a row of more lines than this is not a header.
-_MOST_LINES_OF_A_ROW = 20
+_MAX_LINES_OF_A_ROW = 20
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _header(lines: list[str]) -> tuple[list[str], list[str], int]:
     preamble: list[str] = []
     place = 0
     while place < len(lines):
-        reader = csv.reader(f"{line}\n" for line in lines[place : place + _MOST_LINES_OF_A_ROW])
+        reader = csv.reader(f"{line}\n" for line in lines[place : place + _MAX_LINES_OF_A_ROW])
         row = _next_row(reader)
         names = [_header_name(cell) for cell in row]
         if {"market", "currency"} <= set(names) and len(set(filter(None, names))) > 2:

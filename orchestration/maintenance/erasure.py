@@ -47,7 +47,7 @@ _SHORTEST_IN_BASE64 = 8
 
 @dataclass(frozen=True)
 class Erasure:
-    """What an erasure deletes: the number of raw rows by table, and the files of the landing zone that contain the person.
+    """What an erasure deletes: the number of raw rows by table, and the names of the landed files that contained the person.
 
     `identifiers` are all identifiers of the person, in comparable form.
     """
@@ -107,17 +107,17 @@ def _write_without_person(settings: Settings, identifier: str, draft: Path) -> E
     return erasure
 
 
-def revoke_erasure(settings: Settings, identifier: str, mark_files_unread: Callable[[], list[str]]) -> list[str] | None:
-    """Revoke an erasure: `mark_files_unread` makes the next run read files with erased records again; then delete the hashes.
+def revoke_erasure(settings: Settings, identifier: str, mark_files_to_reread: Callable[[], list[str]]) -> list[str] | None:
+    """Revoke an erasure: `mark_files_to_reread` makes the next run read files with erased records again; then delete the hashes.
 
-    Return the result of `mark_files_unread`, or None if the person had not been erased. The caller holds the writer's lock. The hashes
+    Return the result of `mark_files_to_reread`, or None if the person had not been erased. The caller holds the writer's lock. The hashes
     are deleted last, so after a crash the erasure can be revoked again.
     """
     erased = ErasedPeople.load(settings.data)
     person = erased.find(comparable_identifier(identifier))
     if person is None:
         return None
-    files = mark_files_unread()
+    files = mark_files_to_reread()
     erased.people.remove(person)
     erased.save()
     return files

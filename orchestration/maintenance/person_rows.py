@@ -8,7 +8,7 @@ import duckdb
 from orchestration.files import quoted
 from orchestration.identifiers import all_spellings, create_identifier_macros
 from orchestration.keyed_hash import create_keyed_hash_macro
-from orchestration.landing.erased import ERASED_TEXT, MOST_IDENTIFIERS, ErasedPeople, ErasedPerson
+from orchestration.landing.erased import ERASED_TEXT, MAX_IDENTIFIERS, ErasedPeople, ErasedPerson
 
 _IS_PERSON = "comparable_identifier({}) in (select identifier from erased_identifiers)"
 
@@ -140,7 +140,7 @@ def create_known_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeo
 def connected_identifiers(identifiers: list[str], find_connected: Callable[[list[str]], Iterable[str]]) -> list[str]:
     """Return all identifiers, in comparable form, that the raw rows connect with `identifiers` in any number of steps.
 
-    `find_connected` returns the identifiers in the `EVIDENCE` of some identifiers. More than `MOST_IDENTIFIERS` are an error in the data:
+    `find_connected` returns the identifiers in the `EVIDENCE` of some identifiers. More than `MAX_IDENTIFIERS` are an error in the data:
     then only `identifiers` are returned.
     """
     known: set[str] = set()
@@ -148,7 +148,7 @@ def connected_identifiers(identifiers: list[str], find_connected: Callable[[list
     while not found <= known:
         known |= found
         found = set(find_connected(sorted(known)))
-        if len(known | found) > MOST_IDENTIFIERS:
+        if len(known | found) > MAX_IDENTIFIERS:
             return identifiers
     return sorted(known)
 

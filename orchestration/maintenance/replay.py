@@ -11,10 +11,10 @@ from orchestration.landing.zone import LandingZone
 from orchestration.transactions import transaction
 
 # The reader version of a content that is to be read again.
-_UNREAD = 0
+_TO_REREAD = 0
 
 
-def mark_files_with_rejections_unread(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
+def mark_files_with_rejections_to_reread(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
     """Mark contents with rejected records that are in the landing zone now as unread, and return the names of their files.
 
     The next run reads them again, as after an upgrade of the reader, and replaces their earlier rows in one transaction, so a
@@ -27,7 +27,7 @@ def mark_files_with_rejections_unread(connection: duckdb.DuckDBPyConnection, zon
             known = prune_listing(connection, zone, feed, files)
             rows = connection.execute(
                 f"""
-                update raw.landed_files set reader_version = {_UNREAD}
+                update raw.landed_files set reader_version = {_TO_REREAD}
                 where feed = $feed and rejected > 0 and (
                     file_name in (select unnest($names))
                     or content_sha256 in (
@@ -42,11 +42,11 @@ def mark_files_with_rejections_unread(connection: duckdb.DuckDBPyConnection, zon
     return sorted(forgotten)
 
 
-def mark_files_with_erasures_unread(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def mark_files_with_erasures_to_reread(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Mark every content with an erased or withheld record as unread when an erasure is revoked, and return the names of their files.
 
     This includes contents that are not known to be in the landing zone. Only a run that reads a file that was copied, moved or put
     back sees such a record in it, and by then the person is no longer known as erased.
     """
-    rows = connection.execute(f"update raw.landed_files set reader_version = {_UNREAD} where erased > 0 returning file_name").fetchall()
+    rows = connection.execute(f"update raw.landed_files set reader_version = {_TO_REREAD} where erased > 0 returning file_name").fetchall()
     return sorted(name for (name,) in rows)

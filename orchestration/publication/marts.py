@@ -37,7 +37,7 @@ class PublishedMart:
 
     @property
     def is_late(self) -> str:
-        """Return the SQL condition for a late row: a send two or more days after its session began, or a session without a send.
+        """Return the SQL condition for a late row: a send two or more days after the day of its session, or a session without a send.
 
         Past days get such rows every day. They come last in the order of a day.
         """

@@ -309,7 +309,7 @@ def _close(database: Any) -> None:
 
 
 def connection_url(url: str, environ: Mapping[str, str]) -> str:
-    """Return the URL to connect with. Add a time limit, and TLS for a remote server, unless the URL or PGSSLMODE sets them.
+    """Return the URL to connect with. Add a time limit, and TLS for a remote server, unless the URL sets them or PGSSLMODE requires TLS.
 
     With libpq's default, `prefer`, the connection continues without TLS if the server has none, or someone in between claims so.
     """

@@ -215,7 +215,7 @@ def write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings,
             $build_started_at::timestamp as build_started_at,
             $through_load_id::bigint as through_load_id,
             $change_number::bigint as change_number,
-            -- The age of the data; the time of the publication does not show it.
+            -- How recent the data is; the time of the publication does not show it.
             (select max(newest_event_at) from intermediate.int_newest_events) as newest_event_at,
             -- The time through which replies are known, by the source of a send. A clock that is ahead must not make sends look older.
             -- Without an event the time is null: `least` would ignore the null and return the time of the publication.

@@ -29,7 +29,7 @@ HERE = (sys.executable, "-m", "tests.benchmarks.compare")
 DAYS = 60
 FIXED_DAY_SENDS = 16_000
 # For more sends, pandas and the usual stack run only with --all: they take minutes and 30 GB.
-MOST_SENDS_OF_SLOW_ONES = 1_000_000
+MAX_SENDS_OF_SLOW_ONES = 1_000_000
 SLOW_ONES = ("pandas", "usual_stack")
 NEEDED = {"usual_stack": ("dlt", "The usual stack is left out: install dlt with `.venv/bin/uv sync --inexact --group bench`.")}
 
@@ -154,7 +154,7 @@ def contenders_at(sends: int, skipped: Sequence[str], *, all_sizes: bool) -> tup
     chosen, sentences = [], []
     for name in ("floor", *SLOW_ONES):
         needed, sentence = NEEDED.get(name, (None, ""))
-        if name in skipped or (name in SLOW_ONES and sends > MOST_SENDS_OF_SLOW_ONES and not all_sizes):
+        if name in skipped or (name in SLOW_ONES and sends > MAX_SENDS_OF_SLOW_ONES and not all_sizes):
             continue
         if needed is not None and find_spec(needed) is None:
             sentences.append(sentence)
@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--sends", type=int, nargs="+", default=[1_000_000], metavar="N", help="one or several sizes")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="number of rounds; the figures are medians over them")
     parser.add_argument("--skip", nargs="+", default=[], choices=["floor", *SLOW_ONES], help="contenders to leave out")
-    parser.add_argument("--all", action="store_true", help=f"run pandas and the usual stack beyond {MOST_SENDS_OF_SLOW_ONES:,} sends, too")
+    parser.add_argument("--all", action="store_true", help=f"run pandas and the usual stack beyond {MAX_SENDS_OF_SLOW_ONES:,} sends, too")
     parser.add_argument("--folder", type=Path, help="working folder (default: the system's temporary folder)")
     parser.add_argument("--logs", type=Path, help="folder in which the logs are kept for reuse, on the same disk as --folder")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)

@@ -60,7 +60,7 @@ def test_unit_tests_of_the_models_pass(settings: Settings, manifest: dict[str, A
 def test_unit_tests_give_rows_of_the_model_itself_as_sql(manifest: dict[str, Any]) -> None:
     """Require SQL for `this`: `dbt build` runs unit tests before the model's first build, and other formats take types from its table."""
     of_itself = {
-        test["name"]: given["format"] for test in manifest["unit_tests"].values() for given in test["given"] if given["input"] == "this"
+        name: given["format"] for name, test in manifest["unit_tests"].items() for given in test["given"] if given["input"] == "this"
     }
     assert of_itself
     assert set(of_itself.values()) == {"sql"}, of_itself

@@ -211,8 +211,8 @@ def test_warehouse_of_dbt_by_hand_is_in_the_data_folder_of_the_job(given: dict[s
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [
-        (RAW_SCHEMA_VERSION - 1, "An older version of this project landed"),
-        (RAW_SCHEMA_VERSION + 1, "A newer version of this project landed"),
+        (RAW_SCHEMA_VERSION - 1, "written by an older version of this project"),
+        (RAW_SCHEMA_VERSION + 1, "written by a newer version of this project"),
     ],
 )
 def test_raw_tables_of_another_version_are_refused(fresh: Pipeline, version: int, sentence: str) -> None:

@@ -203,7 +203,7 @@ def test_revoked_erasure_restores_records_even_from_copied_or_moved_files(run: P
     assert run.command("erase", ERASED).returncode == 0
     assert "not erased here" in run.command("erase", OTHER, "--revoke").stdout
     (run.landing / f"sends/{ERASED[-1]}.jsonl").rename(run.landing / "sends/moved.jsonl")
-    assert "reads 4 files again" in run.command("erase", ERASED, "--revoke").stdout
+    assert "reads 4 files with erased records again" in run.command("erase", ERASED, "--revoke").stdout
     assert "not erased here" in run.command("erase", ERASED, "--revoke").stdout
     assert run.run().success
     assert rows_comparable(run.rows("fct_session_starts")) == before

@@ -13,7 +13,7 @@ from orchestration.files import quoted
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import FEED_NAMES, FEEDS
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.replay import mark_files_with_rejections_unread
+from orchestration.maintenance.replay import mark_files_with_rejections_to_reread
 from orchestration.settings import Settings
 
 KEPT = ("landed_files", "rejected_records")
@@ -30,7 +30,7 @@ def main() -> None:
     if "--replay" in sys.argv:
         zone = LandingZone(settings.landing, FEED_NAMES)
         with engine.open_to_maintain() as warehouse:
-            print(len(mark_files_with_rejections_unread(warehouse, zone)), "files to read again")
+            print(len(mark_files_with_rejections_to_reread(warehouse, zone)), "files to read again")
         with engine.open() as warehouse:
             for feed in FEEDS:
                 print(engine.land(warehouse, zone, feed, ErasedPeople.load(settings.data)))

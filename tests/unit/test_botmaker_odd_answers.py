@@ -45,7 +45,7 @@ def short_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def few_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SESSIONS", "SENT_RESULTS", "SENT_RESULT", "CHANNELS", "WHATSAPP_TEMPLATES"):
-        monkeypatch.setattr(fetch_module, name, replace(getattr(fetch_module, name), most_pages=20))
+        monkeypatch.setattr(fetch_module, name, replace(getattr(fetch_module, name), max_pages=20))
 
 
 def stored(botmaker: Botmaker) -> list[Path]:
@@ -143,7 +143,7 @@ def test_gzip_bomb_of_a_gibibyte_takes_little_memory(botmaker: Botmaker, bomb: C
 
 @pytest.mark.parametrize("is_chunked", [True, False])
 def test_oversized_body_is_not_read_to_its_end(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch, is_chunked: bool) -> None:
-    monkeypatch.setattr("orchestration.botmaker.transport.MOST_BODY_BYTES", MIB)
+    monkeypatch.setattr("orchestration.botmaker.transport.MAX_BODY_BYTES", MIB)
     body = json.dumps({"items": ["x" * MIB], "nextPage": None}).encode()
     answer = wire(chunked(body) + b"0\r\n\r\n", "Transfer-Encoding: chunked") if is_chunked else with_length(body)
     botmaker.server.fail(Fault("wire", body=answer))
@@ -153,7 +153,7 @@ def test_oversized_body_is_not_read_to_its_end(botmaker: Botmaker, monkeypatch: 
 
 
 def test_endless_gzip_without_content_is_too_large(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.botmaker.transport.MOST_BODY_BYTES", MIB)
+    monkeypatch.setattr("orchestration.botmaker.transport.MAX_BODY_BYTES", MIB)
     body = gzip.compress(b"") * (2 * MIB // len(gzip.compress(b"")))
     botmaker.server.fail(Fault("wire", body=with_length(body, "Content-Encoding: gzip")))
     with botmaker.client() as client, pytest.raises(StartsError, match="has more than 1 MiB"):
@@ -185,7 +185,7 @@ def test_gzip_is_unpacked_completely(botmaker: Botmaker, pack: Callable[[bytes],
 
 
 def test_pages_of_a_snapshot_have_a_common_limit(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_module, "MOST_BODY_BYTES", 10_000)
+    monkeypatch.setattr(fetch_module, "MAX_BODY_BYTES", 10_000)
     botmaker.server.templates = [{"name": "t" * 1000} for _ in range(40)]
     with pytest.raises(StartsError, match="whatsapp/templates have more than"):
         botmaker.fetch("whatsapp_templates")
@@ -402,7 +402,7 @@ ENDLESS = {
 def test_endless_pages_are_stopped_and_the_next_run_starts_again(
     botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch, what: str, feed: str
 ) -> None:
-    monkeypatch.setattr(fetch_module, "_MOST_IDLE_PAGES", 10)
+    monkeypatch.setattr(fetch_module, "_MAX_IDLE_PAGES", 10)
     ids = add_sessions(botmaker.server, 3)
     botmaker.server.channels = botmaker.server.templates = [{"id": "c"}]
     botmaker.server.add_notification("n", "2026-11-07T00:00:00Z", None, {"customerId": "c"})
@@ -429,9 +429,9 @@ def test_endless_pages_are_stopped_and_the_next_run_starts_again(
 
 def test_limits_exceed_real_volumes() -> None:
     # The largest known bot sends 3.5 million templates a month, and a page has 500 sessions; an account has up to 6,000 templates.
-    assert SESSIONS.most_pages * 500 > 5 * 3_500_000 / 30
-    assert SENT_RESULTS.most_pages == SENT_RESULTS.for_item("n").most_pages == SESSIONS.most_pages
-    assert CHANNELS.most_pages * 100 > 6_000
+    assert SESSIONS.max_pages * 500 > 5 * 3_500_000 / 30
+    assert SENT_RESULTS.max_pages == SENT_RESULTS.for_item("n").max_pages == SESSIONS.max_pages
+    assert CHANNELS.max_pages * 100 > 6_000
 
 
 def test_a_few_consecutive_empty_pages_do_not_end_a_fetch(botmaker: Botmaker) -> None:
@@ -634,4 +634,4 @@ def test_no_damaged_response_stops_fetching_permanently(botmaker: Botmaker, seed
 
 
 def test_endpoint_for_one_item_keeps_the_page_limit() -> None:
-    assert Endpoint("a", most_pages=3).for_item("b").most_pages == 3
+    assert Endpoint("a", max_pages=3).for_item("b").max_pages == 3

@@ -30,7 +30,7 @@ from orchestration.landing.listing import LandingFile
 from orchestration.landing.rejections import Rejections, new_rejections, unbalanced_files
 from orchestration.landing.streams import HashedFile, UnreadableFileError
 from orchestration.landing.zone import LandingZone
-from orchestration.maintenance.replay import mark_files_with_rejections_unread
+from orchestration.maintenance.replay import mark_files_with_rejections_to_reread
 
 
 def send(number: int, **change: object) -> bytes:
@@ -796,7 +796,7 @@ def test_replay_rereads_existing_files_and_keeps_the_rows_of_missing_ones(landin
     landing.finish_build()
     (landing.folder / "sends" / "2026").rename(tmp_path / "away")
     zone = LandingZone(str(landing.folder), FEED_NAMES)
-    assert mark_files_with_rejections_unread(landing.connection, zone) == ["sends/b.jsonl"]
+    assert mark_files_with_rejections_to_reread(landing.connection, zone) == ["sends/b.jsonl"]
     assert len(landing.sends) == 3
     report = landing.land()
     assert (report.files_landed, report.files_reread) == (1, 1)
@@ -812,7 +812,7 @@ def test_replay_rereads_a_touched_file_and_skips_a_corrected_one(landing: Landin
     landing.finish_build()
     os.utime(landing.folder / "sends" / "touched.jsonl", (0, 0))
     zone = LandingZone(str(landing.folder), FEED_NAMES)
-    assert mark_files_with_rejections_unread(landing.connection, zone) == ["sends/touched.jsonl"]
+    assert mark_files_with_rejections_to_reread(landing.connection, zone) == ["sends/touched.jsonl"]
     assert landing.land().files_reread == 1
     assert set(landing.sends) == {"wamid.0", "wamid.1"}
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
-from orchestration.landing.erased import MOST_IDENTIFIERS, ErasedPeople
+from orchestration.landing.erased import MAX_IDENTIFIERS, ErasedPeople
 from orchestration.landing.feeds import (
     BOTMAKER_CHANNELS,
     BOTMAKER_SENT_RESULTS,
@@ -1034,7 +1034,7 @@ def test_new_identifiers_are_added_to_the_right_erased_person(landing: Landing, 
     erased = erased_people(tmp_path)
     erased.add("2026-11-02", [MOBILE])
     # This person has as many identifiers as are allowed.
-    erased.add("2026-11-03", [f"US.{n}" for n in range(MOST_IDENTIFIERS)])
+    erased.add("2026-11-03", [f"US.{n}" for n in range(MAX_IDENTIFIERS)])
     sends = [SEND | {"message_id": f"wamid.{contact}", "contact_id": contact} for contact in ("BR.1", "BR.2", "BR.3", OTHER)]
     landing.land(SENDS, *sends, erased=erased)
     updates = [{"wa_id": ERASED, "user_id": "BR.1"}, {"wa_id": MOBILE, "user_id": "BR.2"}, {"wa_id": "US.0", "user_id": "BR.3"}]
@@ -1046,7 +1046,7 @@ def test_new_identifiers_are_added_to_the_right_erased_person(landing: Landing, 
     assert other is not None
     assert (ErasedPeople.load(tmp_path).find("BR.1"), ErasedPeople.load(tmp_path).find("BR.2")) == (one, other)
     assert largest is not None
-    assert [len(person.identifiers) for person in (one, other, largest)] == [2, 2, MOST_IDENTIFIERS]
+    assert [len(person.identifiers) for person in (one, other, largest)] == [2, 2, MAX_IDENTIFIERS]
 
 
 def test_send_with_a_status_of_an_erased_person_is_withheld_whatever_its_contact(landing: Landing, tmp_path: Path) -> None:

@@ -7,15 +7,15 @@
 {# The earliest time that matters, as a literal, lets DuckDB skip the rows of most days. #}
 {% macro duckdb__replace_changes_of_people_sql(arg_dict) -%}
     {%- set people = ref('int_people_to_recompute') -%}
-    {%- set earliest = run_query('select ' ~ earliest_change('changes_from') ~ ' from ' ~ people).columns[0].values()[0] -%}
+    {%- set earliest = run_query('select ' ~ earliest_affected('affected_from') ~ ' from ' ~ people).columns[0].values()[0] -%}
     {%- set is_replaced -%}
         rowid in (
             select fact.rowid
             from {{ arg_dict['target_relation'] }} as fact
             inner join {{ people }} as people_to_recompute
                 on fact.person_id = people_to_recompute.identifier
-                and {{ is_after_change('fact.sent_at', 'people_to_recompute.changes_from') }}
-            where {{ is_after_change('fact.sent_at', "timestamp '" ~ earliest ~ "'") if earliest else 'true' }}
+                and {{ is_affected('fact.sent_at', 'people_to_recompute.affected_from') }}
+            where {{ is_affected('fact.sent_at', "timestamp '" ~ earliest ~ "'") if earliest else 'true' }}
         )
     {%- endset -%}
     {{ replace_changed_rows(arg_dict, 'session_start_date', is_replaced) }}

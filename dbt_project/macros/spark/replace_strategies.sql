@@ -44,7 +44,7 @@
         exists (
             select 1
             from {{ ref('int_people_to_recompute') }} as people_to_recompute
-            where person_id = people_to_recompute.identifier and {{ is_after_change('sent_at', 'people_to_recompute.changes_from') }}
+            where person_id = people_to_recompute.identifier and {{ is_affected('sent_at', 'people_to_recompute.affected_from') }}
         )
     {%- endset -%}
     {{ spark_replace_changed_rows(arg_dict, arg_dict['unique_key'], 'session_start_date', 'session_start_date', is_replaced) }}

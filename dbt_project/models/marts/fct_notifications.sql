@@ -26,7 +26,7 @@ notifications_of_logs as (
         is_session_start as is_in_report,
         'logs' as source
     from sends
-    where is_notification and has_changes
+    where is_notification and may_change
 
 ),
 

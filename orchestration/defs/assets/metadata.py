@@ -69,7 +69,7 @@ def latest_funnel(connection: duckdb.DuckDBPyConnection) -> MarkdownMetadataValu
         order by stage_order
         """
     ).fetchall()
-    return MetadataValue.md(draw_funnel(str(stages[0][0]), [stage[1:] for stage in stages]) if stages else "There are no sends yet.")
+    return MetadataValue.md(draw_funnel(str(stages[0][0]), [stage[1:] for stage in stages]) if stages else "No sends have gone out yet.")
 
 
 def draw_funnel(day: str, stages: list[tuple[str, int]]) -> str:

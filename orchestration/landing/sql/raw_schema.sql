@@ -271,7 +271,7 @@ create table if not exists state.changed_days (
     change_number bigint not null
 );
 
--- The latest change in the facts that each daily mart has processed.
+-- The latest change in the facts that each daily mart, and the checks, have processed.
 create table if not exists state.watermarks (
     consumer varchar not null,
     change_number bigint not null

@@ -96,7 +96,7 @@ sends_of_statuses as (
 -- without the send would lose the session that it started, which is recomputed only if the send changes.
 affected_messages as (
 
-    select message_key from sends_with_status where has_changes
+    select message_key from sends_with_status where may_change
     union
     select affected_statuses.message_key
     from affected_statuses

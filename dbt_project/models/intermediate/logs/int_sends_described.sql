@@ -107,7 +107,7 @@ flagged_sends as (
         sends_in_sessions.is_notification,
         sends_in_sessions.is_session_start,
         sends_in_sessions.is_not_sent,
-        sends_in_sessions.has_changes,
+        sends_in_sessions.may_change,
         {{ send_flags('sends_in_sessions') }},
         sends_in_sessions.failure_code,
         sends_in_sessions.failure_detail

@@ -73,8 +73,8 @@ joined_sends as (
         coalesce(statuses.failure_details, statuses.failure_message, statuses.failure_title) as failed_detail,
         quoted_sends.message_key is not null as is_quoted,
         {{
-            is_after_change('sends_to_recompute.sent_at', 'people_to_recompute.changes_from') if has_previous_build else 'true'
-        }} as has_changes
+            is_affected('sends_to_recompute.sent_at', 'people_to_recompute.affected_from') if has_previous_build else 'true'
+        }} as may_change
     from sends_to_recompute
     inner join lines_identified
         on coalesce(sends_to_recompute.given_channel_id, '') = lines_identified.given_channel_id
@@ -121,7 +121,7 @@ final as (
         failed_at,
         is_notification,
         is_not_sent,
-        has_changes,
+        may_change,
         case when is_not_sent and was_refused_first then error_code when is_not_sent then failed_code end as failure_code,
         case when is_not_sent and was_refused_first then error_detail when is_not_sent then failed_detail end as failure_detail
     from classified_sends

@@ -176,11 +176,11 @@ untimed_changes as (
 
 affected_identifiers as (
 
-    select contact_identifier, {{ earliest_affected_time('min(changed_at)') }} as changes_from
+    select contact_identifier, {{ earliest_affected_time('min(changed_at)') }} as affected_from
     from changes
     group by contact_identifier
     union all
-    select distinct contact_identifier, cast(null as {{ dbt.type_timestamp() }}) as changes_from
+    select distinct contact_identifier, cast(null as {{ dbt.type_timestamp() }}) as affected_from
     from untimed_changes
 
 ),
@@ -190,7 +190,7 @@ identifiers_of_people as (
     select
         affected_identifiers.contact_identifier as identifier,
         coalesce(people.person_id, affected_identifiers.contact_identifier) as person_id,
-        affected_identifiers.changes_from
+        affected_identifiers.affected_from
     from affected_identifiers
     left join people
         on affected_identifiers.contact_identifier = people.identifier
@@ -215,7 +215,9 @@ affected_people as (
 
     select
         identifiers_of_people.person_id,
-        {{ earliest_change('case when people_of_botmaker.person_id is null then identifiers_of_people.changes_from end') }} as changes_from
+        {{
+            earliest_affected('case when people_of_botmaker.person_id is null then identifiers_of_people.affected_from end')
+        }} as affected_from
     from identifiers_of_people
     left join people_of_botmaker
         on identifiers_of_people.person_id = people_of_botmaker.person_id
@@ -238,7 +240,7 @@ all_identifiers as (
 
 final as (
 
-    select all_identifiers.identifier, {{ earliest_change('affected_people.changes_from') }} as changes_from
+    select all_identifiers.identifier, {{ earliest_affected('affected_people.affected_from') }} as affected_from
     from all_identifiers
     inner join affected_people
         on all_identifiers.person_id = affected_people.person_id
