@@ -67,8 +67,8 @@ class _DamagedLine:
         if not misplaced:
             return False
         outside = self._text.split(b'"')[::2]
-        rises = sum(part.count(b"{") + part.count(b"[") - part.count(b"}") - part.count(b"]") for part in outside)
-        if self._text.count(b'"') % 2 or rises:
+        depth_change = sum(part.count(b"{") + part.count(b"[") - part.count(b"}") - part.count(b"]") for part in outside)
+        if self._text.count(b'"') % 2 or depth_change:
             return True
         quotes, counted = 0, 0
         for place in misplaced:

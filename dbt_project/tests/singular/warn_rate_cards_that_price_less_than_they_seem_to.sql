@@ -3,7 +3,7 @@
 -- a card.
 
 -- depends_on: {{ ref('fct_billed_messages') }}
-{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'fct_billed_messages'}}, 'names_rows': true}) }}
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'fct_billed_messages'}}, 'lists_rows': true}) }}
 
 with rates as (
 

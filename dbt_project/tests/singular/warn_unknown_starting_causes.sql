@@ -1,6 +1,6 @@
 -- A starting cause of Botmaker that is not in the seed `starting_causes` gives its sessions the origin `other`, outside the report
 -- (contract, section 4.4). A row is such a cause with its number of sessions: add it to the seed.
-{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_botmaker_sessions_deduplicated'}}, 'names_rows': true}) }}
+{{ config(severity='warn', meta={'dagster': {'ref': {'name': 'int_botmaker_sessions_deduplicated'}}, 'lists_rows': true}) }}
 
 select sessions.starting_cause, count(*) as sessions
 from {{ ref('int_botmaker_sessions_deduplicated') }} as sessions

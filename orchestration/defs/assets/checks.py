@@ -23,7 +23,7 @@ _COUNTED = {
 
 
 # The meta of tests whose failing rows contain no personal data, so that the explanation may list these rows.
-LISTS_ROWS = "names_rows"
+LISTS_ROWS = "lists_rows"
 MAX_LISTED_ROWS = 20
 
 
