@@ -5,6 +5,7 @@ With STARTS_FILE_MODE=group, the user's group may also read published and export
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from orchestration.files import change_permissions
 from orchestration.settings import FileMode, Settings
@@ -30,3 +31,16 @@ def restrict_existing_files(settings: Settings) -> None:
             change_permissions(path, remove=mode.umask)
     if settings.files_mode is FileMode.GROUP:
         change_permissions(settings.data, add=0o050)
+        for folder in shared:
+            _open_to_the_group(folder)
+
+
+def _open_to_the_group(shared: Path) -> None:
+    """Let the group read a folder and everything below it: files written before the setting changed are not written again."""
+    for folder, _, names in os.walk(shared):
+        paths = [(Path(folder), 0o050), *((Path(folder, name), 0o040) for name in names)]
+        for path, rights in paths:
+            # Another process may replace a file meanwhile.
+            with suppress(FileNotFoundError):
+                if not path.is_symlink():
+                    change_permissions(path, add=rights)

@@ -41,18 +41,18 @@ def test_warehouse_is_private_and_its_folder_follows_the_file_mode(tmp_path: Pat
     assert rights(settings.lock_path) == 0o600
 
 
-def test_group_may_read_published_files_and_exports_but_write_nothing(pipeline: Callable[..., Pipeline]) -> None:
+def test_group_may_read_published_files_and_exports_but_write_nothing(warm: Callable[..., Pipeline]) -> None:
     restrict_new_files()
-    run = pipeline(STARTS_FILE_MODE="group")
+    run = warm(STARTS_FILE_MODE="group")
     send = b'{"message_id": "a", "sent_at": 1791000000, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}'
     write_files(run.landing, "sends", "1.jsonl", [send])
     assert run.run().success
     export_selection(run.settings, ExportSelection())
-    shared = [run.settings.published_dir.resolve(), run.settings.exports_dir, run.data / ".published"]
+    shared = [run.settings.published_dir, run.settings.exports_dir, run.data / ".published"]
     paths = [path for folder in shared for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
     assert {rights(path) for path in paths if path.is_file()} == {0o640, 0o440}
     assert {rights(path) for path in paths if path.is_dir()} == {0o750}
-    others = [path for path in run.data.iterdir() if path not in (run.settings.published_dir, *shared)]
+    others = [path for path in run.data.iterdir() if path not in shared]
     assert {rights(path) & 0o077 for path in others if not path.is_symlink()} == {0}
 
 
@@ -87,3 +87,20 @@ def test_permissions_left_open_by_an_older_version_are_closed(tmp_path: Path, va
         assert rights(folder) == folder_rights
     # Other programs may use this folder too.
     assert rights(tmp_path) == 0o755
+
+
+def test_files_that_were_private_are_opened_to_the_group_if_the_setting_changes(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"STARTS_DATA": str(tmp_path / "data"), "STARTS_FILE_MODE": "group"})
+    restrict_new_files()
+    files = [settings.published_dir / ".versions" / "1" / "a.parquet", settings.exports_dir / "on_demand" / "b.tsv"]
+    foreign = tmp_path / "foreign.tsv"
+    for file in (*files, foreign):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    files[0].chmod(0o400)
+    (settings.exports_dir / "link.tsv").symlink_to(foreign)
+    with writer_lock(settings):
+        pass
+    assert [rights(file) for file in files] == [0o440, 0o640]
+    assert {rights(parent) for file in files for parent in file.parents if parent.is_relative_to(settings.data)} == {0o750}
+    assert rights(foreign) == 0o600
