@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,7 +183,8 @@ def test_backfill_in_dagster_reports_its_counts(tmp_path: Path) -> None:
     assert sessions["bytes"] > 0
 
 
-def test_single_run_of_the_job_fetches_lands_and_publishes(tmp_path: Path) -> None:
+def test_single_run_of_the_job_fetches_lands_and_publishes(empty_build: Path, tmp_path: Path) -> None:
+    shutil.copytree(empty_build, tmp_path / "data", symlinks=True)
     with botmaker_server(page_size=2) as server:
         recent(server, 3)
         with patch.dict(os.environ, site(server, tmp_path).variables):
