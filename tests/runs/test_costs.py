@@ -116,6 +116,29 @@ def test_bill_covers_price_changes_and_a_late_rate_card(billed: Pipeline) -> Non
     assert days_replaced(result) == 1
 
 
+def test_late_statuses_and_cards_replace_rows_of_earlier_days(warm: Callable[..., Pipeline]) -> None:
+    run = warm()
+    write_files(run.landing, "webhooks", "1.jsonl", [
+        status("old", "delivered", "2026-09-01 12:00:00", "utility"),
+        status("moved", "read", "2026-10-02 12:00:00", "utility"),
+    ])  # fmt: skip
+    assert run.run().success
+
+    def billed_messages() -> dict[str, tuple[date, str]]:
+        rows = run.rows("fct_billed_messages")
+        assert len(rows) == 2
+        return {row["message_id"]: (row["billed_date"], row["cost_basis"]) for row in rows}
+
+    assert billed_messages() == {"old": (date(2026, 9, 1), "unpriced"), "moved": (date(2026, 10, 2), "unpriced")}
+    # By the clock of this status, the message was delivered after it was read.
+    write_files(run.landing, "webhooks", "2.jsonl", [status("moved", "delivered", "2026-10-03 12:00:00", "utility")])
+    assert run.run().success
+    assert billed_messages() == {"old": (date(2026, 9, 1), "unpriced"), "moved": (date(2026, 10, 3), "unpriced")}
+    write_files(run.landing, "rates", "late.csv", [CARDS.splitlines()[0].encode(), b"2026-08-01,USD,BR,utility,0.0080\n"])
+    assert run.run().success
+    assert billed_messages() == {"old": (date(2026, 9, 1), "rate_card"), "moved": (date(2026, 10, 3), "rate_card")}
+
+
 def days_replaced(result: Any) -> int:
     events = [event for event in result.get_asset_materialization_events() if event.asset_key.path == ["published_marts"]]
     return events[0].materialization.metadata["report_days_replaced"].value
