@@ -116,6 +116,7 @@ def test_bill_covers_price_changes_and_a_late_rate_card(billed: Pipeline) -> Non
     assert days_replaced(result) == 1
 
 
+@pytest.mark.thorough
 def test_late_statuses_and_cards_replace_rows_of_earlier_days(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     write_files(run.landing, "webhooks", "1.jsonl", [

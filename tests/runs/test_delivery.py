@@ -79,6 +79,7 @@ def test_hostile_text_stays_in_its_cell(warm: Callable[..., Pipeline]) -> None:
             "a\r\nb",
             "a\u0085b",
             "a\u2028b",
+            "a\u2029b",
             "a\x00b",
             "a\x1bb",
             "'a",
@@ -105,7 +106,7 @@ def test_hostile_text_stays_in_its_cell(warm: Callable[..., Pipeline]) -> None:
     assert len(cells) == len(texts)
     for n, text in enumerate(texts):
         cell = cells[f"m{n:03d}"]
-        assert not any(character in cell for character in "\t\n\r\x00\x1b\u0085\u2028")
+        assert not any(character in cell for character in "\t\n\r\x00\x1b\u0085\u2028\u2029")
         starts_like_formula = cell.strip("\u00a0 ")[:1] in tuple("=+-@＝")
         assert not starts_like_formula or cell.removeprefix("+").replace(",", "").replace("-", "").isdigit(), repr(text)
     assert cells[f"m{texts.index('+1'):03d}"] == "+1"

@@ -353,6 +353,14 @@ def test_waits_grow_and_retries_end(botmaker: Botmaker) -> None:
     assert all(2**n <= wait <= min(60, 2**n + 1) or wait == 60 for n, wait in enumerate(waits))
 
 
+def test_wait_is_not_shorter_than_usual_if_botmaker_asks_for_none(botmaker: Botmaker) -> None:
+    botmaker.server.fail(Fault("status", status=503, headers={"retry-after": "0"}))
+    with botmaker.client() as client:
+        client.first_page(SESSIONS, {"from": "2026-11-06T00:00:00Z", "to": "2026-11-07T00:00:00Z"})
+    first, second = (request.at for request in botmaker.server.requests)
+    assert second - first >= 1
+
+
 def test_unreachable_server_is_reported_after_all_retries(botmaker: Botmaker) -> None:
     botmaker.server.close()
     with botmaker.client() as client, pytest.raises(StartsError, match="ConnectError"):
@@ -770,6 +778,7 @@ def test_deleted_or_unusable_notification_does_not_block_the_others(botmaker: Bo
 
 def test_channels_are_stored_without_tokens_and_only_after_a_change(botmaker: Botmaker) -> None:
     secret = {"id": "t", "platform": "telegram", "token": "123:telegram-secret", "inner": [{"accessToken": "telegram-secret", "x": 1}]}
+    secret["inner"][0] |= {"apiKeys": ["telegram-secret"], "client_secrets": {"a": "telegram-secret"}, "Password": "telegram-secret"}
     botmaker.server.channels = [secret, {"id": "w", "platform": "whatsapp", "name": "Línea"}]
     for day in range(3):
         botmaker.fetch("channels")

@@ -109,8 +109,10 @@ def test_unreadable_item_alone_goes_to_quarantine(connection: duckdb.DuckDBPyCon
     [
         ({"events": [{"creationTime": time("01 10:00:00")}]}, "events[].name: missing"),
         ({"events": ["closed"]}, "events[].name: missing"),
+        ({"events": [{"name": {}, "creationTime": time("01 10:00:00")}]}, "events[].name: not a string"),
         ({"events": [{"name": "x", "creationTime": "soon"}]}, "events[].creationTime: missing or not ISO 8601 with an offset"),
         ({"messages": [None]}, "messages[].id: missing"),
+        ({"messages": [{"id": " ", "creationTime": time("01 10:00:00")}]}, "messages[].id: missing"),
         ({"messages": [{"id": {}, "creationTime": time("01 10:00:00")}]}, "messages[].id: not a string"),
         ({"messages": [{"id": "x"}]}, "messages[].creationTime: missing or not ISO 8601 with an offset"),
     ],
@@ -137,6 +139,7 @@ def test_bad_event_or_message_does_not_affect_its_neighbours(
         ("sent_results", {"status": {}}, "sessionId: missing"),
         ("sent_results", {"sessionId": " ", "status": {}}, "sessionId: missing"),
         ("sent_results", {"sessionId": 7}, "sessionId: not a string"),
+        ("channels", {"id": " "}, "id: missing"),
         ("sent_results", {"sessionId": "s", "status": "sent"}, "status: not an object"),
         ("sent_results", {"sessionId": "s", "status": {"read": "yes"}}, "status.read: not ISO 8601 with an offset"),
         ("channels", {"number": "1"}, "id: missing"),

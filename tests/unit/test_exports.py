@@ -1,14 +1,16 @@
 """Tests of the daily TSVs and their manifest: only our own files change, each as a whole, and none keeps data that is masked now."""
 
+import csv
 import hashlib
 import json
 import os
 import shutil
 import stat
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -18,8 +20,8 @@ from orchestration.exports import manifest as manifests
 from orchestration.exports.daily import DailyExports, export_days
 from orchestration.exports.filters import ExportSelection
 from orchestration.exports.manifest import read_manifest, recover_exports
-from orchestration.exports.on_demand import export_selection, remove_all_on_demand
-from orchestration.exports.tsv import ORIGINAL_COLUMNS, TSV_COLUMNS, Layout, header_of
+from orchestration.exports.on_demand import export_selection, remove_all_on_demand, remove_old_on_demand
+from orchestration.exports.tsv import FAILURE_REASONS, ORIGINAL_COLUMNS, TSV_COLUMNS, Layout, header_of
 from orchestration.publication.publish import publish
 from orchestration.publication.published import open_published
 from orchestration.settings import Contacts, FileMode, Language, Settings
@@ -128,16 +130,59 @@ def test_day_without_rows_loses_its_file(site: Site) -> None:
     site.assert_manifest_is_true()
 
 
+def test_file_of_a_day_that_a_rebuild_no_longer_has_is_removed(site: Site) -> None:
+    build = site.warehouse.build({FIRST: []}, "another definition")
+    with open_warehouse(site.settings) as connection:
+        publish(connection, site.settings, build)
+        exports = export_days(connection, site.settings)
+    assert (exports.written, exports.removed) == ([], [NAMES[FIRST]])
+    site.assert_manifest_is_true()
+
+
+def test_day_on_which_only_starts_without_a_notification_changed_is_written(site: Site) -> None:
+    build = site.warehouse.build({SECOND: [start(3, SECOND), start(4, SECOND, message_id=None, sent_at=None, origin="referred_campaign")]})
+    with open_warehouse(site.settings) as connection:
+        connection.execute(
+            "update state.changed_days set fact = 'int_starts_without_notification_unioned' "
+            "where fact = 'fct_notifications' and change_number = $number",
+            {"number": build.change_number},
+        )
+        publish(connection, site.settings, build)
+        assert export_days(connection, site.settings).written == [NAMES[SECOND]]
+
+
+def test_new_language_rewrites_every_file(site: Site) -> None:
+    site.settings = settings_of(site.settings.data.parent, language=Language.PT)
+    assert site.run({}).written == [NAMES[FIRST], NAMES[SECOND]]
+    assert all(content.startswith("ID do usuário".encode()) for content in site.tsvs().values())
+
+
+def test_days_before_the_retention_lose_their_files_and_are_not_written_on_request(site: Site) -> None:
+    today = datetime.now(ZoneInfo(site.settings.report_timezone)).date()
+    site.settings = settings_of(site.settings.data.parent, retention_days=(today - SECOND).days)
+    exports = site.run({}, requested_days=[FIRST, SECOND])
+    assert (exports.written, exports.removed) == ([], [NAMES[FIRST]])
+    assert list(site.tsvs()) == [NAMES[SECOND]]
+    site.assert_manifest_is_true()
+    # Longer again.
+    site.settings = settings_of(site.settings.data.parent, retention_days=(today - FIRST).days)
+    assert site.run({}).written == [NAMES[FIRST]]
+
+
 @pytest.mark.parametrize("day", [date(1, 1, 3), date(999, 6, 1), date(9999, 12, 29)])
 @pytest.mark.sampled(3)
 def test_day_of_any_year_has_a_file_name_of_one_format(site: Site, day: date) -> None:
     # Under the name that an earlier version used.
     (site.folder / "sessionStartingCauses-999-06-01.tsv").write_text("old")
+    mine = site.folder / "mine.tsv"
+    mine.write_text("not an export")
     (site.folder / "manifest.json").unlink()
     exports = site.run({day: [start(7, day)]})
     assert "sessionStartingCauses-999-06-01.tsv" in exports.removed
     assert f"sessionStartingCauses-{day.year:04d}-{day.month:02d}-{day.day:02d}.tsv" in site.tsvs()
     assert site.run({}).written == []
+    assert mine.read_text() == "not an export"
+    mine.unlink()
     site.assert_manifest_is_true()
 
 
@@ -306,6 +351,40 @@ def on_demand(site: Site) -> list[str]:
     return sorted(path.name for path in (site.folder / "on_demand").glob("*"))
 
 
+def test_old_exports_on_demand_are_removed_by_their_day_in_the_zone_of_the_report(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, report_timezone="Pacific/Apia")
+    folder = settings.exports_dir / "on_demand"
+    folder.mkdir(parents=True)
+    zone, today = ZoneInfo(settings.report_timezone), datetime.now(ZoneInfo(settings.report_timezone)).date()
+    made_at = {
+        "before.tsv": datetime(2026, 10, 1, 23, 59, 59, tzinfo=zone),
+        "first.xlsx": datetime(2026, 10, 2, tzinfo=zone),
+        # A younger draft may be of an export that is still being written.
+        ".yesterday.tsv.draft": datetime.combine(today - timedelta(days=1), time(), zone),
+        ".older.tsv.draft": datetime.combine(today - timedelta(days=2), time(23, 59, 59), zone),
+    }
+    for name, at in made_at.items():
+        (folder / name).touch()
+        os.utime(folder / name, (at.timestamp(), at.timestamp()))
+    assert remove_old_on_demand(settings, date(2026, 10, 2)) == ["before.tsv"]
+    assert sorted(path.name for path in folder.iterdir()) == [".yesterday.tsv.draft", "first.xlsx"]
+
+
+def test_export_in_the_original_layout_is_spanish_unless_requested_and_named_after_the_time_in_the_report(site: Site) -> None:
+    site.run({THIRD: [start(4, THIRD, is_not_sent=True, is_sent=False, is_delivered=False, last_status="not_sent", failure_code="131049")]})
+    reasons = {}
+    for language in ("", "en"):
+        selection = ExportSelection(layout="botmaker", language=language, period_from="2026-10-03", period_to="2026-10-03")
+        path, rows = export_selection(site.settings, selection)
+        assert rows == 1
+        reasons[language] = pd.read_csv(path, sep="\t", dtype=str)["Razón Falla Envío"][0]
+        now = datetime.now(ZoneInfo(site.settings.report_timezone))
+        assert path.name in {f"sessionStartingCauses-{now - timedelta(minutes=ago):%Y.%m.%d-%H.%M}.tsv" for ago in (0, 1)}
+    with FAILURE_REASONS.open(encoding="utf-8", newline="") as file:
+        (labels,) = (row for row in csv.DictReader(file) if row["failure_code"] == "131049")
+    assert reasons == {"": labels["label_es"], "en": labels["label_en"]}
+
+
 @pytest.mark.parametrize(("before", "after"), [(None, "k"), *thorough(("k", "l"), ("k", None))])
 @pytest.mark.thorough
 def test_new_mask_removes_the_exports_on_demand(tmp_path: Path, before: str | None, after: str | None) -> None:
@@ -388,8 +467,14 @@ def test_exports_are_private(site: Site) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(tsv.stat().st_mode) for tsv in site.folder.glob("*.tsv")} == {0o400}
     assert {stat.S_IMODE(each.stat().st_mode) for each in (path, site.folder / "manifest.json")} == {0o600}
+    # A link may lead to a file that is not an export.
+    other = site.settings.data.parent / "other.tsv"
+    other.touch(mode=0o640)
+    (site.folder / "linked.tsv").symlink_to(other)
     site.settings = settings_of(site.settings.data.parent, files_mode=FileMode.GROUP)
     site.run({})
+    assert stat.S_IMODE(other.stat().st_mode) == 0o640
+    (site.folder / "linked.tsv").unlink()
     assert stat.S_IMODE(site.folder.stat().st_mode) == 0o750
     assert {stat.S_IMODE(tsv.stat().st_mode) for tsv in site.folder.glob("*.tsv")} == {0o440}
 

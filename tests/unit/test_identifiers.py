@@ -54,6 +54,7 @@ NAMES_OF_A_PERSON = [
     ),
     *(f"{before}{NUMBER}{after}" for before in ("", "ref-", "ref", "%2B", "?text=%20", "x") for after in ("", "/z", "%20", "x")),
     "5 5 1 1 9 8 7 6 5 4 3 2 7",
+    "+55 11 98765 - 4327",
     "to=%2B55%20%2811%29%2098765-4327",
     "%35511987654327",
     "".join(f"%{ord(digit):02X}" for digit in NUMBER),

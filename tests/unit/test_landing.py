@@ -132,6 +132,8 @@ def test_content_set_aside_because_of_its_name_lands_under_another(
         ({"sent_at": [1]}, "sent_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
         ({"template_name": 5}, "template_name: not a string"),
         ({"error": []}, "error: not an object"),
+        ({"template_language": 5}, "template_language: not a string"),
+        ({"chat_link": ["x"]}, "chat_link: not a string"),
         ({"customer_created_at": "soon"}, "customer_created_at: neither ISO 8601 with an offset nor Unix seconds or milliseconds"),
     ],
 )
@@ -156,6 +158,13 @@ def test_unreadable_send_is_rejected_with_reason_and_line(
         ("2026-10-01T10:00-03", "2026-10-01 13:00:00"),
         ("20261001T130000Z", "2026-10-01 13:00:00"),
         ("2026-10-01T13:00:00,25+00:00", "2026-10-01 13:00:00.25"),
+        (1790859600123.5, "2026-10-01 13:00:00.1235"),
+        ("1790859600.5", "2026-10-01 13:00:00.5"),
+        (100_000_000_000, "5138-11-16 09:46:40"),
+        (100_000_000_001, "1973-03-03 09:46:40.001"),
+        ("2026-10-01t13:00:00z", "2026-10-01 13:00:00"),
+        ("2026-10-01 13:00:00 Z", "2026-10-01 13:00:00"),
+        ("2026-10-01T18:30+05:30", "2026-10-01 13:00:00"),
     ],
 )
 def test_times_are_read_in_every_spelling_of_the_contract(

@@ -567,6 +567,11 @@ def bad_batch(landing: Landing, name: str) -> None:
     assert landing.rejections.are_too_many(0.05)
 
 
+def test_share_of_rejected_records_may_be_as_large_as_the_limit() -> None:
+    for rejected, are_too_many in ((0, False), (1, False), (2, True)):
+        assert Rejections(records=20, rejected=rejected, worst_files=[]).are_too_many(0.05) == are_too_many
+
+
 @pytest.mark.parametrize("folder", ["sends", "sends/2026/10"])
 def test_folder_missing_during_a_run_does_not_clear_its_rejections(landing: Landing, tmp_path: Path, folder: str) -> None:
     bad_batch(landing, f"{folder}/bad.jsonl")
@@ -757,6 +762,24 @@ def test_files_read_by_an_older_reader_are_reread_in_place(landing: Landing, mon
         assert landing.query("select definition_sha256, through_load_id from state.builds") == [("", 0)]
         assert ledger.count_files_of_older_readers(landing.connection, 2) == 1
         assert landing.land().files_landed == 0
+        # A content that an operator marked for a replay was not read by an older reader.
+        landing.connection.execute("update raw.landed_files set reader_version = 0 where file_name = 'sends/gone.jsonl'")
+        assert ledger.count_files_of_older_readers(landing.connection, 2) == 0
+
+
+def test_reread_replaces_only_the_rows_of_its_own_content_and_feed(landing: Landing) -> None:
+    landing.write("sends/a.jsonl", send(0))
+    landing.land()
+    # The file is replaced by another one of the same name, which is also in another feed.
+    for name in ("sends/a.jsonl", "webhooks/a.jsonl"):
+        landing.write(name, send(1) + b"no JSON\n")
+    landing.land()
+    landing.land(WEBHOOKS)
+    landing.connection.execute("update raw.landed_files set reader_version = 0 where feed = 'sends' and rejected > 0")
+    assert landing.land().files_reread == 1
+    assert landing.sends == ["wamid.0", "wamid.1"]
+    assert landing.query("select feed, count(*) from raw.rejected_records group by all order by all") == [("sends", 1), ("webhooks", 2)]
+    assert landing.query("select feed, count(*) from raw.landed_files group by all order by all") == [("sends", 2), ("webhooks", 1)]
 
 
 def test_kill_during_a_reread_loses_nothing(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -443,6 +443,7 @@ ECHO_COLUMNS = ("message_id", "message_type", "happened_at::varchar", "phone_num
         {"id": "e", "timestamp": 1.0, "message": {"type": "text", "from": "55", "to": NUMBER}},
         {"id": "e", "timestamp": "1", "message": {"type": "text", "from": "55", "to": "", "to_user_id": NUMBER}},
         {"id": "e", "timestamp": "1", "type": "text", "from": "55", "to_parent_user_id": NUMBER},
+        {"id": "e", "message": {"timestamp": "1", "type": "text", "from": "55", "to_parent_user_id": NUMBER}},
     ],
 )
 def test_echo_is_read_in_either_form(landing: Landing, field: str, given: Record) -> None:
@@ -462,6 +463,7 @@ def test_echo_is_read_in_either_form(landing: Landing, field: str, given: Record
         ({"to": [1]}, LINE, "message_echoes[].to: missing or not a string"),
         ({"from": None}, {}, "metadata.phone_number_id: missing"),
         ({"from": "none"}, {}, "metadata.phone_number_id: missing"),
+        ({"from": None}, {"display_phone_number": "+55 11"}, None),
         ({}, {}, None),
         ({}, {"phone_number_id": []}, "metadata.phone_number_id: not a string"),
     ],
@@ -473,7 +475,14 @@ def test_bad_echo_rejects_its_body(landing: Landing, fields: Record, metadata: R
 
 
 @pytest.mark.parametrize(
-    "fields", [{"group_id": "G"}, {"message": {"group_id": "G"}}, {"recipient_type": "group"}, {"group_id": "G", "to": None}]
+    "fields",
+    [
+        {"group_id": "G"},
+        {"message": {"group_id": "G"}},
+        {"recipient_type": "group"},
+        {"message": {"recipient_type": "group"}},
+        {"group_id": "G", "to": None},
+    ],
 )
 def test_echoes_to_groups_are_other_kinds(landing: Landing, fields: Record) -> None:
     assert landing.land(WEBHOOKS, body(change("smb_message_echoes", message_echoes=[echo(**fields), echo(id="wamid.2")]))) == []
@@ -549,6 +558,11 @@ def test_contact_not_linked_by_another_landed_record_is_linked(landing: Landing,
             [(None, "BR.9", None, NUMBER, USER_ID, None)],
         ),
         (
+            {"type": "user_changed_user_id", "user_id": "BR.9", "previous_user_id": "BR.0", "previous_parent_user_id": PARENT},
+            {},
+            [(None, "BR.9", None, NUMBER, "BR.0", PARENT)],
+        ),
+        (
             {"type": "user_changed_user_id", "user_id": {"previous": "BR.0", "current": "BR.9"}, "wa_id": "9", "new_wa_id": "8"},
             {"from_user_id": USER_ID},
             [
@@ -572,10 +586,11 @@ def test_notice_links_old_and_new_identifier(landing: Landing, system: Any, fiel
     assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == [(kind, *row) for row in landed]
 
 
-def test_notice_without_a_sender_lands_with_the_new_identifier(landing: Landing) -> None:
-    notice = {"type": "user_changed_user_id", "user_id": "BR.9", "parent_user_id": PARENT}
+@pytest.mark.parametrize(("new", "sender"), [({}, "BR.9"), ({"wa_id": "9"}, "9")])
+def test_notice_without_a_sender_lands_with_the_new_identifier(landing: Landing, new: Record, sender: str) -> None:
+    notice = {"type": "user_changed_user_id", "user_id": "BR.9", "parent_user_id": PARENT} | new
     assert landing.land(WEBHOOKS, body(change(messages=[message(**{"from": None}, type="system", system=notice)]))) == []
-    assert landing.rows("webhook_messages", "sender_id") == [("BR.9",)]
+    assert landing.rows("webhook_messages", "sender_id") == [(sender,)]
     assert landing.rows("webhook_identities", "user_id", "parent_user_id") == [("BR.9", PARENT)]
 
 
@@ -617,6 +632,7 @@ def test_user_id_update_may_contain_anything(landing: Landing, value: Any) -> No
         (body({"field": "standby", "value": {"standby": "x"}}), "standby: not an object"),
         (body(change(statuses={})), "statuses: not a list"),
         (body(change(messages="x")), "messages: not a list"),
+        (body(change(None, statuses={})), "statuses: not a list"),
         (body(change("standby", standby={"statuses": 5})), "statuses: not a list"),
         (body(change("standby", standby={"messages": {}})), "messages: not a list"),
         (body(change("standby", standby={"message_echoes": {}})), "message_echoes: not a list"),
@@ -715,6 +731,17 @@ def test_json_that_only_a_lenient_parser_accepts_is_rejected(
 ) -> None:
     assert landing.land(feed, with_note(record, note), record) == [(1, f"not JSON: {problem}")]
     assert len(landing.rows(table, "1")) == 1
+
+
+def test_nothing_of_a_body_that_is_not_json_lands(landing: Landing) -> None:
+    given = body(
+        change(messages=[message()], contacts=[{"wa_id": "2", "user_id": USER_ID}]),
+        change("smb_message_echoes", message_echoes=[echo(), echo(group_id="G")]),
+        change("user_id_update", user_id_update=[UPDATE]),
+    )
+    assert landing.land(WEBHOOKS, with_note(given, "NaN")) == [(1, f"not JSON: {NAN}")]
+    for table in ("messages", "echoes", "identities", "channels", "other_kinds"):
+        assert landing.rows(f"webhook_{table}", "1") == [], table
 
 
 @pytest.mark.parametrize(("feed", "record", "table"), GOOD)
@@ -848,6 +875,7 @@ def test_time_of_a_send_lands_or_is_rejected(landing: Landing, at: str, landed: 
         ("customer_id", 1.5, None),
         ("line_number", 1e30, None),
         ("line_number", True, None),
+        ("notification_name", 5, None),
         ("agent_groups", ["a", None, "b"], "a, b"),
         ("agent_groups", [None], None),
     ],
@@ -890,6 +918,65 @@ def test_template_sent_by_an_agent_keeps_its_sender(landing: Landing) -> None:
     sent = {"id": "m", "creationTime": "2026-10-03T01:00:00Z", "from": "agent", "content": {"whatsAppTemplateName": "promo"}}
     landing.land(BOTMAKER_SESSIONS, odd_records.session(events=[], messages=[sent]))
     assert landing.rows("botmaker_session_messages", "message_id", "sender", "template_name") == [("m", "agent", "promo")]
+
+
+def test_texts_of_a_session_land_in_their_own_columns(landing: Landing) -> None:
+    at = "2026-10-03T01:00:00Z"
+    info = {"messageId": "m", "whatsappTemplate": "promo", "reason": "r", "error": "e"}
+    session = odd_records.session(
+        startingCause="",
+        chat={"chat": {"chatId": "C", "channelId": "c"}, "creationTime": "2026-10-02T00:00:00Z", "isTester": "TRUE"},
+        events=[{"name": "a", "creationTime": at, "info": info}, {"name": "b", "creationTime": at, "info": dict.fromkeys(info, "")}],
+        messages=[{"id": "m", "creationTime": at, "from": "bot", "content": {"whatsAppTemplateName": ""}}],
+    )
+    assert landing.land(BOTMAKER_SESSIONS, session) == []
+    assert landing.rows("botmaker_sessions", "starting_cause", "chat_created_at::varchar", "is_tester") == [
+        (None, "2026-10-02 00:00:00", True)
+    ]
+    assert landing.rows("botmaker_session_events", "name", "message_id", "template_name", "reason", "error") == [
+        ("a", "m", "promo", "r", "e"),
+        ("b", None, None, None, None),
+    ]
+    assert landing.rows("botmaker_session_messages", "message_id", "template_name") == [("m", None)]
+
+
+def test_sent_result_lands_with_its_times_and_the_most_specific_name(landing: Landing) -> None:
+    times = {name: f"2026-10-03T01:00:0{n}Z" for n, name in enumerate(("sent", "delivered", "read", "answered", "error"))}
+    page = {
+        "notification": {"notificationName": "of the page"},
+        "customers": [
+            odd_records.result(sessionId="1", notification={"notificationName": "of its object"}, notificationName="of the result"),
+            odd_records.result(sessionId="2", notification={"notificationName": "of its object"}),
+            odd_records.result(sessionId=" 3 ", status=times),
+            odd_records.result(sessionId="4", status=dict.fromkeys(times, " ")),
+        ],
+    }
+    assert landing.land(BOTMAKER_SENT_RESULTS, page) == []
+    names = [("1", "of the result"), ("2", "of its object"), ("3", "of the page"), ("4", "of the page")]
+    assert landing.rows("botmaker_sent_results", "session_id", "notification_name") == names
+    columns = [f"strftime({name}_at, '%S')" for name in times]
+    assert landing.rows("botmaker_sent_results", "session_id", *columns)[2:] == [("3", "00", "01", "02", "03", "04"), ("4", *[None] * 5)]
+
+
+@pytest.mark.parametrize("name", ["sent", "delivered", "read", "answered", "error"])
+def test_time_of_a_sent_result_that_is_a_number_is_rejected(landing: Landing, name: str) -> None:
+    result = odd_records.result(status={"sent": "2026-10-03T01:00:00Z", "read": "2026-10-03T01:00:01Z"} | {name: 1_793_707_200})
+    assert landing.land(BOTMAKER_SENT_RESULTS, result) == [(1, f"status.{name}: not ISO 8601 with an offset")]
+
+
+def test_page_without_a_list_is_rejected_and_one_with_null_is_empty(landing: Landing) -> None:
+    assert landing.land(BOTMAKER_SENT_RESULTS, {"customers": {}}, {"customers": None}, {"items": None}) == [(1, "customers: not a list")]
+    assert (landing.report.records, landing.report.rejected) == (1, 1)
+
+
+def test_channel_lands_with_null_for_an_empty_text(landing: Landing) -> None:
+    assert landing.land(BOTMAKER_CHANNELS, odd_records.channel(platform="", name="", number="")) == []
+    assert landing.rows("botmaker_channels", "platform", "channel_name", "line_number") == [(None, None, None)]
+
+
+def test_token_of_a_rejected_channel_is_removed_up_to_its_end(landing: Landing) -> None:
+    assert landing.land(BOTMAKER_CHANNELS, {"botToken": 'se"cret\\', "number": "1"}) == [(1, "id: missing")]
+    assert landing.rows("rejected_records", "record") == [('{"botToken": "…", "number": "1"}',)]
 
 
 @pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-10-03T01:00:00", "2026-02-30T00:00:00Z"])
@@ -1197,3 +1284,5 @@ def test_texts_in_other_records_that_name_an_erased_person_are_removed(landing: 
 def test_text_of_a_rejected_body_of_an_erased_person_is_removed(landing: Landing, tmp_path: Path, bad: Callable[[str], Record]) -> None:
     landing.land(WEBHOOKS, body(bad(ERASED), change(statuses=[status(recipient_id=ERASED)])), erased=erased_people(tmp_path))
     assert [text for (text,) in landing.rows("rejected_records", "record")] == ["(erased)"]
+    # It counts as rejected only, so that the ledger's sums hold.
+    assert landing.rows("landed_files", "records", "landed", "rejected", "erased") == [(1, 0, 1, 0)]

@@ -25,9 +25,10 @@ from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.parquet import DayPart
 from orchestration.publication.publish import Publication, publish
 from orchestration.publication.published import open_published
+from orchestration.publication.source import changed_days_between, source_of
 from orchestration.publication.versions import current_version, recover_publication
 from orchestration.settings import PROJECT_ROOT, Contacts, FileMode, Settings
-from orchestration.transform.builds import MARTS, FinishedBuild
+from orchestration.transform.builds import MARTS, REPORT_FACTS, FinishedBuild
 from orchestration.warehouse import open_warehouse
 from tests.marts import FACT_COLUMNS, Warehouse, settings_of, start
 from tests.pipeline import comparable, query
@@ -138,6 +139,47 @@ def test_only_changed_rows_of_a_changed_day_are_written(site: Site) -> None:
     site.build_and_publish({**BUILDS, OCTOBER: [same, new]})
     site.assert_is_published()
     assert in_order() == [each for each in order if each != "m-2"]
+
+
+def test_messages_of_one_session_sent_at_one_time_have_a_fixed_order(site: Site) -> None:
+    sent_at, numbers = datetime(2026, 11, 2, 15), [*range(10, 40)]
+    Random(1).shuffle(numbers)
+    site.build_and_publish({NOVEMBER: [start(number, NOVEMBER, session_start_id="s", sent_at=sent_at) for number in numbers]})
+    ids = pq.read_table(site.month("fct_notifications", "2026-11"))["message_id"].to_pylist()
+    assert ids == sorted(ids)
+
+
+def test_publication_records_until_when_replies_are_known(site: Site) -> None:
+    def known_until() -> list[dict[str, Any]]:
+        return query(
+            site.settings.published_database,
+            "select newest_webhook_event_at is null as no_webhook, newest_webhook_event_at = published_at as is_capped, "
+            "newest_botmaker_event_at, newest_event_at from publish_info",
+        )
+
+    # Without events it is unknown, and not the time of the publication.
+    assert known_until() == [{"no_webhook": True, "is_capped": None, "newest_botmaker_event_at": None, "newest_event_at": None}]
+    ahead, earlier = datetime(2099, 1, 1), datetime(2026, 10, 1)
+    with open_warehouse(site.settings) as connection:
+        connection.execute(
+            "insert into intermediate.int_newest_events values ('webhooks', $at), ('webhooks', $b)", {"at": ahead, "b": earlier}
+        )
+        connection.execute("insert into intermediate.int_newest_events values ('botmaker', $at), ('sends', $at)", {"at": earlier})
+    site.build_and_publish({NOVEMBER: [start(5, NOVEMBER)]})
+    assert known_until() == [{"no_webhook": False, "is_capped": True, "newest_botmaker_event_at": earlier, "newest_event_at": ahead}]
+    with open_warehouse(site.settings) as connection:
+        connection.execute("insert into intermediate.int_newest_events values ('botmaker', $at)", {"at": ahead})
+    site.build_and_publish({NOVEMBER: []})
+    capped = query(site.settings.published_database, "select newest_botmaker_event_at = published_at as is_capped from publish_info")
+    assert capped == [{"is_capped": True}]
+
+
+def test_days_changed_since_a_newer_source_are_unknown(site: Site) -> None:
+    older, newer = (source_of(site.settings, site.warehouse.build({day: [start(5, day)]})) for day in (OCTOBER, NOVEMBER))
+    with open_warehouse(site.settings) as connection:
+        assert changed_days_between(connection, older, newer, REPORT_FACTS) == [NOVEMBER]
+        assert changed_days_between(connection, newer, newer, REPORT_FACTS) == []
+        assert changed_days_between(connection, newer, older, REPORT_FACTS) is None
 
 
 def test_month_without_rows_loses_its_file(site: Site) -> None:
@@ -303,6 +345,13 @@ class TestLargeMonths:
         site.build_and_publish({self.DAYS[3]: [start(n, self.DAYS[3]) for n in range(20)]})
         site.assert_is_published()
 
+    def test_row_group_with_late_and_other_rows_of_a_day_is_not_reused(self, tmp_path: Path) -> None:
+        made, (first, second) = Site(settings_of(tmp_path / "other")), self.DAYS[:2]
+        late = [start(150 + n, first, session_id=None, sent_at=datetime(2026, 10, 5, 12, n), is_session_start=False) for n in range(2)]
+        made.build_and_publish({first: [*(start(100 + n, first, session_id=None) for n in range(7)), *late]})
+        made.build_and_publish({second: [start(200 + n, second, session_id=None) for n in range(7)]})
+        made.assert_is_published()
+
     def test_row_groups_with_other_columns_are_not_reused(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         # As another version of DuckDB might write the same column.
         path = current_version(site.settings)
@@ -446,6 +495,12 @@ def test_thorough_check_finds_damage_that_size_and_time_do_not_show(site: Site, 
     assert site.publish(site.warehouse.build({}), thorough=True).damaged == [name]
     site.assert_is_published()
     assert not site.publish(site.warehouse.build({}), thorough=True).changed
+
+
+def test_thorough_check_finds_a_published_day_that_the_marts_do_not_have(site: Site) -> None:
+    with open_warehouse(site.settings) as connection:
+        connection.execute("delete from marts.session_starts_daily where session_start_date = $day", {"day": OCTOBER})
+    assert site.publish(site.warehouse.build({}), thorough=True).damaged == ["conversation_starts.duckdb"]
 
 
 def test_thorough_check_does_not_report_changed_days_as_damage(site: Site) -> None:

@@ -316,3 +316,5 @@ def test_file_too_long_for_a_card_is_set_aside(landing: Landing) -> None:
     (landing.folder / "rates" / "a.csv").write_text(TIDY + "2026-10-01,USD,BR,marketing,1\n" * 100)
     report = land_feed(landing.connection, LandingZone(str(landing.folder), FEED_NAMES), RATES, max_record_bytes=1024)
     assert report.files_set_aside == ["rates/a.csv: it is longer than 1,024 bytes, too long for a rate card"]
+    (landing.folder / "rates" / "a.csv").write_text(f"{TIDY}2026-10-01,USD,BR,marketing,1\n".ljust(1024))
+    assert land_feed(landing.connection, LandingZone(str(landing.folder), FEED_NAMES), RATES, max_record_bytes=1024).landed == 1

@@ -98,7 +98,9 @@ def test_all_records_are_written_to_a_csv(settings: Settings, tmp_path: Path, ca
 
 def test_records_with_forgotten_payloads_stay_in_the_list(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     with open_warehouse(settings) as warehouse:
-        delete_old_payloads(warehouse, date(9999, 1, 1))
+        warehouse.execute("update raw.rejected_records set landed_at = timestamp '2026-11-01 00:00:00'")
+        assert delete_old_payloads(warehouse, date(2026, 11, 1)) == 0
+        assert delete_old_payloads(warehouse, date(2026, 11, 2)) == 4
     assert main(["rejected", "--records"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
 

@@ -31,6 +31,7 @@ AWKWARD: dict[str, Any] = {
     "failure_detail": "x" * 40_000,
     "chat_link": "https://example.org/#/chats/1",
     "sent_at": datetime(2026, 10, 1, 15, 0, 0, 500_000),
+    "delivered_at": datetime(1900, 3, 1, 15),
     "read_at": datetime(1899, 12, 31, 15),
     "replied_at": datetime(2026, 10, 2, 2, 59, 59),
 }
@@ -69,6 +70,7 @@ def test_cells_have_the_expected_types(settings: Settings) -> None:
     assert (cells["sent_at"].value, cells["sent_at"].number_format) == (datetime(2026, 10, 1, 12), "yyyy-mm-dd hh:mm:ss")
     assert cells["replied_at"].value == datetime(2026, 10, 1, 23, 59, 59)
     assert cells["read_at"].value.startswith("1899-12-31")
+    assert cells["delivered_at"].value.year == 1900
     assert (cells["is_new_user"].value, cells["is_read"].value) == (True, False)
     assert cells["is_new_user"].data_type == "b"
     assert cells["failure_reason"].value is None
