@@ -85,7 +85,7 @@ def _revoke(settings: Settings, engine: Engine, chosen: Namespace) -> int:
     def mark_files_to_reread() -> list[str]:
         # Closed before the hashes are deleted: Spark saves the change only then.
         with engine.open() as warehouse:
-            return mark_files_with_erasures_to_reread(warehouse)
+            return mark_files_with_erasures_to_reread(warehouse, engine.files_with_erased_texts(warehouse))
 
     files = revoke_erasure(settings, chosen.person, mark_files_to_reread)
     if files is None:

@@ -9,6 +9,7 @@ from typing import Any
 from orchestration.cli.run import run_command
 from orchestration.engines.engine import engine_of
 from orchestration.landing.feeds import FEED_NAMES
+from orchestration.landing.listing import printable_name
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.replay import mark_files_with_rejections_to_reread
 from orchestration.settings import Settings
@@ -42,5 +43,5 @@ def replay_command(chosen: Namespace) -> int:
     if not files:
         print("No file in the landing zone has rejected records.")
         return 0
-    print(f"To be read again: {', '.join(files)}")
+    print(f"To be read again: {', '.join(map(printable_name, files))}")
     return run_command(chosen)

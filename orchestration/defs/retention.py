@@ -19,6 +19,9 @@ _EVENTS_DELETED = {_TAG: "yes, so its events are deleted"}
 _MAX_RUNS_AT_ONCE = 20
 
 _FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+# A killed run never gets a final status without Dagster's daemon. No run works, or waits in the queue, for a week.
+_UNFINISHED = [status for status in DagsterRunStatus if status not in _FINISHED]
+_MAX_DAYS_OF_A_RUN = 7
 
 
 def delete_old_runs(instance: DagsterInstance, job_name: str, keep_days: int, now: datetime) -> None:
@@ -26,10 +29,11 @@ def delete_old_runs(instance: DagsterInstance, job_name: str, keep_days: int, no
 
     Only runs of the job are deleted: an operator's own instance may contain runs of other projects.
     """
-    old = RunsFilter(job_name=job_name, statuses=_FINISHED, created_before=now - timedelta(days=keep_days))
-    for run_id in instance.get_run_ids(old, limit=_MAX_RUNS_AT_ONCE):
-        _delete_events(instance, run_id)
-        _delete_run(instance, run_id)
+    for statuses, days in ((_FINISHED, keep_days), (_UNFINISHED, max(keep_days, _MAX_DAYS_OF_A_RUN))):
+        old = RunsFilter(job_name=job_name, statuses=statuses, created_before=now - timedelta(days=days))
+        for run_id in instance.get_run_ids(old, limit=_MAX_RUNS_AT_ONCE):
+            _delete_events(instance, run_id)
+            _delete_run(instance, run_id)
     nothing_new = RunsFilter(job_name=job_name, statuses=[DagsterRunStatus.SUCCESS], tags=NOTHING_NEW)
     for run_id in instance.get_run_ids(nothing_new, limit=_MAX_RUNS_AT_ONCE + 1)[1:]:
         _delete_events(instance, run_id)

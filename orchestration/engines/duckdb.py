@@ -17,6 +17,7 @@ from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure, erase_person, plan_erasure
 from orchestration.maintenance.from_landing import remove_warehouse_for_landing
 from orchestration.maintenance.late_erasure import erase_late_rows
+from orchestration.maintenance.person_rows import FILES_WITH_ERASED_TEXTS_SQL
 from orchestration.publication.publish import Publication, publish
 from orchestration.settings import Settings
 from orchestration.transform.builds import FinishedBuild
@@ -54,6 +55,9 @@ class DuckDBEngine:
 
     def erase_late_rows(self, connection: duckdb.DuckDBPyConnection) -> int:
         return erase_late_rows(connection, self.settings)
+
+    def files_with_erased_texts(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int | None]]:
+        return connection.execute(FILES_WITH_ERASED_TEXTS_SQL).fetchall()
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         settings = self.settings

@@ -64,6 +64,10 @@ class Engine(Protocol):
         """Delete rows that landed before they were known to belong to an erased person; return the number of raw rows."""
         ...
 
+    def files_with_erased_texts(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int | None]]:
+        """Return the files and loads with texts that named an erased person; rejected records have no load."""
+        ...
+
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         """Land the new data of a feed (contract, section 3)."""
         ...

@@ -50,7 +50,7 @@ class ErasedPerson:
 class ErasedPeople:
     """All people erased from a data folder. `key` is a secret, so it is left out of the representation.
 
-    `has_new_identifiers` is true if a person has new identifiers whose rows may already have landed
+    `has_new_identifiers` is true if a person is new, or has new identifiers, whose rows may be in the warehouse
     (`maintenance/late_erasure.py`). `messages_in_clear` contains the kinds and ids of their messages seen since the file was read;
     it is never written to disk.
     """
@@ -159,12 +159,16 @@ class ErasedPeople:
         self.save()
 
     def add(self, erased_at: str, identifiers: list[str]) -> ErasedPerson:
-        """Add a person by comparable identifiers, merged with people who already have any of them; return the person."""
+        """Add a person by comparable identifiers, merged with people who already have any of them; return the person.
+
+        The person's rows have landed. If they are not deleted because the command is killed, the next run deletes them.
+        """
         hashes = {keyed_hash(self.key, identifier) for identifier in identifiers}
         known = [person for person in self.people if person.identifiers & hashes]
         messages = set[str]().union(*(person.messages for person in known))
         merged = ErasedPerson(erased_at, hashes.union(*(person.identifiers for person in known)), messages)
         self.people = [person for person in self.people if person not in known] + [merged]
+        self.has_new_identifiers = True
         return merged
 
 

@@ -272,7 +272,7 @@ class Lander:
             replaced = ledger.delete_contents(self._connection, self._feed, [sha256 for sha256 in written if sha256 in entries])
             if replaced:
                 # State models have counted the deleted rows.
-                invalidate_builds(self._connection)
+                invalidate_builds(self._connection, after_reread=True)
             counts = self._write_rows(to_land)
             for attempt in new_damage:
                 self._register_files({0: attempt})

@@ -97,6 +97,15 @@ def prune_listing(connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed
     return {name for (name,) in known} - set(names_in_missing_folders)
 
 
+def listed_contents(connection: duckdb.DuckDBPyConnection, feed: Feed, files: Iterable[LandingFile]) -> dict[str, str]:
+    """Return the sha256 of those of these files, by name, that are certain to be unchanged since the last listing."""
+    rows = connection.execute(
+        "select file_name, version, content_sha256 from raw.landing_listing where feed = $feed", {"feed": feed.name}
+    ).fetchall()
+    listed = {(name, version): sha256 for name, version, sha256 in rows}
+    return {file.name: listed[file.name, file.version] for file in files if (file.name, file.version) in listed}
+
+
 def names_to_reread(connection: duckdb.DuckDBPyConnection, feed: Feed, reader_version: int) -> set[str]:
     """Return the known names to read again: those that had just changed, and those that an older reader read."""
     rows = connection.execute(

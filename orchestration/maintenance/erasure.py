@@ -24,9 +24,11 @@ from orchestration.maintenance.person_rows import (
     IDS_OF_PERSON,
     REFERENCED_IDS,
     ROWS_OF_PERSON,
+    TABLES_OF_RECORDS,
     create_evidence,
     create_holds_person,
     create_known_hashes,
+    rows_that_name_person,
     spelling_of,
     without_texts,
 )
@@ -47,7 +49,7 @@ _SHORTEST_IN_BASE64 = 8
 
 @dataclass(frozen=True)
 class Erasure:
-    """What an erasure deletes: the number of raw rows by table, and the names of the landed files that contained the person.
+    """What an erasure deletes: the number of raw rows by table, and the names of files in the landing zone that contain the person.
 
     `identifiers` are all identifiers of the person, in comparable form.
     """
@@ -76,7 +78,7 @@ def erase_person(settings: Settings, identifier: str) -> Erasure:
     """Rewrite the warehouse without a person. The job must run afterwards; it rebuilds everything else.
 
     The table of people must be up to date, and the caller holds the writer's lock of a warehouse with landed data. The hashes are
-    saved before anything is deleted, so after a crash at any point the person can be erased again.
+    saved before anything is deleted, so after a crash at any point the next run deletes the rows (`late_erasure.py`).
     """
     draft = draft_of_warehouse(settings)
     try:
@@ -173,9 +175,29 @@ def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _landing_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    names = " union ".join(f"select _file_name from old.raw.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items())
-    names += " union select file_name from old.raw.rejected_records where holds_person(record)"
-    return [name for (name,) in connection.execute(f"select * from ({names}) order by all").fetchall()]
+    found = " union ".join(
+        f"select _file_name as file_name, _load_id as load_id from old.raw.{table} where {condition}"
+        for table, condition in rows_that_name_person().items()
+    )
+    found += " union select file_name, null from old.raw.rejected_records where holds_person(record)"
+    return names_in_zone(connection, found, "old.raw")
+
+
+def names_in_zone(connection: duckdb.DuckDBPyConnection, found: str, raw: str) -> list[str]:
+    """Return the names that some landed contents have in the landing zone now.
+
+    `found` is a query of file_name, as landed, and load_id, which may be null.
+    """
+    rows = connection.execute(
+        f"""
+        select distinct l.file_name
+        from ({found}) as found
+        inner join {raw}.landed_files as f on f.file_name = found.file_name and f.load_id = coalesce(found.load_id, f.load_id)
+        inner join {raw}.landing_listing as l on l.feed = f.feed and l.content_sha256 = f.content_sha256
+        order by all
+        """
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def save_hashes(settings: Settings, identifiers: list[str], ids: list[str], referenced_ids: list[str]) -> None:
@@ -231,8 +253,9 @@ def ids_of_person(connection: duckdb.DuckDBPyConnection) -> tuple[list[str], lis
 
 def count_erased_records(connection: duckdb.DuckDBPyConnection, raw: str) -> None:
     """Create `erased_counts`: by file and load, the number of landed records that lose at least one row of a raw schema."""
-    lines = " union ".join(
-        f"select _file_name, _load_id, _line_number from {raw}.{table} where {condition}" for table, condition in ROWS_OF_PERSON.items()
+    lines = " union all ".join(
+        f"select _file_name, _load_id, _line_number, {table in TABLES_OF_RECORDS} as is_record from {raw}.{table} where {condition}"
+        for table, condition in ROWS_OF_PERSON.items()
     )
     connection.execute(f"create or replace temp table erased_counts as {erased_records_by_file(lines, raw)}")
 
@@ -240,13 +263,31 @@ def count_erased_records(connection: duckdb.DuckDBPyConnection, raw: str) -> Non
 def erased_records_by_file(lines: str, raw: str) -> str:
     """Return a query of file_name, load_id and records: by file and load, the number of landed records that lose at least one row.
 
-    `lines` is a query of _file_name, _load_id and _line_number. A record of which another part was rejected stays counted as rejected.
+    `lines` is a query of _file_name, _load_id, _line_number and is_record, with a row per raw row. Several records may share a source
+    line, as the items of a page do. Where each record has one row (`TABLES_OF_RECORDS`), the rows are counted. Of a body of WhatsApp,
+    which has many, only the line is known, so several bodies on one line count as one. A body of which another part was rejected stays
+    counted as rejected.
     """
     return f"""
-        select l._file_name as file_name, l._load_id as load_id, least(count(*), any_value(f.landed)) as records
-        from ({lines}) as l
+        with by_line as (
+            select _file_name, _load_id, _line_number, count(*) filter (is_record) as records
+            from ({lines})
+            group by all
+        ),
+
+        rejected_lines as (
+            select distinct feed, content_sha256, line_number from {raw}.rejected_records
+        )
+
+        select
+            l._file_name as file_name,
+            l._load_id as load_id,
+            least(
+                sum(case when l.records > 0 then l.records when r.line_number is null then 1 else 0 end)::bigint, any_value(f.landed)
+            ) as records
+        from by_line as l
         inner join {raw}.landed_files as f on l._file_name = f.file_name and l._load_id = f.load_id
-        anti join {raw}.rejected_records as r on l._file_name = r.file_name and l._line_number = r.line_number
+        left join rejected_lines as r on f.feed = r.feed and f.content_sha256 = r.content_sha256 and l._line_number = r.line_number
         group by l._file_name, l._load_id
     """
 

@@ -1,12 +1,15 @@
 """Start again from the landing zone if the warehouse is damaged: its files are the payload of record (contract, section 3)."""
 
 from contextlib import suppress
+from hashlib import sha256
 
 import duckdb
 
 from orchestration.errors import StartsError
-from orchestration.landing.feeds import FEED_NAMES
-from orchestration.landing.listing import printable_name
+from orchestration.landing.feeds import FEED_NAMES, FEEDS
+from orchestration.landing.ledger import listed_contents
+from orchestration.landing.listing import LandingFile, printable_name
+from orchestration.landing.streams import CHUNK_BYTES
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import DamagedWarehouseError, open_warehouse, remove_warehouse, writer_lock
@@ -28,7 +31,7 @@ def remove_warehouse_for_landing(settings: Settings) -> None:
 
 
 def refuse_to_lose_files(connection: duckdb.DuckDBPyConnection, zone: LandingZone, warehouse: str) -> None:
-    """Raise `StartsError` if landed files are no longer in the zone under any name."""
+    """Raise `StartsError` if contents that landed are no longer in the zone under any name."""
     gone = _files_only_in_warehouse(connection, zone)
     if gone:
         names = ", ".join(map(printable_name, gone[:5]))
@@ -40,21 +43,39 @@ def refuse_to_lose_files(connection: duckdb.DuckDBPyConnection, zone: LandingZon
 
 
 def _files_only_in_warehouse(connection: duckdb.DuckDBPyConnection, zone: LandingZone) -> list[str]:
-    listed = [[feed, file.name] for feed in FEED_NAMES for file in zone.files(feed)]
-    rows = connection.execute(
-        """
-        with in_zone as (select unnest($listed) as listed)
-        select distinct f.file_name
-        from raw.landed_files as f
-        where
-            f.landed > 0
-            and [f.feed, f.file_name] not in (select listed from in_zone)
-            and [f.feed, f.content_sha256] not in (
-                select [l.feed, l.content_sha256] from raw.landing_listing as l
-                where [l.feed, l.file_name] in (select listed from in_zone)
-            )
-        order by f.file_name
-        """,
-        {"listed": listed},
-    ).fetchall()
-    return [name for (name,) in rows]
+    """Return the names under which contents landed that no file of the zone contains now.
+
+    A file that has grown, and may have been renamed since, contains its earlier contents. One that was overwritten does not. If files did
+    not have the content that landed when they were last listed, all are read: so does the run that follows.
+    """
+    names: list[str] = []
+    for feed in FEEDS:
+        landed = connection.execute(
+            "select file_name, content_sha256, bytes from raw.landed_files where feed = $feed and landed > 0", {"feed": feed.name}
+        ).fetchall()
+        files = [file for file in zone.files(feed.name) if file.problem is None]
+        listed = set(listed_contents(connection, feed, files).values())
+        gone = [entry for entry in landed if entry[1] not in listed]
+        for file in files:
+            hashes = _hashes_of_starts(zone, file, sorted({size for _, _, size in gone if size <= file.bytes}))
+            gone = [entry for entry in gone if entry[1] not in hashes]
+        names += [name for name, _, _ in gone]
+    return sorted(set(names))
+
+
+def _hashes_of_starts(zone: LandingZone, file: LandingFile, sizes: list[int]) -> set[str]:
+    """Return the sha256 of the first bytes of a file, for each of these sizes (in ascending order)."""
+    hashes: set[str] = set()
+    if not sizes:
+        return hashes
+    with zone.local_copies([file]) as (copy,), suppress(OSError):
+        if copy.error is None:
+            with copy.path.open("rb") as content:
+                digest, position = sha256(), 0
+                for size in sizes:
+                    while position < size and (piece := content.read(min(size - position, CHUNK_BYTES))):
+                        digest.update(piece)
+                        position += len(piece)
+                    if position == size:
+                        hashes.add(digest.hexdigest())
+    return hashes

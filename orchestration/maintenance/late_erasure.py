@@ -1,4 +1,4 @@
-"""Delete rows that landed before they were known to belong to an erased person.
+"""Delete rows that landed before they were known to belong to an erased person, or that an interrupted `erase` left.
 
 A record that names an erased identifier together with a new one extends the person (`landing/erased.py`). Rows with the new identifier
 may already have landed: in an earlier run, or in the same run from a feed that is read earlier. Deleting them makes the marts the same
@@ -9,6 +9,7 @@ from functools import partial
 
 import duckdb
 
+from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.identifiers import create_identifier_macros
 from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
 from orchestration.maintenance.erasure import count_erased_records, create_evidence_in, create_person_macros_in, ids_of_person
@@ -46,6 +47,9 @@ def erase_late_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) -
         create_person_macros_in(connection, "raw", of_person)
         erased.add_messages(person, *ids_of_person(connection))
         rows += _delete_rows(connection)
+    if rows:
+        # It is not known which people an export contains.
+        remove_all_on_demand(settings)
     erased.has_new_identifiers = False
     erased.save()
     return rows

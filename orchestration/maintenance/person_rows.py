@@ -34,18 +34,21 @@ _SESSION_OF_PERSON = "comparable_session_id(session_id) in (select id from erase
 # The conditions for the person's rows of each raw table. The ids of the person's messages and sessions are collected first, because
 # statuses and events may contain nothing else.
 ROWS_OF_PERSON = {
-    "sends": person_condition("sends"),
+    "sends": f"{person_condition('sends')} or id_holds_person(message_id)",
     "webhook_messages": f"{person_condition('webhook_messages')} or id_holds_person(message_id)",
     "webhook_statuses": (
         f"{person_condition('webhook_statuses')} or message_id in (select id from erased_ids) or id_holds_person(message_id)"
     ),
-    "webhook_echoes": person_condition("webhook_echoes"),
+    "webhook_echoes": f"{person_condition('webhook_echoes')} or id_holds_person(message_id)",
     "webhook_identities": person_condition("webhook_identities"),
     "botmaker_sessions": _SESSION_OF_PERSON,
     "botmaker_session_events": _SESSION_OF_PERSON,
     "botmaker_session_messages": _SESSION_OF_PERSON,
     "botmaker_sent_results": _SESSION_OF_PERSON,
 }
+
+# The tables with one row per landed record.
+TABLES_OF_RECORDS = {"sends", "botmaker_sessions", "botmaker_sent_results"}
 
 # Texts of other people's rows, and of rejected records, that may name the person. A rejected record stays counted, so that the
 # ledger's sums hold; its text is removed.
@@ -56,6 +59,13 @@ TEXTS = {
     "botmaker_session_events": ("reason", "error"),
     "rejected_records": ("record",),
 }
+
+# The files and loads with a text that was replaced; a rejected record has no load. Runs on DuckDB and Spark.
+FILES_WITH_ERASED_TEXTS_SQL = " union ".join(
+    f"select {'file_name, cast(null as bigint)' if table == 'rejected_records' else '_file_name, _load_id'} "
+    f"from raw.{table} where {quoted(ERASED_TEXT)} in ({', '.join(texts)})"
+    for table, texts in TEXTS.items()
+)
 
 # The ids of a person's messages and sessions, and the conditions for the rows that contain them.
 IDS_OF_PERSON = {
@@ -90,6 +100,15 @@ EVIDENCE = {table: person_condition(table) for table in IDENTIFIERS} | {
 }
 
 _DIGITS_WITH_COUNTRY = 10
+
+
+def rows_that_name_person() -> dict[str, str]:
+    """Return, for each raw table, the condition for the person's rows, and other people's rows with a text that names the person."""
+    of_person = {table: f"coalesce({condition}, false)" for table, condition in ROWS_OF_PERSON.items()}
+    return {
+        table: " or ".join([condition, *(f"holds_person({text})" for text in TEXTS.get(table, ()))])
+        for table, condition in of_person.items()
+    }
 
 
 def create_person_macros(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 A corrected file has new content and lands by itself. A replay is for files that were right from the start.
 """
 
+from collections.abc import Iterable
+
 import duckdb
 
 from orchestration.landing.feeds import FEEDS
@@ -42,11 +44,25 @@ def mark_files_with_rejections_to_reread(connection: duckdb.DuckDBPyConnection, 
     return sorted(forgotten)
 
 
-def mark_files_with_erasures_to_reread(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Mark every content with an erased or withheld record as unread when an erasure is revoked, and return the names of their files.
+def mark_files_with_erasures_to_reread(
+    connection: duckdb.DuckDBPyConnection, with_erased_texts: Iterable[tuple[str, int | None]]
+) -> list[str]:
+    """Mark every content with an erased record or text as unread when an erasure is revoked, and return the names of their files.
 
-    This includes contents that are not known to be in the landing zone. Only a run that reads a file that was copied, moved or put
-    back sees such a record in it, and by then the person is no longer known as erased.
+    `with_erased_texts` are the files and loads of `FILES_WITH_ERASED_TEXTS_SQL`. This includes contents that are not known to be in the
+    landing zone. Only a run that reads a file that was copied, moved or put back sees such a record in it, and by then the person is no
+    longer known as erased.
     """
-    rows = connection.execute(f"update raw.landed_files set reader_version = {_TO_REREAD} where erased > 0 returning file_name").fetchall()
+    files = list(with_erased_texts)
+    rows = connection.execute(
+        f"""
+        update raw.landed_files as f set reader_version = {_TO_REREAD}
+        where erased > 0 or exists (
+            select 1 from (select unnest($names::varchar[]) as file_name, unnest($load_ids::bigint[]) as load_id) as t
+            where t.file_name = f.file_name and coalesce(t.load_id, f.load_id) = f.load_id
+        )
+        returning file_name
+        """,
+        {"names": [name for name, _ in files], "load_ids": [load_id for _, load_id in files]},
+    ).fetchall()
     return sorted(name for (name,) in rows)

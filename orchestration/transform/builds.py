@@ -140,14 +140,17 @@ def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings)
         connection.execute("insert into state.variables values ($name, $value)", {"name": name, "value": value})
 
 
-def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, after_erasure: bool = False) -> None:
+def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, after_erasure: bool = False, after_reread: bool = False) -> None:
     """Make the next build start from the raw tables.
 
-    It also resets `through_load_id` to 0, so that the check for too many rejected records considers all files together: the files that
-    a replay reads again would never pass on their own. With `after_erasure`, a person was erased: no earlier build is known any more
-    (`is_build_of_this_warehouse`), so everything published or exported from one is removed and rewritten.
+    With `after_reread`, files were read again: `through_load_id` becomes 0, so that the check for too many rejected records considers
+    all files together, because these files would never pass on their own. Otherwise what has passed that check is not checked again.
+    With `after_erasure`, a person was erased: no earlier build is known any more (`is_build_of_this_warehouse`), so everything
+    published or exported from one is removed and rewritten.
     """
-    connection.execute("update state.builds set definition_sha256 = $no_definition, through_load_id = 0", {"no_definition": _NO_DEFINITION})
+    connection.execute("update state.builds set definition_sha256 = $no_definition", {"no_definition": _NO_DEFINITION})
+    if after_reread:
+        connection.execute("update state.builds set through_load_id = 0")
     if after_erasure:
         connection.execute("update state.builds set started_at = started_at - interval 1 microsecond")
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -140,26 +141,29 @@ def test_rebuild_from_landing_removes_only_the_damaged_warehouse(settings: Setti
     assert sorted(path.name for path in settings.data.iterdir() if path.name != ".writer.lock") == ["erased_people.json", "exports"]
 
 
-def land(settings: Settings, landed_as: str, listed_as: str, sha256: str = "a") -> None:
-    """Record that a content has landed, and the name under which it was last seen."""
+def land(settings: Settings, *contents: bytes, name: str = "sends/1.jsonl") -> None:
+    """Record that contents have landed, the last of which was listed under the name."""
+    rows = [{"content_sha256": sha256(content).hexdigest(), "bytes": len(content)} for content in contents]
     with open_warehouse(settings) as connection:
+        for row in rows:
+            connection.execute(
+                """
+                insert into raw.landed_files by name
+                select 'sends' as feed, $name as file_name, $content_sha256 as content_sha256, $bytes as bytes, 1 as records, 1 as landed,
+                    0 as rejected, 0 as erased, 'landed' as status, now()::timestamp as landed_at, 1 as load_id, 2 as reader_version
+                """,
+                {"name": name, **row},
+            )
         connection.execute(
-            """
-            insert into raw.landed_files by name
-            select 'sends' as feed, $name as file_name, $sha256 as content_sha256, 1 as bytes, 1 as records, 1 as landed, 0 as rejected,
-                0 as erased, 'landed' as status, now()::timestamp as landed_at, 1 as load_id, 2 as reader_version
-            """,
-            {"name": landed_as, "sha256": sha256},
-        )
-        connection.execute(
-            "insert into raw.landing_listing values ('sends', $name, 'version', $sha256)", {"name": listed_as, "sha256": sha256}
+            "insert into raw.landing_listing values ('sends', $name, 'version', $sha256)",
+            {"name": name, "sha256": rows[-1]["content_sha256"]},
         )
 
 
 def test_healthy_warehouse_with_the_only_copy_of_records_is_kept(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    land(settings, "sends/gone.jsonl", "sends/gone.jsonl")
+    land(settings, b"{}", name="sends/gone.jsonl")
     assert rebuild_from_landing(settings, monkeypatch) == 2
     said = capsys.readouterr().err
     assert "1 landed files are no longer in the landing zone, so their records would be lost: sends/gone.jsonl." in said
@@ -167,14 +171,22 @@ def test_healthy_warehouse_with_the_only_copy_of_records_is_kept(
         assert connection.execute("select count(*) from raw.landed_files").fetchone() == (1,)
 
 
-@pytest.mark.parametrize(("landed_as", "listed_as"), [("sends/1.jsonl", "sends/1.jsonl"), ("sends/old-name.jsonl", "sends/1.jsonl")])
-def test_healthy_warehouse_is_removed_if_the_landing_zone_has_every_file(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, landed_as: str, listed_as: str
+def test_healthy_warehouse_is_kept_if_a_file_was_overwritten(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (Path(settings.landing) / "sends" / "1.jsonl").write_text("{}")
-    land(settings, landed_as, listed_as)
-    # The content of the file before it grew.
-    land(settings, "sends/1.jsonl", "sends/1.jsonl", sha256="before")
+    (Path(settings.landing) / "sends" / "1.jsonl").write_bytes(b'{"of": "tuesday"}')
+    land(settings, b'{"of": "monday"}', b'{"of": "tuesday"}')
+    assert rebuild_from_landing(settings, monkeypatch) == 2
+    assert "1 landed files are no longer in the landing zone, so their records would be lost: sends/1.jsonl." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("landed_as", ["sends/1.jsonl", "sends/old-name.jsonl"])
+def test_healthy_warehouse_is_removed_if_the_landing_zone_has_every_content(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, landed_as: str
+) -> None:
+    (Path(settings.landing) / "sends" / "1.jsonl").write_bytes(b"{}{}{}")
+    # The file has grown twice, the last time after it landed.
+    land(settings, b"{}", b"{}{}", name=landed_as)
     assert rebuild_from_landing(settings, monkeypatch) == 0
     assert not settings.warehouse_path.exists()
 

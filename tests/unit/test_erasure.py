@@ -13,7 +13,8 @@ from orchestration.landing.feeds import BOTMAKER_SENT_RESULTS, BOTMAKER_SESSIONS
 from orchestration.maintenance import erasure as module
 from orchestration.maintenance.erasure import check_identifier, erase_person, plan_erasure, revoke_erasure
 from orchestration.maintenance.late_erasure import erase_late_rows
-from orchestration.maintenance.person_rows import connected_identifiers
+from orchestration.maintenance.person_rows import FILES_WITH_ERASED_TEXTS_SQL, connected_identifiers
+from orchestration.maintenance.replay import mark_files_with_erasures_to_reread
 from orchestration.settings import Settings
 from tests.data import odd_records
 from tests.unit.test_landing_sql import SEND, Landing, body, change, echo, message, status
@@ -124,7 +125,8 @@ def test_erasure_makes_earlier_builds_unknown(site: Site) -> None:
     site.add_build()
     site.erase()
     builds = site.connection.execute("select started_at < '2026-11-01', through_load_id, definition_sha256 from state.builds").fetchall()
-    assert builds == [(True, 0, "")]
+    # What has passed the check for too many rejected records is not checked again.
+    assert builds == [(True, 9, "")]
 
 
 def test_counts_move_from_landed_to_erased_only_for_records_that_had_landed(site: Site) -> None:
@@ -398,7 +400,7 @@ def test_number_in_an_id_of_an_erased_person_identifies_no_one(site: Site, erase
         site.land(WEBHOOKS, body(change(statuses=[status(id=f"20261003-{contact[-1]}", recipient_id=contact)])), erased=erased)
     assert site.rows("sends", "contact_id") == [(OTHER,)]
     assert site.rows("webhook_statuses", "message_id") == [("20261003-2",)]
-    assert not erased.has_new_identifiers
+    assert len(erased.people[0].identifiers) == 1
 
 
 @pytest.mark.parametrize("counted", [{"type": "payment"}, {"recipient_type": "group"}])
@@ -407,3 +409,88 @@ def test_counted_status_links_no_one_to_an_erased_person(site: Site, erased: Era
     site.land(WEBHOOKS, body(change(statuses=[given])), erased=erased)
     site.land(SENDS, SEND | {"contact_id": "BR.5"}, erased=erased)
     assert site.rows("sends", "contact_id") == [("BR.5",)]
+
+
+def test_sends_and_echoes_whose_id_holds_the_number_are_removed(site: Site) -> None:
+    site.land(SENDS, SEND | {"message_id": wamid(PERSON), "contact_id": "BR.77"}, SEND | {"contact_id": OTHER})
+    site.land(WEBHOOKS, body(change("smb_message_echoes", message_echoes=[echo(id=wamid(PERSON), to="BR.77"), echo(to=OTHER)])))
+    site.identify((PERSON,), ("BR.77",), (OTHER,))
+    site.erase()
+    assert site.rows("sends", "contact_id") == [(OTHER,)]
+    assert site.rows("webhook_echoes", "recipient_id") == [(OTHER,)]
+
+
+def counts_of_ledger(site: Site) -> list[tuple[int, int, int, int]]:
+    return site.connection.execute("select records, landed, rejected, erased from raw.landed_files order by load_id").fetchall()
+
+
+def test_records_that_share_a_source_line_are_counted_one_by_one(site: Site) -> None:
+    of_person = [odd_records.session(id=f"{CHAT}_2026-10-0{day}T01:00:00Z") for day in (3, 4)]
+    for session in of_person:
+        session["chat"]["chat"]["contactId"] = PERSON
+    of_other = odd_records.session(id="CHAT2_2026-10-03T01:00:00Z")
+    of_other["chat"]["chat"]["contactId"] = OTHER
+    site.land(BOTMAKER_SESSIONS, {"items": [*of_person, of_other, {"id": 1}], "nextPage": None})
+    site.identify((PERSON,), (OTHER,))
+    site.erase()
+    assert counts_of_ledger(site) == [(4, 1, 1, 2)]
+
+
+def test_rejected_record_of_an_earlier_content_of_the_file_hides_no_erased_record(site: Site) -> None:
+    of_other, of_person = SEND | {"message_id": "wamid.2", "contact_id": OTHER}, SEND | {"contact_id": PERSON}
+    # The second file is the first one after its writer had finished.
+    site.land(SENDS, of_other, b'{"message_id": "wamid.1", "sent')
+    site.land(SENDS, of_other, of_person)
+    for table, column in (("sends", "_file_name"), ("landed_files", "file_name"), ("rejected_records", "file_name")):
+        site.connection.execute(f"update raw.{table} set {column} = 'sends/0.jsonl'")
+    site.identify((PERSON,), (OTHER,))
+    site.erase()
+    assert counts_of_ledger(site) == [(2, 1, 1, 0), (2, 1, 0, 1)]
+
+
+def test_killed_erasure_is_finished_by_the_next_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.land(SENDS, SEND | {"contact_id": PERSON}, SEND | {"message_id": "wamid.2", "contact_id": OTHER, "chat_link": f"x/{PERSON}"})
+    site.identify((PERSON,), (OTHER,))
+    on_demand = site.settings.exports_dir / "on_demand" / "all.tsv"
+    on_demand.parent.mkdir(parents=True)
+    on_demand.touch()
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "put_in_place", kill)
+    with pytest.raises(KeyboardInterrupt):
+        site.erase()
+    assert len(site.rows("sends", "contact_id")) == 2
+    assert erase_late_rows(site.connection, site.settings) == 1
+    assert site.rows("sends", "contact_id", "chat_link") == [(OTHER, "(erased)")]
+    assert counts_of_ledger(site) == [(2, 1, 0, 1)]
+    assert not on_demand.exists()
+    assert erase_late_rows(site.connection, site.settings) == 0
+
+
+def test_files_that_contain_the_person_are_listed_under_the_names_that_they_have_now(site: Site) -> None:
+    site.land(SENDS, SEND | {"contact_id": PERSON})
+    site.land(SENDS, SEND | {"message_id": "wamid.2", "contact_id": OTHER, "chat_link": f"https://wa.me/{PERSON}"})
+    site.land(SENDS, SEND | {"message_id": "wamid.3", "contact_id": PERSON})
+    site.land(SENDS, SEND | {"message_id": "wamid.4", "contact_id": OTHER})
+    listing = "raw.landing_listing"
+    site.connection.execute(f"update {listing} set file_name = 'sends/renamed.jsonl' where file_name = 'sends/0.jsonl'")
+    site.connection.execute(f"insert into {listing} select feed, 'sends/copy.jsonl', version, content_sha256 from {listing} "
+                            "where file_name = 'sends/1.jsonl'")  # fmt: skip
+    site.connection.execute(f"delete from {listing} where file_name = 'sends/2.jsonl'")
+    site.identify((PERSON,), (OTHER,))
+    assert plan_of(site, PERSON).landing_files == ["sends/1.jsonl", "sends/copy.jsonl", "sends/renamed.jsonl"]
+
+
+def test_revoked_erasure_also_rereads_files_whose_texts_named_the_person(site: Site) -> None:
+    site.land(SENDS, SEND | {"message_id": "wamid.2", "contact_id": OTHER, "chat_link": f"https://wa.me/{PERSON}"})
+    site.land(SENDS, {"contact_id": SPELLED})
+    site.land(SENDS, SEND | {"message_id": "wamid.3", "contact_id": OTHER})
+    site.identify((PERSON,), (OTHER,))
+    site.erase()
+    texts = site.connection.execute(FILES_WITH_ERASED_TEXTS_SQL).fetchall()
+    assert sorted(texts, key=str) == [("sends/0.jsonl", 1), ("sends/1.jsonl", None)]
+    assert mark_files_with_erasures_to_reread(site.connection, texts) == ["sends/0.jsonl", "sends/1.jsonl"]
+    marked = site.connection.execute("select file_name from raw.landed_files where reader_version = 0 order by all").fetchall()
+    assert marked == [("sends/0.jsonl",), ("sends/1.jsonl",)]

@@ -97,6 +97,10 @@ def test_build_is_current_until_something_lands_or_is_invalidated(connection: du
     invalidate_builds(connection)
     invalidated = last_finished_build(connection)
     assert invalidated is not None
-    # All files count as new for the check for too many rejected records.
-    assert (invalidated.through_load_id, invalidated.started_at) == (0, finished.started_at)
+    assert (invalidated.through_load_id, invalidated.started_at) == (1, finished.started_at)
     assert not next_is_increment(connection, SETTINGS)
+    invalidate_builds(connection, after_reread=True)
+    reread = last_finished_build(connection)
+    # All files count as new for the check for too many rejected records.
+    assert reread is not None
+    assert reread.through_load_id == 0

@@ -82,10 +82,19 @@ def test_only_old_runs_of_the_job_are_deleted(instance: DagsterInstance) -> None
     assert instance.get_run_by_id(old) is None
 
 
-def test_run_in_progress_is_not_deleted_whatever_its_age(instance: DagsterInstance) -> None:
+def test_run_in_progress_is_not_deleted_for_a_week(instance: DagsterInstance) -> None:
     under_way = instance.create_run_for_job(DEFS.resolve_job_def("ours"))
-    forget(instance, days_later=100)
+    forget(instance, days_later=6, keep_days=1)
     assert instance.get_run_by_id(under_way.run_id) is not None
+
+
+def test_killed_run_is_deleted_when_it_is_too_old(instance: DagsterInstance, tmp_path: Path) -> None:
+    killed = instance.create_run_for_job(DEFS.resolve_job_def("ours"))
+    instance.report_engine_event("started", killed)
+    forget(instance, days_later=29)
+    assert instance.get_run_by_id(killed.run_id) is not None
+    forget(instance, days_later=31)
+    assert traces(tmp_path, killed.run_id) == {}
 
 
 @pytest.mark.thorough

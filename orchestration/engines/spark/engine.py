@@ -31,6 +31,7 @@ from orchestration.landing.land import LandingReport
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.erasure import Erasure
 from orchestration.maintenance.from_landing import refuse_to_lose_files
+from orchestration.maintenance.person_rows import FILES_WITH_ERASED_TEXTS_SQL
 from orchestration.publication.publish import Publication
 from orchestration.publication.versions import current_version
 from orchestration.settings import Contacts, Settings, SparkSettings
@@ -146,6 +147,9 @@ class SparkEngine:
 
     def erase_late_rows(self, connection: duckdb.DuckDBPyConnection) -> int:
         return erase_late_rows_from_lake(spark_session(self.spark_settings), self._tables(), self.settings, self.spark_settings.lake)
+
+    def files_with_erased_texts(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int | None]]:
+        return [tuple(row) for row in spark_session(self.spark_settings).sql(FILES_WITH_ERASED_TEXTS_SQL).collect()]
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         spark = spark_session(self.spark_settings)

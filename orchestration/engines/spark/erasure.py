@@ -26,13 +26,14 @@ from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.files import replace_private_file
 from orchestration.identifiers import comparable_identifier, create_identifier_macros
 from orchestration.landing.erased import ErasedPeople, ErasedPerson
-from orchestration.maintenance.erasure import Erasure, erased_records_by_file, save_hashes
+from orchestration.maintenance.erasure import Erasure, erased_records_by_file, names_in_zone, save_hashes
 from orchestration.maintenance.person_rows import (
     EVIDENCE,
     IDENTIFIERS,
     IDS_OF_PERSON,
     REFERENCED_IDS,
     ROWS_OF_PERSON,
+    TABLES_OF_RECORDS,
     TEXTS,
     connected_identifiers,
     create_evidence,
@@ -88,10 +89,10 @@ def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: 
     ids, referenced_ids = _own_and_referenced_ids(spark, identifiers)
     found = dict(zip(_TABLES, in_threads(partial(_lines, spark, identifiers, ids), _TABLES), strict=True))
     rows = {table: [(name, load_id, line) for name, load_id, line, is_row in found[table] if is_row] for table in ROWS_OF_PERSON}
-    names = {name for lines in rows.values() for name, *_ in lines} | {name for name, *_ in found[_QUARANTINE]}
-    erasure = Erasure(identifiers, {table: len(lines) for table, lines in rows.items()}, sorted(names))
+    names = _names_in_zone(control, {(name, load_id) for lines in found.values() for name, load_id, *_ in lines})
+    erasure = Erasure(identifiers, {table: len(lines) for table, lines in rows.items()}, names)
     tables = [table for table, lines in found.items() if lines]
-    ledger = _ledger(control, [line for lines in rows.values() for line in lines])
+    ledger = _ledger(control, [(*line, table in TABLES_OF_RECORDS) for table, lines in rows.items() for line in lines])
     return erasure, _Work(identifiers, ids, tables, ledger), referenced_ids
 
 
@@ -259,17 +260,26 @@ def _select(
             connection.unregister("raw_rows")
 
 
-def _ledger(control: duckdb.DuckDBPyConnection, lines: list[tuple[str, int, int]]) -> list[tuple[str, int, int, int]]:
-    """Return the ledger's new counts of the files that lose these lines."""
-    erased_lines = pa.table(
-        {name: [line[at] for line in lines] for at, name in enumerate(("_file_name", "_load_id", "_line_number"))},
-        schema=pa.schema([("_file_name", pa.string()), ("_load_id", pa.int64()), ("_line_number", pa.int64())]),
+def _names_in_zone(control: duckdb.DuckDBPyConnection, found: set[tuple[str, int | None]]) -> list[str]:
+    files = pa.table(
+        {"file_name": [name for name, _ in found], "load_id": [load_id for _, load_id in found]},
+        schema=pa.schema([("file_name", pa.string()), ("load_id", pa.int64())]),
     )
+    control.register("files_with_person", files)
+    names = names_in_zone(control, "from files_with_person", "raw")
+    control.unregister("files_with_person")
+    return names
+
+
+def _ledger(control: duckdb.DuckDBPyConnection, lines: list[tuple[str, int, int, bool]]) -> list[tuple[str, int, int, int]]:
+    """Return the ledger's new counts of the files that lose these rows: each with its file, load, line, and whether it is a record."""
+    columns = (("_file_name", pa.string()), ("_load_id", pa.int64()), ("_line_number", pa.int64()), ("is_record", pa.bool_()))
+    erased_lines = pa.table({name: [line[at] for line in lines] for at, (name, _) in enumerate(columns)}, schema=pa.schema(columns))
     control.register("erased_lines", erased_lines)
     found = control.execute(
         f"""
         select f.file_name, f.load_id, f.landed - e.records, f.erased + e.records
-        from ({erased_records_by_file("select distinct * from erased_lines", "raw")}) as e
+        from ({erased_records_by_file("from erased_lines", "raw")}) as e
         inner join raw.landed_files as f on e.file_name = f.file_name and e.load_id = f.load_id
         """
     ).fetchall()

@@ -141,7 +141,7 @@ class _Load:
             self._spark.read.parquet(*(pattern_of(Path(file)) for file in files)).writeTo(f"raw.{table}").append()
         if self._replaced:
             # State models have counted the rows that will be deleted.
-            invalidate_builds(self._control.connection)
+            invalidate_builds(self._control.connection, after_reread=True)
 
     def finish(self) -> None:
         """Delete the old rows of the contents that the load has read again, and the folder of the load."""
