@@ -449,9 +449,10 @@ where regexp_full_match(candidate, '[A-Za-z0-9][A-Za-z0-9._-]{{4,}}|[A-Z]{{2}}[.
 
 def _redact(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     """Clear texts that name an erased person in other people's and in rejected records; the counts of records do not change."""
-    # The text of a record without a problem is not stored, so it is skipped: every inbound message has such a text, with sixty groups
-    # of digits.
-    for text, condition in (("record", "problem is not null"), *((text, "true") for text in _TEXT_COLUMNS.get(table, ()))):
+    # The text of a record without a problem is not stored, so it is skipped: every body with messages has such a text, with sixty groups
+    # of digits per message.
+    is_rejected = "(file_index, record_number) in (select (file_index, record_number) from parsed_records where problem is not null)"
+    for text, condition in (("record", is_rejected), *((text, "true") for text in _TEXT_COLUMNS.get(table, ()))):
         connection.execute(
             f"""
             create or replace temp table texts as

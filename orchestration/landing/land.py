@@ -376,18 +376,36 @@ class Lander:
         self._connection.execute(
             """
             insert into raw.rejected_records by name
+            with rejected as (
+                select
+                    file_index,
+                    record_number,
+                    line_number,
+                    array_to_string(list_sort(list_distinct(flatten(list(string_split(problem, '; '))))), '; ') as reason
+                from parsed_records
+                where problem is not null
+                group by file_index, record_number, line_number
+            ),
+
+            -- A record with many rows keeps its text in one of them, which may be the row of a good item.
+            texts as (
+                select file_index, record_number, any_value(record) as record
+                from parsed_records
+                where record is not null and (file_index, record_number) in (select (file_index, record_number) from rejected)
+                group by file_index, record_number
+            )
+
             select
                 $feed as feed,
-                any_value(f.file_name) as file_name,
-                p.line_number,
-                array_to_string(list_sort(list_distinct(flatten(list(string_split(p.problem, '; '))))), '; ') as reason,
-                any_value(p.record) as record,
-                any_value(f.content_sha256) as content_sha256,
+                f.file_name,
+                r.line_number,
+                r.reason,
+                t.record,
+                f.content_sha256,
                 $landed_at as landed_at
-            from parsed_records as p
+            from rejected as r
             inner join batch_files as f using (file_index)
-            where p.problem is not null
-            group by p.file_index, p.record_number, p.line_number
+            left join texts as t using (file_index, record_number)
             """,
             {"feed": self._feed.name, "landed_at": landed_at},
         )

@@ -684,6 +684,40 @@ def test_all_faults_of_a_body_are_listed_once(landing: Landing) -> None:
     ]
 
 
+# The largest body that Meta announces: a thousand items, 3 MB.
+ITEMS_OF_A_BODY, LONG = 1000, "x" * 2900
+
+
+@pytest.mark.parametrize("is_one_change", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "items", "reason"),
+    [
+        ("statuses", [status(pricing={"note": LONG})] * ITEMS_OF_A_BODY, None),
+        ("messages", [message(text=LONG)] * ITEMS_OF_A_BODY, None),
+        ("statuses", [status(pricing={"note": LONG}, id=None)] * ITEMS_OF_A_BODY, "statuses[].id: missing"),
+        ("messages", [message(text=LONG, id=None)] * ITEMS_OF_A_BODY, "messages[].id: missing"),
+    ],
+)
+def test_memory_for_a_large_body_does_not_grow_with_its_items(
+    landing: Landing, kind: str, items: list[Record], reason: str | None, is_one_change: bool
+) -> None:
+    """A task of an executor has 1 GB (`engines/spark/executors.py`)."""
+    landing.connection.execute("set memory_limit = '1GB'; set threads = 1")
+    given = body(*(change(**{kind: part}) for part in ([items] if is_one_change else [[item] for item in items])))
+    assert [found for _, found in landing.land(WEBHOOKS, given)] == ([reason] if reason else [])
+    assert landing.rows("rejected_records", "record") == ([(json.dumps(given),)] if reason else [])
+
+
+@pytest.mark.parametrize("padding", ["", LONG * 2], ids=["short", "long"])
+@pytest.mark.parametrize("kind", ["statuses", "messages", "message_echoes", "m\\u0065ssages"])
+def test_invalid_item_after_valid_items_rejects_its_body_with_the_text(landing: Landing, kind: str, padding: str) -> None:
+    item, field = {"statuses": (status, "messages"), "message_echoes": (echo, "smb_message_echoes")}.get(kind, (message, "messages"))
+    good, bad = item(note=padding), item(id=None)
+    given = json.dumps(body(change(statuses=[status()]), change(field, **{kind: [good, bad, bad]}))).replace("\\\\u", "\\u").encode()
+    assert len(landing.land(WEBHOOKS, given)) == 1
+    assert landing.rows("rejected_records", "record") == [(given.decode(),)]
+
+
 @pytest.mark.parametrize("bad", [{"entry": [{"changes": "x"}]}, {"entry": ["x"]}])
 def test_bad_entry_does_not_affect_the_others(landing: Landing, bad: Record) -> None:
     good = body(change(statuses=[status()]))
@@ -1278,6 +1312,14 @@ def test_texts_in_other_records_that_name_an_erased_person_are_removed(landing: 
     assert landing.rows("webhook_statuses", "error_title", "error_message", "error_details") == [("(erased)",) * 3]
     assert ("(erased)", "(erased)") in landing.rows("botmaker_session_events", "reason", "error")
     assert (landing.report.erased, landing.report.rejected) == (0, 0)
+
+
+@pytest.mark.parametrize("padding", ["", LONG * 2], ids=["short", "long"])
+def test_text_of_a_rejected_body_that_names_an_erased_person_is_removed(landing: Landing, tmp_path: Path, padding: str) -> None:
+    good = status(recipient_id=OTHER, note=padding)
+    bad = message(id=None, text={"body": f"call +{ERASED}"}, **{"from": OTHER})
+    landing.land(WEBHOOKS, body(change(statuses=[good]), change(messages=[bad])), erased=erased_people(tmp_path))
+    assert landing.rows("rejected_records", "record") == [("(erased)",)]
 
 
 @pytest.mark.parametrize(

@@ -34,18 +34,18 @@ entries as (
         * exclude (body),
         body is null as is_unreadable,
         unnest(body.entry) as entry,
-        unnest([true]) as is_first
+        unnest([true]) as is_first_entry
     from bodies
 ),
 
 changes as (
-    select * exclude (entry, is_first), unnest(entry.changes) as change, unnest([true]) as is_first
+    select * exclude (entry), unnest(entry.changes) as change, unnest([true]) as is_first_change
     from entries
 ),
 
 changes_by_field as (
     select
-        * exclude (change, is_first),
+        * exclude (change),
         change.field as field,
         -- A change without a field is read as Meta's field `messages`.
         coalesce(change.field, 'messages') as effective_field,
@@ -111,6 +111,11 @@ extracted as (
         needs_lenient_check,
         has_null_item,
         field,
+        -- The row that keeps the text of a body of which another item may be invalid: copies for all items would take 3 GB for a body of a
+        -- thousand items and 3 MB, Meta's limits. A key may be written with escapes.
+        strlen(line) > 4096 as is_long,
+        coalesce(is_first_entry and is_first_change and is_first, false)
+        and (is_long or regexp_matches(line, 'message(s|_echoes)"\s*:|\\u')) as has_text_of_body,
         coalesce(is_first and is_without_items, false) as is_other_kind,
         -- Whether one of the lists may have been of another type, and so was parsed as absent. The colon distinguishes a key from the
         -- field of that name; few lines have both.
@@ -202,7 +207,9 @@ select
     -- Not even the valid items of such a body land.
     body_problem is not null as is_bad_body,
     coalesce(body_problem, sibling_list_problem || '; ' || status_problem, sibling_list_problem, status_problem) as problem,
-    case when coalesce(body_problem, sibling_list_problem, status_problem, message_text, echo_text) is not null then line end as record,
+    case
+        when has_text_of_body or not is_long and coalesce(body_problem, sibling_list_problem, status_problem) is not null then line
+    end as record,
     phone_number_id,
     display_phone_number,
     has_status and status_other_kind is null as has_status,
@@ -246,7 +253,6 @@ extracted as (
         record_number,
         line_number,
         is_bad_body,
-        record as line,
         phone_number_id,
         display_phone_number,
         nullif(message.id, '') as message_id,
@@ -305,8 +311,8 @@ checked as (
 )
 
 select
-    * exclude (line),
-    case when problem is not null then line end as record,
+    *,
+    cast(null as varchar) as record,
     true as has_message,
     not is_bad_body and problem is null as is_good
 from checked;
@@ -320,7 +326,6 @@ with extracted as (
         record_number,
         line_number,
         is_bad_body,
-        record as line,
         phone_number_id,
         display_phone_number,
         text_at(echo_text, '$.id') as message_id,
@@ -355,8 +360,8 @@ checked as (
 )
 
 select
-    * exclude (line, is_of_group),
-    case when problem is not null then line end as record,
+    * exclude (is_of_group),
+    cast(null as varchar) as record,
     not is_of_group as has_echo,
     not is_bad_body and problem is null as is_good,
     case when not is_bad_body and is_of_group then 'echo of a group' end as other_kind
