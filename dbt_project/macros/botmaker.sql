@@ -3,7 +3,7 @@
 {% macro comparable_session_id(session_id) -%}
     {%- set time = "regexp_extract(" ~ session_id ~ ", '[^_]*$', 0)" -%}
     coalesce(
-        case when {{ matches(session_id, "^.+_[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})$") }} then
+        case when {{ matches(session_id, "^.+_" ~ iso_time_with_offset() ~ "$") }} then
             substr({{ session_id }}, 1, length({{ session_id }}) - length({{ time }}) - 1)
             || '|' || cast({{ utc_second(time) }} as {{ dbt.type_string() }})
         end,
@@ -18,4 +18,9 @@
 
 {% macro botmaker_chat_link(chat_id) -%}
     'https://go.botmaker.com/#/chats/' || {{ chat_id }}
+{%- endmacro %}
+
+{# Hours to 23 and offsets to 17:59: each engine also reads some times and offsets beyond these, but not the same ones. #}
+{% macro iso_time_with_offset() -%}
+    [0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]+)?(Z|[+-](0[0-9]|1[0-7]):?[0-5][0-9])
 {%- endmacro %}

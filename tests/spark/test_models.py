@@ -13,7 +13,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration.engines.spark import time_zones
 from orchestration.engines.spark.tables import ControlTables
+from orchestration.errors import StartsError
 from orchestration.settings import DBT_PROJECT_DIR, SparkSettings
 from orchestration.transform.parsed import ParsedProject
 from tests.spark.needs import NEEDS_SPARK, SHORT_LIVED_CONF
@@ -42,6 +44,7 @@ AWKWARD_SESSION_IDS = (
     "CHAT_2_2026-10-04T13:00:00.9-03:00",
     "CHAT_2_2026-10-04T16:00:00.000Z\n", "CHAT\u2028_2026-10-04T16:00:00Z", "CH\nAT_2026-10-04T16:00:00Z", "_2026-10-04T16:00:00Z",
     "CHAT_2026-02-30T16:00:00Z", "CHAT_2026-10-04T24:00:01Z", "CHAT_2026-10-04T16:00:00.1234567Z", "odd-27", "",
+    "CHAT_2026-10-04T24:00:00Z", "CHAT_2026-10-04T16:00:00+18:01", "CHAT_2026-10-04T16:00:00+9999", "CHAT_2026-10-04T16:00:00-00:60",
 )  # fmt: skip
 AWKWARD_FAILURES = (
     "Undeliverable (131026)", "(131049.0)", "131049.0", "131049.5", " 131049 ", "131049\n", "a (1)\n(2) b", "(#131030) Not allowed",
@@ -157,6 +160,28 @@ def both(spark: Any, dbt: Dbt, dbt_on_duckdb: Dbt) -> Both:
 def test_rule_gives_the_same_results_on_both_engines(both: Both, expression: str, texts: tuple[str, ...]) -> None:
     of_duckdb, of_spark = both(expression, (*texts, None))
     assert of_spark == of_duckdb
+
+
+def test_zone_for_which_java_has_other_rules_is_refused(spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    time_zones.refuse_other_rules(spark, "America/Sao_Paulo")
+    of_duckdb = time_zones._offsets_of_duckdb
+    others = {"America/New_York": "America/Toronto", "Asia/Kathmandu": "Asia/Kolkata", "Mars/Olympus": "UTC"}
+    monkeypatch.setattr(time_zones, "_offsets_of_duckdb", lambda zone: of_duckdb(others[zone]))
+    # Toronto has New York's rules.
+    time_zones.refuse_other_rules(spark, "America/New_York")
+    for zone in ("Asia/Kathmandu", "Mars/Olympus"):
+        with pytest.raises(StartsError, match=f"other rules than DuckDB for the time zone {zone} in 2009"):
+            time_zones.refuse_other_rules(spark, zone)
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1582-10-04", "1582-10-05", "1582-10-14", "1582-10-15", "9999-12-31"])
+def test_rows_of_a_day_are_replaced(spark: Any, day: str) -> None:
+    """The calendar before 1582 went from October 4 to October 15."""
+    spark.sql("create schema if not exists days")
+    spark.sql("create or replace table days.rows_of_days (day date, row int) using iceberg partitioned by (day)")
+    spark.sql(f"insert into days.rows_of_days values (date '{day}', 1), (date '2026-10-04', 2)")
+    spark.sql(f"insert into days.rows_of_days replace where (day in (date '{day}')) select date '{day}', 3")
+    assert [row["row"] for row in spark.sql("select row from days.rows_of_days order by row").collect()] == [2, 3]
 
 
 def _components(links: list[tuple[str, str]]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from orchestration.engines.spark.landing import land_on_executors
 from orchestration.engines.spark.publication import publish_from_lake
 from orchestration.engines.spark.session import spark_session
 from orchestration.engines.spark.tables import ControlTables, drop_tables
+from orchestration.engines.spark.time_zones import refuse_other_rules
 from orchestration.errors import StartsError
 from orchestration.exports.daily import DailyExports, Drafts, export_days, write_drafts
 from orchestration.exports.manifest import ExportedFile
@@ -153,6 +154,8 @@ class SparkEngine:
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         spark = spark_session(self.spark_settings)
+        for time_zone in {self.settings.report_timezone, self.settings.billing_timezone or self.settings.report_timezone}:
+            refuse_other_rules(spark, time_zone)
         finish_erasure(spark, self._tables(), self.settings, self.spark_settings.lake)
         return land_on_executors(spark, self._tables(), self.settings, self.spark_settings.lake, zone, feed, erased)
 

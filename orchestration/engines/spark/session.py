@@ -95,6 +95,8 @@ def session_conf(settings: SparkSettings) -> dict[str, str]:
         # DuckDB writes days before 1582 to Parquet without rebasing. With its default, Spark would refuse to read them.
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+        # Otherwise Iceberg receives a day in a condition in the calendar that Europe used before 1582, which lacks 10 days of that year.
+        "spark.sql.datetime.java8API.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
         # The query that finds connected identifiers is a long chain of expressions.
         "spark.sql.analyzer.maxIterations": "1000",
