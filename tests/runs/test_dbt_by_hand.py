@@ -117,6 +117,19 @@ def test_tables_of_another_version_of_the_project_are_not_built_upon(landed: Pip
     assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
 
 
+@pytest.mark.thorough
+def test_look_up_is_read_as_dbt_reads_it(landed: Pipeline, tmp_path: Path) -> None:
+    """DuckDB would guess the quotation mark, and see no difference between the text `null` and no value."""
+    project = tmp_path / "edited" / "dbt_project"
+    copy_of_the_project(project)
+    header = (project / "seeds" / "channels.csv").read_text().splitlines()[0]
+    lines = ["0108,551140028922,'Loja',whatsapp", '0109,551140028923,"a ""b"", c",whatsapp', "0110,,null,whatsapp", "0111,, ,whatsapp"]
+    (project / "seeds" / "channels.csv").write_text("\n".join([header, *lines]) + "\n")
+    assert dbt_by_hand(landed, "seed", "-s", "channels", "--full-refresh", project=project).success
+    names = [(row["channel_id"], row["channel_name"]) for row in landed.rows("staging.channels", published=False)]
+    assert sorted(names) == [("0108", "'Loja'"), ("0109", 'a "b", c'), ("0110", None), ("0111", None)]
+
+
 def test_invalidated_builds_are_not_built_upon(landed: Pipeline) -> None:
     with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
         invalidate_builds(warehouse)
