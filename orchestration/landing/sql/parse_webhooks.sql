@@ -112,10 +112,13 @@ extracted as (
         has_null_item,
         field,
         -- The row that keeps the text of a body of which another item may be invalid: copies for all items would take 3 GB for a body of a
-        -- thousand items and 3 MB, Meta's limits. A key may be written with escapes.
+        -- thousand items and 3 MB, Meta's limits. A key may be written with escapes. Patterns that begin with a literal take a third of the
+        -- time of one with alternatives (115 MB: 0.13 s of CPU instead of 0.33).
         strlen(line) > 4096 as is_long,
         coalesce(is_first_entry and is_first_change and is_first, false)
-        and (is_long or regexp_matches(line, 'message(s|_echoes)"\s*:|\\u')) as has_text_of_body,
+        and (
+            is_long or regexp_matches(line, 'messages"\s*:') or regexp_matches(line, 'message_echoes"\s*:') or contains(line, '\u')
+        ) as has_text_of_body,
         coalesce(is_first and is_without_items, false) as is_other_kind,
         -- Whether one of the lists may have been of another type, and so was parsed as absent. The colon distinguishes a key from the
         -- field of that name; few lines have both.
