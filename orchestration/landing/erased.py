@@ -363,24 +363,18 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
             f"insert into erased_records select distinct file_index, record_number from {part.table} "
             f"where rowid in (select row_number from parts_to_withhold where part = {number})"
         )
-    for table in _tables_with_records(feed):
-        # A record that was rejected because of another part still counts as rejected; its text is cleared.
-        connection.execute(
-            f"update {table} set record = '{ERASED_TEXT}' where record is not null "
-            "and (file_index, record_number) in (select (file_index, record_number) from erased_records)"
-        )
+    # A record that was rejected because of another part still counts as rejected; its text is cleared.
+    connection.execute(
+        f"update {feed.parsed_tables[0]} set record = '{ERASED_TEXT}' where record is not null "
+        "and (file_index, record_number) in (select (file_index, record_number) from erased_records)"
+    )
     for number, part in enumerate(parts):
         rows = f"rowid in (select row_number from parts_to_withhold where part = {number})"
         connection.execute(
             f"update {part.table} set {part.withhold} where {rows}" if part.withhold else f"delete from {part.table} where {rows}"
         )
     connection.execute("drop table parts_to_withhold")
-    for table in _tables_with_records(feed):
-        _redact(connection, table)
-
-
-def _tables_with_records(feed: Feed) -> list[str]:
-    return [table for table in feed.parsed_tables if table not in ("parsed_identities", "parsed_channels")]
+    _redact(connection, feed.parsed_tables[0])
 
 
 # The most groups in which a number may be written (`5 5 1 1 …`), and the most words of an identifier (`US.ENT.1349`, `web-9f-2c-77`).

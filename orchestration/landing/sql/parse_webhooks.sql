@@ -315,7 +315,6 @@ checked as (
 
 select
     *,
-    cast(null as varchar) as record,
     true as has_message,
     not is_bad_body and problem is null as is_good
 from checked;
@@ -364,7 +363,6 @@ checked as (
 
 select
     * exclude (is_of_group),
-    cast(null as varchar) as record,
     not is_of_group as has_echo,
     not is_bad_body and problem is null as is_good,
     case when not is_bad_body and is_of_group then 'echo of a group' end as other_kind
@@ -496,10 +494,10 @@ create or replace temp view parsed_records as
 select file_index, record_number, line_number, problem, record
 from parsed_statuses
 union all
-select file_index, record_number, line_number, problem, record
+select file_index, record_number, line_number, problem, null
 from parsed_messages
 where problem is not null
 union all
-select file_index, record_number, line_number, problem, record
+select file_index, record_number, line_number, problem, null
 from parsed_echoes
 where problem is not null;
