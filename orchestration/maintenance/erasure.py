@@ -21,14 +21,15 @@ from orchestration.identifiers import all_spellings, comparable_identifier, crea
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.maintenance.person_rows import (
+    FILE_AND_LOAD,
     IDS_OF_PERSON,
     REFERENCED_IDS,
     ROWS_OF_PERSON,
+    ROWS_THAT_NAME_PERSON,
     TABLES_OF_RECORDS,
     create_evidence,
     create_holds_person,
     create_known_hashes,
-    rows_that_name_person,
     spelling_of,
     without_texts,
 )
@@ -176,10 +177,8 @@ def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 def _landing_files(connection: duckdb.DuckDBPyConnection) -> list[str]:
     found = " union ".join(
-        f"select _file_name as file_name, _load_id as load_id from old.raw.{table} where {condition}"
-        for table, condition in rows_that_name_person().items()
+        f"select {FILE_AND_LOAD[table]} from old.raw.{table} where {condition}" for table, condition in ROWS_THAT_NAME_PERSON.items()
     )
-    found += " union select file_name, null from old.raw.rejected_records where holds_person(record)"
     return names_in_zone(connection, found, "old.raw")
 
 

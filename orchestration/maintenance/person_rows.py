@@ -60,11 +60,25 @@ TEXTS = {
     "rejected_records": ("record",),
 }
 
-# The files and loads with a text that was replaced; a rejected record has no load. Runs on DuckDB and Spark.
+# The conditions for all rows that name the person, including other people's rows with such a text.
+ROWS_THAT_NAME_PERSON = {
+    table: " or ".join(
+        [
+            *([f"coalesce({ROWS_OF_PERSON[table]}, false)"] if table in ROWS_OF_PERSON else []),
+            *(f"holds_person({text})" for text in TEXTS.get(table, ())),
+        ]
+    )
+    for table in sorted({*ROWS_OF_PERSON, *TEXTS})
+}
+
+# The file and load of a row of each of these tables; a rejected record has no load.
+FILE_AND_LOAD = {table: "_file_name as file_name, _load_id as load_id" for table in ROWS_THAT_NAME_PERSON} | {
+    "rejected_records": "file_name, cast(null as bigint) as load_id"
+}
+
+# The files and loads with a text that was replaced. Runs on DuckDB and Spark.
 FILES_WITH_ERASED_TEXTS_SQL = " union ".join(
-    f"select {'file_name, cast(null as bigint)' if table == 'rejected_records' else '_file_name, _load_id'} "
-    f"from raw.{table} where {quoted(ERASED_TEXT)} in ({', '.join(texts)})"
-    for table, texts in TEXTS.items()
+    f"select {FILE_AND_LOAD[table]} from raw.{table} where {quoted(ERASED_TEXT)} in ({', '.join(texts)})" for table, texts in TEXTS.items()
 )
 
 # The ids of a person's messages and sessions, and the conditions for the rows that contain them.
@@ -100,15 +114,6 @@ EVIDENCE = {table: person_condition(table) for table in IDENTIFIERS} | {
 }
 
 _DIGITS_WITH_COUNTRY = 10
-
-
-def rows_that_name_person() -> dict[str, str]:
-    """Return, for each raw table, the condition for the person's rows, and other people's rows with a text that names the person."""
-    of_person = {table: f"coalesce({condition}, false)" for table, condition in ROWS_OF_PERSON.items()}
-    return {
-        table: " or ".join([condition, *(f"holds_person({text})" for text in TEXTS.get(table, ()))])
-        for table, condition in of_person.items()
-    }
 
 
 def create_person_macros(connection: duckdb.DuckDBPyConnection, identifiers: list[str], ids: Sequence[str]) -> None:

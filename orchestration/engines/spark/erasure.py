@@ -29,12 +29,13 @@ from orchestration.landing.erased import ErasedPeople, ErasedPerson
 from orchestration.maintenance.erasure import Erasure, erased_records_by_file, names_in_zone, save_hashes
 from orchestration.maintenance.person_rows import (
     EVIDENCE,
+    FILE_AND_LOAD,
     IDENTIFIERS,
     IDS_OF_PERSON,
     REFERENCED_IDS,
     ROWS_OF_PERSON,
+    ROWS_THAT_NAME_PERSON,
     TABLES_OF_RECORDS,
-    TEXTS,
     connected_identifiers,
     create_evidence,
     create_known_hashes,
@@ -49,10 +50,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
 _QUARANTINE = "rejected_records"
-_TABLES = sorted({*ROWS_OF_PERSON, *TEXTS})
-_LINE = {table: "_file_name as file_name, _load_id as load_id, _line_number as line_number" for table in _TABLES} | {
-    _QUARANTINE: "file_name, cast(null as bigint) as load_id, line_number"
-}
+_TABLES = list(ROWS_THAT_NAME_PERSON)
 
 
 @dataclass(frozen=True)
@@ -228,8 +226,8 @@ def _distinct(
 def _lines(spark: SparkSession, identifiers: list[str], ids: list[str], table: str) -> list[tuple[str, int, int, bool]]:
     """Return the file, load, line, and whether the row is to be deleted, of each row that contains the person."""
     is_row = f"coalesce({ROWS_OF_PERSON.get(table, 'false')}, false)"
-    in_texts = " or ".join(f"holds_person({text})" for text in TEXTS.get(table, ())) or "false"
-    query = f"select {_LINE[table]}, {is_row} as is_row from raw_rows where {is_row} or {in_texts}"
+    line = "line_number" if table == _QUARANTINE else "_line_number as line_number"
+    query = f"select {FILE_AND_LOAD[table]}, {line}, {is_row} as is_row from raw_rows where {ROWS_THAT_NAME_PERSON[table]}"
     frame: Any = spark.table(f"raw.{table}")
     schema = "file_name string, load_id bigint, line_number bigint, is_row boolean"
     person = partial(create_person_macros, identifiers=identifiers, ids=ids)
