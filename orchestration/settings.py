@@ -347,6 +347,17 @@ def publishes_to_postgres() -> bool:
     return "STARTS_POSTGRES_URL" in environment()
 
 
+def dagster_home_set() -> Path | None:
+    """Return the folder in DAGSTER_HOME, or None if it is not set. Raises `SettingsError` if Dagster could not use it."""
+    given = environment().get("DAGSTER_HOME")
+    if given is None:
+        return None
+    home = Path(given).expanduser()
+    if not home.is_absolute() or not home.is_dir():
+        raise SettingsError(f"DAGSTER_HOME is {given}: write an existing folder as an absolute path, or unset it to use the data folder.")
+    return home
+
+
 def environment() -> dict[str, str]:
     """Return the variables of the environment and, if not set there, of the project's `.env`. Raises `SettingsError`."""
     return without_empty({**_env_file(), **os.environ})

@@ -100,10 +100,20 @@ def prepare_data_folder(settings: Settings) -> None:
         probe.unlink()
         restrict_existing_files(settings)
     except OSError as error:
-        raise StartsError(
-            f"The data folder {settings.data} cannot be written to ({error.strerror}). "
+        raise _unusable_data_folder(settings.data, error) from error
+
+
+def _unusable_data_folder(folder: Path, error: OSError) -> StartsError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return StartsError(f"STARTS_DATA is {folder}, which is a file or below one: set it to a folder.")
+    if isinstance(error, PermissionError):
+        return StartsError(
+            f"The data folder {folder} cannot be written to ({error.strerror}). "
             "Give this user the right to write there, or set STARTS_DATA to another folder."
-        ) from error
+        )
+    # The name of the probe would only confuse.
+    about_folder = OSError(error.errno, error.strerror, str(folder))
+    return explain_error(about_folder) or StartsError(f"The data folder {folder} cannot be used ({error.strerror}).")
 
 
 @contextmanager

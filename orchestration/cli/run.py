@@ -23,7 +23,7 @@ from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.zone import LandingZone
 from orchestration.progress import progress_display
 from orchestration.run_report import ThisRun, Totals, as_json, count_totals
-from orchestration.settings import PostgresSettings, Settings, publishes_to_postgres
+from orchestration.settings import PostgresSettings, Settings, dagster_home_set, publishes_to_postgres
 from orchestration.warehouse import prepare_data_folder
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def _run_once(chosen: Namespace) -> int:
         settings = Settings.from_environment()
         if publishes_to_postgres():
             PostgresSettings.from_environment()
+        dagster_home_set()
         prepare_data_folder(settings)
         LandingZone(settings.landing, FEED_NAMES)
     except StartsError as error:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import SingletonThreadPool
 
 from orchestration.errors import StartsError
-from orchestration.settings import PROJECT_ROOT, Settings, environment
+from orchestration.settings import PROJECT_ROOT, Settings, dagster_home_set
 
 _TEMPLATE = PROJECT_ROOT / "dagster.yaml"
 _HEADER = "# Written at every start from the project's dagster.yaml. To use your own, set DAGSTER_HOME to its folder.\n"
@@ -79,12 +79,9 @@ def _keep_event_connections_open(instance: DagsterInstance) -> Iterator[None]:
 
 def prepare_home(settings: Settings) -> Path:
     """Return Dagster's home. If DAGSTER_HOME is not set, write its configuration below the data folder, which must exist."""
-    given = environment().get("DAGSTER_HOME")
+    given = dagster_home_set()
     if given is not None:
-        home = Path(given).expanduser()
-        if not home.is_absolute() or not home.is_dir():
-            raise StartsError(f"DAGSTER_HOME is {given}: write an existing folder as an absolute path, or unset it to use {settings.data}.")
-        return home
+        return given
     home = settings.dagster_home
     home.mkdir(exist_ok=True)
     configuration = _HEADER + _FOLDER_OF_TEMPLATE.sub(lambda found: found[1] + json.dumps(f"{home}{found[2]}"), _template())

@@ -37,8 +37,8 @@ def refuse_to_lose_files(connection: duckdb.DuckDBPyConnection, zone: LandingZon
         names = ", ".join(map(printable_name, gone[:5]))
         raise StartsError(
             f"{len(gone):,} landed files are no longer in the landing zone, so their records would be lost: {names}"
-            f"{', …' if len(gone) > 5 else ''}. The parts of the warehouse that were read are not damaged: `rebuild` alone rebuilds the "
-            f"marts without reading files. To continue without these files, delete {warehouse} yourself and run the job."
+            f"{', …' if len(gone) > 5 else ''}. Put them back if you have them. If the job does not report a damaged warehouse, `rebuild` "
+            f"alone rebuilds the marts without reading files. To continue without these files, delete {warehouse} yourself and run the job."
         )
 
 

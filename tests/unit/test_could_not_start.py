@@ -35,14 +35,20 @@ def test_folder_without_feeds_is_reported(pipeline: Callable[..., Pipeline]) -> 
     assert "none of sends/, webhooks/" in result.stderr
 
 
-def test_unwritable_data_folder_is_reported(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["file", "file/data"])
+def test_data_folder_that_is_a_file_is_reported(pipeline: Callable[..., Pipeline], tmp_path: Path, place: str) -> None:
     run = pipeline()
     (tmp_path / "file").touch()
-    run.data = tmp_path / "file" / "data"
+    run.data = tmp_path / place
     result = run.command()
     assert result.returncode == 2
-    assert f"The data folder {run.data} cannot be written to" in result.stderr
-    assert "STARTS_DATA" in result.stderr
+    assert f"STARTS_DATA is {run.data}, which is a file or below one" in result.stderr
+
+
+def test_missing_folder_in_dagster_home_is_reported(pipeline: Callable[..., Pipeline], tmp_path: Path) -> None:
+    result = pipeline(DAGSTER_HOME=str(tmp_path / "missing")).command()
+    assert result.returncode == 2
+    assert f"DAGSTER_HOME is {tmp_path / 'missing'}: write an existing folder" in result.stderr
 
 
 def test_invalid_setting_is_reported(pipeline: Callable[..., Pipeline]) -> None:
