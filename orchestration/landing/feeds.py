@@ -6,8 +6,8 @@ from importlib.resources import files
 
 import pyarrow as pa
 
-from orchestration.landing.lines import read_lines
 from orchestration.landing.rate_cards import read_rate_card
+from orchestration.landing.reading.lines import read_lines
 
 # Stored in the ledger with each file. Raise it when a change to a feed's SQL, or to how files are cut into records, produces different
 # raw rows from the same bytes (a column, a kind of record or a rejection more or less). The next run then reads the files of the

@@ -15,10 +15,10 @@ import pyarrow as pa
 from orchestration.landing import ledger
 from orchestration.landing.erased import ErasedPeople, withhold_erased_people
 from orchestration.landing.feeds import MACROS_SQL, READER_VERSION, Feed
-from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
 from orchestration.landing.listing import LandingFile, SkippedEntry, printable_name
 from orchestration.landing.migrations import prepare_raw_schema
-from orchestration.landing.streams import ChangedFileError, DamagedFileError, HashedFile, UnreadableFileError
+from orchestration.landing.reading.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
+from orchestration.landing.reading.streams import ChangedFileError, DamagedFileError, HashedFile, UnreadableFileError
 from orchestration.landing.zone import LandingZone, LocalCopy
 from orchestration.progress import report_progress
 from orchestration.transactions import transaction

@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from orchestration.landing.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
-from orchestration.landing.streams import DamagedFileError, HashedFile, chunks
+from orchestration.landing.reading.lines import LINES_SCHEMA, MAX_RECORD_BYTES, Reading
+from orchestration.landing.reading.streams import DamagedFileError, HashedFile, chunks
 from orchestration.texts import is_utf8
 
 _TIDY_COLUMNS = ("effective_from", "currency", "market", "category", "rate")

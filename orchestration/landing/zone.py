@@ -31,7 +31,7 @@ from orchestration.landing.listing import (
     printable_name,
     skipped_file,
 )
-from orchestration.landing.streams import ChangedFileError, UnreadableFileError
+from orchestration.landing.reading.streams import ChangedFileError, UnreadableFileError
 from orchestration.settings import PROJECT_ROOT
 
 _BUNDLED = PROJECT_ROOT / "seeds"

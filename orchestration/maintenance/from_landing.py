@@ -9,7 +9,7 @@ from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES, FEEDS
 from orchestration.landing.ledger import listed_contents
 from orchestration.landing.listing import LandingFile, printable_name
-from orchestration.landing.streams import CHUNK_BYTES
+from orchestration.landing.reading.streams import CHUNK_BYTES
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import DamagedWarehouseError, open_warehouse, remove_warehouse, writer_lock

@@ -39,7 +39,7 @@ def _between_objects(line: bytes) -> list[bytes]:
 
 
 def begins_on_damaged_line(line: bytes) -> list[int]:
-    """Return the start of each record after the first, by the rules of orchestration/landing/damaged_lines.py."""
+    """Return the start of each record after the first, by the rules of orchestration/landing/reading/damaged_lines.py."""
     plain = re.sub(rb"\\[\\\"]", b"__", line)
     start = len(line) - len(line.lstrip(b" \t\r"))
     if line.startswith(b"\xef\xbb\xbf", start):

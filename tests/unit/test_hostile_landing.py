@@ -15,8 +15,8 @@ import pytest
 
 from orchestration.landing.feeds import FEED_NAMES, FEEDS, SENDS
 from orchestration.landing.land import LandingReport, land_feed
+from orchestration.landing.reading.streams import ChangedFileError, HashedFile
 from orchestration.landing.rejections import new_rejections, unbalanced_files
-from orchestration.landing.streams import ChangedFileError, HashedFile
 from orchestration.landing.zone import LandingZone
 
 CONTROL = "a\n\x1b[31mb\x7f\u0085c"

@@ -15,7 +15,7 @@ from fsspec import AbstractFileSystem
 from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS
 from orchestration.landing.land import LandingReport, land_feed
-from orchestration.landing.lines import DamagedFileError, read_lines
+from orchestration.landing.reading.lines import DamagedFileError, read_lines
 from orchestration.landing.zone import LandingZone
 from tests.pipeline import Pipeline
 
@@ -295,7 +295,7 @@ def test_web_address_is_refused_as_landing_zone() -> None:
 
 
 def test_line_longer_than_a_chunk_is_read_as_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestration.landing.streams.CHUNK_BYTES", 7)
+    monkeypatch.setattr("orchestration.landing.reading.streams.CHUNK_BYTES", 7)
     path = tmp_path / "a.jsonl"
     texts = ["short", "x" * 100, "é" * 20, "", "last line, no newline"]
     path.write_text("\n".join(texts), encoding="utf-8")

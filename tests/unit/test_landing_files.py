@@ -22,13 +22,14 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from orchestration.errors import StartsError
-from orchestration.landing import land, ledger, streams
+from orchestration.landing import land, ledger
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.listing import LandingFile
+from orchestration.landing.reading import streams
+from orchestration.landing.reading.streams import HashedFile, UnreadableFileError
 from orchestration.landing.rejections import Rejections, new_rejections, unbalanced_files
-from orchestration.landing.streams import HashedFile, UnreadableFileError
 from orchestration.landing.zone import LandingZone
 from orchestration.maintenance.replay import mark_files_with_rejections_to_reread
 
@@ -853,7 +854,7 @@ def test_memory_is_bounded_by_the_limit_and_not_by_the_file(tmp_path: Path) -> N
     script = """
 import resource, sys
 from pathlib import Path
-from orchestration.landing.lines import Reading, read_lines
+from orchestration.landing.reading.lines import Reading, read_lines
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in ("line.jsonl.zst", "array.json.zst"):
     reading = Reading()

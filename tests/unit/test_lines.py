@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.landing import lines, streams
-from orchestration.landing.lines import MAX_RECORD_BYTES, Reading, read_lines
+from orchestration.landing.reading import document, streams
+from orchestration.landing.reading.lines import MAX_RECORD_BYTES, Reading, read_lines
 from tests.reference.json_values import begins_on_damaged_line
 
 BLANK = b" \t\r\n"
@@ -39,7 +39,7 @@ def written(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
-# The rules of orchestration/landing/lines.py, applied to one character at a time
+# The rules of orchestration/landing/reading/lines.py, applied to one character at a time
 
 
 @dataclass
@@ -184,7 +184,7 @@ def test_objects_are_found_whatever_is_between_them(tmp_path: Path, monkeypatch:
 def test_elements_of_arrays_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     rnd = random.Random(seed)
     monkeypatch.setattr(streams, "CHUNK_BYTES", rnd.choice([1, 2, 7, 64, 1 << 20]))
-    monkeypatch.setattr(lines, "_STEP_BYTES", rnd.choice([3, 1 << 20]))
+    monkeypatch.setattr(document, "_STEP_BYTES", rnd.choice([3, 1 << 20]))
     content, expected, blank = b"", [], [b"", b"", b" ", b"\n", b"\r\n\t"]
     for _ in range(rnd.randrange(1, 4)):
         elements = [some_value(rnd) for _ in range(rnd.randrange(5))]

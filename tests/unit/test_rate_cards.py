@@ -15,8 +15,8 @@ from orchestration.landing.feeds import FEED_NAMES, RATES
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.listing import SkippedEntry
 from orchestration.landing.rate_cards import card_lines
+from orchestration.landing.reading.streams import DamagedFileError
 from orchestration.landing.rejections import unbalanced_files
-from orchestration.landing.streams import DamagedFileError
 from orchestration.landing.zone import LandingZone
 
 TIDY = "effective_from,currency,market,category,rate\n"

@@ -18,7 +18,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from orchestration.landing.streams import BYTE_ORDER_MARK
+from orchestration.landing.reading.streams import BYTE_ORDER_MARK
 
 _SPACE = re.compile(rb"[ \t\r]*")
 _LINE_START = re.compile(rb"[ \t\r]*(?:" + BYTE_ORDER_MARK + rb"[ \t\r]*)?")
