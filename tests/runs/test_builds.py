@@ -1,92 +1,17 @@
-"""Tests of which builds an increment may continue, and of what a build reports."""
+"""Tests of what a build reports to Dagster, what it materialises, and what it leaves behind."""
 
 import json
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from dagster import AssetKey
 
-from orchestration.landing.feeds import RAW_SCHEMA_SQL
-from orchestration.settings import DBT_PROJECT_DIR, Settings
-from orchestration.transform import builds
-from orchestration.transform.builds import current_build, drop_orphaned_tables, finish_build, start_build
 from tests.pipeline import Pipeline
 from tests.tiers import thorough
 
 SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
-
-
-@pytest.mark.parametrize(
-    ("attempts", "is_increment"),
-    [
-        ([], False),
-        ([("a", False)], False),
-        ([("a", True)], True),
-        ([("a", True), ("a", False)], True),
-        ([("b", True)], False),
-        # Tables of another definition are partially built, whether or not an earlier build has finished.
-        ([("a", True), ("b", False)], False),
-        ([("b", False)], False),
-        ([("b", True), ("a", True)], True),
-    ],
-)
-def test_build_continues_only_from_tables_of_its_own_definition(
-    monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], is_increment: bool
-) -> None:
-    with duckdb.connect() as connection:
-        connection.execute(RAW_SCHEMA_SQL)
-        for definition, finishes in attempts:
-            monkeypatch.setattr(builds, "definition_sha256", lambda _settings, definition=definition: definition)
-            attempt = start_build(connection, Settings())
-            if finishes:
-                finish_build(connection, attempt)
-        monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
-        assert start_build(connection, Settings()).is_increment is is_increment
-
-
-@pytest.mark.parametrize(
-    ("attempts", "landed_since", "holds"),
-    [
-        ([], False, False),
-        ([("a", True)], False, True),
-        ([("a", True)], True, False),
-        ([("b", True)], False, False),
-        ([("a", True), ("a", False)], False, False),
-        ([("a", False), ("a", True)], False, True),
-    ],
-)
-def test_build_is_current_until_records_land_or_its_definition_changes(
-    monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], landed_since: bool, holds: bool
-) -> None:
-    with duckdb.connect() as connection:
-        connection.execute(RAW_SCHEMA_SQL)
-        for definition, finishes in attempts:
-            monkeypatch.setattr(builds, "definition_sha256", lambda _settings, definition=definition: definition)
-            attempt = start_build(connection, Settings())
-            if finishes:
-                finish_build(connection, attempt)
-        if landed_since:
-            connection.execute("insert into raw.landed_files values ('sends', 'a', 'x', 1, 1, 1, 0, 0, 'landed', null, now(), 1, 2)")
-        monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
-        assert (current_build(connection, Settings()) is not None) is holds
-
-
-def test_build_from_the_raw_tables_has_no_definition_until_it_finishes() -> None:
-    """An interrupted build must not be continued by dbt by hand."""
-    with duckdb.connect() as connection:
-        connection.execute(RAW_SCHEMA_SQL)
-        definitions = []
-        for _ in range(2):
-            build = start_build(connection, Settings())
-            definitions.append(connection.execute("select definition_sha256 from state.builds order by build_id desc limit 1").fetchall())
-            finish_build(connection, build)
-            definitions.append(connection.execute("select definition_sha256 from state.builds order by build_id desc limit 1").fetchall())
-        definition = [(builds.definition_sha256(Settings()),)]
-        assert definitions == [[("",)], definition, definition, definition]
 
 
 @pytest.mark.parametrize("kind", ["increment", *thorough("rebuild")])
@@ -142,14 +67,6 @@ def test_models_materialised_alone_respect_the_limit_on_rejected_records(pipelin
     assert not run.materialize("published_marts").success
 
 
-def test_added_check_changes_the_definition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    shutil.copytree(DBT_PROJECT_DIR, tmp_path / "dbt_project", ignore=shutil.ignore_patterns("target", "logs"))
-    monkeypatch.setattr(builds, "DBT_PROJECT_DIR", tmp_path / "dbt_project")
-    before = builds.definition_sha256(Settings())
-    (tmp_path / "dbt_project" / "tests" / "singular" / "assert_more.sql").write_text("select 1 where false")
-    assert builds.definition_sha256(Settings()) != before
-
-
 @pytest.mark.thorough
 def test_no_query_compares_all_pairs_of_rows_of_two_tables(sample: Pipeline, warm: Callable[..., Pipeline]) -> None:
     increment = warm()
@@ -177,19 +94,6 @@ def joins_without_hash(warehouse: duckdb.DuckDBPyConnection, query: str) -> list
 
     search(json.loads(plan))
     return found
-
-
-def test_only_intermediate_tables_and_views_without_a_model_are_dropped() -> None:
-    nodes = [{"schema": "intermediate", "alias": "of_a_model"}, {"schema": "marts", "alias": "mart"}]
-    with duckdb.connect() as connection:
-        for schema in ("intermediate", "marts", "raw"):
-            connection.execute(f"create schema {schema}")
-        for table in ("intermediate.of_a_model", "intermediate.mart", 'intermediate."odd "" name"', "marts.of_no_model", "raw.sends"):
-            connection.execute(f"create table {table} (n integer)")
-        connection.execute("create view intermediate.old_view as from raw.sends")
-        drop_orphaned_tables(connection, {"nodes": {str(number): node for number, node in enumerate(nodes)}})
-        left = connection.execute("select table_schema || '.' || table_name from information_schema.tables order by all").fetchall()
-    assert left == [("intermediate.of_a_model",), ("marts.of_no_model",), ("raw.sends",)]
 
 
 @pytest.mark.thorough

@@ -17,7 +17,7 @@ from orchestration.maintenance.person_rows import FILES_WITH_ERASED_TEXTS_SQL, c
 from orchestration.maintenance.replay import mark_files_with_erasures_to_reread
 from orchestration.settings import Settings
 from tests.data import odd_records
-from tests.unit.test_landing_sql import SEND, Landing, body, change, echo, message, status
+from tests.landing import SEND, Landing, body, change, echo, message, status
 
 PERSON, SPELLED, USER, OTHER = "5511987650001", "+55 (11) 8765-0001", "BR.9", "5511900000002"
 CHAT = "CHAT9"

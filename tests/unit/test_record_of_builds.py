@@ -12,6 +12,7 @@ from orchestration.transform import builds
 from orchestration.transform.builds import (
     current_build,
     definition_sha256,
+    drop_orphaned_tables,
     finish_build,
     invalidate_builds,
     last_finished_build,
@@ -49,6 +50,15 @@ def land(connection: duckdb.DuckDBPyConnection, load_id: int) -> None:
     )
 
 
+def attempt_builds(connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]]) -> None:
+    """Start builds one after another, each as (its definition, whether it finishes)."""
+    for definition, finishes in attempts:
+        monkeypatch.setattr(builds, "definition_sha256", lambda _settings, definition=definition: definition)
+        attempt = start_build(connection, SETTINGS)
+        if finishes:
+            finish_build(connection, attempt)
+
+
 def test_every_file_of_the_project_and_every_setting_belongs_to_the_definition(project: Path) -> None:
     definitions = {definition_sha256(SETTINGS)}
     for path in sorted(path for path in project.rglob("*") if path.is_file()):
@@ -61,25 +71,6 @@ def test_every_file_of_the_project_and_every_setting_belongs_to_the_definition(p
     assert definition_sha256(SETTINGS) == before
     (project / "models" / "a.sql").rename(project / "models" / "z.sql")
     assert definition_sha256(SETTINGS) != before
-
-
-def test_build_is_an_increment_only_after_finished_builds_of_the_same_definition(
-    connection: duckdb.DuckDBPyConnection, project: Path
-) -> None:
-    assert not start_build(connection, SETTINGS).is_increment
-    # A rebuild that did not finish left tables of no single definition.
-    rebuild = start_build(connection, SETTINGS)
-    assert not rebuild.is_increment
-    finish_build(connection, rebuild)
-    increment = start_build(connection, SETTINGS)
-    assert increment.is_increment
-    # An increment that did not finish may be continued.
-    assert next_is_increment(connection, SETTINGS)
-    (project / "seeds" / "lookups" / "d.csv").write_text("two")
-    assert not next_is_increment(connection, SETTINGS)
-    assert not start_build(connection, SETTINGS).is_increment
-    (project / "seeds" / "lookups" / "d.csv").write_text("one")
-    assert not next_is_increment(connection, SETTINGS)
 
 
 def test_build_is_current_until_something_lands_or_is_invalidated(connection: duckdb.DuckDBPyConnection, project: Path) -> None:
@@ -104,3 +95,76 @@ def test_build_is_current_until_something_lands_or_is_invalidated(connection: du
     # All files count as new for the check for too many rejected records.
     assert reread is not None
     assert reread.through_load_id == 0
+
+
+@pytest.mark.parametrize(
+    ("attempts", "is_increment"),
+    [
+        ([], False),
+        ([("a", False)], False),
+        ([("a", True)], True),
+        ([("a", True), ("a", False)], True),
+        ([("b", True)], False),
+        # Tables of another definition are partially built, whether or not an earlier build has finished.
+        ([("a", True), ("b", False)], False),
+        ([("b", False)], False),
+        ([("b", True), ("a", True)], True),
+    ],
+)
+def test_build_continues_only_from_tables_of_its_own_definition(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, attempts: list[tuple[str, bool]], is_increment: bool
+) -> None:
+    attempt_builds(connection, monkeypatch, attempts)
+    monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
+    assert next_is_increment(connection, SETTINGS) is is_increment
+    assert start_build(connection, SETTINGS).is_increment is is_increment
+
+
+@pytest.mark.parametrize(
+    ("attempts", "landed_since", "holds"),
+    [
+        ([], False, False),
+        ([("a", True)], False, True),
+        ([("a", True)], True, False),
+        ([("b", True)], False, False),
+        ([("a", True), ("a", False)], False, False),
+        ([("a", False), ("a", True)], False, True),
+    ],
+)
+def test_build_is_current_until_records_land_or_its_definition_changes(
+    connection: duckdb.DuckDBPyConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    attempts: list[tuple[str, bool]],
+    landed_since: bool,
+    holds: bool,
+) -> None:
+    attempt_builds(connection, monkeypatch, attempts)
+    if landed_since:
+        land(connection, 1)
+    monkeypatch.setattr(builds, "definition_sha256", lambda _settings: "a")
+    assert (current_build(connection, SETTINGS) is not None) is holds
+
+
+def test_build_from_the_raw_tables_has_no_definition_until_it_finishes(connection: duckdb.DuckDBPyConnection, project: Path) -> None:
+    """An interrupted build must not be continued by dbt by hand."""
+    newest, definitions = "select definition_sha256 from state.builds order by build_id desc limit 1", []
+    for _ in range(2):
+        build = start_build(connection, SETTINGS)
+        definitions += connection.execute(newest).fetchall()
+        finish_build(connection, build)
+        definitions += connection.execute(newest).fetchall()
+    definition = (definition_sha256(SETTINGS),)
+    assert definitions == [("",), definition, definition, definition]
+
+
+def test_only_intermediate_tables_and_views_without_a_model_are_dropped() -> None:
+    nodes = [{"schema": "intermediate", "alias": "of_a_model"}, {"schema": "marts", "alias": "mart"}]
+    with duckdb.connect() as connection:
+        for schema in ("intermediate", "marts", "raw"):
+            connection.execute(f"create schema {schema}")
+        for table in ("intermediate.of_a_model", "intermediate.mart", 'intermediate."odd "" name"', "marts.of_no_model", "raw.sends"):
+            connection.execute(f"create table {table} (n integer)")
+        connection.execute("create view intermediate.old_view as from raw.sends")
+        drop_orphaned_tables(connection, {"nodes": {str(number): node for number, node in enumerate(nodes)}})
+        left = connection.execute("select table_schema || '.' || table_name from information_schema.tables order by all").fetchall()
+    assert left == [("intermediate.of_a_model",), ("marts.of_no_model",), ("raw.sends",)]
