@@ -194,15 +194,16 @@ MESSAGE_IDENTIFIERS_SQL = " union ".join(
 class _Part:
     """A part of a row in a parsed table that belongs to one person.
 
-    `identifiers`, `ids` and `own_id` are SQL expressions over the row: the person's identifiers, the ids of the person's messages
-    or sessions, and the id of the message itself. An own id is stored, but does not identify the person unless a part of the person
-    with `refers_to_sends` refers to it, because a log may give one constant id to the refused sends of many people. `withhold` clears
-    the part; without it, the whole row is deleted.
+    `identifiers`, `ids` and `send_id` are SQL expressions over the row: the person's identifiers, the ids of the person's messages
+    or sessions, and the id of a send. The id of a send is stored, but does not identify the person unless a part of the person with
+    `refers_to_sends` refers to it, because a log may give one constant id to the refused sends of many people. A part whose `own_id`
+    contains a number of the person is the person's. `withhold` clears the part; without it, the whole row is deleted.
     """
 
     table: str
     identifiers: tuple[str, ...]
     ids: tuple[str, ...] = ()
+    send_id: str | None = None
     own_id: str | None = None
     condition: str = "true"
     withhold: str | None = None
@@ -211,12 +212,13 @@ class _Part:
 
 # A message in a group does not show whom it quotes.
 _PARTS: dict[str, tuple[_Part, ...]] = {
-    "sends": (_Part("parsed_sends", ("contact_id",), own_id="message_id"),),
+    "sends": (_Part("parsed_sends", ("contact_id",), send_id="message_id", own_id="message_id"),),
     "webhooks": (
         _Part(
             "parsed_statuses",
             ("recipient_id", "recipient_user_id", "recipient_parent_user_id"),
             ("message_id",),
+            own_id="message_id",
             condition="has_status",
             withhold="has_status = false",
             refers_to_sends=True,
@@ -225,11 +227,19 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
             "parsed_messages",
             ("sender_id", "sender_user_id", "sender_parent_user_id"),
             ("case when not is_in_group then context_message_id end", "case when not is_in_group then reaction_message_id end"),
+            own_id="message_id",
             condition="has_message",
             withhold="has_message = false",
             refers_to_sends=True,
         ),
-        _Part("parsed_echoes", ("recipient_id",), own_id="message_id", condition="has_echo", withhold="has_echo = false"),
+        _Part(
+            "parsed_echoes",
+            ("recipient_id",),
+            send_id="message_id",
+            own_id="message_id",
+            condition="has_echo",
+            withhold="has_echo = false",
+        ),
         _Part(
             "parsed_identities",
             ("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id"),
@@ -240,19 +250,25 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
             "parsed_botmaker_sessions",
             ("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id"),
             ("comparable_session_id(session_id)",),
+            own_id="session_id",
         ),
     ),
-    "botmaker/sent_results": (_Part("parsed_botmaker_sent_results", ("contact_id",), ("comparable_session_id(session_id)",)),),
+    "botmaker/sent_results": (
+        _Part("parsed_botmaker_sent_results", ("contact_id",), ("comparable_session_id(session_id)",), own_id="session_id"),
+    ),
     "botmaker/channels": (),
     "rates": (),
 }
 
 
-# Columns in which other people's records may name a person (`maintenance/person_rows.py` lists those of the raw tables). A message that
-# quotes an id of the person is withheld as a whole.
+# The kinds of hashes that show whose a part is. Ids contain dates and counters, so a number inside an id only withholds its part.
+_IDENTIFYING = ["identifier", "id", "referenced_id", "send_id_if_referenced"]
+
+# Columns in which other people's records may name a person (`maintenance/person_rows.py` lists those of the raw tables).
 _TEXT_COLUMNS = {
     "parsed_sends": ("customer_id", "chat_link", "agent_groups", "error_title", "error_details"),
     "parsed_statuses": ("error_title", "error_message", "error_details"),
+    "parsed_messages": ("context_message_id", "reaction_message_id"),
     "parsed_botmaker_sessions": ("event_reason", "event_error"),
 }
 
@@ -283,15 +299,15 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     for number, part in enumerate(_PARTS[feed.name]):
         hashes = [("identifier", f"erasure_hash(comparable_identifier({identifier}))") for identifier in part.identifiers]
         hashes += [("id", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in part.ids]
-        # A wamid contains the number in base64, even if the record has no identifier. Other ids contain dates and counters, so a number
-        # inside an id never extends a person.
-        own_ids = [part.own_id] if part.own_id else []
-        hashes += [("own_id", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in own_ids]
-        hashes += [("own_id_if_referenced", f"erasure_hash('{_REFERENCED_MESSAGE}' || {id_})") for id_ in own_ids]
+        if part.send_id is not None:
+            hashes.append(("send_id", f"erasure_hash('{_MESSAGE}' || {part.send_id})"))
+            hashes.append(("send_id_if_referenced", f"erasure_hash('{_REFERENCED_MESSAGE}' || {part.send_id})"))
         hashes += [
             ("referenced_id", f"erasure_hash('{_REFERENCED_MESSAGE}' || {id_})") for id_ in (part.ids if part.refers_to_sends else ())
         ]
-        hashes += [("number_in_id", f"erasure_hash(comparable_identifier(number_in_id({id_})))") for id_ in (*part.ids, *own_ids)]
+        # A wamid contains the number in base64, even if the record has no identifier.
+        if part.own_id is not None:
+            hashes.append(("number_in_id", f"erasure_hash(comparable_identifier(number_in_id({part.own_id})))"))
         selects += [
             f"select rowid as row_number, {number} as part, '{kind}' as kind, {hash_} as hash from {part.table} where {part.condition}"
             for kind, hash_ in hashes
@@ -309,12 +325,16 @@ def _extend_from_batch(connection: duckdb.DuckDBPyConnection, erased: ErasedPeop
             coalesce(list(distinct hash) filter (where kind <> 'identifier'), []) as messages
         from part_hashes
         inner join (
-            select distinct person, row_number, part from part_hashes inner join erased_hashes using (hash) where kind <> 'own_id'
+            select distinct person, row_number, part
+            from part_hashes
+            inner join erased_hashes using (hash)
+            where kind in (select unnest($identifying))
         ) using (row_number, part)
         anti join erased_hashes using (person, hash)
-        where kind not in ('number_in_id', 'own_id_if_referenced')
+        where kind not in ('number_in_id', 'send_id_if_referenced')
         group by person
-        """
+        """,
+        {"identifying": _IDENTIFYING},
     ).fetchall()
     is_extended = False
     for number, identifiers, messages in found:
@@ -331,11 +351,13 @@ def _extend_from_landed_rows(connection: duckdb.DuckDBPyConnection, feed: Feed, 
     """
     found: set[tuple[str, str]] = set()
     for number, part in enumerate(_PARTS[feed.name]):
-        ids = [*(part.ids if part.refers_to_sends else ()), *([part.own_id] if part.own_id else [])]
+        ids = [*(part.ids if part.refers_to_sends else ()), *([part.send_id] if part.send_id else [])]
         if ids:
             rows = connection.execute(
                 f"select distinct unnest([{', '.join(ids)}]) from {part.table} where rowid in "
-                f"(select row_number from part_hashes semi join erased_hashes using (hash) where part = {number} and kind <> 'own_id')"
+                "(select row_number from part_hashes semi join erased_hashes using (hash) "
+                f"where part = {number} and kind in (select unnest($identifying)))",
+                {"identifying": _IDENTIFYING},
             ).fetchall()
             found.update((_MESSAGE, message_id) for (message_id,) in rows if message_id is not None)
             found.update((_REFERENCED_MESSAGE, message_id) for (message_id,) in rows if message_id is not None and part.refers_to_sends)
@@ -355,7 +377,7 @@ def _extend_from_landed_rows(connection: duckdb.DuckDBPyConnection, feed: Feed, 
 def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     connection.execute(
         "create or replace temp table parts_to_withhold as "
-        "select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'own_id'"
+        "select distinct row_number, part from part_hashes semi join erased_hashes using (hash) where kind <> 'send_id'"
     )
     parts = _PARTS[feed.name]
     for number, part in enumerate(parts):
@@ -374,7 +396,7 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
             f"update {part.table} set {part.withhold} where {rows}" if part.withhold else f"delete from {part.table} where {rows}"
         )
     connection.execute("drop table parts_to_withhold")
-    _redact(connection, feed.parsed_tables[0])
+    _redact(connection, feed)
 
 
 # The most groups in which a number may be written (`5 5 1 1 …`), and the most words of an identifier (`US.ENT.1349`, `web-9f-2c-77`).
@@ -441,12 +463,13 @@ where regexp_full_match(candidate, '[A-Za-z0-9][A-Za-z0-9._-]{{4,}}|[A-Z]{{2}}[.
 """
 
 
-def _redact(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+def _redact(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     """Clear texts that name an erased person in other people's and in rejected records; the counts of records do not change."""
     # The text of a record without a problem is not stored, so it is skipped: every body with messages has such a text, with sixty groups
     # of digits per message.
     is_rejected = "(file_index, record_number) in (select (file_index, record_number) from parsed_records where problem is not null)"
-    for text, condition in (("record", is_rejected), *((text, "true") for text in _TEXT_COLUMNS.get(table, ()))):
+    columns = [(table, text, "true") for table in feed.parsed_tables for text in _TEXT_COLUMNS.get(table, ())]
+    for table, text, condition in ((feed.parsed_tables[0], "record", is_rejected), *columns):
         connection.execute(
             f"""
             create or replace temp table texts as

@@ -411,13 +411,39 @@ def test_counted_status_links_no_one_to_an_erased_person(site: Site, erased: Era
     assert site.rows("sends", "contact_id") == [("BR.5",)]
 
 
-def test_sends_and_echoes_whose_id_holds_the_number_are_removed(site: Site) -> None:
-    site.land(SENDS, SEND | {"message_id": wamid(PERSON), "contact_id": "BR.77"}, SEND | {"contact_id": OTHER})
-    site.land(WEBHOOKS, body(change("smb_message_echoes", message_echoes=[echo(id=wamid(PERSON), to="BR.77"), echo(to=OTHER)])))
-    site.identify((PERSON,), ("BR.77",), (OTHER,))
-    site.erase()
-    assert site.rows("sends", "contact_id") == [(OTHER,)]
-    assert site.rows("webhook_echoes", "recipient_id") == [(OTHER,)]
+@pytest.mark.parametrize("is_erased_first", [True, False])
+def test_number_in_an_id_removes_its_record_and_nothing_else_of_the_contact(
+    site: Site, erased: ErasedPeople, is_erased_first: bool
+) -> None:
+    quoted, contact = {"context": {"id": wamid(PERSON)}, "from": "BR.77"}, {"to": "BR.77"}
+
+    def land(erased: ErasedPeople | None = None) -> None:
+        site.land(SENDS, SEND | {"message_id": wamid(PERSON), "contact_id": "BR.77"}, SEND | {"contact_id": "BR.77"}, erased=erased)
+        site.land(
+            WEBHOOKS,
+            body(change(statuses=[status(id=wamid(PERSON), recipient_id="BR.77"), status(recipient_id="BR.77")])),
+            body(change("smb_message_echoes", message_echoes=[echo(id=wamid(PERSON), **contact), echo(**contact)])),
+            body(change(messages=[message(id=wamid(PERSON), **{"from": "BR.77"}), message(id="in.1", **quoted)])),
+            body(change(messages=[message(id="in.2", group_id="G", **quoted)])),
+            body(change(messages=[message(id="in.3", type="reaction", reaction={"message_id": wamid(PERSON)}, **{"from": "BR.77"})])),
+            erased=erased,
+        )
+
+    if is_erased_first:
+        land(erased)
+        assert len(erased.people[0].identifiers) == 1
+    else:
+        land()
+        site.identify((PERSON,), ("BR.77",))
+        site.erase()
+    assert site.rows("sends", "message_id", "contact_id") == [("wamid.1", "BR.77")]
+    assert site.rows("webhook_statuses", "message_id", "recipient_id") == [("wamid.1", "BR.77")]
+    assert site.rows("webhook_echoes", "message_id", "recipient_id") == [("wamid.echo", "BR.77")]
+    assert site.rows("webhook_messages", "message_id", "context_message_id", "reaction_message_id") == [
+        ("in.1", "(erased)", None),
+        ("in.2", "(erased)", None),
+        ("in.3", None, "(erased)"),
+    ]
 
 
 def counts_of_ledger(site: Site) -> list[tuple[int, int, int, int]]:
