@@ -141,7 +141,7 @@ def _record_variables(connection: duckdb.DuckDBPyConnection, settings: Settings)
 
 
 def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, after_erasure: bool = False, after_reread: bool = False) -> None:
-    """Make the next build start from the raw tables.
+    """Make the next build start from the raw tables. Until then, nothing is published.
 
     With `after_reread`, files were read again: `through_load_id` becomes 0, so that the check for too many rejected records considers
     all files together, because these files would never pass on their own. Otherwise what has passed that check is not checked again.
@@ -156,14 +156,14 @@ def invalidate_builds(connection: duckdb.DuckDBPyConnection, *, after_erasure: b
 
 
 def last_finished_build(connection: duckdb.DuckDBPyConnection) -> FinishedBuild | None:
-    """Return the latest build, or None if it did not finish and so must not be published."""
+    """Return the latest build, or None if it must not be published: it did not finish, or was invalidated since."""
     row = connection.execute(
         f"""
         select build_id, through_load_id, definition_sha256, started_at, {_NEWEST_CHANGE}, finished_at
         from state.builds order by build_id desc limit 1
         """
     ).fetchone()
-    if row is None or row[5] is None:
+    if row is None or row[5] is None or row[2] == _NO_DEFINITION:
         return None
     return FinishedBuild(*row[:5])
 

@@ -100,11 +100,15 @@ def test_run_checks_new_data_and_nightly_check_all_rows(pipeline: Pipeline) -> N
         send = {**SEND, "message_id": f"wamid.{number}", "sent_at": f"2026-10-{day:02d}T12:00:00Z", "contact_id": f"55119{number:08d}"}
         (pipeline.landing / "sends" / f"{number}.jsonl").write_text(json.dumps(send) + "\n")
 
+    def damage() -> None:
+        with open_warehouse(pipeline.settings) as connection:
+            connection.execute("update marts.fct_notifications set last_status = 'replied' where message_id = 'wamid.1'")
+
     land(2, 20)
     assert pipeline.run().success
-    with open_warehouse(pipeline.settings) as connection:
-        connection.execute("update marts.fct_notifications set last_status = 'replied' where message_id = 'wamid.1'")
+    damage()
     published = pipeline.rows("fct_notifications")
+    flags_check = "flags_cumulative_fct_notifications_"
     with patch.dict(os.environ, pipeline.variables), DagsterInstance.ephemeral() as instance:
         job = defs.resolve_job_def("conversation_starts")
         (nightly,) = nightly_check.evaluate_tick(build_schedule_context()).run_requests or []
@@ -121,14 +125,24 @@ def test_run_checks_new_data_and_nightly_check_all_rows(pipeline: Pipeline) -> N
         land(3, 20)
         assert failed_checks() == set()
         assert len(pipeline.rows("fct_notifications")) == len(published) + 1
-        # The view of session starts has the row too, but in a build it is checked only after the fact's own checks.
-        assert "flags_cumulative_fct_notifications_" in failed_checks(run_config=nightly.run_config)
-        land(4, 20)
-        assert failed_checks(run_config=nightly.run_config) == {"flags_cumulative_fct_notifications_"}
         # The row's day has new data.
-        land(5, 1)
-        assert failed_checks() == {"flags_cumulative_fct_notifications_"}
-    assert len(pipeline.rows("fct_notifications")) == len(published) + 1
+        land(4, 1)
+        assert failed_checks() == {flags_check}
+        assert len(pipeline.rows("fct_notifications")) == len(published) + 1
+        # The view of session starts has the row too, but in a build it is checked only after the fact's own checks.
+        assert failed_checks(run_config=nightly.run_config) == {flags_check}
+        # The checks of new data would not find the row again, so everything is rebuilt.
+        assert failed_checks() == set()
+        assert len(pipeline.rows("fct_notifications")) == len(published) + 2
+        assert failed_checks(run_config=nightly.run_config) == set()
+        damage()
+        assert flags_check in failed_checks(run_config=nightly.run_config)
+        assert not pipeline.materialize("published_marts").success
+        land(5, 20)
+        assert failed_checks() == set()
+        assert failed_checks(run_config=nightly.run_config) == set()
+    assert len(pipeline.rows("fct_notifications")) == len(published) + 3
+    assert {row["last_status"] for row in pipeline.rows("fct_notifications")} == {"pending"}
 
 
 def test_only_an_opened_warehouse_holds_the_writer_lock(pipeline: Pipeline) -> None:

@@ -19,7 +19,15 @@ from orchestration.landing.rejections import refuse_too_many_rejections
 from orchestration.progress import report_progress
 from orchestration.run_report import counted
 from orchestration.settings import DBT_PROJECT_DIR, Settings
-from orchestration.transform.builds import Build, FinishedBuild, current_build, drop_orphaned_tables, finish_build, start_build
+from orchestration.transform.builds import (
+    Build,
+    FinishedBuild,
+    current_build,
+    drop_orphaned_tables,
+    finish_build,
+    invalidate_builds,
+    start_build,
+)
 from orchestration.transform.dbt_import import without_dbt
 from orchestration.transform.invocation import DbtError
 from orchestration.transform.lookups import refuse_unreadable_lookups
@@ -96,7 +104,8 @@ def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: Ware
         context.log.info(
             "Rebuilding everything: the tables are not all from a finished build of these models, checks, look-ups and variables."
         )
-    yield from _run(context, warehouse, build_arguments(warehouse.settings, build, with_all_checks=config.thorough))
+    arguments = build_arguments(warehouse.settings, build, with_all_checks=config.thorough)
+    yield from _run(context, warehouse, arguments, of_all_rows=config.thorough)
     if build.is_increment:
         yield from _report_unchanged_lookups(context)
     with warehouse.open() as connection:
@@ -117,14 +126,17 @@ def _report_unchanged(
         if key in context.selected_asset_keys and key.path[0] == "marts":
             yield MaterializeResult(asset_key=key, metadata={"unchanged_since_build": build.build_id})
     if config.thorough:
-        yield from _run(context, warehouse, check_arguments(warehouse.settings))
+        yield from _run(context, warehouse, check_arguments(warehouse.settings), of_all_rows=True)
     else:
         context.instance.add_run_tags(context.run_id, NOTHING_NEW)
         yield from _as_passed(context.selected_asset_check_keys, f"Passed in build {build.build_id}. Nothing has landed since.")
 
 
-def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str]) -> Iterator[Any]:
-    """Run a dbt command; yield the events of its models and checks. Raises a failure of the step if anything failed."""
+def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments: list[str], *, of_all_rows: bool) -> Iterator[Any]:
+    """Run a dbt command; yield the events of its models and checks. Raises a failure of the step if anything failed.
+
+    After a failed check of all rows, the next run rebuilds everything: its checks of new rows alone would not find the fault again.
+    """
     settings = warehouse.settings
     explanations: dict[str, str] = {}
     try:
@@ -142,6 +154,10 @@ def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments
             raise failure(str(explanation), explanation.exit_code) from None
         sentences = _explain_failures(error, explanations)
         only_checks = set(sentences) <= set(explanations.values())
+        if of_all_rows and explanations:
+            with warehouse.open() as connection:
+                invalidate_builds(connection)
+            sentences.append("The next run rebuilds everything from the raw tables.")
         description = "\n".join(["The models or their checks failed, so nothing is published:", *sentences])
         raise failure(description, ExitCode.BLOCKED if only_checks else None) from None
 
