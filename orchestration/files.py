@@ -43,8 +43,10 @@ def atomic_write(target: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def check_folder_of(path: Path) -> None:
-    """Raise `StartsError` if the folder of a file that a user named does not exist."""
+def check_output_path(path: Path) -> None:
+    """Raise `StartsError` if a file that a user named cannot be written: it is a folder, or its folder does not exist."""
+    if path.is_dir():
+        raise StartsError(f"{path} is a folder: name a file to write.")
     if not path.parent.is_dir():
         raise StartsError(f"There is no folder {path.parent} to write {path.name} to.")
 

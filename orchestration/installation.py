@@ -31,4 +31,4 @@ def command() -> str:
 
 def how_to_install(extra: str) -> str:
     """Return the command that installs one of the optional dependencies in pyproject.toml."""
-    return f".venv/bin/uv sync --inexact --extra {extra}" if IS_CLONE else f"pip install '<the wheel>[{extra}]'"
+    return f".venv/bin/uv sync --inexact --extra {extra}" if IS_CLONE else f"uv tool install --force '<the wheel or the clone>[{extra}]'"

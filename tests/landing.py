@@ -3,12 +3,13 @@
 import json
 from itertools import count
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 import duckdb
 
 from orchestration.landing.erased import ErasedPeople
-from orchestration.landing.feeds import FEED_NAMES, Feed
+from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS, Feed
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.zone import LandingZone
 
@@ -63,3 +64,43 @@ def message(**fields: Any) -> Record:
 
 def echo(**fields: Any) -> Record:
     return {"id": "wamid.echo", "type": "text", "timestamp": "1793707100", "from": "551140028922", "to": NUMBER} | fields
+
+
+class Evidence(NamedTuple):
+    """A record of a feed, its row's key, and the identifiers and message ids (as `to:<id>`) that it links to one person."""
+
+    feed: Feed
+    record: Record
+    key: str
+    names: tuple[str, ...]
+
+
+def random_evidence(random: Random) -> Evidence:
+    people = [f"551190000{n:04}" for n in range(8)] + [f"BR.{n}" for n in range(8)]
+    person, other = random.sample(people, 2)
+    # A log has one row per message; records that refer to messages may have landed without the send.
+    id_, key = f"wamid.{random.randrange(12)}", f"{random.randrange(10**9)}"
+    match random.choice(["send", "status", "answer", "reaction", "echo", "notice"]):
+        case "send":
+            return Evidence(SENDS, SEND | {"message_id": id_, "contact_id": person}, id_, (person, f"to:{id_}"))
+        case "status":
+            item = status(id=id_, status=key, recipient_id=person)
+            return Evidence(WEBHOOKS, body(change(statuses=[item])), key, (person, f"to:{id_}"))
+        case "echo":
+            return Evidence(WEBHOOKS, body(change("smb_message_echoes", message_echoes=[echo(id=key, to=person)])), key, (person,))
+        case "notice":
+            item = {"wa_id": person, "user_id": other, "timestamp": key}
+            return Evidence(WEBHOOKS, body(change("user_id_update", user_id_update=[item])), f"{person} {other}", (person, other))
+        case kind:
+            quote = {"context": {"id": id_}} if kind == "answer" else {"reaction": {"message_id": id_, "emoji": "+"}}
+            item = message(**{"id": key, "from": person} | quote)
+            return Evidence(WEBHOOKS, body(change(messages=[item])), key, (person, f"to:{id_}"))
+
+
+def everything_of(person: str, records: list[Evidence]) -> set[str]:
+    """Return everything that the records link to a person, directly or through other records."""
+    connected, before = {person}, set()
+    while connected != before:
+        before = set(connected)
+        connected.update(*(names for *_, names in records if not connected.isdisjoint(names)))
+    return connected

@@ -75,7 +75,11 @@ def _print_plan(erasure: Erasure, verb: str = "to erase") -> None:
     rows = ", ".join(f"{rows:,} of {table}" for table, rows in erasure.rows.items() if rows)
     print(
         f"  {verb:<10} {counted(len(erasure.identifiers), 'identifier')} of one person: "
-        + (rows or "no rows; no record of the person has landed. Is it the whole number with its country code, such as 5511987654321?")
+        + (
+            rows
+            or "no rows: the person was erased before, or no record of the person has landed. "
+            "Is it the whole number with its country code, such as 5511987654321?"
+        )
     )
     if erasure.landing_files:
         print(f"  not ours   the landing zone also contains the person, in: {', '.join(map(printable_name, erasure.landing_files))}")

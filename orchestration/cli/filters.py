@@ -38,7 +38,7 @@ def add_options(parser: ArgumentParser, options: Options) -> None:
 def not_empty(value: str) -> str:
     """Return the value of an option. Raises `ArgumentTypeError`, which argparse reports, if it is empty."""
     if not value.strip():
-        raise ArgumentTypeError("is empty: leave the option out, or give it a value")
+        raise ArgumentTypeError("is empty: give it a value, or leave it out")
     return value
 
 

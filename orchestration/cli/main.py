@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from orchestration.cli import compare, compare_templates, dg, docs, erase, export, fetch, maintain, metrics, rejected
-from orchestration.cli.run import JOB, add_options, run_command
+from orchestration.cli.run import JOB, add_options, given_options, run_command
 from orchestration.errors import ExitCode, StartsError, exit_code_at_start, operator_errors
 from orchestration.file_rights import restrict_new_files
 from orchestration.installation import COMMAND, command, version
@@ -18,7 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     For an invalid command line, argparse exits with the code of `COULD_NOT_START`.
     """
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if not chosen.runs_job and (given := given_options(chosen)):
+        parser.error(f"{', '.join(given)}: only for commands that run the job, which {chosen.name} does not")
     restrict_new_files()
     # The command reports an unreadable `.env`, like any other wrong setting.
     with suppress(SettingsError):
@@ -41,7 +44,7 @@ def _parser() -> ArgumentParser:
     add_options(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name")
     # After the subparsers, which would reset the name.
-    parser.set_defaults(command=run_command, name=JOB)
+    parser.set_defaults(command=run_command, name=JOB, runs_job=True)
     run = commands.add_parser("run", help="run the job conversation_starts once (the default)")
     add_options(run)
     fetch.add_to(commands)

@@ -17,7 +17,7 @@ from orchestration.transform.builds import invalidate_builds
 
 
 def add_to(commands: Any) -> None:
-    rebuild = commands.add_parser("rebuild", help="rebuild everything from the raw tables")
+    rebuild = commands.add_parser("rebuild", help="rebuild the marts from the raw tables")
     rebuild.set_defaults(command=rebuild_command)
     rebuild.add_argument(
         "--from-landing", action="store_true", help="also read the whole landing zone again, into a new warehouse: for a damaged one"

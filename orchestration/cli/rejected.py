@@ -6,9 +6,10 @@ from typing import Any
 
 from orchestration.cli.filters import file_path
 from orchestration.engines.engine import engine_of
-from orchestration.files import check_folder_of
+from orchestration.files import check_output_path
 from orchestration.landing.feeds import FEED_NAMES
 from orchestration.landing.rejections import RejectedRecord, count_rejected, list_rejected, write_rejected
+from orchestration.run_report import counted
 from orchestration.settings import Settings
 from orchestration.texts import printable
 
@@ -29,16 +30,16 @@ def add_to(commands: Any) -> None:
 def rejected_command(chosen: Namespace) -> int:
     """Print rejected records, or write them to a file."""
     if chosen.csv is not None:
-        check_folder_of(chosen.csv)
+        check_output_path(chosen.csv)
     with engine_of(Settings.from_environment()).open_to_read() as warehouse:
         if chosen.csv is not None:
             rows = write_rejected(warehouse, chosen.csv, chosen.feed, chosen.limit, with_payload=chosen.records)
-            print(f"{rows:,} rejected records in {chosen.csv}")
+            print(f"{counted(rows, 'rejected record')} in {chosen.csv}")
             return 0
         records, files = count_rejected(warehouse, chosen.feed)
         limit = _SHOWN_RECORDS if chosen.limit is None else chosen.limit
         shown = list_rejected(warehouse, chosen.feed, limit, with_payload=chosen.records)
-    print(f"{records:,} rejected records in {files:,} files" + (f" of {chosen.feed}" if chosen.feed else ""))
+    print(f"{counted(records, 'rejected record')} in {counted(files, 'file')}" + (f" of {chosen.feed}" if chosen.feed else ""))
     for line in _format_records(shown):
         print(line)
     if len(shown) < records:

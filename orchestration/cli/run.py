@@ -45,6 +45,11 @@ def add_options(parser: ArgumentParser, *, default: object = SUPPRESS) -> None:
     parser.add_argument("--json", action="store_true", default=default, help="print what the run did as one JSON object, on stdout")
 
 
+def given_options(chosen: Namespace) -> list[str]:
+    """Return the options of a run that a command line contains."""
+    return [f"--{name}" for name in ("reread", "quiet", "verbose", "json") if getattr(chosen, name)]
+
+
 def run_command(chosen: Namespace) -> int:
     """Run `conversation_starts` once and print the result; post a failure also to STARTS_ALERT_URL."""
     try:

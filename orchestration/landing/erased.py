@@ -197,7 +197,8 @@ class _Part:
     `identifiers`, `ids` and `send_id` are SQL expressions over the row: the person's identifiers, the ids of the person's messages
     or sessions, and the id of a send. The id of a send is stored, but does not identify the person unless a part of the person with
     `refers_to_sends` refers to it, because a log may give one constant id to the refused sends of many people. A part whose `own_id`
-    contains a number of the person is the person's. `withhold` clears the part; without it, the whole row is deleted.
+    contains a number of the person is the person's. `withhold` clears the part; without it, the whole row is deleted, unless it
+    `may_have_problem` and has one: then its record counts as rejected.
     """
 
     table: str
@@ -207,12 +208,13 @@ class _Part:
     own_id: str | None = None
     condition: str = "true"
     withhold: str | None = None
+    may_have_problem: bool = False
     refers_to_sends: bool = False
 
 
 # A message in a group does not show whom it quotes.
 _PARTS: dict[str, tuple[_Part, ...]] = {
-    "sends": (_Part("parsed_sends", ("contact_id",), send_id="message_id", own_id="message_id"),),
+    "sends": (_Part("parsed_sends", ("contact_id",), send_id="message_id", own_id="message_id", may_have_problem=True),),
     "webhooks": (
         _Part(
             "parsed_statuses",
@@ -251,10 +253,17 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
             ("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id"),
             ("comparable_session_id(session_id)",),
             own_id="session_id",
+            withhold="is_session = false, has_event = false, has_message = false",
         ),
     ),
     "botmaker/sent_results": (
-        _Part("parsed_botmaker_sent_results", ("contact_id",), ("comparable_session_id(session_id)",), own_id="session_id"),
+        _Part(
+            "parsed_botmaker_sent_results",
+            ("contact_id",),
+            ("comparable_session_id(session_id)",),
+            own_id="session_id",
+            may_have_problem=True,
+        ),
     ),
     "botmaker/channels": (),
     "rates": (),
@@ -392,9 +401,10 @@ def _withhold(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     )
     for number, part in enumerate(parts):
         rows = f"rowid in (select row_number from parts_to_withhold where part = {number})"
-        connection.execute(
-            f"update {part.table} set {part.withhold} where {rows}" if part.withhold else f"delete from {part.table} where {rows}"
-        )
+        if part.withhold is not None:
+            connection.execute(f"update {part.table} set {part.withhold} where {rows}")
+        else:
+            connection.execute(f"delete from {part.table} where {rows}" + " and problem is null" * part.may_have_problem)
     connection.execute("drop table parts_to_withhold")
     _redact(connection, feed)
 

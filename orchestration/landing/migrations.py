@@ -7,7 +7,7 @@ from typing import TypeAlias
 import duckdb
 
 from orchestration.errors import StartsError
-from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.landing.feeds import RAW_SCHEMA_SQL, READER_VERSION
 from orchestration.transactions import transaction
 
 # Raise it with every change to raw_schema.sql. Version 1 is any schema from before versions were recorded.
@@ -38,6 +38,7 @@ def prepare_raw_schema(connection: duckdb.DuckDBPyConnection) -> None:
     """
     version = raw_schema_version(connection)
     if version == RAW_SCHEMA_VERSION:
+        _refuse_newer_reader(connection)
         if not _declared_tables().keys() <= _tables(connection).keys():
             # A table was added within this version; nothing has been built from it yet.
             connection.execute(RAW_SCHEMA_SQL)
@@ -52,6 +53,16 @@ def prepare_raw_schema(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("create table if not exists state.schema_version (version integer not null)")
         connection.execute("delete from state.schema_version")
         connection.execute("insert into state.schema_version values ($version)", {"version": RAW_SCHEMA_VERSION})
+
+
+def _refuse_newer_reader(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise `StartsError` if a newer reader read any file: this one would read its new files with older rules, beside the others."""
+    row = connection.execute("select max(reader_version) from raw.landed_files").fetchone()
+    if row is not None and row[0] is not None and row[0] > READER_VERSION:
+        raise StartsError(
+            f"The warehouse was written by a newer version of this project: its files were read by reader {row[0]}, and this installation "
+            f"has reader {READER_VERSION}. Update it, or set STARTS_DATA to another folder. Nothing was changed."
+        )
 
 
 def raw_schema_version(connection: duckdb.DuckDBPyConnection) -> int:

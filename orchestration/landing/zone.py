@@ -51,6 +51,10 @@ class LocalCopy:
     error: ChangedFileError | UnreadableFileError | None = None
 
 
+# The optional dependency of pyproject.toml for each scheme.
+_DRIVERS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
+
+
 class LandingZone:
     """A folder or object-store URI, as in STARTS_LANDING. Raises `StartsError` if it cannot be read."""
 
@@ -65,10 +69,9 @@ class LandingZone:
         try:
             self._filesystem, self._root = fsspec.core.url_to_fs(location)
         except (ImportError, ValueError) as error:
-            raise StartsError(
-                f"STARTS_LANDING is {location}, and no driver for it is installed ({error}). "
-                f"Install one: `{how_to_install('s3')}`; the others are `gcs` and `azure`."
-            ) from error
+            extra = _DRIVERS.get(location.partition("://")[0].lower())
+            how = f"Install one: `{how_to_install(extra)}`." if extra else f"The project has drivers for {', '.join(_DRIVERS)}."
+            raise StartsError(f"STARTS_LANDING is {location}, and no driver for it is installed ({error}). {how}") from error
         self._check(feeds)
 
     def _check(self, feeds: tuple[str, ...]) -> None:

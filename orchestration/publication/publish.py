@@ -33,12 +33,12 @@ from orchestration.publication.versions import (
     written_file,
 )
 from orchestration.settings import Settings
-from orchestration.transform.builds import BILL_FACTS, REPORT_FACTS, FinishedBuild
+from orchestration.transform.builds import BILL_FACTS, REPORT_FACTS, UNDATED, FinishedBuild
 
 
 @dataclass
 class Publication:
-    """The result of a publication: rows by mart, net rows added, and the report days that were replaced (None: all of them).
+    """The result of a publication: rows by mart, net rows added, and the days that were replaced, of the report or bill (None: all).
 
     `rows_written` counts all rows of the replaced days by mart, changed or not. `damaged` lists the published files that were missing or
     modified and therefore rewritten.
@@ -194,7 +194,7 @@ def finish_version(
             mart: sum(count for day, count in days.items() if work.base is None or day in work.days_by_mart[mart])
             for mart, days in rows_by_day.items()
         },
-        days_replaced=work.days if before is not None else None,
+        days_replaced=[day for day in work.days if day != UNDATED] if before is not None else None,
         damaged=work.damaged,
     )
 

@@ -15,7 +15,7 @@ import duckdb
 from orchestration.errors import StartsError
 from orchestration.exports.filters import ReportFilters
 from orchestration.exports.tsv import CELL_MACROS, FAILURE_REASONS, ORIGINAL_COLUMNS
-from orchestration.files import atomic_write, check_folder_of, quoted
+from orchestration.files import atomic_write, check_output_path, quoted
 from orchestration.identifiers import create_identifier_macros
 from orchestration.publication.published import open_published
 from orchestration.reconciliation.damage import describe_damage
@@ -134,7 +134,7 @@ def compare_download(
     """
     filters = filters or ReportFilters()
     if all_differences is not None:
-        check_folder_of(all_differences)
+        check_output_path(all_differences)
         if all_differences.exists() and all_differences.samefile(path):
             raise StartsError(f"{path} is the download itself: name another file for the differences.")
     download = read_download(path)

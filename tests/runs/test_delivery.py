@@ -303,7 +303,7 @@ def test_option_with_an_empty_value_is_refused(option: str, capsys: pytest.Captu
     """An unset shell variable gives an empty value, and without this check everything would be exported."""
     with pytest.raises(SystemExit):
         main(["export", option, ""])
-    assert f"argument {option}: is empty: leave the option out" in capsys.readouterr().err
+    assert f"argument {option}: is empty: give it a value, or leave it out" in capsys.readouterr().err
 
 
 def test_export_command_writes_the_rows_of_its_selection(

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import duckdb
 import pytest
@@ -17,7 +18,8 @@ from orchestration.maintenance.person_rows import FILES_WITH_ERASED_TEXTS_SQL, c
 from orchestration.maintenance.replay import mark_files_with_erasures_to_reread
 from orchestration.settings import Settings
 from tests.data import odd_records
-from tests.landing import SEND, Landing, body, change, echo, message, status
+from tests.landing import SEND, Landing, body, change, echo, everything_of, message, random_evidence, status
+from tests.tiers import thorough
 
 PERSON, SPELLED, USER, OTHER = "5511987650001", "+55 (11) 8765-0001", "BR.9", "5511900000002"
 CHAT = "CHAT9"
@@ -520,3 +522,70 @@ def test_revoked_erasure_also_rereads_files_whose_texts_named_the_person(site: S
     assert mark_files_with_erasures_to_reread(site.connection, texts) == ["sends/0.jsonl", "sends/1.jsonl"]
     marked = site.connection.execute("select file_name from raw.landed_files where reader_version = 0 order by all").fetchall()
     assert marked == [("sends/0.jsonl",), ("sends/1.jsonl",)]
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("seed", [*range(6), *thorough(*range(6, 80))])
+def test_remaining_rows_depend_neither_on_landing_order_nor_on_when_the_person_was_erased(site: Site, seed: int) -> None:
+    random = Random(seed)
+    evidence = [random_evidence(random) for _ in range(14)]
+    records = list({(one.feed.name, one.key): one for one in evidence}.values())
+    person = random.choice([one.names[0] for one in records])
+    left_to_land = list(records)
+    erase_when_left = random.randint(0, len(left_to_land))
+
+    def erase_if_due() -> None:
+        if len(left_to_land) > erase_when_left or ErasedPeople.load(site.settings.data).people:
+            return
+        if len(left_to_land) < len(records):
+            site.identify((person,))
+            site.erase(person)
+        else:
+            # The command needs a warehouse.
+            people = ErasedPeople.load(site.settings.data)
+            people.add("2026-11-01", [person])
+            people.save()
+
+    erase_if_due()
+    while batch := [left_to_land.pop() for _ in range(min(len(left_to_land), random.randint(1, 5)))]:
+        erased = ErasedPeople.load(site.settings.data)
+        for feed in (SENDS, WEBHOOKS):
+            if of_feed := [one.record for one in batch if one.feed is feed]:
+                site.land(feed, *of_feed, erased=erased)
+        erase_late_rows(site.connection, site.settings)
+        erase_if_due()
+    rows = [
+        *site.rows("sends", "message_id"),
+        *site.rows("webhook_statuses", "status"),
+        *site.rows("webhook_messages", "message_id"),
+        *site.rows("webhook_echoes", "message_id"),
+        *site.rows("webhook_identities", "wa_id || ' ' || user_id"),
+    ]
+    gone = everything_of(person, records)
+    assert sorted(key for (key,) in rows) == sorted(one.key for one in records if gone.isdisjoint(one.names))
+
+
+@pytest.mark.parametrize("is_erased_first", [True, False])
+def test_rejected_record_of_an_erased_person_stays_rejected_and_counted(site: Site, erased: ErasedPeople, is_erased_first: bool) -> None:
+    session = odd_records.session(chat={"chat": {"chatId": CHAT, "channelId": "c", "contactId": PERSON}})
+    session["events"].append({"name": "later"})
+    result = odd_records.result(contactId=PERSON, status={"sent": "no time"})
+
+    def land(erased: ErasedPeople | None = None) -> None:
+        site.land(SENDS, SEND | {"contact_id": OTHER}, SEND | {"contact_id": PERSON, "sent_at": "no"}, erased=erased)
+        site.land(BOTMAKER_SESSIONS, session, erased=erased)
+        site.land(BOTMAKER_SENT_RESULTS, result, erased=erased)
+
+    if is_erased_first:
+        land(erased)
+    else:
+        land()
+        site.identify((PERSON, CHAT), (OTHER,))
+        site.erase()
+    assert site.rows("rejected_records", "feed", "record") == [
+        ("botmaker/sent_results", "(erased)"),
+        ("botmaker/sessions", "(erased)"),
+        ("sends", "(erased)"),
+    ]
+    assert counts_of_ledger(site) == [(2, 1, 1, 0), (1, 0, 1, 0), (1, 0, 1, 0)]
+    assert [site.rows(table, "1") for table in ("botmaker_sessions", "botmaker_session_events", "botmaker_sent_results")] == [[], [], []]

@@ -4,8 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -23,7 +22,20 @@ from orchestration.landing.feeds import (
 from orchestration.maintenance.late_erasure import erase_late_rows
 from orchestration.settings import Settings
 from tests.data import odd_records
-from tests.landing import LINE, NUMBER, PARENT, SEND, USER_ID, Landing, Record, body, change, echo, message, status
+from tests.landing import (
+    LINE,
+    NUMBER,
+    PARENT,
+    SEND,
+    USER_ID,
+    Landing,
+    Record,
+    body,
+    change,
+    echo,
+    message,
+    status,
+)
 from tests.tiers import thorough
 
 
@@ -1156,74 +1168,6 @@ def test_quote_in_a_group_does_not_identify_the_erased_person(landing: Landing, 
     in_group = message(**{"from": ERASED, "group_id": "G", "context": {"id": "wamid.1"}})
     landing.land(WEBHOOKS, body(change(messages=[in_group])), erased=erased)
     assert not erased.has_new_identifiers
-
-
-class Evidence(NamedTuple):
-    """A record of a feed, its row's key, and the identifiers and message ids (as `to:<id>`) that it links to one person."""
-
-    feed: Feed
-    record: Record
-    key: str
-    names: tuple[str, ...]
-
-
-def _random_evidence(random: Random) -> Evidence:
-    people = [f"551190000{n:04}" for n in range(8)] + [f"BR.{n}" for n in range(8)]
-    person, other = random.sample(people, 2)
-    # A log has one row per message; records that refer to messages may have landed without the send.
-    id_, key = f"wamid.{random.randrange(12)}", f"{random.randrange(10**9)}"
-    match random.choice(["send", "status", "answer", "reaction", "echo", "notice"]):
-        case "send":
-            return Evidence(SENDS, SEND | {"message_id": id_, "contact_id": person}, id_, (person, f"to:{id_}"))
-        case "status":
-            item = status(id=id_, status=key, recipient_id=person)
-            return Evidence(WEBHOOKS, body(change(statuses=[item])), key, (person, f"to:{id_}"))
-        case "echo":
-            return Evidence(WEBHOOKS, body(change("smb_message_echoes", message_echoes=[echo(id=key, to=person)])), key, (person,))
-        case "notice":
-            item = {"wa_id": person, "user_id": other, "timestamp": key}
-            return Evidence(WEBHOOKS, body(change("user_id_update", user_id_update=[item])), f"{person} {other}", (person, other))
-        case kind:
-            quote = {"context": {"id": id_}} if kind == "answer" else {"reaction": {"message_id": id_, "emoji": "+"}}
-            item = message(**{"id": key, "from": person} | quote)
-            return Evidence(WEBHOOKS, body(change(messages=[item])), key, (person, f"to:{id_}"))
-
-
-def _of_person(person: str, records: list[Evidence]) -> set[str]:
-    """Return everything that the records link to a person, directly or through other records."""
-    connected, before = {person}, set()
-    while connected != before:
-        before = set(connected)
-        connected.update(*(names for *_, names in records if not connected.isdisjoint(names)))
-    return connected
-
-
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("seed", [*range(6), *thorough(*range(6, 60))])
-def test_remaining_rows_of_an_erased_person_do_not_depend_on_landing_order(landing: Landing, tmp_path: Path, seed: int) -> None:
-    random = Random(seed)
-    evidence = [_random_evidence(random) for _ in range(14)]
-    records = list({(one.feed.name, one.key): one for one in evidence}.values())
-    person = random.choice([one.names[0] for one in records])
-    people = ErasedPeople.load(tmp_path)
-    people.add("2026-11-01", [person])
-    people.save()
-    left_to_land = list(records)
-    while batch := [left_to_land.pop() for _ in range(min(len(left_to_land), random.randint(1, 5)))]:
-        erased = ErasedPeople.load(tmp_path)
-        for feed in (SENDS, WEBHOOKS):
-            if of_feed := [one.record for one in batch if one.feed is feed]:
-                landing.land(feed, *of_feed, erased=erased)
-        erase_late_rows(landing.connection, Settings(data=tmp_path))
-    rows = [
-        *landing.rows("sends", "message_id"),
-        *landing.rows("webhook_statuses", "status"),
-        *landing.rows("webhook_messages", "message_id"),
-        *landing.rows("webhook_echoes", "message_id"),
-        *landing.rows("webhook_identities", "wa_id || ' ' || user_id"),
-    ]
-    gone = _of_person(person, records)
-    assert sorted(key for (key,) in rows) == sorted(one.key for one in records if gone.isdisjoint(one.names))
 
 
 def test_sent_result_of_an_erased_person_is_withheld(landing: Landing, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from orchestration.errors import StartsError
-from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.landing.feeds import RAW_SCHEMA_SQL, READER_VERSION
 from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema, raw_schema_version
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
@@ -137,6 +137,18 @@ def test_warehouse_of_a_newer_version_is_refused_and_not_changed(settings: Setti
         pass
     with duckdb.connect(str(settings.warehouse_path)) as connection:
         assert "later" in {column[3] for column in columns(connection)}
+
+
+def test_warehouse_of_a_newer_reader_is_refused(settings: Settings) -> None:
+    """Its raw tables may be the same, but the next run would read new files by older rules."""
+    with open_warehouse(settings) as connection:
+        prepare_raw_schema(connection)
+        connection.execute(
+            "insert into raw.landed_files values ('sends', 'a', 'x', 1, 1, 1, 0, 0, 'landed', null, now()::timestamp, 1, $reader)",
+            {"reader": READER_VERSION + 1},
+        )
+    with pytest.raises(StartsError, match=f"read by reader {READER_VERSION + 1}"), open_warehouse(settings):
+        pass
 
 
 def test_failed_migration_changes_nothing(old_warehouse: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> None:
