@@ -46,7 +46,8 @@ def compare_groups(people: Array, successes: Array, baseline: int, alpha: float 
         crude = x / n - x0 / n0
         pooled = (x + x0) / (n + n0)
         z = crude / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / n0))
-        smallest = np.minimum(n, n0) * np.minimum(pooled, 1 - pooled)
+        # Not `1 - pooled`, whose rounding error would exclude a count of exactly `MIN_EXPECTED`.
+        smallest = np.minimum(n, n0) * np.minimum(x + x0, n + n0 - x - x0) / (n + n0)
     is_baseline = np.arange(n.shape[-1]) == baseline
     is_enough = (smallest >= MIN_EXPECTED) & ~is_baseline
     crude_p = holm(_two_sided(z), is_enough)

@@ -52,6 +52,7 @@ _REFUSALS = (
     ("password authentication failed", "the user or the password is wrong"),
     ("no password supplied", "the server requires a password and none was given"),
     ("no pg_hba.conf entry", "the server does not accept this user from this address (pg_hba.conf)"),
+    ("root certificate file", "the file that verifies its certificate is missing; see `sslrootcert`"),
     ("does not exist", "the database or the user does not exist"),
     ("could not translate host name", "its host name is unknown"),
     ("connection refused", "no server listens there (connection refused)"),

@@ -83,6 +83,7 @@ def test_run_that_would_leave_wrong_marts_is_refused_with_one_sentence(landed: P
     before = state(landed)
     for arguments, sentence in (
         (("run", "-s", "fct_notifications"), "fct_notifications cannot be built without "),
+        (("run", "-s", "fct_billed_messages"), "fct_billed_messages cannot be built without "),
         (("build", "-s", "+fct_session_starts"), "cannot be built without fct_billed_messages, funnel_session_starts"),
         (("build", "--exclude", "int_sends_replied"), "cannot be built without int_sends_replied: run `dbt build`"),
         (("run", "--full-refresh", "-s", "+fct_notifications"), "fct_notifications cannot be built without"),
@@ -94,6 +95,10 @@ def test_run_that_would_leave_wrong_marts_is_refused_with_one_sentence(landed: P
         assert refusal is not None, arguments
         assert sentence in refusal, arguments
         assert state(landed) == before, arguments
+    # Also of files that the ledger no longer lists.
+    with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
+        warehouse.execute("delete from raw.landed_files")
+    assert "--empty would hide landed data" in str(dbt_by_hand(landed, "build", "--empty", "-s", "stg_send_log__sends").refusal)
 
 
 @pytest.mark.thorough
@@ -194,11 +199,16 @@ def test_variables_set_for_the_job_apply_to_dbt_by_hand(landed: Pipeline, monkey
     with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
         # After builds by hand only, no variables are recorded.
         warehouse.execute("delete from state.builds")
-    monkeypatch.setenv("STARTS_REPORT_TIMEZONE", "UTC")
-    refusal = dbt_by_hand(landed, "build").refusal
-    assert refusal == (
-        "STARTS_REPORT_TIMEZONE is UTC for the job, and here report_timezone is America/Sao_Paulo: add --vars '{report_timezone: UTC}'."
-    )
+    for name, value, default in (
+        ("report_timezone", "UTC", "America/Sao_Paulo"),
+        ("billing_timezone", "America/New_York", "empty"),
+        ("billing_currency", "EUR", "empty"),
+    ):
+        setting = f"STARTS_{name.upper()}"
+        with monkeypatch.context() as patch:
+            patch.setenv(setting, value)
+            refusal = dbt_by_hand(landed, "build").refusal
+        assert refusal == f"{setting} is {value} for the job, and here {name} is {default}: add --vars '{{{name}: {value}}}'."
 
 
 @pytest.mark.parametrize(

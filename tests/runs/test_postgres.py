@@ -17,15 +17,17 @@ from unittest.mock import patch
 import pytest
 
 from orchestration.errors import StartsError
+from orchestration.files import quoted
 from orchestration.publication import postgres
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.postgres import TABLES, publish_to_postgres
-from orchestration.publication.publish import Publication
+from orchestration.publication.publish import Publication, publish
 from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings
-from orchestration.transform.builds import MARTS
+from orchestration.transform.builds import MARTS, FinishedBuild
 from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.documents import queries
+from tests.marts import Warehouse, settings_of, start
 from tests.pipeline import Pipeline, comparable, query
 from tests.postgres import PASSWORD, Server, running_server, server_programs
 
@@ -38,6 +40,7 @@ pytestmark = [
     ),
 ]
 _numbers = count(1)
+COMMENT = r"It is written as C:\temp\'it', with a \ at its end \\"
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +186,94 @@ def test_rows_changed_by_another_program_are_repaired(server: Server, database: 
     published(states[0], target)
     server.execute(database, "delete from conversation_starts.fct_session_starts where session_start_date = '2026-10-03'")
     server.execute(database, "insert into conversation_starts.sends_by_hour (select * from conversation_starts.sends_by_hour limit 1)")
-    assert published(states[state], target).days_replaced is None
+    publication = published(states[state], target)
+    assert (publication.changed, publication.days_replaced) == (True, None)
     assert is_state(server, database, states[state])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """Return a warehouse of one day, published to files."""
+    warehouse = Warehouse(settings_of(tmp_path_factory.mktemp("site")))
+    with open_warehouse(warehouse.settings) as connection:
+        connection.execute(f"comment on column marts.fct_notifications.person_id is {quoted(COMMENT)}")
+    day = date(2026, 10, 5)
+    publish_files(warehouse, warehouse.build({day: [start(1, day)]}))
+    return warehouse
+
+
+def test_descriptions_are_the_same_whatever_the_server_reads_in_backslashes(server: Server, database: str, site: Warehouse) -> None:
+    server.execute("postgres", f"alter database {database} set standard_conforming_strings = off")
+    published(site.settings, PostgresSettings(server.url(database)))
+    column = "a.attrelid = 'conversation_starts.fct_notifications'::regclass and a.attname = 'person_id'"
+    comments = server.rows(database, f"select col_description(a.attrelid, a.attnum) from pg_attribute as a where {column}")
+    assert comments == [(COMMENT,)]
+
+
+def publish_files(warehouse: Warehouse, build: FinishedBuild) -> Publication:
+    with open_warehouse(warehouse.settings) as connection:
+        return publish(connection, warehouse.settings, build)
+
+
+@pytest.mark.parametrize(
+    ("change", "days_replaced"),
+    [
+        ("delete from conversation_starts.publish_info", None),
+        ("insert into conversation_starts.publish_info select * from conversation_starts.publish_info", None),
+        ("update conversation_starts.publish_info set published_at = '2020-01-01'", []),
+    ],
+)
+def test_changed_description_of_the_publication_is_repaired(
+    server: Server, database: str, site: Warehouse, change: str, days_replaced: list[date] | None
+) -> None:
+    target = PostgresSettings(server.url(database))
+    published(site.settings, target)
+    server.execute(database, change)
+    publication = published(site.settings, target)
+    assert (publication.changed, publication.days_replaced) == (True, days_replaced)
+    assert is_state(server, database, site.settings)
+
+
+def test_days_on_which_only_the_bill_changed_are_rewritten(server: Server, database: str, tmp_path: Path) -> None:
+    warehouse, target = Warehouse(settings_of(tmp_path)), PostgresSettings(server.url(database))
+    days = [date(2026, 10, 5), date(2026, 10, 6)]
+    publish_files(warehouse, warehouse.build({day: [start(day.day, day)] for day in days}))
+    published(warehouse.settings, target)
+    with open_warehouse(warehouse.settings) as connection:
+        connection.execute("update marts.fct_billed_messages set cost = 0.05 where billed_date = $day", {"day": days[0]})
+        build = warehouse.finish(connection, [])
+        connection.execute(
+            "insert into state.changed_days values ('fct_billed_messages', $day, $number)", {"day": days[0], "number": build.change_number}
+        )
+    assert publish_files(warehouse, build).days_replaced == [days[0]]
+    assert published(warehouse.settings, target).days_replaced == [days[0]]
+    assert is_state(server, database, warehouse.settings)
+
+
+def test_files_of_other_settings_are_not_published(server: Server, database: str, site: Warehouse) -> None:
+    settings = settings_of(site.settings.data.parent, report_timezone="Pacific/Apia")
+    with pytest.raises(StartsError, match="STARTS_REPORT_TIMEZONE"):
+        published(settings, PostgresSettings(server.url(database)))
+
+
+def test_reader_in_a_long_transaction_delays_a_new_table_and_is_reported(server: Server, database: str, site: Warehouse) -> None:
+    from adbc_driver_postgresql import dbapi
+
+    target = PostgresSettings(server.url(database))
+    published(site.settings, target)
+    server.execute(database, "alter table conversation_starts.sends_by_hour add column more int")
+    with dbapi.connect(server.url(database)) as reader, reader.cursor() as cursor:
+        # So that a publication without a limit ends too.
+        cursor.execute("set idle_in_transaction_session_timeout = '10s'")
+        cursor.execute("select * from conversation_starts.sends_by_hour")
+        cursor.fetchall()
+        with (
+            patch.object(postgres, "_LOCK_TIMEOUT", "100ms"),
+            pytest.raises(StartsError, match=r"lock timeout.*tables are as they were\. Someone is reading the tables"),
+        ):
+            published(site.settings, target)
+    assert published(site.settings, target).changed
+    assert is_state(server, database, site.settings)
 
 
 @pytest.mark.thorough
@@ -280,9 +369,15 @@ def test_reader_role_can_read_but_not_write(server: Server, database: str, state
 def test_documented_roles_are_sufficient(server: Server, states: list[Settings]) -> None:
     (roles,) = [query.text for query in queries() if query.text.startswith("create role")]
     server.execute("postgres", "create database bi", *(statement for line in roles.splitlines() if (statement := line.partition(";")[0])))
-    published(states[0], PostgresSettings(server.url("bi", "publisher", "…"), reader="bi_reader"))
+    target = PostgresSettings(server.url("bi", "publisher", "…"), reader="bi_reader")
+    published(states[0], target)
     as_reader = {"user": "bi_reader", "password": "…"}
     assert server.rows("bi", "select count(*) from conversation_starts.fct_session_starts", **as_reader)[0][0] > 0
+    # The right to create the schema is needed only once.
+    server.execute(
+        "bi", "revoke create on database bi from publisher", "update conversation_starts.publish_info set definition_sha256 = 'x'"
+    )
+    assert published(states[0], target).days_replaced is None
 
 
 def test_problems_that_the_operator_can_fix_are_explained(server: Server, database: str, states: list[Settings]) -> None:

@@ -129,12 +129,15 @@ def test_first_fetch_starts_at_a_midnight_within_seven_days_or_at_the_configured
     assert first.period.start == utc("2026-10-01T03:00:00")
     with pytest.raises(StartsError, match="BOTMAKER_START"):
         plan(FetchRequest(), start=date(2026, 11, 8))
+    with pytest.raises(StartsError, match="BOTMAKER_START"):
+        plan(FetchRequest(), start=date(2026, 11, 7), now=utc("2026-11-07T03:00:00"))
 
 
 def test_next_fetch_repeats_the_overlap_but_nothing_before_the_first_fetch() -> None:
     earlier = incremental(utc("2026-09-01T00:00:00"), utc("2026-11-06T05:00:00"))
     assert plan(FetchRequest(), earlier)[0].period == Window(utc("2026-11-03T05:00:00"), NOW)
     assert plan(FetchRequest(), earlier, overlap_days=0)[0].period == Window(utc("2026-11-06T05:00:00"), NOW)
+    assert plan(FetchRequest(), incremental(earlier.period.start, NOW - 30 * DAY), earlier)[0].period.start == utc("2026-11-03T05:00:00")
     young = incremental(utc("2026-11-06T00:00:00"), utc("2026-11-06T05:00:00"))
     assert plan(FetchRequest(), young)[0].period == Window(utc("2026-11-06T00:00:00"), NOW)
 
@@ -152,6 +155,9 @@ def test_unfinished_increment_is_resumed_before_a_new_one() -> None:
     minutes_ago, yesterday = incremental(NOW - 4 * DAY, NOW - timedelta(minutes=5)), incremental(NOW - 4 * DAY, NOW - DAY)
     assert plan(FetchRequest(), minutes_ago, finished=False) == [minutes_ago]
     assert plan(FetchRequest(), yesterday, finished=False) == [yesterday, Fetch(Kind.INCREMENTAL, Window(NOW - 4 * DAY, NOW), NOW)]
+    hour = timedelta(hours=1)
+    assert len(plan(FetchRequest(), incremental(NOW - 4 * DAY, NOW - hour), finished=False)) == 2
+    assert len(plan(FetchRequest(), incremental(NOW - 4 * DAY, NOW - hour + timedelta(seconds=1)), finished=False)) == 1
 
 
 def test_sweep_reads_thirty_days_and_an_unfinished_sweep_is_resumed() -> None:
@@ -170,6 +176,8 @@ def test_backfill_is_resumed_when_the_same_period_is_requested_again() -> None:
     assert plan(october, begun, now=NOW + DAY) == [Fetch(Kind.BACKFILL, begun.period, NOW + DAY)]
     other = build_request("2026-10-02", "2026-10-31", sweep=False, zone=ZONE, now=NOW)
     assert plan(other, begun, finished=False)[0].period == other.period
+    longer = build_request("2026-10-01", "2026-11-01", sweep=False, zone=ZONE, now=NOW)
+    assert [fetch.period for fetch in plan(longer, begun, finished=False)] == [longer.period]
 
     open_ended = build_request("2026-10-01", None, sweep=False, zone=ZONE, now=NOW)
     (begun,) = plan(open_ended)
@@ -181,7 +189,18 @@ def test_backfill_is_resumed_when_the_same_period_is_requested_again() -> None:
 def test_two_fetches_in_the_same_second_have_different_names() -> None:
     (first,) = plan(FetchRequest(Kind.SWEEP))
     (second,) = plan(FetchRequest(Kind.SWEEP), first)
-    assert first.name != second.name
+    (third,) = plan(FetchRequest(Kind.SWEEP), first, second)
+    assert len({first.name, second.name, third.name}) == 3
+    # The last of them is the one to resume.
+    resumed = plan_fetches(
+        FetchRequest(Kind.SWEEP),
+        BotmakerSettings("token"),
+        zone=ZONE,
+        known=[first, second],
+        is_finished=lambda each: each == first,
+        now=NOW,
+    )
+    assert resumed == [second]
 
 
 @pytest.mark.parametrize(
@@ -219,12 +238,15 @@ def test_page_names_show_the_progress_of_a_page_set() -> None:
             "f/again/page-00001.json.zst",
             "f/again/page-00007.json.zst",
             "f/again_2/page-00001.json.zst",
+            "f/shorter/page-00002.last.json.zst",
+            "f/shorter/page-00003.json.zst",
             "f/notes.json",
         ]
     ) == {
         "f/done": PageSet("f/done", 1, 2, is_complete=True),
         "f/begun": PageSet("f/begun", 1, 1),
         "f/again": PageSet("f/again", 2, 1),
+        "f/shorter": PageSet("f/shorter", 1, 2, is_complete=True),
     }
 
 
@@ -241,6 +263,10 @@ def test_settings_have_defaults_and_hide_the_token() -> None:
     settings = BotmakerSettings.from_environment({"BOTMAKER_ACCESS_TOKEN": f" {TOKEN}\n", "BOTMAKER_START": ""})
     assert settings == BotmakerSettings(TOKEN, "https://api.botmaker.com/v2.0", 3, 30, None)
     assert TOKEN not in repr(settings)
+    given = {"BASE_URL": " http://localhost:8080/v2/ ", "OVERLAP_DAYS": "0", "SWEEP_DAYS": "366", "START": " 2026-10-01 "}
+    settings = BotmakerSettings.from_environment({"BOTMAKER_ACCESS_TOKEN": TOKEN} | {f"BOTMAKER_{name}": given[name] for name in given})
+    assert settings == BotmakerSettings(TOKEN, "http://localhost:8080/v2", 0, 366, date(2026, 10, 1))
+    assert settings.is_local
 
 
 @pytest.mark.parametrize(
@@ -255,6 +281,8 @@ def test_settings_have_defaults_and_hide_the_token() -> None:
         ("BOTMAKER_BASE_URL", "http://127.0.0.1.example.com"),
         ("BOTMAKER_BASE_URL", "api.botmaker.com"),
         ("BOTMAKER_BASE_URL", "https://"),
+        ("BOTMAKER_BASE_URL", "https://api.botmaker.com/v2.0?x=1"),
+        ("BOTMAKER_BASE_URL", "https://api.botmaker.com/v2.0#x"),
         ("BOTMAKER_BASE_URL", "https://host:port"),
         ("BOTMAKER_OVERLAP_DAYS", "-1"),
         ("BOTMAKER_OVERLAP_DAYS", "1.5"),
@@ -809,7 +837,8 @@ def test_sweep_reads_thirty_days_again(botmaker: Botmaker) -> None:
 
 def test_fetch_does_not_write_to_the_bundled_samples(tmp_path: Path) -> None:
     before = sorted(SAMPLE_LOGS.parent.rglob("*"))
-    for landing in (str(SAMPLE_LOGS), f"file://{SAMPLE_LOGS}", str(SAMPLE_LOGS / ".." / "sample_logs")):
+    (tmp_path / "linked").symlink_to(SAMPLE_LOGS)
+    for landing in (str(SAMPLE_LOGS), f"file://{SAMPLE_LOGS}", str(SAMPLE_LOGS / ".." / "sample_logs"), str(tmp_path / "linked")):
         settings = Settings(landing=landing, data=tmp_path)
         with (
             pytest.raises(StartsError, match="Set STARTS_LANDING"),

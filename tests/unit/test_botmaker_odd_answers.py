@@ -152,6 +152,23 @@ def test_oversized_body_is_not_read_to_its_end(botmaker: Botmaker, monkeypatch: 
     assert client.requests == 1
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_body_of_exactly_the_limit_is_read(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]) -> None:
+    page = PAGE.ljust(1000)
+    monkeypatch.setattr("orchestration.botmaker.transport.MAX_BODY_BYTES", len(page))
+    encoding = "identity" if pack is bytes else " GZIP"
+    botmaker.server.fail(Fault("wire", body=with_length(pack(page), f"Content-Encoding: {encoding}")))
+    with botmaker.client() as client:
+        assert client.first_page(CHANNELS).body == page
+
+
+def test_body_without_bytes_is_empty_also_as_gzip(botmaker: Botmaker) -> None:
+    botmaker.server.fail(*[Fault("wire", body=with_length(b"", "Content-Encoding: gzip"))] * 2)
+    with botmaker.client() as client:
+        assert client.first_page(CHANNELS).items == []
+        assert client.requests == 2
+
+
 def test_endless_gzip_without_content_is_too_large(botmaker: Botmaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.botmaker.transport.MAX_BODY_BYTES", MIB)
     body = gzip.compress(b"") * (2 * MIB // len(gzip.compress(b"")))

@@ -32,6 +32,8 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "in JSON": lambda token: json.dumps(token)[1:-1],
     "in JSON, with slashes": lambda token: json.dumps(token)[1:-1].replace("/", "\\/"),
     "in JSON in JSON": lambda token: json.dumps(json.dumps(token)[1:-1])[1:-1],
+    "in a URL, four times": lambda token: quote(quote(quote(quote(token, safe=""), safe=""), safe=""), safe=""),
+    "every character in JSON in JSON in JSON in JSON": lambda token: "".join("\\" * 8 + f"u{ord(character):04x}" for character in token),
     "every character in JSON": lambda token: "".join(f"\\u{ord(character):04x}" for character in token),
     "every second character": lambda token: "".join(
         character if number % 2 else f"%{ord(character):02x}" for number, character in enumerate(token)
@@ -75,6 +77,8 @@ def test_every_spelling_is_redacted(name: str, token: str) -> None:
 def test_short_token_is_redacted_except_in_base64() -> None:
     assert Token("short").redact("SHORT sh%6Frt c2hvcnQ=") == f"{REDACTED} {REDACTED} c2hvcnQ="
     assert Token("a").redact("AGE=") == f"{REDACTED}GE="
+    # Six characters have eight of their own in base64.
+    assert Token("sixsix").redact(base64.b64encode(b"sixsix").decode()) == REDACTED
 
 
 def test_all_other_text_stays_unchanged() -> None:

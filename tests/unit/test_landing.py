@@ -16,6 +16,7 @@ from orchestration.errors import StartsError
 from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS
 from orchestration.landing.land import LandingReport, land_feed
 from orchestration.landing.reading.lines import DamagedFileError, read_lines
+from orchestration.landing.reading.streams import ChangedFileError
 from orchestration.landing.zone import LandingZone
 from tests.pipeline import Pipeline
 
@@ -270,6 +271,39 @@ def test_missing_bucket_or_folder_is_not_an_empty_landing_zone(s3: AbstractFileS
         LandingZone("s3://no-such-bucket/logs", FEED_NAMES)
     s3.mkdir("empty-bucket")
     assert LandingZone("s3://empty-bucket/logs/not/yet", FEED_NAMES).files("sends") == []
+    # A folder with other folders of Botmaker is a landing zone, too.
+    (tmp_path / "zone" / "botmaker" / "sent_results_lists").mkdir(parents=True)
+    assert LandingZone(str(tmp_path / "zone"), FEED_NAMES).files("sends") == []
+
+
+def test_objects_that_others_replace_are_noticed(connection: duckdb.DuckDBPyConnection, s3: AbstractFileSystem) -> None:
+    """Use one zone throughout: its driver remembers what it has listed."""
+    others = type(s3)(skip_instance_cache=True)
+    s3.mkdir("logs")
+    zone = LandingZone("s3://logs/whatsapp", FEED_NAMES)
+
+    def put(name: str, message_id: str) -> None:
+        others.pipe(f"logs/whatsapp/sends/{name}.jsonl", lines(RECORD | {"message_id": message_id}))
+
+    put("a", "wamid.1")
+    assert land_feed(connection, zone, SENDS).landed == 1
+    put("b", "wamid.2")
+    assert land_feed(connection, zone, SENDS).landed == 1
+    # Another content of the same size.
+    put("a", "wamid.3")
+    assert land_feed(connection, zone, SENDS).landed == 1
+    (file, _) = zone.files("sends")
+    fetch = zone._filesystem.get_file
+
+    def replaced_meanwhile(*arguments: str) -> None:
+        fetch(*arguments)
+        put("a", "wamid.4")
+
+    with pytest.MonkeyPatch.context() as patch, zone.local_copies([file]) as copies:
+        assert [copy.error for copy in copies] == [None]
+        patch.setattr(zone._filesystem, "get_file", replaced_meanwhile)
+        with zone.local_copies([file]) as (copy,):
+            assert isinstance(copy.error, ChangedFileError)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +319,7 @@ def test_referral_is_recognised_whatever_it_contains(
 
 
 def test_scheme_without_a_driver_gives_the_install_command() -> None:
-    with pytest.raises(StartsError, match="--extra s3`; the others are `gcs` and `azure`"):
+    with pytest.raises(StartsError, match="Install one: `.venv/bin/uv sync --inexact --extra gcs`"):
         LandingZone("gs://bucket/logs", FEED_NAMES)
 
 

@@ -230,7 +230,15 @@ def test_feed_without_a_folder_has_no_files(landing: Landing) -> None:
 def test_unlistable_folder_of_a_store_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a driver without its own recursive listing."""
     store = fsspec.filesystem("memory")
-    names = ("sends/2026/a.jsonl", "sends/2026/b.log", "sends/secret/c.jsonl", "Webhook/d.jsonl", "e.jsonl")
+    names = (
+        "sends/2026/a.jsonl",
+        "sends/2026/b.log",
+        "sends/secret/c.jsonl",
+        "Webhook/d.jsonl",
+        "e.jsonl",
+        "sends/_f.jsonl",
+        "sends/.g.log",
+    )
     store.pipe({f"/zone/{name}": sends(number, 1) for number, name in enumerate(names)})
     monkeypatch.setattr(MemoryFileSystem, "find", fsspec.AbstractFileSystem.find)
     original = MemoryFileSystem.ls
@@ -243,7 +251,7 @@ def test_unlistable_folder_of_a_store_raises_an_error(monkeypatch: pytest.Monkey
     try:
         zone = LandingZone("memory://zone", FEED_NAMES)
         assert [file.name for file in zone.files("sends")] == ["sends/2026/a.jsonl", "sends/secret/c.jsonl"]
-        assert [passed.name for passed in zone.listing("sends").skipped_entries] == ["sends/2026/b.log"]
+        assert [passed.name for passed in zone.listing("sends").skipped_entries] == ["sends/2026/b.log", "sends/_f.jsonl"]
         assert [passed.name for passed in zone.misplaced()] == ["Webhook/", "e.jsonl"]
         assert zone.files("webhooks") == []
         monkeypatch.setattr(MemoryFileSystem, "ls", ls)
@@ -272,6 +280,25 @@ def test_object_that_changes_while_it_is_fetched_is_left_to_the_next_run(landing
         assert landing.sends == ["wamid.10"]
         land_feed(landing.connection, zone, SENDS)
         assert landing.sends == ["wamid.0", "wamid.1", "wamid.10"]
+    finally:
+        store.rm(["/zone/sends/a.jsonl", "/zone/sends/b.jsonl"])
+
+
+def test_object_that_may_not_be_fetched_is_set_aside(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe({"/zone/sends/a.jsonl": sends(0, 1), "/zone/sends/b.jsonl": sends(10, 1)})
+    original = MemoryFileSystem.get_file
+
+    def get_file(filesystem: MemoryFileSystem, path: str, *arguments: Any, **options: object) -> None:
+        if path.endswith("a.jsonl"):
+            raise PermissionError("Forbidden")
+        original(filesystem, path, *arguments, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", get_file)
+    try:
+        report = land_feed(landing.connection, LandingZone("memory://zone", FEED_NAMES), SENDS)
+        assert report.files_set_aside == ["sends/a.jsonl: it cannot be read (Forbidden)"]
+        assert landing.sends == ["wamid.10"]
     finally:
         store.rm(["/zone/sends/a.jsonl", "/zone/sends/b.jsonl"])
 
@@ -465,11 +492,22 @@ def test_ignored_files_are_listed(landing: Landing) -> None:
 
 
 def test_folders_with_names_close_to_a_feed_are_listed(landing: Landing) -> None:
-    for folder in ("webhook", "Webhooks2", "Sends", "archive", "rates", ".sends", "botmaker/session", "botmaker/sent_results_lists"):
+    for folder in (
+        "webhook",
+        "Webhooks2",
+        "Sends",
+        "SENT_RESULTS",
+        "archive",
+        "rates",
+        ".sends",
+        "botmaker/session",
+        "botmaker/sent_results_lists",
+    ):
         landing.write(f"{folder}/a.jsonl", sends(0, 1))
     for folder in ("sessions", "sent_result", "botmaker/sends", "botmaker/Webhooks"):
         landing.write(f"{folder}/a.jsonl", sends(0, 1))
     landing.write("sends-2026.jsonl", sends(0, 1))
+    landing.write("SENDS.JSONL.GZ", sends(0, 1))
     landing.write("README.md", b"")
     zone = LandingZone(str(landing.folder), (*FEED_NAMES, "botmaker"))
     assert {passed.name: passed.reason.split(",")[0] for passed in zone.misplaced()} == {
@@ -481,7 +519,9 @@ def test_folders_with_names_close_to_a_feed_are_listed(landing: Landing) -> None
         "sent_result/": "its name is close to botmaker/sent_results/",
         "botmaker/sends/": "its name is close to sends/",
         "botmaker/Webhooks/": "its name is close to webhooks/",
+        "SENT_RESULTS/": "its name is close to botmaker/sent_results/",
         "sends-2026.jsonl": "it is outside the feeds' folders",
+        "SENDS.JSONL.GZ": "it is outside the feeds' folders",
     }
 
 
@@ -524,6 +564,15 @@ def test_change_with_the_same_size_and_time_is_detected(landing: Landing, tmp_pa
     other.rename(moved)
     assert landing.land().files_landed == 3
     assert {f"wamid.{number}" for number in (60, 61, 70, 71, 80, 81)} <= set(landing.sends)
+
+
+@pytest.mark.parametrize(("seconds", "is_settled"), [(0, False), (1.9, False), (2.1, True)])
+def test_file_is_settled_two_seconds_after_its_last_change(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch, seconds: float, is_settled: bool
+) -> None:
+    changed_at = landing.write("sends/a.jsonl", sends(10, 2)).stat().st_ctime_ns
+    monkeypatch.setattr("time.time_ns", lambda: changed_at + int(seconds * 1e9))
+    assert [file.is_settled for file in LandingZone(str(landing.folder), FEED_NAMES).files("sends")] == [is_settled]
 
 
 def test_file_that_has_just_changed_is_read_once_more(landing: Landing) -> None:

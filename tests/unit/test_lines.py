@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.landing.reading import document, streams
+from orchestration.landing.reading.damaged_lines import later_record_starts
 from orchestration.landing.reading.lines import MAX_RECORD_BYTES, Reading, read_lines
 from tests.reference.json_values import begins_on_damaged_line
 
@@ -344,6 +345,37 @@ def test_text_after_the_last_object_of_a_line_is_a_record_of_its_own(tmp_path: P
 def test_parts_of_a_damaged_record_are_not_records(tmp_path: Path, line: bytes) -> None:
     records, _ = read(written(tmp_path, "a.jsonl", line + b"\n" + b"".join(sends(2)) + b"\n"))
     assert records == [(1, shown(line)), (2, shown(sends(2)[0]))]
+
+
+@pytest.mark.parametrize(
+    ("line", "starts"),
+    [
+        # Only a place where JSON allows no object makes a line doubtful, or one within strings if quotes or brackets do not add up.
+        (b'{}k":[{"b":1},', []),
+        (b'{"a": "cut{"a": 1}{"a": "x', [10, 18]),
+        (b'{"a": ["cut {"a": 1}{"a": "} x', [12, 20]),
+        (b'\xef\xbb\xbf{"id":1} {"id":"2 ', [12]),
+        # A comma, or a key that differs, joins an object to the damaged one, and anything but an object is none.
+        (b'{"id":"0","at":0,"er,{"id":1} {"id":"x" ', []),
+        (b'{"id":{"id":"x"}', []),
+        (b'{{"id":1}', []),
+        (b'[1]{"id":1}', []),
+        (b'"cut}{"id": ]', []),
+        (b'{"x":NaN}:"a {"} ', []),
+        (b'{"id":1}[[1]{"id":1}]', [8]),
+        # Only a comma breaks the damaged object.
+        (b'{"id":"x",{"id":1,"t":2}\r{"id":"2 ', [10, 25]),
+        # Escaped backslashes and quotes, and each kind of space.
+        (b'{"a":"x\\\\"}{"a":1,"b":"y"', [11]),
+        (b'{"k\\"":1 x{"k__":1}', []),
+        (b'{"a":"x\\\\"}{"a":1}', [11]),
+        (b'xt":"t"}\r{"id":1}', [9]),
+        (b'xt":"t"}\t {"id":1}', [10]),
+        (b'}{"id":1,"t":{"a":[{"b":1}]}}', [1]),
+    ],
+)
+def test_places_where_records_begin_on_a_damaged_line(line: bytes, starts: list[int]) -> None:
+    assert later_record_starts(line) == starts
 
 
 def test_adversarial_line_is_read_in_bounded_time_and_depth(tmp_path: Path) -> None:

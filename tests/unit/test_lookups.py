@@ -168,6 +168,42 @@ def test_common_codes_have_the_group_and_action_of_metas_documentation(code: str
     assert (row["failure_group"], row["failure_action"]) == (group, action)
 
 
+# All codes but those for which the account must be fixed, as Meta's page describes each.
+CODES_BY_MEANING = {
+    ("account", "none"): {138013, 200005, 200006, 1752041},
+    ("account", "retry"): {133015},
+    ("billing", "fix_account"): {131042, 131044},
+    ("meta_limit", "none"): {130472},
+    ("meta_limit", "wait_24h"): {131049, 138009},
+    ("opt_out", "never"): {131050},
+    ("quality", "fix_account"): {368, 131048, 138014},
+    ("quality", "fix_template"): {131064, 132015, 132016},
+    ("rate", "retry"): {4, 80007, 130429, 131056, 133008, 133009, 133016},
+    ("recipient", "fix_account"): {131030},
+    ("recipient", "fix_template"): {131047},
+    ("recipient", "never"): {130403, 131021, 131026, 137000},
+    ("recipient", "none"): {131052, 138017},
+    ("technical", "fix_template"): {100, 131008, 131009, 131051, 131053, 135000},
+    ("technical", "none"): {131060},
+    ("technical", "retry"): {1, 2, 131000, 131016, 131057, 131059, 133004, 2494100},
+    ("template", "fix_account"): {134102},
+    ("template", "fix_template"): {
+        *(131055, 131058, 131061, 131062, 132000, 132001, 132005, 132007, 132008, 132012, 132018, 132068, 132069, 134100, 134103),
+        *(2388019, 2388040, 2388047, 2388072, 2388073, 2388293, 2388299),
+    },
+    ("template", "retry"): {134101, 2388039},
+}
+
+
+def test_every_code_has_the_group_and_action_that_its_description_suggests() -> None:
+    found: dict[tuple[str, str], set[int]] = {}
+    for code, row in _by_code().items():
+        if code != "unknown":
+            found.setdefault((row["failure_group"], row["failure_action"]), set()).add(int(code))
+    del found["account", "fix_account"]
+    assert found == CODES_BY_MEANING
+
+
 def test_labels_are_short_texts_in_three_languages() -> None:
     for row in _rows("failure_reasons"):
         texts = [row[label] for label in LABELS]
@@ -235,11 +271,24 @@ def test_message_type_that_is_an_answer_must_be_an_activity(activity: str, answe
     assert (found[0] in (None, *check["values"])) == is_accepted
 
 
+def test_stages_of_the_funnel_are_in_the_order_in_which_a_send_reaches_them() -> None:
+    assert [(row["stage_order"], row["stage"]) for row in _rows("funnel_stages")] == [
+        *(("1", "sent"), ("2", "delivered"), ("3", "read"), ("4", "replied")),
+    ]
+
+
 def test_starting_causes_map_to_the_origins_of_the_contract() -> None:
     # Contract, section 4.4: the first four are in the report, and every origin has a cause.
     causes = {row["starting_cause"]: row["origin"] for row in _rows("starting_causes")}
-    assert causes["Referral"] == "referred_campaign"
-    assert (causes["WhatsAppTemplate"], causes["Organic"]) == ("whatsapp_template", "organic")
+    assert causes == {
+        "MassNotification": "mass_notification",
+        "Organic": "organic",
+        "Other": "other",
+        "Referral": "referred_campaign",
+        "ReferredCampaign": "referred_campaign",
+        "ReferredWebchat": "referred_webchat",
+        "WhatsAppTemplate": "whatsapp_template",
+    }
     assert set(causes.values()) == _accepted_values("starting_causes", "origin")
 
 
@@ -287,6 +336,48 @@ def test_number_belongs_to_the_expected_country(country: str, numbers: tuple[str
     for number in numbers:
         prefix = max((prefix for prefix in codes if number.startswith(prefix)), key=len)
         assert codes[prefix] == country, number
+
+
+# The ITU's list of country codes (E.164), each with its country; shared codes with the country that has most numbers.
+COUNTRY_CODES = """
+    1US 20EG 211SS 212MA 213DZ 216TN 218LY 220GM 221SN 222MR 223ML 224GN 225CI 226BF 227NE 228TG 229BJ 230MU 231LR 232SL 233GH 234NG
+    235TD 236CF 237CM 238CV 239ST 240GQ 241GA 242CG 243CD 244AO 245GW 246IO 247AC 248SC 249SD 250RW 251ET 252SO 253DJ 254KE 255TZ
+    256UG 257BI 258MZ 260ZM 261MG 262RE 263ZW 264NA 265MW 266LS 267BW 268SZ 269KM 27ZA 290SH 291ER 297AW 298FO 299GL 30GR 31NL 32BE
+    33FR 34ES 350GI 351PT 352LU 353IE 354IS 355AL 356MT 357CY 358FI 359BG 36HU 370LT 371LV 372EE 373MD 374AM 375BY 376AD 377MC 378SM
+    380UA 381RS 382ME 383XK 385HR 386SI 387BA 389MK 39IT 40RO 41CH 420CZ 421SK 423LI 43AT 44GB 45DK 46SE 47NO 48PL 49DE 500FK 501BZ
+    502GT 503SV 504HN 505NI 506CR 507PA 508PM 509HT 51PE 52MX 53CU 54AR 55BR 56CL 57CO 58VE 590GP 591BO 592GY 593EC 594GF 595PY 596MQ
+    597SR 598UY 599CW 60MY 61AU 62ID 63PH 64NZ 65SG 66TH 670TL 672NF 673BN 674NR 675PG 676TO 677SB 678VU 679FJ 680PW 681WF 682CK 683NU
+    685WS 686KI 687NC 688TV 689PF 690TK 691FM 692MH 7RU 76KZ 77KZ 81JP 82KR 84VN 850KP 852HK 853MO 855KH 856LA 86CN 880BD 886TW 90TR
+    91IN 92PK 93AF 94LK 95MM 960MV 961LB 962JO 963SY 964IQ 965KW 966SA 967YE 968OM 970PS 971AE 972IL 973BH 974QA 975BT 976MN 977NP
+    98IR 992TJ 993TM 994AZ 995GE 996KG 998UZ
+"""
+
+
+def test_country_codes_are_those_of_the_itu() -> None:
+    codes = {row["prefix"]: row["country"] for row in _rows("calling_codes") if len(row["prefix"]) <= 3}
+    assert codes == {word[:-2]: word[-2:] for word in COUNTRY_CODES.split()}
+
+
+# Meta's groups of countries for prices; all other countries are in the group `Other`. A country with its own price keeps its group, which
+# applies to cards from before it had one: https://developers.facebook.com/docs/whatsapp/pricing
+MARKET_GROUPS = {
+    "North America": "CA US",
+    "Rest of Africa": "AO BF BI BJ BW CG CI CM DZ EG ER ET GA GH GM GW KE LR LS LY MA MG "
+    "ML MR MW MZ NA NE NG RW SD SL SN SO SS SZ TD TG TN TZ UG ZA ZM",
+    "Rest of Asia Pacific": "AF AU BD CN HK ID IN JP KH LA LK MN MY NP NZ PG PH PK SG TH TJ TM TW UZ VN",
+    "Rest of Central & Eastern Europe": "AL AM AZ BG BY CZ GE GR HR HU LT LV MD MK PL RO RS RU SI SK UA",
+    "Rest of Latin America": "AR BO BR CL CO CR DO EC GT HN HT JM MX NI PA PE PR PY SV UY VE",
+    "Rest of Middle East": "AE BH IL IQ JO KW LB OM QA SA YE",
+    "Rest of Western Europe": "AT BE CH DE DK ES FI FR GB IE IT NL NO PT SE TR",
+}
+
+
+def test_every_country_is_in_the_price_group_of_meta() -> None:
+    found: dict[str, list[str]] = {}
+    for row in _rows("markets"):
+        found.setdefault(row["market_group"], []).append(row["country"])
+    del found["Other"]
+    assert found == {group: countries.split() for group, countries in MARKET_GROUPS.items()}
 
 
 def test_calling_codes_and_markets_are_complete_and_sorted() -> None:

@@ -79,13 +79,16 @@ def test_old_warehouse_is_migrated_and_keeps_its_rows(old_warehouse: Callable[[s
 
 @pytest.mark.parametrize("name", OLD)
 def test_migrated_rows_have_the_old_reader_version_and_defaults(old_warehouse: Callable[[str], Settings], name: str) -> None:
-    with open_warehouse(old_warehouse(name)) as connection:
+    settings = old_warehouse(name)
+    with duckdb.connect(str(settings.warehouse_path)) as old:
+        old.execute("insert into raw.webhook_messages select * replace (null as message_type) from raw.webhook_messages limit 1")
+    with open_warehouse(settings) as connection:
         assert connection.execute("select distinct reader_version, erased from raw.landed_files").fetchall() == [(1, 0)]
         # Version 1 counted every reaction as an answer.
         messages = connection.execute(
             "select message_type, has_reaction_emoji, is_in_group from raw.webhook_messages order by message_type"
         ).fetchall()
-        assert messages == [("reaction", True, False), ("text", False, False)]
+        assert messages == [("reaction", True, False), ("text", False, False), (None, False, False)]
 
 
 @pytest.mark.parametrize("name", OLD)
@@ -94,6 +97,24 @@ def test_models_built_from_old_tables_are_rebuilt(old_warehouse: Callable[[str],
         schemas = connection.execute("select schema_name from duckdb_schemas() where not internal order by schema_name").fetchall()
         assert schemas == [("raw",), ("state",)]
         assert connection.execute("select count(*) from state.builds").fetchone() == (0,)
+
+
+def test_everything_built_is_reset_when_a_raw_table_is_dropped(settings: Settings) -> None:
+    with duckdb.connect(str(settings.warehouse_path)) as connection:
+        connection.execute(RAW_SCHEMA_SQL)
+        connection.execute("create table raw.former (name varchar)")
+        for schema in ("marts", "intermediate", "staging"):
+            connection.execute(f"create schema {schema}; create table {schema}.built as select 1 as one")
+        connection.execute("insert into state.builds values (1, now()::timestamp, now()::timestamp, 7, 'x')")
+        connection.execute("insert into state.variables values ('report_timezone', 'UTC')")
+        connection.execute("insert into state.changed_days values ('fct_notifications', date '2026-10-01', 7)")
+        connection.execute("insert into state.watermarks values ('sends_by_hour', 7)")
+    with open_warehouse(settings) as connection:
+        schemas = connection.execute("select schema_name from duckdb_schemas() where not internal order by schema_name").fetchall()
+        assert schemas == [("raw",), ("state",)]
+        for table in ("builds", "variables", "changed_days", "watermarks"):
+            assert connection.execute(f"from state.{table}").fetchall() == [], table
+        assert ("raw", "former") not in {column[:2] for column in columns(connection)}
 
 
 def test_current_warehouse_is_not_changed(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestration.publication.postgres import _refusal, connection_url
 from orchestration.settings import PostgresSettings, SettingsError
 
 
@@ -46,3 +47,52 @@ def test_name_that_is_not_a_plain_identifier_is_refused(name: str) -> None:
 def test_missing_url_is_reported() -> None:
     with pytest.raises(SettingsError, match="is not set"):
         PostgresSettings.from_environment({"STARTS_POSTGRES_URL": " "})
+
+
+@pytest.mark.parametrize(
+    ("url", "added"),
+    [
+        ("postgresql://u:p@db.example.com/bi", "?connect_timeout=15&sslmode=require"),
+        ("postgresql://u:p@db.example.com/bi?application_name=x", "&connect_timeout=15&sslmode=require"),
+        # What the URL sets stays.
+        ("postgresql://u:p@db.example.com/bi?sslmode=disable", "&connect_timeout=15"),
+        ("postgresql://u:p@db.example.com/bi?connect_timeout=60", "&sslmode=require"),
+        ("postgresql://u:p@db.example.com/bi?connect_timeout=60&sslmode=verify-full", ""),
+        # Servers on this machine need no TLS.
+        *(
+            (f"postgresql://u:p@{host}/bi", "?connect_timeout=15")
+            for host in ("localhost", "LOCALHOST:5432", "127.0.0.2:5432", "[::1]:5432")
+        ),
+        ("postgresql:///bi", "?connect_timeout=15"),
+        ("postgresql:///bi?host=/run/postgresql", "&connect_timeout=15"),
+        ("postgresql://u@db.example.com/bi?hostaddr=127.0.0.1", "&connect_timeout=15"),
+        # One remote server among several, or behind a local name, is remote.
+        ("postgresql://u@localhost:1,db.example.com:2/bi", "?connect_timeout=15&sslmode=require"),
+        ("postgresql://u@localhost/bi?hostaddr=192.0.2.1", "&connect_timeout=15&sslmode=require"),
+        ("postgresql://u@localhost/bi?host=db.example.com", "&connect_timeout=15&sslmode=require"),
+        ("postgresql://localhost:p@127.0.0.1.example.com/bi", "?connect_timeout=15&sslmode=require"),
+    ],
+)
+def test_connection_to_a_remote_server_requires_tls_unless_the_url_sets_it(url: str, added: str) -> None:
+    assert connection_url(url, {}) == url + added
+
+
+@pytest.mark.parametrize(("mode", "added"), [("verify-full", ""), ("prefer", "&sslmode=require"), ("disable", "&sslmode=require")])
+def test_environment_may_demand_more_than_tls_but_not_less(mode: str, added: str) -> None:
+    url = "postgresql://u:p@db.example.com/bi"
+    assert connection_url(url, {"PGSSLMODE": mode}) == f"{url}?connect_timeout=15{added}"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("server does not support SSL, but SSL was required", "it offers no TLS"),
+        ("SSL error: certificate verify failed", "the encrypted connection failed"),
+        ('root certificate file "/root/.postgresql/root.crt" does not exist', "the file that verifies its certificate is missing"),
+        ('FATAL:  database "bi" does not exist', "the database or the user does not exist"),
+        ('FATAL:  password authentication failed for user "u"', "the user or the password is wrong"),
+        ("connection to postgresql://u:secret@h failed", "the driver gave no reason that can be shown"),
+    ],
+)
+def test_reason_for_a_failed_connection_is_given_in_own_words(words: str, reason: str) -> None:
+    assert _refusal(words).startswith(reason)

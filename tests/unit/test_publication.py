@@ -471,6 +471,15 @@ def test_damaged_file_is_rewritten_by_the_next_run(site: Site, damage: Callable[
     assert not site.publish(site.warehouse.build({})).changed
 
 
+def test_file_cut_short_without_a_new_time_is_rewritten(site: Site) -> None:
+    path = site.month("fct_notifications", "2026-10").resolve()
+    found = path.stat()
+    cut_short(path)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert site.publish(site.warehouse.build({})).damaged == ["parquet/fct_notifications/2026-10.parquet"]
+    site.assert_is_published()
+
+
 def test_deleted_published_file_is_rewritten(site: Site) -> None:
     site.settings.published_database.unlink()
     recover_publication(site.settings)
@@ -530,8 +539,45 @@ def test_version_is_kept_for_its_readers_for_one_publication(site: Site) -> None
     site.build_and_publish({OCTOBER: []})
     # A reader that resolved the link earlier finds its complete state.
     assert len([row for path in (folder / "fct_notifications").glob("*") for row in pq.read_table(path).to_pylist()]) == 4
+    assert len(query(folder.with_name("conversation_starts.duckdb"), "from fct_notifications")) == 4
+    # Its large file is kept only until the next run starts.
+    recover_publication(site.settings)
+    assert names_in(folder.parent) == {"parquet"}
     site.build_and_publish({NOVEMBER: []})
     assert not folder.exists()
+
+
+def test_reader_that_meets_a_publication_gets_the_new_version(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = duckdb.connect
+
+    def publish_before_connecting(path: str, **options: Any) -> duckdb.DuckDBPyConnection:
+        monkeypatch.setattr(duckdb, "connect", connect)
+        for day in (OCTOBER, NOVEMBER):
+            site.build_and_publish({day: []})
+        return connect(path, **options)
+
+    monkeypatch.setattr(duckdb, "connect", publish_before_connecting)
+    with open_published(site.settings) as published:
+        assert published.execute("select count(*) from fct_notifications").fetchone() == (1,)
+
+
+def test_next_start_removes_the_draft_that_a_kill_left(site: Site) -> None:
+    draft = site.settings.published_dir / ".versions" / "2"
+    draft.mkdir()
+    (draft / "conversation_starts.duckdb").write_bytes(b"half a database")
+    recover_publication(site.settings)
+    assert names_in(draft.parent) == {"1", "current"}
+
+
+def test_folder_in_place_of_the_link_is_replaced(site: Site) -> None:
+    """Backups that follow links restore folders."""
+    current = site.settings.published_dir / ".versions" / "current"
+    target = current.resolve()
+    current.unlink()
+    shutil.copytree(target, current)
+    site.publish(site.warehouse.build({}))
+    assert current.is_symlink()
+    site.assert_is_published()
 
 
 @pytest.mark.parametrize("why", ["erased", *thorough("masked", "another key")])
@@ -629,6 +675,23 @@ def test_files_are_copied_to_their_names_if_links_are_not_supported(without_link
         damage(made.month("fct_notifications", "2026-09"))
         recover_publication(made.settings)
         made.assert_is_published()
+
+
+@pytest.mark.parametrize("code", [errno.EMLINK, errno.EPERM, errno.ENOSPC])
+def test_file_that_cannot_get_a_further_link_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"a month")
+    os.utime(source, ns=(1, 1_000_000_001))
+    if code == errno.ENOSPC:
+        with pytest.raises(OSError, match=os.strerror(code)):
+            versions.link_or_copy(source, target)
+    else:
+        versions.link_or_copy(source, target)
+        assert (target.read_bytes(), target.stat().st_mtime_ns) == (b"a month", 1_000_000_001)
 
 
 @pytest.mark.thorough

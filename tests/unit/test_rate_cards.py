@@ -85,6 +85,7 @@ def test_tidy_card_lands_like_any_feed(landing: Landing) -> None:
     assert (report.records, report.landed, report.rejected) == (2, 2, 0)
     assert landing.rates() == [(date(2026, 10, 1), "USD", "BR", "marketing", Decimal("0.06250000"), 2)]
     assert landing.land_again().files_known == 1
+    assert landing.land("mac.csv", f"{TIDY}2026-10-01,USD,AR,marketing,0.0618\n".replace("\n", "\r")).landed == 1
 
 
 def test_meta_card_has_a_rate_for_each_market_and_category(landing: Landing) -> None:
@@ -146,6 +147,27 @@ def test_known_category_without_a_price_and_new_category_with_a_bad_price_are_re
     card = "Market,Currency,Marketing,New Category\nBrazil,USD,six,0.5\nIndia,USD,seven,many\n"
     reason = "not a number with a decimal point"
     assert problems_of(card) == {2: [f"marketing: {reason}"], 3: [f"marketing: {reason}", f"new_category: {reason}"]}
+
+
+@pytest.mark.parametrize(
+    "category",
+    [
+        *("marketing", "utility", "authentication", "authentication-international", "service"),
+        *("marketing_lite", "referral_conversion"),
+    ],
+)
+def test_known_category_with_only_bad_prices_is_rejected(category: str) -> None:
+    card = f"Market,Currency,{category},New Category\nBrazil,USD,six,1\n"
+    assert problems_of(card) == {2: [f"{category}: not a number with a decimal point"]}
+
+
+def test_market_and_currency_are_those_of_the_first_column_of_the_name() -> None:
+    card = "Market,Currency,Marketing,Currency,Market\nBrazil,USD,0.06,EUR,Peru\n"
+    assert rates_of(card) == [("2026-01-01", "USD", "Brazil", "marketing", "0.06")]
+
+
+def test_line_above_the_table_that_names_no_category_is_not_its_header() -> None:
+    assert len(rates_of("Market,Currency,,\nMarket,Currency,Marketing\nBrazil,USD,0.06\n")) == 1
 
 
 def test_notes_below_the_table_of_a_meta_card_are_not_records(landing: Landing) -> None:
@@ -237,6 +259,8 @@ def test_files_with_other_extensions_and_folders_with_close_names_are_listed(lan
         ("Updated 2026-08-01, effective 2026-10-01, later 2027-01-01", "2020-01-01.csv", "2026-10-01"),
         ("Updated 2026-08-01", "usd-2026-10-01.csv", "2026-10-01"),
         ("As of January 1, 2026", "x.csv", "2026-01-01"),
+        ("As of January 1, 2026 (2026-01-01)", "x.csv", "2026-01-01"),
+        ("Effective January 1, 2026, until 2026-12-31", "x.csv", "2026-01-01"),
         # Ambiguous: nothing shows which of the two it is.
         ("From January 1, 2026 to March 31, 2026", "x.csv", None),
         ("Effective 2026-02-30", "x.csv", None),
@@ -256,6 +280,8 @@ def test_effective_day_is_read_from_the_preamble_or_the_name(preamble: str, name
     ("given", "code"),
     [
         *(("$US", "USD"), ("US$", "USD"), ("A$", "AUD"), ("RP", "IDR"), ("Rp.", "IDR"), ("€", "EUR"), ("£", "GBP"), ("₹", "INR")),
+        *(("AU$", "AUD"), ("MX$", "MXN"), ("$MX", "MXN"), ("S$", "SGD"), ("HK$", "HKD"), ("CA$", "CAD"), ("C$", "CAD"), ("NZ$", "NZD")),
+        ("Rs.", "INR"),
         *((" brl ", "BRL"), ("R$", "BRL"), ("$", None), ("dollars", None), ("", None)),
     ],
 )
@@ -277,8 +303,12 @@ def test_currency_is_read_as_its_code(given: str, code: str | None) -> None:
             ("0.062500000000", "0.0625"),
             ("8.0E-4", "0.0008"),
             ("1e-2", "0.01"),
+            ("0.12345678", "0.12345678"),
+            ("1234567890", "1234567890"),
+            ("0.0625 €", "0.0625"),
+            ("586.33 rp", "586.33"),
         ),
-        *(("n/a", None), ("N/A", None), ("", None), ("-", None)),
+        *((empty, None) for empty in ("n/a", "N/A", "NA", "", "-", "–", "—")),
         *(
             ('"0,0625"', "bad"),
             ("-0.1", "bad"),
@@ -303,6 +333,10 @@ def test_lines_with_missing_or_extra_cells_are_rejected() -> None:
         2: ["more cells than the header"],
         3: ["currency: missing"],
     }
+    # Empty cells at the end, as spreadsheets write them, are none too many. A price without a market is no rate.
+    card = "Market,Currency,Marketing\nBrazil,USD,1,,\n,USD,2\n"
+    assert problems_of(card) == {3: ["market: missing"]}
+    assert [rate[2] for rate in rates_of(card)] == ["Brazil"]
 
 
 def test_columns_are_read_in_any_order_and_beside_others() -> None:

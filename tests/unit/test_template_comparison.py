@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64decode
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +14,13 @@ from dagster import DagsterInstance
 
 from orchestration.analysis import counts
 from orchestration.analysis.counts import TemplateQuestion, compare_published
-from orchestration.analysis.picture import MAX_ROWS, draw
+from orchestration.analysis.picture import MAX_ROWS, _Scale, draw
 from orchestration.analysis.templates import Cell, FunnelCounts, compare_templates
 from orchestration.analysis.words import as_markdown, as_text, tables
 from orchestration.cli.main import main
 from orchestration.errors import StartsError
 from orchestration.publication.publish import publish
+from orchestration.publication.published import open_published
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
 from tests.marts import Warehouse, settings_of, start
@@ -58,6 +60,8 @@ ROWS = [
     sent(12, "joao", "b", -15, 0, source="botmaker", is_in_report=False),
     sent(13, "kai", "b", 0, 1, user_type="returning", notification_name="october"),
     sent(14, "leo", NUMBER, 0, 1),
+    # No send started this session.
+    sent(15, "mia", "a", 0, 1, message_id=None),
 ]
 
 
@@ -104,6 +108,18 @@ def test_people_count_once_by_their_first_mature_send(settings: Settings) -> Non
     assert people(settings, window="1h") == {"a": (1, 4), "b": (3, 4), NUMBER: (1, 1)}
     assert people(settings, outcome="delivered")["a"] == (3, 3)
     assert people(settings, outcome="read", period_from="2026-10-05")["a"] == (0, 3)
+
+
+def test_strata_are_line_user_type_and_week(settings: Settings) -> None:
+    with open_published(settings) as connection:
+        cells = counts._counted(connection, TemplateQuestion(window="1h")).cells
+    strata: set[Any] = {cell.stratum for cell in cells if cell.name == "b"}
+    days = {(line, user_type, str(week)[:10]) for line, user_type, week in strata}
+    assert days == {("1", "new", "2026-10-05"), ("1", "returning", "2026-10-05"), ("2", "new", "2026-10-05")}
+
+
+def test_windows_are_hours() -> None:
+    assert {window.value: window.hours for window in counts.Window} == {"1h": 1, "24h": 24, "72h": 72, "7d": 7 * 24}
 
 
 def test_filters_select_the_sends(settings: Settings) -> None:
@@ -166,11 +182,55 @@ def test_positions_in_the_picture_follow_the_numbers() -> None:
     zero = float(next(line for line in root.iter("{http://www.w3.org/2000/svg}line")).attrib["x1"])
     assert base < other
     assert zero < crude == stratified
+    assert [one.attrib["fill"] for one in root.iter("{http://www.w3.org/2000/svg}circle")][2:] == ["#0b7a4b", "#9aa5b1"]
+
+
+def test_picture_without_a_common_stratum_has_no_stratified_interval() -> None:
+    funnels = [FunnelCounts(name, 300, 0, 300, 300, 300, 200, 30) for name in ("base", "other")]
+    found = compare_templates(funnels, [Cell("base", "old", 300, 30), Cell("other", "new", 300, 90)])
+    svg = draw(found, "read")
+    assert svg.count("<circle") == 3
+    assert "nan" not in svg
+    *_, row = as_text(tables(found, TemplateQuestion())[1])
+    assert re.search(r"\) +< 0\.001 +- +1\.000 +no verdict: never sent on the same line", row)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.302), (0.3, 0.31), (0.0, 1.0)])
+def test_labels_of_an_axis_differ(low: float, high: float) -> None:
+    labels = [text.partition(">")[2].partition("<")[0] for text in _Scale([low, high], 0).axis(0)]
+    assert len(set(labels)) == len(labels) >= 2
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.0009, "< 0.001"), (0.001, "0.001"), (0.0049, "0.005"), (1.0, "1.000")])
+def test_p_value_has_three_decimals(p: float, shown: str) -> None:
+    found = answer(["base", "other"])
+    changed = replace(found, comparisons=[replace(found.comparisons[0], p=p)])
+    *_, row = as_text(tables(changed, TemplateQuestion())[1])
+    assert f")  {shown} " in row
+
+
+@pytest.mark.parametrize(
+    ("people", "said"),
+    [((1500, 0), "1,500 for this one"), ((0, 7), "7 for the baseline"), ((8, 7), "8 for this one and 7 for the baseline")],
+)
+def test_missing_people_are_given_for_each_side(people: tuple[int, int], said: str) -> None:
+    found = answer(["base", "other"])
+    changed = replace(found, comparisons=[replace(found.comparisons[0], additional_people=people)])
+    *_, row = as_text(tables(changed, TemplateQuestion())[1])
+    assert row.endswith(f"; missing people: {said}")
+
+
+def test_template_without_mature_sends_has_no_rates_in_the_table() -> None:
+    found = compare_templates([FunnelCounts("a", 10, 1, 9, 8, 7, 6, 5), FunnelCounts("b", 3, 0, 3, 0, 0, 0, 0)], [Cell("a", 1, 8, 5)])
+    *_, row = as_text(tables(found, TemplateQuestion())[0])
+    assert re.fullmatch(r"  b +3 +0 +3 +0 +- +- +-", row)
 
 
 def test_text_is_aligned_and_markdown_is_escaped() -> None:
     funnels, differences = tables(answer(["base", "a|b\n*c*"]), TemplateQuestion(outcome="read"))
     header, *rows = list(as_text(differences))[1:]
+    (*_, first) = (row for row in as_text(funnels) if row.startswith("  base"))
+    assert re.search(r"^  base +300 +0 +300 +300 +100\.0% \([^)]*\) +66\.7% \([^)]*\) +10\.0% ", first)
     assert rows[0].startswith("  a|b *c*   300")
     assert header.index("people") == rows[0].index("300")
     assert "+20.0 (" in rows[0]

@@ -153,6 +153,25 @@ def test_suggested_number_of_people_finds_the_difference_in_four_of_five_cases()
     assert ((found.stratified_low[:, 1] < 0.06) & (found.stratified_high[:, 1] > 0.06)).mean() == pytest.approx(0.95, abs=0.015)
 
 
+@pytest.mark.parametrize(
+    ("people", "successes", "is_enough"),
+    [
+        # Five expected successes, or failures, in the smaller group: (50 + 50) * 10 % / 2.
+        ((50, 50), (10, 0), True),
+        ((50, 50), (9, 0), False),
+        ((50, 50), (50, 40), True),
+        ((50, 50), (50, 41), False),
+        ((20, 1000), (4, 200), False),
+        ((1000, 20), (200, 4), False),
+    ],
+)
+def test_groups_are_compared_from_five_expected_successes_and_failures(
+    people: tuple[int, int], successes: tuple[int, int], is_enough: bool
+) -> None:
+    found = compare_groups(*(np.array(counts, dtype=float)[:, None] for counts in (people, successes)), baseline=0)
+    assert found.is_enough.tolist() == [False, is_enough]
+
+
 # `base` is better in either week but was sent mostly in the week with few replies: the crude rates show the opposite.
 SIMPSON = {"base": {"busy": (900, 180), "quiet": (100, 60)}, "other": {"busy": (100, 12), "quiet": (900, 450)}}
 
@@ -212,7 +231,10 @@ def test_missing_people_are_counted_for_each_template() -> None:
     assert required_sample_size(0.2, 0.2) is None
     assert required_sample_size(0.2, 0.20001) is None
     # So that five successes are expected.
-    assert required_sample_size(0.0, 0.5) == 20
+    assert required_sample_size(0.0, 0.5) == required_sample_size(1.0, 0.5) == 20
+    # There are enough people for a difference that the crude rates hide.
+    (hidden,) = compared({"base": {"w": (100, 40), "v": (25, 20)}, "other": {"w": (100, 25), "v": (100, 50)}}).comparisons
+    assert (hidden.verdict, hidden.additional_people) == (Verdict.DISAGREE, None)
     (several, _) = compared({"base": {"w": (2_000, 400)}, "other": {"w": (100, 23)}, "third": {"w": (1_000, 200)}}).comparisons
     assert several.additional_people is not None
     assert several.additional_people[0] > needed - 100
@@ -227,6 +249,15 @@ def test_baseline_is_the_most_sent_or_the_chosen_template() -> None:
         compared(SIMPSON, "nothing")
     with pytest.raises(ValueError, match="no mature send"):
         compared({})
+
+
+def test_templates_sent_equally_often_are_ordered_by_name() -> None:
+    funnels = [FunnelCounts(name, sends, 0, sent, 8, 7, 6, 5) for name, sends, sent in (("c", 20, 9), ("b", 12, 10), ("a", 11, 10))]
+    found = compare_templates(funnels, [Cell(name, 1, 8, 5) for name in "abc"])
+    assert [funnel.counts.name for funnel in found.funnels] == ["a", "b", "c"]
+    assert (found.baseline, [one.name for one in found.comparisons]) == ("a", ["b", "c"])
+    # A cell without people is none.
+    assert compare_templates(funnels, [Cell("a", 1, 0, 0), Cell("c", 1, 8, 5)]).baseline == "c"
 
 
 def test_template_without_mature_sends_has_only_a_funnel() -> None:

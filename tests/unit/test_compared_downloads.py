@@ -1,0 +1,295 @@
+"""Tests of the comparison with a download on a few rows: each cell, row and shift that differs is reported, and nothing else.
+
+`tests/runs/test_original_download.py` compares whole downloads of the bundled logs.
+"""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from orchestration.errors import StartsError
+from orchestration.exports.filters import ExportSelection, ReportFilters
+from orchestration.exports.on_demand import export_selection
+from orchestration.publication.publish import publish
+from orchestration.reconciliation.compare import Cause, Comparison, compare_download
+from orchestration.reconciliation.download import decoded
+from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse
+from tests.marts import Warehouse, settings_of, start
+
+Table = list[list[str]]
+DAY = date(2026, 10, 5)
+CUSTOMER, CONTACT, STARTED, CHANNEL, NAME, IS_READ, REASON, SENT = 0, 1, 2, 3, 5, 9, 11, 13
+FAILED = {"is_not_sent": True, "is_sent": False, "is_delivered": False, "delivered_at": None, "last_status": "failed"}
+
+
+def at(minute: int, second: int) -> datetime:
+    return datetime(2026, 10, 5, 15, minute, second)
+
+
+def retry(number: int, minute: int, second: int, **fields: Any) -> dict[str, Any]:
+    """Return a send of a session that starts at a full minute, to the same contact as the others of this minute."""
+    person = f"55119{minute:08d}"
+    return start(
+        number, DAY, session_started_at=at(minute, 0), sent_at=at(minute, second), delivered_at=None, contact_id=person, person_id=person,
+        customer_id=f"C-{minute}", **fields,
+    )  # fmt: skip
+
+
+ROWS = [
+    start(1, DAY, customer_id="C-1", template_name="Café =1"),
+    start(2, DAY, customer_id="C-2", template_name="=promo"),
+    start(3, DAY, customer_id="C-3", notification_name="october"),
+    start(4, DAY, customer_id="C-4", failure_code="999999", **FAILED),
+    start(5, DAY, customer_id="C-5", **FAILED),
+    start(6, DAY, customer_id="C-6", failure_code="131026", **FAILED),
+    start(7, DAY, customer_id="C-7", is_in_report=False),
+    start(8, DAY, customer_id="C-8", message_id=None, template_name=None, origin="organic"),
+    # Two attempts in a minute: of different templates, and of the same one.
+    retry(11, 11, 5, template_name="first"),
+    retry(12, 11, 40, template_name="second"),
+    retry(21, 21, 5, is_read=False),
+    retry(22, 21, 40, is_read=True),
+]
+
+
+def published(folder: Path, rows: list[dict[str, Any]]) -> Settings:
+    settings = settings_of(folder)
+    build = Warehouse(settings).build({DAY: rows})
+    with open_warehouse(settings) as connection:
+        publish(connection, settings, build)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return published(tmp_path_factory.mktemp("site"), ROWS)
+
+
+def exported(settings: Settings) -> Table:
+    path, _ = export_selection(settings, ExportSelection(layout="botmaker", file_name="all.tsv"))
+    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), delimiter="\t", strict=True))
+
+
+@pytest.fixture
+def compared(settings: Settings, tmp_path: Path) -> Callable[..., Comparison]:
+    """Return a function that compares the export after a change of its rows, which are found by their position in `ROWS`."""
+
+    def compare(change: Callable[[Table], object], filters: ReportFilters | None = None) -> Comparison:
+        table = exported(settings)
+        change(table)
+        (tmp_path / "download.tsv").write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
+        return compare_download(settings, tmp_path / "download.tsv", filters)
+
+    return compare
+
+
+def row_of(table: Table, customer: str, sent_at: str = "") -> list[str]:
+    (found,) = (row for row in table if row[CUSTOMER] == customer and row[SENT].endswith(sent_at))
+    return found
+
+
+def causes(comparison: Comparison) -> dict[tuple[Cause, str | None], int]:
+    return {(difference.cause, difference.column): difference.rows for difference in comparison.differences}
+
+
+def differing(**rows: int) -> dict[tuple[Cause, str | None], int]:
+    return {(Cause.DIFFERS, name): count for name, count in rows.items()}
+
+
+def test_own_export_is_equal(compared: Callable[..., Comparison]) -> None:
+    comparison = compared(lambda table: None)
+    assert (comparison.differences, comparison.rows_equal, comparison.damage) == ([], len(ROWS) - 1, [])
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("2026/10/05 12:00:01", "2026.10.05 12:00", "5/10/2026 12:00:01", "05-10-26 12:00:01", "5/10/26 12:00", "2026-10-05T12:00:01.9"),
+        *("2026-10-05T15:00:01Z", "2026-10-05T20:30:01+05:30", "05/10/2026, 12:00:01 p. m."),
+        *("5/10/2026 12:00 PM", "2026-10-05 12:00:01 p.m."),
+    ],
+)
+def test_time_in_another_spelling_is_equal(compared: Callable[..., Comparison], time: str) -> None:
+    assert row_of(exported_once(compared), "C-1")[STARTED] == "2026-10-05 12:00:01"
+
+    def change(table: Table) -> None:
+        row_of(table, "C-1")[STARTED] = row_of(table, "C-1")[SENT] = time
+
+    comparison = compared(change)
+    assert comparison.is_equal, causes(comparison)
+
+
+def exported_once(compared: Callable[..., Comparison]) -> Table:
+    found: Table = []
+    compared(found.extend)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("is_read", "words"),
+    [
+        (True, ("true", "T", "Sí", "SIM", "s", "yes", "y", "1", "x", "Verdadero", "VERDADEIRO")),
+        (False, ("false", "F", "no", "N", "não", "0", "Falso", "-", "")),
+    ],
+)
+def test_yes_and_no_in_other_words_are_equal(compared: Callable[..., Comparison], is_read: bool, words: tuple[str, ...]) -> None:
+    seconds = "40" if is_read else "05"
+
+    for word in words:
+        comparison = compared(lambda table, word=word: row_of(table, "C-21", f":{seconds}").__setitem__(IS_READ, word))
+        assert comparison.is_equal, (word, causes(comparison))
+
+
+def test_decomposed_letters_are_equal(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        row_of(table, "C-1")[NAME] = unicodedata.normalize("NFD", row_of(table, "C-1")[NAME])
+
+    assert compared(change).is_equal
+
+
+def test_lost_or_wrong_failure_reason_is_found_and_another_language_is_none(compared: Callable[..., Comparison]) -> None:
+    labels = ("The recipient cannot receive the message", "O destinatário não pode receber a mensagem")
+    for reason, expected in ((labels[0], {}), ("", differing(failure_reason=1)), ("Other", differing(failure_reason=1))):
+        comparison = compared(lambda table, reason=reason: row_of(table, "C-6").__setitem__(REASON, reason))
+        assert causes(comparison) == expected, reason
+
+
+def test_row_with_two_differences_is_one_row_that_is_not_equal(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        row_of(table, "C-1")[NAME] = row_of(table, "C-1")[17] = "other"
+
+    comparison = compared(change)
+    assert causes(comparison) == differing(template_or_notification_name=1, agent_groups=1)
+    assert comparison.rows_equal == comparison.rows_here - 1
+
+
+def test_examples_are_the_first_rows_of_the_file(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        for row in table[1:]:
+            row[17] = "other"
+
+    (difference,) = compared(change).differences
+    assert [example.partition("(line ")[2].partition(")")[0] for example in difference.examples] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize("contact", ["", "5511000"])
+def test_attempts_of_different_templates_in_a_minute_are_paired_by_template_and_time(
+    compared: Callable[..., Comparison], contact: str
+) -> None:
+    """The file has only the second attempt, with a difference, and maybe with another contact."""
+
+    def change(table: Table) -> None:
+        table.remove(row_of(table, "C-11", ":05"))
+        second = row_of(table, "C-11", ":40")
+        second[17], second[CONTACT] = "other", contact or second[CONTACT]
+
+    expected = {(Cause.MISSING_THERE, None): 1} | (differing(contact_id=1) if contact else {}) | differing(agent_groups=1)
+    assert causes(compared(change)) == expected
+
+
+def test_equal_attempt_is_paired_before_others_of_the_same_template_and_minute(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        table.remove(row_of(table, "C-21", ":05"))
+
+    assert causes(compared(change)) == {(Cause.MISSING_THERE, None): 1}
+
+
+@pytest.mark.parametrize("without_contacts", [False, True])
+def test_rows_without_the_filtered_value_are_left_out(compared: Callable[..., Comparison], without_contacts: bool) -> None:
+    def change(table: Table) -> None:
+        for row in table if without_contacts else []:
+            del row[CONTACT]
+
+    comparison = compared(change, ReportFilters(templates=["first"]))
+    assert (causes(comparison), comparison.rows_equal, comparison.rows_filtered) == ({}, 1, len(ROWS) - 2)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        ((26 * 60,) * 4, "The times of 4 rows are 26:00 h later than here"),
+        ((-90, -90, -90, 7), "The times of 3 rows are 1:30 h earlier than here"),
+        # Half of the rows are not most of them, and no time zones differ by so much or so little.
+        ((60, 60, 7, 7), None),
+        ((26 * 60 + 30,) * 4, None),
+        ((15,) * 4, None),
+    ],
+)
+def test_shift_is_reported_of_most_rows_in_half_hours_up_to_26_hours(tmp_path: Path, minutes: tuple[int, ...], said: str | None) -> None:
+    settings = published(tmp_path, [start(60 * n, DAY, customer_id=f"C-{n}") for n in range(4)])
+    table = exported(settings)
+    for row, by in zip(table[1:], minutes, strict=True):
+        row[STARTED] = row[SENT] = str(datetime.fromisoformat(row[STARTED]) + timedelta(minutes=by))
+    (tmp_path / "download.tsv").write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
+    period = ReportFilters(period_from="2026-10-03", period_to="2026-10-07")
+    damage = compare_download(settings, tmp_path / "download.tsv", period).damage
+    assert [one[: len(said or one)] for one in damage] == ([said] if said else [])
+
+
+def test_ids_of_16_digits_that_lost_the_last_are_reported(tmp_path: Path) -> None:
+    settings = published(tmp_path, [start(1, DAY, customer_id="1234567890123456"), start(2, DAY, customer_id="99999999999999999")])
+    table = exported(settings)
+    row_of(table, "1234567890123456")[CUSTOMER] = "1234567890123450"
+    # This one has more digits than any published id that begins like it.
+    row_of(table, "99999999999999999")[CUSTOMER] = "999999999999999000"
+    (tmp_path / "download.tsv").write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
+    (damage,) = compare_download(settings, tmp_path / "download.tsv").damage
+    assert damage.startswith("A spreadsheet destroyed customer_id in 1 row: it kept 15 digits")
+
+
+def test_header_is_found_in_the_first_ten_lines(compared: Callable[..., Comparison]) -> None:
+    def below(lines: int) -> Callable[[Table], object]:
+        return lambda table: table.__setitem__(slice(0, 0), [["Métricas"]] * lines)
+
+    assert compared(below(9)).is_equal
+    with pytest.raises(StartsError, match="is not a download of this report"):
+        compared(below(10))
+
+
+def test_first_of_two_columns_with_the_same_header_is_compared(compared: Callable[..., Comparison]) -> None:
+    assert compared(lambda table: [row.append(table[0][NAME] if n == 0 else "other") for n, row in enumerate(table)]).is_equal
+
+
+@pytest.mark.parametrize("column", [CONTACT, CUSTOMER])
+def test_either_id_of_a_person_is_enough(compared: Callable[..., Comparison], column: int) -> None:
+    assert compared(lambda table: [row.pop(column) for row in table]).is_equal
+
+
+def test_lines_of_blanks_are_no_rows(compared: Callable[..., Comparison]) -> None:
+    assert compared(lambda table: table.append(["", " ", "\u00a0"])).is_equal
+
+
+def test_control_character_in_a_quoted_cell_does_not_end_it(settings: Settings, tmp_path: Path) -> None:
+    table = exported(settings)
+    row_of(table, "C-1")[NAME] = "Café\x1f\n=1"
+    out = io.StringIO()
+    csv.writer(out, delimiter=";", lineterminator="\n").writerows(table)
+    (tmp_path / "download.csv").write_text(out.getvalue(), encoding="utf-8")
+    assert compare_download(settings, tmp_path / "download.csv").is_equal
+
+
+def test_texts_without_a_mark_are_decoded() -> None:
+    assert decoded("Promoção – 5 €".encode("cp1252")) == ("Promoção – 5 €", "cp1252")
+    for encoding in ("utf-16-le", "utf-16-be"):
+        # Nearly half of the letters are not Latin.
+        text = "Id Usuario, Contacto: Пользователь"
+        assert decoded(text.encode(encoding)) == (text, encoding)
+
+
+def test_workbook_is_read_whatever_its_other_sheets_and_rows(settings: Settings, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("download")
+    for row in exported(settings):
+        sheet.append(row)
+        sheet.append([])
+    book.save(tmp_path / "download.xlsx")
+    comparison = compare_download(settings, tmp_path / "download.xlsx")
+    assert (causes(comparison), comparison.rows_there) == ({}, len(ROWS) - 1)
