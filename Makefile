@@ -6,8 +6,6 @@ UV := .venv/bin/uv
 unexport PYTHONDONTWRITEBYTECODE
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
-# Trust the certificates that the machine trusts, such as that of a company proxy.
-export UV_SYSTEM_CERTS := true
 # tests/conftest.py sets the number of workers for `auto`. Tests of one xdist_group share expensive fixtures, so they run on one worker.
 IN_PARALLEL := -n auto --dist loadgroup
 
@@ -102,4 +100,4 @@ clean: ## Remove all generated files and .venv; asks before it deletes the data 
 	    printf 'Delete the folder data, with the warehouse and all exports? [y/N] '; \
 	    read answer; [ "$$answer" = y ] || { echo "Nothing was deleted."; exit 2; }; \
 	fi
-	rm -rf data .dagster .lint .site .spark_cluster .logs_queue logs .venv .pytest_cache .ruff_cache
+	rm -rf data dbt_project/target dbt_project/logs .dagster .lint .site .spark_cluster .logs_queue logs .venv .pytest_cache .ruff_cache

@@ -223,7 +223,7 @@ TABLE: dict[str, Run | CoveredBy | NotRun] = {
     r"(\.venv/bin/)?dbt (build|run|seed|test)\b.*": _BY_HAND,
     # The environment.
     r"\.venv/bin/uv sync --inexact --(?:extra|group) \w+": Run(_without_doing_it("--frozen --dry-run --offline"), ""),
-    r"uv tool install \.": _INSTALLED,
+    r".venv/bin/uv tool install \.": _INSTALLED,
     r"(export )?([A-Z_]+=\S.*)": Run(_environment, r"[A-Z]"),
     # make.
     r"make help": Run(_in_a_shell, r"^run +Land, build, check, publish and export once\n"),

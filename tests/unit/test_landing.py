@@ -319,7 +319,7 @@ def test_referral_is_recognised_whatever_it_contains(
 
 
 def test_scheme_without_a_driver_gives_the_install_command() -> None:
-    with pytest.raises(StartsError, match="Install one: `.venv/bin/uv sync --inexact --extra gcs`"):
+    with pytest.raises(StartsError, match=r"Install one: .*--extra gcs`"):
         LandingZone("gs://bucket/logs", FEED_NAMES)
 
 

@@ -4,7 +4,7 @@ import re
 
 import duckdb
 
-from orchestration.defs.assets.checks import explain_failure
+from orchestration.defs.assets.checks import describe_check, explain_failure
 from orchestration.defs.assets.metadata import HIDDEN, RAW_TEXTS, draw_funnel, preview, texts_of_mart
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.publication.person_columns import masks_of_marts
@@ -61,13 +61,14 @@ def test_preview_of_every_table_leaves_out_columns_that_identify_a_person() -> N
 def test_failed_column_test_is_explained_in_a_sentence() -> None:
     test = {"name": "unique_a_id", "test_metadata": {"name": "unique"}, "column_name": "id", "attached_node": "model.p.a"}
     assert explain_failure(test, 2) == "Values of `id` in a that occur in several rows: 2 (unique_a_id)."
+    assert describe_check(test) == "Finds values of `id` in a that occur in several rows."
     assert explain_failure({**test, "test_metadata": {"name": "new"}}, 1) == "Rows of a that break the rule `new`: 1 (unique_a_id)."
 
 
 def test_every_kind_of_column_test_has_its_own_sentence() -> None:
     tests = [node for node in parsed_project(Settings()).json["nodes"].values() if node.get("test_metadata")]
     assert len(tests) > 50
-    without = [test["name"] for test in tests if "break the rule" in explain_failure(test, 1)]
+    without = [test["name"] for test in tests if "break the rule" in explain_failure(test, 1) or "None" in describe_check(test)]
     assert without == []
 
 

@@ -1,4 +1,4 @@
-"""Explain failed data tests in sentences, for the page of the check in the UI."""
+"""Describe data tests, and explain their failures, in sentences for the UI."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,17 +27,30 @@ LISTS_ROWS = "lists_rows"
 MAX_LISTED_ROWS = 20
 
 
+def describe_check(test: Mapping[str, Any]) -> str:
+    """Return a sentence on what a dbt test of the manifest finds; for a singular test, the comment at the top of its SQL."""
+    return f"Finds {counted[0].lower()}{counted[1:]}." if (counted := _counted(test)) else _opening_comment(test["raw_code"])
+
+
 def explain_failure(test: Mapping[str, Any], rows: int, listed: Sequence[tuple[Any, ...]] = ()) -> str:
     """Return a sentence on a dbt test of the manifest that found `rows` failing rows; `listed` are the first of them.
 
     The sentence on a singular test ends with the comment at the top of its SQL.
     """
+    if (counted := _counted(test)) is None:
+        return f"Rows found by {test['name']}: {rows:,}{_list_rows(rows, listed)}. {_opening_comment(test['raw_code'])}"
+    return f"{counted}: {rows:,} ({test['name']})."
+
+
+def _counted(test: Mapping[str, Any]) -> str | None:
+    """Return what a generic test counts, or None for a singular one."""
     generic = test.get("test_metadata")
     if generic is None:
-        return f"Rows found by {test['name']}: {rows:,}{_list_rows(rows, listed)}. {_opening_comment(test['raw_code'])}"
+        return None
+    # A test of a whole model may have an expression in place of a column.
+    column = test.get("column_name") or generic.get("kwargs", {}).get("column_name")
     counted = _COUNTED.get(generic["name"], f"Rows of {{model}} that break the rule `{generic['name']}`")
-    model = (test.get("attached_node") or "").rpartition(".")[2]
-    return f"{counted.format(column=test.get('column_name'), model=model)}: {rows:,} ({test['name']})."
+    return counted.format(column=column, model=(test.get("attached_node") or "").rpartition(".")[2])
 
 
 def _list_rows(rows: int, listed: Sequence[tuple[Any, ...]]) -> str:

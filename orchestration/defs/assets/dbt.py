@@ -4,10 +4,20 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetExecutionContext, AssetSpec, Config, MaterializeResult, Output
+from dagster import (
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetSpec,
+    Config,
+    MaterializeResult,
+    Output,
+)
 from pydantic import Field
 
-from orchestration.defs.assets.checks import FAILED_ROWS, LISTS_ROWS, MAX_LISTED_ROWS, compiled_sql, explain_failure
+from orchestration.defs.assets.checks import FAILED_ROWS, LISTS_ROWS, MAX_LISTED_ROWS, compiled_sql, describe_check, explain_failure
 from orchestration.defs.assets.freshness import FRESH
 from orchestration.defs.assets.landing import LEDGER_KEY
 from orchestration.defs.failures import failure
@@ -53,6 +63,12 @@ class ReportTranslator(DagsterDbtTranslator):
         if self.get_resource_props(manifest, unique_id)["resource_type"] == "model" and spec.key.path[0] == "staging":
             spec = spec.merge_attributes(deps=[LEDGER_KEY])
         return spec.replace_attributes(freshness_policy=FRESH) if spec.key.path[0] == "marts" else spec
+
+    def get_asset_check_spec(
+        self, asset_spec: AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> AssetCheckSpec | None:
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        return spec and spec._replace(description=describe_check(manifest["nodes"][unique_id]))
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         # The calendar of the metrics is a look-up, too.
