@@ -16,7 +16,7 @@ from orchestration.settings import Settings
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("compare", help="compare a download from Botmaker with the published report")
-    parser.set_defaults(command=compare_command)
+    parser.set_defaults(command=compare_command, runs_job=False)
     parser.add_argument("file", type=file_path, help="the download: TSV, CSV or XLSX")
     add_options(parser, FILTERS)
     parser.add_argument("--all", type=file_path, dest="all_differences", metavar="FILE", help="write every difference to a TSV")

@@ -22,7 +22,7 @@ _OPTIONS: Options = {
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("compare-templates", help="compare templates: funnels, differences from a baseline, verdicts")
-    parser.set_defaults(command=compare_templates_command)
+    parser.set_defaults(command=compare_templates_command, runs_job=False)
     add_options(parser, _OPTIONS)
     parser.add_argument("--picture", type=_svg_path, metavar="FILE.svg", help="draw the differences as SVG")
 

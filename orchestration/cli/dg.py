@@ -14,7 +14,7 @@ from orchestration.warehouse import prepare_data_folder
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("dg", help="Dagster's command line, with the runs of this data folder: `dg dev` opens its UI")
-    parser.set_defaults(command=dg_command)
+    parser.set_defaults(command=dg_command, runs_job=False)
     parser.add_argument("arguments", nargs=REMAINDER, help="such as: dev; launch --job export_on_demand")
 
 

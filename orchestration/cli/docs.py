@@ -10,7 +10,7 @@ from orchestration.settings import DBT_PROJECT_DIR, Engine, Settings
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("docs", help="build the documentation of every model and column, after a run")
-    parser.set_defaults(command=docs_command)
+    parser.set_defaults(command=docs_command, runs_job=False)
 
 
 def docs_command(_: Namespace) -> int:

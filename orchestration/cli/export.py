@@ -18,7 +18,7 @@ _OPTIONS: Options = {
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("export", help="write a TSV or XLSX file of the published report, with its filters")
-    parser.set_defaults(command=export_command)
+    parser.set_defaults(command=export_command, runs_job=False)
     add_options(parser, _OPTIONS)
 
 

@@ -17,7 +17,7 @@ def add_to(commands: Any) -> None:
         title="commands", metavar="COMMAND", required=True
     )
     fetch_only = botmaker.add_parser("fetch", help="only fetch into the landing zone")
-    fetch_only.set_defaults(command=fetch_command)
+    fetch_only.set_defaults(command=fetch_command, runs_job=False)
     fetch_and_run = botmaker.add_parser("run", help="fetch, then run the job")
     fetch_and_run.set_defaults(command=lambda chosen: fetch_command(chosen) or run_command(chosen))
     for parser in (fetch_only, fetch_and_run):

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(arguments)
     if not chosen.runs_job and (given := given_options(chosen)):
-        parser.error(f"{', '.join(given)}: only for commands that run the job, which {chosen.name} does not")
+        parser.error(f"{', '.join(given)}: only for a command that runs the job")
     restrict_new_files()
     # The command reports an unreadable `.env`, like any other wrong setting.
     with suppress(SettingsError):

@@ -18,7 +18,7 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("metrics", help="query the metrics with MetricFlow's own commands")
-    parser.set_defaults(command=metrics_command)
+    parser.set_defaults(command=metrics_command, runs_job=False)
     parser.add_argument("arguments", nargs=REMAINDER, help="such as: list metrics; query --metrics sends --group-by metric_time")
 
 

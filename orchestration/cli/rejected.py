@@ -18,7 +18,7 @@ _SHOWN_RECORDS, _SHOWN_CHARACTERS = 50, 200
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser("rejected", help="list the records that could not be read")
-    parser.set_defaults(command=rejected_command)
+    parser.set_defaults(command=rejected_command, runs_job=False)
     parser.add_argument("--feed", choices=FEED_NAMES, metavar="FEED", help=f"only records of this feed: {', '.join(FEED_NAMES)}")
     parser.add_argument(
         "--limit", type=_count, metavar="N", help=f"at most N records, the latest first (default: {_SHOWN_RECORDS}, or all with --csv)"

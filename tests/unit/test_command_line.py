@@ -10,6 +10,8 @@ from orchestration.cli.main import main
     [
         (["rnu"], "argument COMMAND: invalid choice: 'rnu'"),
         (["botmaker"], "the following arguments are required: COMMAND"),
+        (["--json", "--quiet", "export"], "--quiet, --json: only for a command that runs the job"),
+        (["--reread", "botmaker", "fetch"], "--reread: only for a command that runs the job"),
     ],
 )
 def test_invalid_command_is_explained(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
