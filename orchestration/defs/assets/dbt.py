@@ -169,8 +169,10 @@ def _run(context: AssetExecutionContext, warehouse: WarehouseResource, arguments
         if explanation is not None:
             raise failure(str(explanation), explanation.exit_code) from None
         sentences = _explain_failures(error, explanations)
-        only_checks = set(sentences) <= set(explanations.values())
-        if of_all_rows and explanations:
+        # Explanations of checks that only warn are never among the sentences.
+        of_checks = set(explanations.values())
+        only_checks = of_checks.issuperset(sentences)
+        if of_all_rows and not of_checks.isdisjoint(sentences):
             with warehouse.open() as connection:
                 invalidate_builds(connection)
             sentences.append("The next run rebuilds everything from the raw tables.")
