@@ -478,30 +478,31 @@ def _redact(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     # The text of a record without a problem is not stored, so it is skipped: every body with messages has such a text, with sixty groups
     # of digits per message.
     is_rejected = "(file_index, record_number) in (select (file_index, record_number) from parsed_records where problem is not null)"
-    columns = [(table, text, "true") for table in feed.parsed_tables for text in _TEXT_COLUMNS.get(table, ())]
-    for table, text, condition in ((feed.parsed_tables[0], "record", is_rejected), *columns):
-        connection.execute(
-            f"""
-            create or replace temp table texts as
-            select row_number() over () as text_number, text
-            from (select distinct {text} as text from {table} where {text} <> '{ERASED_TEXT}' and {condition})
-            """
-        )
-        connection.execute(
-            f"""
-            update {table} set {text} = '{ERASED_TEXT}'
-            where {text} in (
-                select text
-                from texts
-                semi join (
-                    select text_number
-                    from ({CANDIDATES_SQL})
-                    where erasure_hash(comparable_identifier(candidate)) in (select hash from erased_hashes)
-                ) using (text_number)
-            )
-            """
-        )
+    columns = [
+        (feed.parsed_tables[0], "record", is_rejected),
+        *((table, text, "true") for table in feed.parsed_tables for text in _TEXT_COLUMNS.get(table, ())),
+    ]
+    texts = " union ".join(
+        f"select {text} as text from {table} where {text} <> '{ERASED_TEXT}' and {condition}" for table, text, condition in columns
+    )
+    connection.execute(f"create or replace temp table texts as select row_number() over () as text_number, text from ({texts})")
+    connection.execute(
+        f"""
+        create or replace temp table texts_to_erase as
+        select text
+        from texts
+        semi join (
+            select text_number
+            from ({CANDIDATES_SQL})
+            where erasure_hash(comparable_identifier(candidate)) in (select hash from erased_hashes)
+        ) using (text_number)
+        """
+    )
+    if connection.execute("select count(*) from texts_to_erase").fetchone() != (0,):
+        for table, text, _ in columns:
+            connection.execute(f"update {table} set {text} = '{ERASED_TEXT}' where {text} in (select text from texts_to_erase)")
     connection.execute("drop table texts")
+    connection.execute("drop table texts_to_erase")
 
 
 def _register_hashes(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> None:

@@ -215,6 +215,7 @@ def publish_files(warehouse: Warehouse, build: FinishedBuild) -> Publication:
         return publish(connection, warehouse.settings, build)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("change", "days_replaced"),
     [

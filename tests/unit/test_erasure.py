@@ -315,6 +315,7 @@ def test_recipient_of_a_message_that_a_late_identifier_refers_to_is_erased(site:
     assert (site.rows("webhook_messages", "1"), site.rows("webhook_echoes", "1"), site.rows("sends", "1")) == ([], [], [])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("is_quote_first", [True, False])
 @pytest.mark.parametrize("quote", [{"context": {"id": "wamid.1"}}, {"reaction": {"message_id": "wamid.1", "emoji": "+"}}])
 def test_what_people_quote_in_a_group_links_no_one_to_an_erased_person(
