@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -22,18 +21,15 @@ from orchestration.identifiers import all_spellings, comparable_identifier, crea
 from orchestration.landing.erased import ErasedPeople
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.maintenance.person_rows import (
-    EVIDENCE,
     FILE_AND_LOAD,
     IDS_OF_PERSON,
     REFERENCED_IDS,
     ROWS_OF_PERSON,
     ROWS_THAT_NAME_PERSON,
     TABLES_OF_RECORDS,
-    connected_identifiers,
     create_evidence,
     create_holds_person,
     create_known_hashes,
-    identifiers_in,
     spelling_of,
     without_texts,
 )
@@ -165,17 +161,9 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, identifi
         """,
         {"identifier": identifier},
     )
-    # Landing withholds by the same evidence. It is wider than that of the marts, because it does not wait for the send between two records.
-    identifiers = connected_identifiers([name for (name,) in found.fetchall()], partial(identifiers_in_evidence, connection, "old.raw"))
+    identifiers = [name for (name,) in found.fetchall()]
     create_person_macros_in(connection, "old.raw", identifiers)
     return identifiers
-
-
-def identifiers_in_evidence(connection: duckdb.DuckDBPyConnection, raw: str, identifiers: list[str]) -> set[str]:
-    """Return the identifiers in the rows of a raw schema that are evidence for the person of some identifiers."""
-    create_evidence_in(connection, raw, identifiers)
-    beside = " union ".join(identifiers_in(table, f"(from {raw}.{table} where {condition})") for table, condition in EVIDENCE.items())
-    return {identifier for (identifier,) in connection.execute(beside).fetchall()}
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

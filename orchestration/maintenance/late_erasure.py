@@ -12,8 +12,9 @@ import duckdb
 from orchestration.exports.on_demand import remove_all_on_demand
 from orchestration.identifiers import create_identifier_macros
 from orchestration.landing.erased import ERASED_TEXT, ErasedPeople
-from orchestration.maintenance.erasure import count_erased_records, create_person_macros_in, identifiers_in_evidence, ids_of_person
+from orchestration.maintenance.erasure import count_erased_records, create_evidence_in, create_person_macros_in, ids_of_person
 from orchestration.maintenance.person_rows import (
+    EVIDENCE,
     IDENTIFIERS,
     ROWS_OF_PERSON,
     TEXTS,
@@ -42,7 +43,7 @@ def erase_late_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) -
     identifiers = [name for (name,) in connection.execute(f"from ({named}) where {known} order by all").fetchall()]
     rows = 0
     for person, found in erased.by_person(identifiers):
-        of_person = erased.extend_by_identifiers(person, connected_identifiers(found, partial(identifiers_in_evidence, connection, "raw")))
+        of_person = erased.extend_by_identifiers(person, connected_identifiers(found, partial(_identifiers_in_evidence, connection)))
         create_person_macros_in(connection, "raw", of_person)
         erased.add_messages(person, *ids_of_person(connection))
         rows += _delete_rows(connection)
@@ -52,6 +53,13 @@ def erase_late_rows(connection: duckdb.DuckDBPyConnection, settings: Settings) -
     erased.has_new_identifiers = False
     erased.save()
     return rows
+
+
+def _identifiers_in_evidence(connection: duckdb.DuckDBPyConnection, identifiers: list[str]) -> set[str]:
+    """Return the identifiers in the raw rows that are evidence for the person of some identifiers."""
+    create_evidence_in(connection, "raw", identifiers)
+    beside = " union ".join(identifiers_in(table, f"(from raw.{table} where {condition})") for table, condition in EVIDENCE.items())
+    return {identifier for (identifier,) in connection.execute(beside).fetchall()}
 
 
 def _delete_rows(connection: duckdb.DuckDBPyConnection) -> int:

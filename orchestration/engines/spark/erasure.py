@@ -80,8 +80,7 @@ def plan_on_lake(
         "(select person_id from intermediate.int_people_identified where array_contains(from_json(:named, 'array<string>'), identifier))",
         {"named": json.dumps(sorted(named))},
     ).collect()
-    identifiers = sorted({*named, *(row["identifier"] for row in people)})
-    return _plan(spark, control, connected_identifiers(identifiers, partial(_identifiers_in_evidence, spark)))
+    return _plan(spark, control, sorted({*named, *(row["identifier"] for row in people)}))
 
 
 def _plan(spark: SparkSession, control: duckdb.DuckDBPyConnection, identifiers: list[str]) -> tuple[Erasure, _Work, list[str]]:
