@@ -9,12 +9,12 @@ import pytest
 from dagster import AssetKey
 
 from tests.pipeline import Pipeline
-from tests.tiers import thorough
 
 SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
 
 
-@pytest.mark.parametrize("kind", ["increment", *thorough("rebuild")])
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", ["increment", "rebuild"])
 def test_every_run_reports_every_check(pipeline: Callable[..., Pipeline], warm: Callable[..., Pipeline], kind: str) -> None:
     run = pipeline() if kind == "rebuild" else warm()
     (run.landing / "sends").mkdir(parents=True)

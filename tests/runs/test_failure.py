@@ -71,7 +71,8 @@ def landed(made_once: Callable[[str, Callable[[Path], object]], Path], pipeline:
     return make
 
 
-@pytest.mark.parametrize("first_run", ["increment", *thorough("first build")])
+@pytest.mark.thorough
+@pytest.mark.parametrize("first_run", ["increment", "first build"])
 def test_run_still_locks_the_warehouse_in_its_last_step(
     landed: Callable[..., Pipeline], pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, first_run: str
 ) -> None:
