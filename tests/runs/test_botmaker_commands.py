@@ -176,10 +176,10 @@ def test_backfill_in_dagster_reports_its_counts(tmp_path: Path) -> None:
         }
     assert set(metadata) == {f"botmaker/{feed}" for feed in FETCHES}
     sessions = metadata["botmaker/sessions"]
-    assert (sessions["windows"], sessions["pages"], sessions["items"], sessions["requests"], sessions["retries"]) in (
-        (2, 3, 3, 4, 1),
-        (2, 4, 3, 5, 1),
-    )
+    assert (sessions["windows"], sessions["items"], sessions["retries"]) == (2, 3, 1)
+    # It depends on the time of day how many of the three sessions are before midnight, on pages of their own.
+    assert sessions["pages"] in (2, 3, 4)
+    assert sessions["requests"] == sessions["pages"] + sessions["retries"]
     assert sessions["bytes"] > 0
 
 
