@@ -88,7 +88,7 @@ def test_environment_may_demand_more_than_tls_but_not_less(mode: str, added: str
     [
         ("server does not support SSL, but SSL was required", "it offers no TLS"),
         ("SSL error: certificate verify failed", "the encrypted connection failed"),
-        ('root certificate file "/root/.postgresql/root.crt" does not exist', "the file that verifies its certificate is missing"),
+        ('root certificate file "~/.postgresql/root.crt" does not exist', "the file that verifies its certificate is missing"),
         ('FATAL:  database "bi" does not exist', "the database or the user does not exist"),
         ('FATAL:  password authentication failed for user "u"', "the user or the password is wrong"),
         ("connection to postgresql://u:secret@h failed", "the driver gave no reason that can be shown"),
