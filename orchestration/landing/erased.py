@@ -194,27 +194,27 @@ MESSAGE_IDENTIFIERS_SQL = " union ".join(
 class _Part:
     """A part of a row in a parsed table that belongs to one person.
 
-    `identifiers`, `ids` and `send_id` are SQL expressions over the row: the person's identifiers, the ids of the person's messages
-    or sessions, and the id of a send. The id of a send is stored, but does not identify the person unless a part of the person with
-    `refers_to_sends` refers to it, because a log may give one constant id to the refused sends of many people. A part whose `own_id`
-    contains a number of the person is the person's. `withhold` clears the part; without it, the whole row is deleted, unless it
-    `may_have_problem` and has one: then its record counts as rejected.
+    `identifiers`, `ids` and `own_id` are SQL expressions over the row: the person's identifiers, the ids of the person's messages
+    or sessions, and the id of the record itself. A part whose own id contains a number of the person is the person's. The id of a send
+    (`is_send`) is stored, but does not identify the person unless a part of the person with `refers_to_sends` refers to it, because a
+    log may give one constant id to the refused sends of many people. `withhold` clears the part; without it, the whole row is deleted,
+    unless it `may_have_problem` and has one: then its record counts as rejected.
     """
 
     table: str
     identifiers: tuple[str, ...]
     ids: tuple[str, ...] = ()
-    send_id: str | None = None
     own_id: str | None = None
     condition: str = "true"
     withhold: str | None = None
     may_have_problem: bool = False
+    is_send: bool = False
     refers_to_sends: bool = False
 
 
 # A message in a group does not show whom it quotes.
 _PARTS: dict[str, tuple[_Part, ...]] = {
-    "sends": (_Part("parsed_sends", ("contact_id",), send_id="message_id", own_id="message_id", may_have_problem=True),),
+    "sends": (_Part("parsed_sends", ("contact_id",), own_id="message_id", may_have_problem=True, is_send=True),),
     "webhooks": (
         _Part(
             "parsed_statuses",
@@ -237,10 +237,10 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
         _Part(
             "parsed_echoes",
             ("recipient_id",),
-            send_id="message_id",
             own_id="message_id",
             condition="has_echo",
             withhold="has_echo = false",
+            is_send=True,
         ),
         _Part(
             "parsed_identities",
@@ -271,7 +271,7 @@ _PARTS: dict[str, tuple[_Part, ...]] = {
 
 
 # The kinds of hashes that show whose a part is. Ids contain dates and counters, so a number inside an id only withholds its part.
-_IDENTIFYING = ["identifier", "id", "referenced_id", "send_id_if_referenced"]
+_IS_IDENTIFYING = "kind in ('identifier', 'id', 'referenced_id', 'send_id_if_referenced')"
 
 # Columns in which other people's records may name a person (`maintenance/person_rows.py` lists those of the raw tables).
 _TEXT_COLUMNS = {
@@ -308,9 +308,9 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     for number, part in enumerate(_PARTS[feed.name]):
         hashes = [("identifier", f"erasure_hash(comparable_identifier({identifier}))") for identifier in part.identifiers]
         hashes += [("id", f"erasure_hash('{_MESSAGE}' || {id_})") for id_ in part.ids]
-        if part.send_id is not None:
-            hashes.append(("send_id", f"erasure_hash('{_MESSAGE}' || {part.send_id})"))
-            hashes.append(("send_id_if_referenced", f"erasure_hash('{_REFERENCED_MESSAGE}' || {part.send_id})"))
+        if part.is_send:
+            hashes.append(("send_id", f"erasure_hash('{_MESSAGE}' || {part.own_id})"))
+            hashes.append(("send_id_if_referenced", f"erasure_hash('{_REFERENCED_MESSAGE}' || {part.own_id})"))
         hashes += [
             ("referenced_id", f"erasure_hash('{_REFERENCED_MESSAGE}' || {id_})") for id_ in (part.ids if part.refers_to_sends else ())
         ]
@@ -327,7 +327,7 @@ def _hash_parts(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
 def _extend_from_batch(connection: duckdb.DuckDBPyConnection, erased: ErasedPeople) -> bool:
     """Add to each erased person the hashes that records contain together with a known one; return whether any was new."""
     found = connection.execute(
-        """
+        f"""
         select
             person,
             coalesce(list(distinct hash) filter (where kind = 'identifier'), []) as identifiers,
@@ -337,13 +337,12 @@ def _extend_from_batch(connection: duckdb.DuckDBPyConnection, erased: ErasedPeop
             select distinct person, row_number, part
             from part_hashes
             inner join erased_hashes using (hash)
-            where kind in (select unnest($identifying))
+            where {_IS_IDENTIFYING}
         ) using (row_number, part)
         anti join erased_hashes using (person, hash)
         where kind not in ('number_in_id', 'send_id_if_referenced')
         group by person
-        """,
-        {"identifying": _IDENTIFYING},
+        """
     ).fetchall()
     is_extended = False
     for number, identifiers, messages in found:
@@ -360,13 +359,12 @@ def _extend_from_landed_rows(connection: duckdb.DuckDBPyConnection, feed: Feed, 
     """
     found: set[tuple[str, str]] = set()
     for number, part in enumerate(_PARTS[feed.name]):
-        ids = [*(part.ids if part.refers_to_sends else ()), *([part.send_id] if part.send_id else [])]
+        ids = [*(part.ids if part.refers_to_sends else ()), *([part.own_id] if part.is_send else [])]
         if ids:
             rows = connection.execute(
                 f"select distinct unnest([{', '.join(ids)}]) from {part.table} where rowid in "
                 "(select row_number from part_hashes semi join erased_hashes using (hash) "
-                f"where part = {number} and kind in (select unnest($identifying)))",
-                {"identifying": _IDENTIFYING},
+                f"where part = {number} and {_IS_IDENTIFYING})"
             ).fetchall()
             found.update((_MESSAGE, message_id) for (message_id,) in rows if message_id is not None)
             found.update((_REFERENCED_MESSAGE, message_id) for (message_id,) in rows if message_id is not None and part.refers_to_sends)

@@ -22,9 +22,8 @@ class Feed:
     `read` cuts a file into records (`lines.LINES_SCHEMA`). `parse_sql` turns a batch's `lines` into typed rows in the temporary
     tables `parsed_tables`, and creates the view `parsed_records` over them: file_index, record_number, line_number, problem,
     record. The view has at least one row per record, with the record's problem or null. The first of the tables has the texts of rejected
-    records, and the other texts that may name people. `land_sql` inserts the valid rows into
-    `tables` of the schema `raw`. Between the two steps, rows may be removed: those of files that were not read completely, and
-    those of erased people (see `erased`).
+    records. `land_sql` inserts the valid rows into `tables` of the schema `raw`. Between the two steps, rows may be removed: those of
+    files that were not read completely, and those of erased people (see `erased`).
     """
 
     name: str
