@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
+from orchestration.publication.publish import Publication, publish
 from orchestration.settings import Settings
 from orchestration.transform.builds import UNDATED, FinishedBuild
 from orchestration.warehouse import open_warehouse
@@ -151,6 +152,10 @@ class Warehouse:
                 )
             connection.execute("commit")
             return build
+
+    def publish(self, build: FinishedBuild) -> Publication:
+        with open_warehouse(self.settings) as connection:
+            return publish(connection, self.settings, build)
 
     def finish(self, connection: duckdb.DuckDBPyConnection, days: list[date], definition: str = "a definition") -> FinishedBuild:
         """Record a finished build that changed some report days."""

@@ -22,10 +22,8 @@ from orchestration.errors import StartsError
 from orchestration.exports.filters import ExportSelection, ReportFilters
 from orchestration.exports.on_demand import export_selection
 from orchestration.exports.tsv import ORIGINAL_COLUMNS
-from orchestration.publication.publish import publish
 from orchestration.reconciliation.compare import Cause, Comparison, compare_download
 from orchestration.reconciliation.download import UnreadableDownloadError, cell_text, decoded
-from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.marts import Warehouse, settings_of, start
 from tests.pipeline import Pipeline
@@ -532,9 +530,8 @@ def test_ids_that_a_spreadsheet_damaged_are_reported(compared: Callable[..., Com
 def test_digits_after_the_fifteenth_that_became_zeros_are_reported(tmp_path: Path) -> None:
     settings, day = settings_of(tmp_path), date(2026, 10, 5)
     customers = ("12345678901234567", "12345678901234599", "98765432109876000", "7")
-    build = Warehouse(settings).build({day: [start(n, day, customer_id=customer) for n, customer in enumerate(customers)]})
-    with open_warehouse(settings) as connection:
-        publish(connection, settings, build)
+    warehouse = Warehouse(settings)
+    warehouse.publish(warehouse.build({day: [start(n, day, customer_id=customer) for n, customer in enumerate(customers)]}))
     path, _ = export_selection(settings, ExportSelection(layout="botmaker", file_name="all.tsv"))
     assert compare_download(settings, path).damage == []
     table = read(path.read_bytes())

@@ -21,9 +21,9 @@ from orchestration.files import quoted
 from orchestration.publication import postgres
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.postgres import TABLES, publish_to_postgres
-from orchestration.publication.publish import Publication, publish
+from orchestration.publication.publish import Publication
 from orchestration.settings import PROJECT_ROOT, PostgresSettings, Settings
-from orchestration.transform.builds import MARTS, FinishedBuild
+from orchestration.transform.builds import MARTS
 from orchestration.warehouse import open_warehouse
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.documents import queries
@@ -198,7 +198,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     with open_warehouse(warehouse.settings) as connection:
         connection.execute(f"comment on column marts.fct_notifications.person_id is {quoted(COMMENT)}")
     day = date(2026, 10, 5)
-    publish_files(warehouse, warehouse.build({day: [start(1, day)]}))
+    warehouse.publish(warehouse.build({day: [start(1, day)]}))
     return warehouse
 
 
@@ -208,11 +208,6 @@ def test_descriptions_are_the_same_whatever_the_server_reads_in_backslashes(serv
     column = "a.attrelid = 'conversation_starts.fct_notifications'::regclass and a.attname = 'person_id'"
     comments = server.rows(database, f"select col_description(a.attrelid, a.attnum) from pg_attribute as a where {column}")
     assert comments == [(COMMENT,)]
-
-
-def publish_files(warehouse: Warehouse, build: FinishedBuild) -> Publication:
-    with open_warehouse(warehouse.settings) as connection:
-        return publish(connection, warehouse.settings, build)
 
 
 @pytest.mark.sampled(3)
@@ -238,7 +233,7 @@ def test_changed_description_of_the_publication_is_repaired(
 def test_days_on_which_only_the_bill_changed_are_rewritten(server: Server, database: str, tmp_path: Path) -> None:
     warehouse, target = Warehouse(settings_of(tmp_path)), PostgresSettings(server.url(database))
     days = [date(2026, 10, 5), date(2026, 10, 6)]
-    publish_files(warehouse, warehouse.build({day: [start(day.day, day)] for day in days}))
+    warehouse.publish(warehouse.build({day: [start(day.day, day)] for day in days}))
     published(warehouse.settings, target)
     with open_warehouse(warehouse.settings) as connection:
         connection.execute("update marts.fct_billed_messages set cost = 0.05 where billed_date = $day", {"day": days[0]})
@@ -246,7 +241,7 @@ def test_days_on_which_only_the_bill_changed_are_rewritten(server: Server, datab
         connection.execute(
             "insert into state.changed_days values ('fct_billed_messages', $day, $number)", {"day": days[0], "number": build.change_number}
         )
-    assert publish_files(warehouse, build).days_replaced == [days[0]]
+    assert warehouse.publish(build).days_replaced == [days[0]]
     assert published(warehouse.settings, target).days_replaced == [days[0]]
     assert is_state(server, database, warehouse.settings)
 

@@ -17,11 +17,9 @@ import pytest
 from orchestration.errors import StartsError
 from orchestration.exports.filters import ExportSelection, ReportFilters
 from orchestration.exports.on_demand import export_selection
-from orchestration.publication.publish import publish
 from orchestration.reconciliation.compare import Cause, Comparison, compare_download
 from orchestration.reconciliation.download import decoded
 from orchestration.settings import Settings
-from orchestration.warehouse import open_warehouse
 from tests.marts import Warehouse, settings_of, start
 
 Table = list[list[str]]
@@ -61,11 +59,9 @@ ROWS = [
 
 
 def published(folder: Path, rows: list[dict[str, Any]]) -> Settings:
-    settings = settings_of(folder)
-    build = Warehouse(settings).build({DAY: rows})
-    with open_warehouse(settings) as connection:
-        publish(connection, settings, build)
-    return settings
+    warehouse = Warehouse(settings_of(folder))
+    warehouse.publish(warehouse.build({DAY: rows}))
+    return warehouse.settings
 
 
 @pytest.fixture(scope="module")

@@ -279,9 +279,8 @@ def test_value_has_the_same_mask_everywhere(tmp_path: Path) -> None:
     wamid = "wamid." + base64.b64encode(b"\x1d\x0c5511987654321\x15\x02").decode()
     same = start(1, session_start_id=wamid, session_id=wamid, message_id=wamid, person_id="5511987654321", contact_id="5511987654321")
     other = start(2, session_start_id="m-2", session_id=None, message_id=wamid, person_id="5511987654321", contact_id="551187654321")
-    build = Warehouse(settings).build({date(2026, 10, 1): [same, other]})
-    with open_warehouse(settings) as connection:
-        publish(connection, settings, build)
+    warehouse = Warehouse(settings)
+    warehouse.publish(warehouse.build({date(2026, 10, 1): [same, other]}))
     first, second = query(settings.published_database, "select * from fct_session_starts order by session_start_id desc")
     assert first["session_start_id"] == first["session_id"] == first["message_id"] == second["message_id"] != wamid
     assert first["message_id"].startswith("wamid.")

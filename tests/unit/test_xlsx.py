@@ -39,12 +39,10 @@ AWKWARD: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = settings_of(tmp_path_factory.mktemp("site"))
+    warehouse = Warehouse(settings_of(tmp_path_factory.mktemp("site")))
     rows = [start(1, DAY, **AWKWARD), start(2, DAY, notification_name="NA", customer_id=None), start(3, DAY)]
-    build = Warehouse(settings).build({DAY: rows})
-    with open_warehouse(settings) as connection:
-        publish(connection, settings, build)
-    return settings
+    warehouse.publish(warehouse.build({DAY: rows}))
+    return warehouse.settings
 
 
 def sheet(path: Path) -> list[tuple[Any, ...]]:
@@ -139,9 +137,8 @@ def test_missing_library_is_reported(settings: Settings, monkeypatch: pytest.Mon
 
 def test_xlsx_exports_and_their_drafts_are_removed_with_the_others(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    build = Warehouse(settings).build({DAY: [start(1, DAY)]})
-    with open_warehouse(settings) as connection:
-        publish(connection, settings, build)
+    warehouse = Warehouse(settings)
+    warehouse.publish(warehouse.build({DAY: [start(1, DAY)]}))
     folder = settings.exports_dir / "on_demand"
     for remove in (remove_all_on_demand, lambda settings: remove_old_on_demand(settings, date(9999, 1, 1))):
         export_selection(settings, ExportSelection(format="xlsx", file_name="mine.xlsx"))
