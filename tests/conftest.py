@@ -146,6 +146,7 @@ def sample(made_by_make_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
     """Start an object store without buckets, and set the environment variables that address it."""
     # Imported here because every worker imports this module, and moto takes half a second.
+    import httpx
     import s3fs
     from moto.server import ThreadedMotoServer
 
@@ -160,6 +161,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[AbstractFileSystem]:
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         }.items():
             monkeypatch.setenv(name, value)
+        # Moto keeps its buckets for all servers of a process.
+        httpx.post(f"http://{host}:{port}/moto-api/reset").raise_for_status()
         # fsspec caches one file system per set of arguments, and the endpoint is not an argument.
         s3fs.S3FileSystem.clear_instance_cache()
         yield s3fs.S3FileSystem()
