@@ -189,8 +189,8 @@ class _Copy:
             self._execute(f"create table {self._name(table)} ({', '.join(f'{name} {kind}' for name, kind in self._columns[table])})")
             self._copy_rows(table, "true")
             self._index(table)
+        self._comment(table)
         if table != "publish_info":
-            self._comment(table)
             self._execute(f"analyze {self._name(table)}")
 
     def _replace_rows(self, table: str, condition: str) -> None:

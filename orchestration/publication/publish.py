@@ -6,7 +6,7 @@ modified or damaged. A reader that has the old file open keeps reading it; the n
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -18,6 +18,7 @@ from orchestration.publication.differences import days_that_differ, parquet_that
 from orchestration.publication.draft import attached, write_marts
 from orchestration.publication.marts import PUBLISHED_MARTS
 from orchestration.publication.parquet import ChangedParts, DayPart, ReusableFile, RowsByDay, RowsByPart, write_parquet
+from orchestration.publication.publish_info import write_publish_info
 from orchestration.publication.published import is_locked_for_writing
 from orchestration.publication.source import Source, changed_days_between, is_of_this_warehouse, source_of
 from orchestration.publication.versions import (
@@ -203,43 +204,6 @@ def _can_keep_for_readers(warehouse: duckdb.DuckDBPyConnection, version: Version
     """Return whether a version may be kept for its readers: not if it may contain erased people, or contacts with another mask."""
     before = version.record.source if version.record is not None else None
     return before is not None and before.masking_fingerprint == now.masking_fingerprint and is_of_this_warehouse(warehouse, before)
-
-
-def write_publish_info(warehouse: duckdb.DuckDBPyConnection, settings: Settings, build: FinishedBuild, source: Source) -> None:
-    warehouse.execute(
-        """
-        create or replace table draft.main.publish_info as
-        select
-            $published_at::timestamp as published_at,
-            $build_id::bigint as build_id,
-            $build_started_at::timestamp as build_started_at,
-            $through_load_id::bigint as through_load_id,
-            $change_number::bigint as change_number,
-            -- How recent the data is; the time of the publication does not show it.
-            (select max(newest_event_at) from intermediate.int_newest_events) as newest_event_at,
-            -- The time through which replies are known, by the source of a send. A clock that is ahead must not make sends look older.
-            -- Without an event the time is null: `least` would ignore the null and return the time of the publication.
-            (
-                select least(max(newest_event_at), $published_at::timestamp)
-                from intermediate.int_newest_events where feed = 'webhooks' having count(*) > 0
-            ) as newest_webhook_event_at,
-            (
-                select least(max(newest_event_at), $published_at::timestamp)
-                from intermediate.int_newest_events where feed = 'botmaker' having count(*) > 0
-            ) as newest_botmaker_event_at,
-            $report_timezone as report_timezone,
-            $contacts as contacts,
-            $masking_fingerprint as masking_fingerprint,
-            $definition_sha256 as definition_sha256
-        """,
-        {
-            **source.model_dump(exclude={"build_started_at"}),
-            "build_started_at": source.build_started_at.replace(tzinfo=None),
-            "published_at": datetime.now(UTC).replace(tzinfo=None),
-            "through_load_id": build.through_load_id,
-            "contacts": settings.contacts.value,
-        },
-    )
 
 
 def _verify(warehouse: duckdb.DuckDBPyConnection) -> dict[str, RowsByPart]:

@@ -212,16 +212,21 @@ def test_parquet_and_database_contain_the_same_marts(sample: Pipeline) -> None:
             for row in pq.read_table(path).to_pylist()
         ]
         assert comparable(parquet) == comparable(sample.rows(mart))
-    relations = query(
+
+
+def test_every_published_table_and_column_has_a_comment(sample: Pipeline) -> None:
+    rows = query(
         sample.settings.published_database,
         """
-        select table_name, comment from duckdb_tables() where schema_name = 'main'
+        select table_name, '' as column_name, comment from duckdb_tables() where schema_name = 'main'
         union all
-        select view_name, comment from duckdb_views() where schema_name = 'main' and not internal
+        select view_name, '', comment from duckdb_views() where schema_name = 'main' and not internal
+        union all
+        select table_name, column_name, comment from duckdb_columns() where schema_name = 'main' and not internal
         """,
     )
-    assert {row["table_name"] for row in relations} == {*MARTS, "publish_info"}
-    assert all(row["comment"] for row in relations if row["table_name"] != "publish_info")
+    assert {row["table_name"] for row in rows} == {*MARTS, "publish_info"}
+    assert [(row["table_name"], row["column_name"]) for row in rows if not row["comment"]] == []
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ from orchestration.publication.marts import PUBLISHED_MARTS, PublishedMart, mont
 from orchestration.publication.masking import prepare_masking, published_rows
 from orchestration.publication.parquet import PARQUET_OPTIONS, ReusableFile, RowsByDay, by_month
 from orchestration.publication.person_columns import Mask, masks_in_force
-from orchestration.publication.publish import Publication, Work, finish_version, work_of, write_publish_info
+from orchestration.publication.publish import Publication, Work, finish_version, work_of
+from orchestration.publication.publish_info import write_publish_info
 from orchestration.publication.source import source_of
 from orchestration.publication.versions import (
     DATABASE,
