@@ -257,6 +257,7 @@ def held_open(path: Path) -> Iterator[None]:
         process.communicate()
 
 
+@pytest.mark.thorough
 def test_dbt_waits_a_minute_for_a_warehouse_held_by_the_job_and_then_fails(landed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     waited = 0.0
 

@@ -169,6 +169,7 @@ def test_invalid_manifest_is_rewritten(warm: Callable[..., Pipeline]) -> None:
         assert run.tsv_bytes() == tsvs
 
 
+@pytest.mark.thorough
 def test_masked_contacts_leave_no_number_in_the_outputs(warm: Callable[..., Pipeline]) -> None:
     contact, key = "5511987654321", "a secret"
     wamid = "wamid.HBgNNTUxMTk4NzY1NDMyMRUCABEYEjI0NjVGNEVCQUQ3MjIzMkIyNQA="  # contains the number in base64

@@ -23,7 +23,6 @@ from orchestration.warehouse import open_warehouse
 from tests.comparison import assert_equals_the_reference
 from tests.data.hostile_logs import hostile_records, write_files
 from tests.pipeline import Pipeline, comparable, query
-from tests.tiers import thorough
 
 GOOD_SEND = b'{"message_id": "wamid.%d", "sent_at": 1791000000, "channel_id": "c", "contact_id": "55119%d", "template_name": "t"}'
 HOLD = "import duckdb, sys, time; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
@@ -140,6 +139,7 @@ def test_nothing_new_changes_no_byte(landed: Callable[..., Pipeline]) -> None:
     assert published_bytes(run) == before
 
 
+@pytest.mark.thorough
 def test_new_day_leaves_the_files_of_other_days_unchanged(landed: Callable[..., Pipeline]) -> None:
     run = landed()
     (old_file,) = run.settings.exports_dir.glob("*.tsv")
@@ -181,6 +181,7 @@ def test_too_many_rejected_records_block_publication_until_the_file_is_corrected
     assert len(run.rows("fct_notifications")) == 40
 
 
+@pytest.mark.thorough
 def test_lookup_that_cannot_be_read_blocks_the_build(
     landed: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +294,8 @@ def half_way(made_once: Callable[[str, Callable[[Path], object]], Path], pipelin
     return made
 
 
-@pytest.mark.parametrize("moment", ["models", *thorough("published_marts - Published", "sends:", "land_webhooks - webhooks:")])
+@pytest.mark.thorough
+@pytest.mark.parametrize("moment", ["models", "published_marts - Published", "sends:", "land_webhooks - webhooks:"])
 def test_killed_run_is_repaired_by_the_next(half_way: Pipeline, moment: str) -> None:
     assert end_at(half_way, moment, signal.SIGKILL) == -signal.SIGKILL
     assert half_way.run().success

@@ -90,6 +90,7 @@ def test_failed_run_gives_a_json_summary_too(run: Pipeline, tmp_path: Path) -> N
     assert (not_started.returncode, json.loads(not_started.stdout)["status"]) == (2, "could_not_start")
 
 
+@pytest.mark.thorough
 def test_unknown_causes_are_listed_with_counts_and_people_are_not(warm: Callable[..., Pipeline]) -> None:
     run = warm()
     for number, cause in enumerate(["Whim", "Whim", "WhatsAppTemplate", "Dream"]):
@@ -111,6 +112,7 @@ def test_unknown_causes_are_listed_with_counts_and_people_are_not(warm: Callable
     assert "5511900000001" not in done.stderr + done.stdout
 
 
+@pytest.mark.thorough
 def test_landing_zone_without_files_is_reported(warm: Callable[..., Pipeline]) -> None:
     """Simulate the empty mount point of a disk that is not mounted."""
     made = warm()

@@ -118,6 +118,7 @@ def test_content_set_aside_because_of_its_name_lands_under_another(
     ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -147,6 +148,7 @@ def test_unreadable_send_is_rejected_with_reason_and_line(
     assert connection.execute("select count(*) from raw.sends").fetchone() == (1,)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
@@ -223,6 +225,7 @@ STATUS = {"id": "s1", "status": "sent", "timestamp": "1790859600"}
 MESSAGE = {"id": "m1", "type": "text", "timestamp": "1790859600", "from": "5511900000001"}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("value", "reason", "landed"),
     [

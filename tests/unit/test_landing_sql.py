@@ -105,6 +105,7 @@ def test_status_to_an_individual_is_not_another_kind(landing: Landing) -> None:
     assert (len(landing.rows("webhook_statuses", "message_id")), landing.kinds()) == (1, [])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -152,6 +153,7 @@ def test_message_lands_with_every_identifier(landing: Landing) -> None:
 SENDERS = ("from", "from_user_id", "from_parent_user_id", "user_id", "parent_user_id")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("known", range(len(SENDERS)))
 def test_sender_is_the_first_identifier_of_a_message(landing: Landing, known: int) -> None:
     identifiers = {name: name if place >= known else "" for place, name in enumerate(SENDERS)}
@@ -192,6 +194,7 @@ def test_reaction_lands_with_its_message_and_emoji(landing: Landing, reaction: R
     assert landing.rows("webhook_messages", "reaction_message_id", "has_reaction_emoji") == [landed]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "errors", "landed"),
     [
@@ -221,6 +224,7 @@ def test_group_and_referral_are_recorded(landing: Landing) -> None:
     ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -310,6 +314,7 @@ def test_each_field_reads_only_its_own_lists(landing: Landing) -> None:
     assert landing.kinds() == ["messages", "smb_message_echoes", "standby"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "given",
     [
@@ -409,6 +414,7 @@ def test_echo_is_read_in_either_form(landing: Landing, field: str, given: Record
     assert landing.kinds() == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("fields", "metadata", "reason"),
     [
@@ -482,6 +488,7 @@ def test_contact_already_linked_by_its_record_is_left_out(landing: Landing) -> N
     assert landing.rows("webhook_identities", "kind") == []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "lists",
     [
@@ -498,6 +505,7 @@ def test_contact_not_linked_by_another_landed_record_is_linked(landing: Landing,
     assert landing.rows("webhook_identities", "kind", "wa_id", "user_id") == [("contact", NUMBER, USER_ID)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("system", "fields", "landed"),
     [
@@ -566,6 +574,7 @@ def test_user_id_update_links_and_counts_as_one_other_kind(landing: Landing, upd
     assert landing.rows("webhook_identities", *IDENTITY_COLUMNS) == [("user_id_update", NUMBER, "BR.9", "BR.ENT.9", None, USER_ID, PARENT)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("value", [{}, {"user_id_update": None}, {"user_id_update": "x"}, {"user_id_update": [[]]}, "x", None])
 def test_user_id_update_may_contain_anything(landing: Landing, value: Any) -> None:
     assert landing.land(WEBHOOKS, body({"field": "user_id_update", "value": value})) == []
@@ -575,6 +584,7 @@ def test_user_id_update_may_contain_anything(landing: Landing, value: Any) -> No
 # Bodies of the wrong shape
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
@@ -644,6 +654,7 @@ def test_all_faults_of_a_body_are_listed_once(landing: Landing) -> None:
 ITEMS_OF_A_BODY, LONG = 1000, "x" * 2900
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("is_one_change", [True, False])
 @pytest.mark.parametrize(
     ("kind", "items", "reason"),
@@ -664,6 +675,7 @@ def test_memory_for_a_large_body_does_not_grow_with_its_items(
     assert landing.rows("rejected_records", "record") == ([(json.dumps(given),)] if reason else [])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("padding", ["", LONG * 2], ids=["short", "long"])
 @pytest.mark.parametrize("kind", ["statuses", "messages", "message_echoes", "m\\u0065ssages"])
 def test_invalid_item_after_valid_items_rejects_its_body_with_the_text(landing: Landing, kind: str, padding: str) -> None:
@@ -757,6 +769,7 @@ def test_odd_but_valid_json_lands(landing: Landing, feed: Feed, record: Record, 
     assert len(landing.rows(table, "1")) == 1
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("given", "landed"),
     [
@@ -817,6 +830,7 @@ def test_values_of_any_type_in_any_place_stop_no_landing(landing: Landing) -> No
 # Sends
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("error", "landed"),
     [
@@ -839,6 +853,7 @@ def test_error_of_a_send_gives_code_and_detail(landing: Landing, error: Record |
     assert landing.rows("sends", "has_error", "error_code", "error_title", "error_details") == [landed]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("at", "landed"),
     [
@@ -855,6 +870,7 @@ def test_time_of_a_send_lands_or_is_rejected(landing: Landing, at: str, landed: 
     assert bool(rejected) == (landed is None)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("name", "value", "landed"),
     [
@@ -1038,6 +1054,7 @@ def erased_people(folder: Path) -> ErasedPeople:
     return people
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("feed", "records", "table", "column"),
     [

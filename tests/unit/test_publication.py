@@ -339,6 +339,7 @@ class TestLargeMonths:
             name: content for name, (_, content) in site.months().items()
         }
 
+    @pytest.mark.thorough
     def test_month_shrinks_to_one_row_group_and_grows_again(self, site: Site) -> None:
         site.build_and_publish({day: [] for day in self.DAYS[1:]})
         site.assert_is_published()
