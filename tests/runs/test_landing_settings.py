@@ -18,7 +18,7 @@ def send(number: int, **more: Any) -> str:
 
 
 @pytest.mark.thorough
-def test_invisible_change_lands_with_the_reread_flag(warm: Callable[..., Pipeline]) -> None:
+def test_invisible_change_lands_with_the_reread_flag_and_a_long_record_with_a_higher_limit(warm: Callable[..., Pipeline]) -> None:
     run = warm(STARTS_MAX_RECORD_BYTES="2048", STARTS_MAX_REJECTED_SHARE="1")
     (run.landing / "sends").mkdir()
     file = run.landing / "sends" / "1.jsonl"
@@ -37,3 +37,7 @@ def test_invisible_change_lands_with_the_reread_flag(warm: Callable[..., Pipelin
     # The third record is larger than the limit.
     (rejected,) = run.rows("raw.rejected_records", published=False)
     assert (rejected["line_number"], len(rejected["record"]) < 2048) == (3, True)
+
+    run.environment["STARTS_MAX_RECORD_BYTES"] = "4096"
+    assert run.command("replay").returncode == 0
+    assert len(run.rows("fct_notifications")) == 3
