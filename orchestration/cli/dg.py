@@ -36,4 +36,5 @@ def dg_command(chosen: Namespace) -> int:
     with open_instance(settings):
         home = prepare_home(settings)
     os.chdir(PROJECT_ROOT)
-    return os.execve(dg, [str(dg), *chosen.arguments], {**os.environ, "DAGSTER_HOME": str(home)})
+    # Without VIRTUAL_ENV, `dg` warns that this environment is not the active one.
+    return os.execve(dg, [str(dg), *chosen.arguments], {**os.environ, "VIRTUAL_ENV": sys.prefix, "DAGSTER_HOME": str(home)})

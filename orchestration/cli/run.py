@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import time
-import warnings
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
@@ -137,9 +136,6 @@ def _run_job(settings: Settings, run: _Run) -> "ExecuteInProcessResult":
     terminal = Terminal(quiet=run.chosen.quiet or run.chosen.verbose)
     terminal.start("start")
     try:
-        from dagster import BetaWarning
-
-        warnings.simplefilter("ignore", BetaWarning)
         from orchestration.definitions import defs
         from orchestration.defs.home import open_instance
         from orchestration.defs.run_log import RunLog

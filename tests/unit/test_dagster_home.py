@@ -1,6 +1,7 @@
 """Tests of Dagster's home: one for each data folder, unless the operator sets one; created by one process at a time."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -149,4 +150,6 @@ def test_commands_of_dagster_get_the_home_and_their_arguments(settings: Settings
     assert Path(path).name == "dg"
     assert arguments[1:] == ["launch", "--job", "export_on_demand"]
     assert environment["DAGSTER_HOME"] == str(settings.dagster_home)
+    # Otherwise `dg` warns that another environment is active.
+    assert environment["VIRTUAL_ENV"] == sys.prefix
     assert Path.cwd() == PROJECT_ROOT
