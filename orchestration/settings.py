@@ -36,6 +36,7 @@ _POSTGRES_URL = re.compile(
     r"postgres(?:ql)?://(?:[^:@/?#]+(?::[^:@/?#]*)?@)?(?P<host>[A-Za-z0-9.,_:\[\]-]*)/(?P<database>[^@/?#]*)(?:\?[^@#]*)?"
 )
 _POSTGRES_PORT = re.compile(r"^(?:(?:\[[0-9A-Fa-f:]+\]|[^:\[\],]*)(?::\d+)?(?:,|$))*$")
+_ALERT_URL = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
 # A hundred years: Python's dates begin in the year 1, so a much longer period has no first day to keep.
 _MAX_RETENTION_DAYS = 36_500
 # DuckDB allows texts of up to 4 GiB; a record is in memory several times while it is parsed.
@@ -363,9 +364,16 @@ def environment() -> dict[str, str]:
     return without_empty({**_env_file(), **os.environ})
 
 
-def warnings_of_unknown_names() -> Iterator[str]:
-    """Yield a warning for each of our variables that is set but never read, with the name that may be meant. Raises `SettingsError`."""
-    for name in sorted(environment()):
+def warnings_of_variables() -> Iterator[str]:
+    """Yield a warning for each of our variables that has no effect. Raises `SettingsError`.
+
+    No warning contains a value. A wrong name that resembles one of ours comes with that name. A wrong STARTS_ALERT_URL is no error,
+    because an alert must not stop a run; without a warning, it would be noticed only when an alert is missing.
+    """
+    variables = environment()
+    if not _ALERT_URL.match(variables.get("STARTS_ALERT_URL", "https://unset")):
+        yield "STARTS_ALERT_URL is not an address such as https://chat.example.com/hook, so failed runs are not posted."
+    for name in sorted(variables):
         if name.startswith(("STARTS_", "BOTMAKER_")) and name not in KNOWN_NAMES:
             # The common prefix makes all names look more similar than they are.
             meant = get_close_matches(name, KNOWN_NAMES, n=1, cutoff=0.8)

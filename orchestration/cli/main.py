@@ -10,7 +10,7 @@ from orchestration.cli.run import JOB, add_options, given_options, run_command
 from orchestration.errors import ExitCode, StartsError, exit_code_at_start, operator_errors
 from orchestration.file_rights import restrict_new_files
 from orchestration.installation import COMMAND, command, version
-from orchestration.settings import SettingsError, warnings_of_unknown_names
+from orchestration.settings import SettingsError, warnings_of_variables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     restrict_new_files()
     # The command reports an unreadable `.env`, like any other wrong setting.
     with suppress(SettingsError):
-        for warning in () if chosen.quiet else warnings_of_unknown_names():
+        for warning in () if chosen.quiet else warnings_of_variables():
             print(f"warning: {warning}", file=sys.stderr)
     try:
         with operator_errors():

@@ -69,7 +69,7 @@ def test_every_variable_in_use_is_a_known_setting() -> None:
     assert names == set(KNOWN_NAMES)
 
 
-def test_misspelt_variable_is_reported_once_without_its_value(
+def test_variable_without_effect_is_reported_once_without_its_value(
     env_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARTS_DATA", str(tmp_path / "data"))
@@ -80,6 +80,7 @@ def test_misspelt_variable_is_reported_once_without_its_value(
     assert main(["compare", "nowhere.tsv"]) == 2
     said = capsys.readouterr().err
     assert said.splitlines()[:-1] == [
+        "warning: STARTS_ALERT_URL is not an address such as https://chat.example.com/hook, so failed runs are not posted.",
         "warning: BOTMAKER_STRAT is set, but nothing reads it. Did you mean BOTMAKER_START?",
         "warning: STARTS_LANGAGE is set, but nothing reads it. Did you mean STARTS_LANGUAGE?",
         "warning: STARTS_XYZ is set, but nothing reads it.",
