@@ -14,7 +14,7 @@ from orchestration.defs.assets.outputs import (
     session_starts_tsv_of_days,
 )
 from orchestration.defs.assets.silence import no_feed_or_line_is_silent
-from orchestration.defs.catalog import with_owner_and_stage
+from orchestration.defs.catalog import with_owner_and_layer
 from orchestration.defs.jobs import (
     botmaker_backfill,
     botmaker_starts,
@@ -34,7 +34,7 @@ restrict_new_files()
 
 defs = Definitions(
     assets=map_asset_specs(
-        with_owner_and_stage,
+        with_owner_and_layer,
         [
             fetch_botmaker,
             land_sends,

@@ -1,4 +1,4 @@
-"""Tests of what operators see in Dagster: owners and stages of assets, values of checks, partitions with a file, reasons of failures."""
+"""Tests of what operators see in Dagster: owners and layers of assets, values of checks, partitions with a file, reasons of failures."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 
 from orchestration.definitions import defs
 from orchestration.defs.assets.outputs import REPORT_DAYS
-from orchestration.defs.catalog import STAGE_TAG, with_owner_and_stage
+from orchestration.defs.catalog import LAYER_TAG, with_owner_and_layer
 from orchestration.defs.failures import reasons_for_failure
 from orchestration.defs.partitions import show_existing_days
 from tests.pipeline import Pipeline
@@ -53,22 +53,22 @@ def _sends(*days: int) -> list[str]:
     return [json.dumps({**SEND, "message_id": f"wamid.{day}", "sent_at": f"2026-10-{day:02}T12:00:00Z"}) for day in days]
 
 
-def test_every_asset_has_an_owner_a_stage_and_a_kind() -> None:
+def test_every_asset_has_an_owner_a_layer_and_a_kind() -> None:
     graph = defs.resolve_asset_graph()
     nodes = [graph.get(key) for key in graph.get_all_asset_keys() if graph.get(key).is_materializable]
     assert len(nodes) > 80
     for node in nodes:
         assert (node.owners, bool(node.kinds)) == (["team:conversation-starts"], True), node.key
-    stages = {node.key.to_user_string(): node.tags[STAGE_TAG] for node in nodes}
-    assert set(stages.values()) == {"fetch", "raw", "lookups", "staging", "intermediate", "marts", "outputs"}
-    assert [stages[key] for key in ("raw/sends", "marts/fct_session_starts", "session_starts_tsv")] == ["raw", "marts", "outputs"]
+    layers = {node.key.to_user_string(): node.tags[LAYER_TAG] for node in nodes}
+    assert set(layers.values()) == {"fetch", "raw", "lookups", "staging", "intermediate", "marts", "outputs"}
+    assert [layers[key] for key in ("raw/sends", "marts/fct_session_starts", "session_starts_tsv")] == ["raw", "marts", "outputs"]
 
 
-def test_asset_of_a_new_group_requires_a_stage() -> None:
+def test_asset_of_a_new_group_requires_a_layer() -> None:
     from dagster import AssetSpec
 
-    with pytest.raises(ValueError, match="The group new of a has no stage"):
-        with_owner_and_stage(AssetSpec("a", group_name="new"))
+    with pytest.raises(ValueError, match="The group new of a has no layer"):
+        with_owner_and_layer(AssetSpec("a", group_name="new"))
 
 
 @pytest.mark.thorough
