@@ -442,7 +442,7 @@ def _check_zone(setting: str, name: str) -> None:
 
 
 def _is_zone(name: str) -> bool:
-    """Return whether Python, which computes days to keep and schedules, and DuckDB, which computes all other times, know a zone.
+    """Return whether Python, which computes the days to keep and schedules, and DuckDB, which computes all other times, know a zone.
 
     Each accepts names that the other does not: `posix/America/Sao_Paulo` and `localtime`, or `PST`. Both accept `Factory`, the
     zone of a machine without a configured zone, which this function rejects.

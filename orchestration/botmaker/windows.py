@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
+
+import duckdb
 
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.errors import StartsError
@@ -215,4 +216,19 @@ def _parse_time(text: str, zone: str, *, is_end: bool = False) -> datetime:
 
 
 def _midnight(day: date, zone: str) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    """Return the start of a report day: its first quarter of an hour by DuckDB's rules, which also determine the days of the marts.
+
+    Python's rules come from the machine, which may have a tz database of another year. Clocks change by multiples of a quarter of an hour,
+    so this is also right if the day has no midnight, or two.
+    """
+    with duckdb.connect() as connection:
+        row = connection.execute(
+            """
+            select min(quarter)
+            from range($day::timestamp - interval 15 hour, $day::timestamp + interval 15 hour, interval 15 minute) as quarters (quarter)
+            where timezone($zone, timezone('UTC', quarter))::date >= $day::date
+            """,
+            {"day": day, "zone": zone},
+        ).fetchone()
+    assert row is not None
+    return row[0].replace(tzinfo=UTC)

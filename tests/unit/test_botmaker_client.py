@@ -229,6 +229,23 @@ def test_period_may_have_times_and_ends_now_at_the_latest() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "start"),
+    [
+        ("Asia/Kathmandu", "2025-03-30", "2025-03-29T18:15:00"),
+        # Clocks change at midnight: the day has two midnights, or none.
+        ("Atlantic/Azores", "2025-10-26", "2025-10-26T00:00:00"),
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00"),
+        # Morocco has no summer time since September 2026, which an older tz database of the machine does not know.
+        ("Africa/Casablanca", "2026-10-01", "2026-10-01T00:00:00"),
+    ],
+)
+def test_day_starts_by_the_rules_of_the_marts(zone: str, day: str, start: str) -> None:
+    asked = build_request(day, day, sweep=False, zone=zone, now=NOW)
+    assert asked.period is not None
+    assert asked.period.start == utc(start)
+
+
 def test_page_names_show_the_progress_of_a_page_set() -> None:
     assert page_sets_of(
         [
