@@ -4,6 +4,7 @@
 leaves.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -24,7 +25,8 @@ from jinja2 import Template
 
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.landing.migrations import RAW_SCHEMA_VERSION, prepare_raw_schema
-from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_ROOT, Settings
+from orchestration.transform import builds
 from orchestration.transform.builds import invalidate_builds
 from tests.by_hand import (
     ENVIRONMENT,
@@ -72,6 +74,10 @@ def fresh(pipeline: Callable[..., Pipeline]) -> Pipeline:
     return run
 
 
+def builds_of(run: Pipeline) -> list[dict[str, Any]]:
+    return query(run.settings.warehouse_path, "from state.builds order by build_id", read_only=False)
+
+
 def state(run: Pipeline) -> dict[str, Any]:
     """Return the state that a refused run must not change."""
     tables = ("state.builds", "state.variables", "state.changed_days", "state.watermarks", "marts.fct_notifications")
@@ -84,6 +90,10 @@ def test_run_that_would_leave_wrong_marts_is_refused_with_one_sentence(landed: P
     for arguments, sentence in (
         (("run", "-s", "fct_notifications"), "fct_notifications cannot be built without "),
         (("run", "-s", "fct_billed_messages"), "fct_billed_messages cannot be built without "),
+        (
+            ("run", "-s", "int_starts_without_notification_unioned"),
+            "int_starts_without_notification_unioned cannot be built without fct_billed_messages, fct_notifications, ",
+        ),
         (("build", "-s", "+fct_session_starts"), "cannot be built without fct_billed_messages, funnel_session_starts"),
         (("build", "--exclude", "int_sends_replied"), "cannot be built without int_sends_replied: run `dbt build`"),
         (("run", "--full-refresh", "-s", "+fct_notifications"), "fct_notifications cannot be built without"),
@@ -108,17 +118,50 @@ def test_run_that_would_leave_wrong_marts_is_refused_with_one_sentence(landed: P
 def test_definition_equals_that_of_the_job_from_any_folder(
     landed: Pipeline, monkeypatch: pytest.MonkeyPatch, folder: Path, options: tuple[str, ...]
 ) -> None:
+    with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
+        # An earlier build, of an older definition.
+        warehouse.execute(
+            "insert into state.builds by name select * replace (0 as build_id, 'older' as definition_sha256) from state.builds"
+        )
     before = state(landed)["state.builds"]
     monkeypatch.chdir(folder)
     assert dbt_by_hand(landed, "run", "-s", "int_sends_deduplicated", options=options).success
+    # A mart that is rebuilt alone is complete: no other table has to be rebuilt.
+    assert dbt_by_hand(landed, "run", "--full-refresh", "-s", "funnel_session_starts", options=options).success
     assert state(landed)["state.builds"] == before
+
+
+@pytest.mark.thorough
+def test_definition_equals_that_of_the_job_whatever_the_names_of_the_folder_and_files(
+    fresh: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "it's [a] *? folder" / "dbt_project"
+    copy_of_the_project(project)
+    for name in ("models/notes.txt", "models/old.sql.bak", "macros/sql", "models/marts/é 'b' [c].md"):
+        (project / name).write_text("text")
+    # Folders whose names match this one's as a pattern.
+    for name in ("it's [a] x? folder", "it's [a] *y folder", "it's a *? folder"):
+        shutil.copytree(project / "seeds", tmp_path / name / "dbt_project" / "seeds")
+    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
+        prepare_raw_schema(warehouse)
+    # A text that no setting accepts, but a variable does.
+    variables = {"report_timezone": fresh.settings.report_timezone, "billing_currency": "it's"}
+    assert dbt_by_hand(fresh, "seed", "-s", "channels", "--vars", json.dumps(variables), project=project).success
+    monkeypatch.setattr(builds, "DBT_PROJECT_DIR", project)
+    monkeypatch.setattr(Settings, "dbt_vars", variables)
+    assert [build["definition_sha256"] for build in builds_of(fresh)] == [builds.definition_sha256(fresh.settings)]
 
 
 @pytest.mark.thorough
 def test_tables_of_another_version_of_the_project_are_not_built_upon(landed: Pipeline, tmp_path: Path) -> None:
     project = tmp_path / "edited" / "dbt_project"
     copy_of_the_project(project)
-    assert dbt_by_hand(landed, "seed", project=project).success
+    newest_load = max(row["load_id"] for row in landed.rows("raw.landed_files", published=False))
+    assert dbt_by_hand(landed, "seed", "--full-refresh", project=project).success
+    *_, attempt = builds_of(landed)
+    assert (attempt["finished_at"], attempt["through_load_id"]) == (None, newest_load)
+    # Look-ups alone leave no table partially rebuilt.
+    assert attempt["definition_sha256"] != ""
     assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
 
 
@@ -150,9 +193,31 @@ def test_partially_rebuilt_tables_are_not_built_upon_until_all_are_rebuilt(lande
     with dbt_cut_short(3):
         assert not dbt_by_hand(landed, "build", "--full-refresh", *NO_UNIT_TESTS).success
     assert NOT_THESE in str(dbt_by_hand(landed, "build", *NO_UNIT_TESTS).refusal)
+    with duckdb.connect(str(landed.settings.warehouse_path)) as warehouse:
+        # A day that the fact no longer has, such as one of a session that another definition joins with an earlier one.
+        gone = "'fct_notifications' as fact, date '2001-01-01' as session_start_date, 0 as change_number"
+        warehouse.execute(f"insert into state.changed_days by name select {gone}")
     assert dbt_by_hand(landed, "build", "--full-refresh", "--resource-type", "model", "--resource-type", "seed").success
+    # Its consumers must remove that day.
+    logged = query(landed.settings.warehouse_path, "from state.changed_days where session_start_date = '2001-01-01'", read_only=False)
+    assert [(row["fact"], row["change_number"] > 0) for row in logged] == [("fct_notifications", True)]
     assert dbt_by_hand(landed, "run", "--exclude", "config.materialized:view").success
     assert_marts_equal_the_reference(landed)
+
+
+@pytest.mark.thorough
+def test_complete_rebuild_gives_its_definition_to_the_attempts_since_the_last_finished_build(fresh: Pipeline) -> None:
+    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
+        prepare_raw_schema(warehouse)
+        warehouse.execute(
+            "insert into state.builds values (1, timestamp '2026-10-01', null, 0, ''), (2, timestamp '2026-10-01', null, 0, '')"
+        )
+    assert dbt_by_hand(fresh, "run-operation", "record_definition", "--args", "{definition: first}").success
+    assert [build["definition_sha256"] for build in builds_of(fresh)] == ["first", "first"]
+    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
+        warehouse.execute("update state.builds set finished_at = started_at where build_id = 1")
+    assert dbt_by_hand(fresh, "run-operation", "record_definition", "--args", "{definition: second}").success
+    assert [build["definition_sha256"] for build in builds_of(fresh)] == ["first", "second"]
 
 
 @pytest.mark.thorough
@@ -188,6 +253,8 @@ def test_selection_that_needs_unbuilt_tables_is_refused(fresh: Pipeline) -> None
         (("test",), "The selection needs calling_codes, channels, failure_reasons and "),
         (("test", "-s", "test_type:unit"), " more, not built yet: run `dbt build` without a selection."),
         (("run", "-s", "int_sessions_started"), "The selection needs int_activities_sessionized, not built yet"),
+        # A unit test needs its model, too, also if that reads only raw tables.
+        (("test", "-s", "stg_send_log__sends,test_type:unit"), "The selection needs stg_send_log__sends, not built yet"),
     ):
         assert sentence in str(dbt_by_hand(fresh, *arguments).refusal), arguments
     assert dbt_by_hand(fresh, "seed", "-s", "channels").success
@@ -209,6 +276,25 @@ def test_variables_set_for_the_job_apply_to_dbt_by_hand(landed: Pipeline, monkey
             patch.setenv(setting, value)
             refusal = dbt_by_hand(landed, "build").refusal
         assert refusal == f"{setting} is {value} for the job, and here {name} is {default}: add --vars '{{{name}: {value}}}'."
+    # Without a finished build, the look-ups that the run leaves out may be of another version.
+    assert "cannot be built without calling_codes, channels, failure_reasons and " in str(dbt_by_hand(landed, "run").refusal)
+    # A variable on the command line is meant, whatever the job uses, and a blank setting sets nothing.
+    monkeypatch.setenv("STARTS_REPORT_TIMEZONE", "UTC")
+    monkeypatch.setenv("STARTS_BILLING_TIMEZONE", " ")
+    assert dbt_by_hand(landed, "run", "-s", "funnel_session_starts", "--vars", "{report_timezone: Asia/Tokyo}").success
+
+
+@pytest.mark.thorough
+def test_empty_build_is_refused_as_soon_as_a_file_has_landed(fresh: Pipeline) -> None:
+    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
+        prepare_raw_schema(warehouse)
+    empty_view = ("run", "--empty", "-s", "stg_send_log__sends")
+    # The first command leaves an attempt, which hides nothing.
+    assert dbt_by_hand(fresh, *empty_view).success
+    assert dbt_by_hand(fresh, *empty_view).success
+    add_files(fresh, 0)
+    assert fresh.materialize(*RAW_ASSETS).success
+    assert "--empty would hide landed data" in str(dbt_by_hand(fresh, *empty_view).refusal)
 
 
 @pytest.mark.parametrize(

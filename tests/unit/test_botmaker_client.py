@@ -1,6 +1,7 @@
 """Tests of Botmaker as a source: pages are fetched whole, once and at its pace, and the token is not leaked."""
 
 import json
+import ssl
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fsspec import AbstractFileSystem
 
+from orchestration.botmaker import transport
 from orchestration.botmaker.client import (
     CHANNELS,
     SENT_RESULT,
@@ -537,6 +539,30 @@ def test_https_is_forced_on_the_wire_and_every_request_has_the_header(tmp_path: 
             assert page.next_page.startswith("http://")
             assert len(client.next_page(SESSIONS, page.next_page).items) == 1
         assert [request.headers["access-token"] for request in server.requests] == [TOKEN] * 2
+
+
+def test_proxy_of_the_environment_is_used_unless_the_server_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with botmaker_site(tmp_path) as site:
+        # No program listens on the port 9.
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        with site.client() as client:
+            client.first_page(CHANNELS)
+        assert len(site.server.requests) == 1
+        monkeypatch.setenv("HTTP_PROXY", site.server.base_url.removesuffix("/v2.0"))
+        through_proxy = transport.Transport({}, trust_env=True)
+        through_proxy.get("http://api.invalid/v2.0/channels")
+        through_proxy.close()
+        assert len(site.server.requests) == 2
+
+
+def test_certificates_of_the_machine_are_trusted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's proxy has a certificate that only the machine knows."""
+    loaded: list[ssl.SSLContext] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda context: loaded.append(context))
+    context = transport._tls_context.__wrapped__(None, None)
+    assert loaded == [context]
 
 
 def self_signed(folder: Path) -> Path:

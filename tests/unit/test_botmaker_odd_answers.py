@@ -251,6 +251,21 @@ def test_broken_response_is_retried_and_a_permanent_one_is_reported(botmaker: Bo
             client.first_page(CHANNELS)
 
 
+@pytest.mark.parametrize("encoding", ["deflate", "br", "gzip, gzip", "x-gzip"])
+def test_body_in_an_encoding_that_was_not_requested_is_not_read(botmaker: Botmaker, encoding: str) -> None:
+    """A proxy may add the header alone: the body is JSON, but it must not be guessed."""
+    botmaker.server.fail(*[Fault("wire", body=with_length(PAGE, f"Content-Encoding: {encoding}"))] * TRIES)
+    with botmaker.client() as client, pytest.raises(StartsError, match=rf"channels in {TRIES} tries; the last time: .*\. Run again later"):
+        client.first_page(CHANNELS)
+
+
+def test_empty_name_of_an_encoding_means_none(botmaker: Botmaker) -> None:
+    botmaker.server.fail(Fault("wire", body=with_length(PAGE, "Content-Encoding:")))
+    with botmaker.client() as client:
+        assert client.first_page(CHANNELS).body == PAGE
+        assert client.requests == 1
+
+
 def test_page_of_another_content_type_is_reported_with_its_type(botmaker: Botmaker) -> None:
     botmaker.server.fail(*[Fault("wire", body=BROKEN["a page of HTML"])] * TRIES)
     with botmaker.client() as client, pytest.raises(StartsError, match=r"not whole JSON \(content type: text/html\)"):

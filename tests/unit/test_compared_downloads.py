@@ -5,11 +5,13 @@
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import openpyxl
 import pytest
@@ -18,7 +20,7 @@ from orchestration.errors import StartsError
 from orchestration.exports.filters import ExportSelection, ReportFilters
 from orchestration.exports.on_demand import export_selection
 from orchestration.reconciliation.compare import Cause, Comparison, compare_download
-from orchestration.reconciliation.download import decoded
+from orchestration.reconciliation.download import decoded, read_download
 from orchestration.settings import Settings
 from tests.marts import Warehouse, settings_of, start
 
@@ -55,6 +57,12 @@ ROWS = [
     retry(12, 11, 40, template_name="second"),
     retry(21, 21, 5, is_read=False),
     retry(22, 21, 40, is_read=True),
+    # Two attempts of the same template in different minutes of a session.
+    retry(31, 31, 5),
+    retry(32, 31, 5) | {"sent_at": at(32, 5)},
+    # Two sends of the same template in a minute, on two channels.
+    retry(41, 41, 5),
+    retry(42, 41, 6, channel_id="2"),
 ]
 
 
@@ -111,7 +119,7 @@ def test_own_export_is_equal(compared: Callable[..., Comparison]) -> None:
     [
         *("2026/10/05 12:00:01", "2026.10.05 12:00", "5/10/2026 12:00:01", "05-10-26 12:00:01", "5/10/26 12:00", "2026-10-05T12:00:01.9"),
         *("2026-10-05T15:00:01Z", "2026-10-05T20:30:01+05:30", "05/10/2026, 12:00:01 p. m."),
-        *("5/10/2026 12:00 PM", "2026-10-05 12:00:01 p.m."),
+        *("5/10/2026 12:00 PM", "2026-10-05 12:00:01 p.m.", "2026-10-05 12:00 p.m.", "5/10/2026 12:00:01.9", "2026-10-05T20:30:01+0530"),
     ],
 )
 def test_time_in_another_spelling_is_equal(compared: Callable[..., Comparison], time: str) -> None:
@@ -151,9 +159,14 @@ def test_decomposed_letters_are_equal(compared: Callable[..., Comparison]) -> No
     assert compared(change).is_equal
 
 
+@pytest.mark.parametrize("blank", ["\x1f", "\x7f", "\x85", "\u00a0", "\u2028", "\u3000", "  "])
+def test_blank_and_control_characters_are_equal(compared: Callable[..., Comparison], blank: str) -> None:
+    assert compared(lambda table: row_of(table, "C-1").__setitem__(NAME, f"{blank}Café{blank}=1{blank}")).is_equal
+
+
 def test_lost_or_wrong_failure_reason_is_found_and_another_language_is_none(compared: Callable[..., Comparison]) -> None:
     labels = ("The recipient cannot receive the message", "O destinatário não pode receber a mensagem")
-    for reason, expected in ((labels[0], {}), ("", differing(failure_reason=1)), ("Other", differing(failure_reason=1))):
+    for reason, expected in ((labels[0], {}), (labels[1], {}), ("", differing(failure_reason=1)), ("Other", differing(failure_reason=1))):
         comparison = compared(lambda table, reason=reason: row_of(table, "C-6").__setitem__(REASON, reason))
         assert causes(comparison) == expected, reason
 
@@ -198,6 +211,44 @@ def test_equal_attempt_is_paired_before_others_of_the_same_template_and_minute(c
     assert causes(compared(change)) == {(Cause.MISSING_THERE, None): 1}
 
 
+def test_sends_of_a_minute_are_paired_by_channel(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        table.remove(row_of(table, "C-41", ":05"))
+        row_of(table, "C-41", ":06")[17] = "other"
+
+    assert causes(compared(change)) == {(Cause.MISSING_THERE, None): 1} | differing(agent_groups=1)
+
+
+def test_changed_attempts_of_a_minute_are_paired_by_their_other_columns(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        first, second = row_of(table, "C-21", ":05"), row_of(table, "C-21", ":40")
+        first[17] = second[17] = "other"
+        table.remove(first)
+        table.append(first)
+
+    assert causes(compared(change)) == differing(agent_groups=2)
+
+
+def test_attempts_are_paired_by_minute_also_if_a_time_of_the_file_is_unreadable(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        table.remove(row_of(table, "C-31", ":31:05"))
+        row_of(table, "C-1")[SENT] = "#####"
+
+    assert causes(compared(change)) == {(Cause.MISSING_THERE, None): 1} | differing(sent_at=1)
+
+
+@pytest.mark.parametrize("started_at", ["2026-10-05 12:00:61", "2026-10-05 12:00 at night"])
+def test_row_with_an_unreadable_start_is_paired_with_no_row_of_the_same_minute(
+    compared: Callable[..., Comparison], started_at: str
+) -> None:
+    comparison = compared(lambda table: row_of(table, "C-1").__setitem__(STARTED, started_at))
+    assert causes(comparison) == {(Cause.UNREADABLE, None): 1, (Cause.MISSING_THERE, None): 1}
+
+
+def test_row_without_all_its_cells_is_unreadable(compared: Callable[..., Comparison]) -> None:
+    assert causes(compared(lambda table: table.append(["C-1", "5511"]))) == {(Cause.UNREADABLE, None): 1}
+
+
 @pytest.mark.parametrize("without_contacts", [False, True])
 def test_rows_without_the_filtered_value_are_left_out(compared: Callable[..., Comparison], without_contacts: bool) -> None:
     def change(table: Table) -> None:
@@ -218,21 +269,55 @@ def test_rows_without_the_filtered_value_are_left_out(compared: Callable[..., Co
         ((60, 60, 7, 7), None),
         ((26 * 60 + 30,) * 4, None),
         ((15,) * 4, None),
+        # A row without a readable time is not counted.
+        ((60, 60, 7, None), "The times of 2 rows are 1:00 h later than here"),
     ],
 )
-def test_shift_is_reported_of_most_rows_in_half_hours_up_to_26_hours(tmp_path: Path, minutes: tuple[int, ...], said: str | None) -> None:
+def test_shift_is_reported_of_most_rows_in_half_hours_up_to_26_hours(
+    tmp_path: Path, minutes: tuple[int | None, ...], said: str | None
+) -> None:
     settings = published(tmp_path, [start(60 * n, DAY, customer_id=f"C-{n}") for n in range(4)])
     table = exported(settings)
     for row, by in zip(table[1:], minutes, strict=True):
-        row[STARTED] = row[SENT] = str(datetime.fromisoformat(row[STARTED]) + timedelta(minutes=by))
+        row[STARTED] = row[SENT] = "soon" if by is None else str(datetime.fromisoformat(row[STARTED]) + timedelta(minutes=by))
     (tmp_path / "download.tsv").write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
     period = ReportFilters(period_from="2026-10-03", period_to="2026-10-07")
     damage = compare_download(settings, tmp_path / "download.tsv", period).damage
     assert [one[: len(said or one)] for one in damage] == ([said] if said else [])
 
 
+@pytest.mark.parametrize(
+    ("times", "shifts", "said"),
+    [
+        # Two of three rows equal a published time, and two are an hour before one.
+        (((0, 0), (60, 0), (120, 0)), (0, 0, 7), []),
+        # Two attempts within a minute are two rows, although each differs from both by an hour.
+        (((0, 5), (0, 40)), (60, 60), ["The times of 2 rows are 1:00 h later"]),
+    ],
+)
+def test_times_of_a_person_with_several_sends_are_compared_with_the_nearest(
+    tmp_path: Path, times: tuple[tuple[int, int], ...], shifts: tuple[int, ...], said: list[str]
+) -> None:
+    person = {"contact_id": "5511900000001", "person_id": "5511900000001", "customer_id": "C-1"}
+    sent = [at(0, second) + timedelta(minutes=minute) for minute, second in times]
+    settings = published(tmp_path, [start(n, DAY, session_started_at=time, sent_at=time, **person) for n, time in enumerate(sent)])
+    table = exported(settings)
+    for row, by in zip(table[1:], shifts, strict=True):
+        row[STARTED] = str(datetime.fromisoformat(row[STARTED]) + timedelta(minutes=by))
+    (tmp_path / "download.tsv").write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
+    assert [one[: len(said[0])] for one in compare_download(settings, tmp_path / "download.tsv").damage] == said
+
+
+@pytest.mark.parametrize("number", ["5,51199E+12", "5.5E+12", "6E+12", "6e12"])
+def test_id_in_scientific_notation_is_reported(compared: Callable[..., Comparison], number: str) -> None:
+    (damage,) = compared(lambda table: row_of(table, "C-1").__setitem__(CONTACT, number)).damage
+    assert damage.startswith("A spreadsheet destroyed contact_id in 1 row: it wrote a number")
+
+
 def test_ids_of_16_digits_that_lost_the_last_are_reported(tmp_path: Path) -> None:
-    settings = published(tmp_path, [start(1, DAY, customer_id="1234567890123456"), start(2, DAY, customer_id="99999999999999999")])
+    # The last two are published as they are; the one ends in zeros.
+    customers = ("1234567890123456", "99999999999999999", "88888888888888800", "88888888888888877")
+    settings = published(tmp_path, [start(number, DAY, customer_id=customer) for number, customer in enumerate(customers)])
     table = exported(settings)
     row_of(table, "1234567890123456")[CUSTOMER] = "1234567890123450"
     # This one has more digits than any published id that begins like it.
@@ -267,10 +352,14 @@ def test_lines_of_blanks_are_no_rows(compared: Callable[..., Comparison]) -> Non
 def test_control_character_in_a_quoted_cell_does_not_end_it(settings: Settings, tmp_path: Path) -> None:
     table = exported(settings)
     row_of(table, "C-1")[NAME] = "Café\x1f\n=1"
+    row_of(table, "C-2")[17] = "other"
     out = io.StringIO()
     csv.writer(out, delimiter=";", lineterminator="\n").writerows(table)
-    (tmp_path / "download.csv").write_text(out.getvalue(), encoding="utf-8")
-    assert compare_download(settings, tmp_path / "download.csv").is_equal
+    (tmp_path / "download.csv").write_text(out.getvalue() + "\n", encoding="utf-8")
+    (difference,) = compare_download(settings, tmp_path / "download.csv").differences
+    assert (difference.column, difference.rows) == ("agent_groups", 1)
+    # The cell before it has two lines.
+    assert "(line 4)" in difference.examples[0]
 
 
 def test_texts_without_a_mark_are_decoded() -> None:
@@ -288,5 +377,18 @@ def test_workbook_is_read_whatever_its_other_sheets_and_rows(settings: Settings,
         sheet.append(row)
         sheet.append([])
     book.save(tmp_path / "download.xlsx")
-    comparison = compare_download(settings, tmp_path / "download.xlsx")
-    assert (causes(comparison), comparison.rows_there) == ({}, len(ROWS) - 1)
+    # Some programs write a wrong size of the sheet.
+    with ZipFile(tmp_path / "download.xlsx") as whole, ZipFile(tmp_path / "other_size.xlsx", "w") as changed:
+        for name in whole.namelist():
+            changed.writestr(name, re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="A1:B2"', whole.read(name)))
+    for name in ("download.xlsx", "other_size.xlsx"):
+        comparison = compare_download(settings, tmp_path / name)
+        assert (causes(comparison), comparison.rows_there) == ({}, len(ROWS) - 1)
+
+
+@pytest.mark.parametrize("content", [b"no XML", b"<Types/>", None])
+def test_archive_that_is_no_workbook_is_reported(tmp_path: Path, content: bytes | None) -> None:
+    with ZipFile(tmp_path / "download.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml" if content is not None else "notes.txt", content or b"")
+    with pytest.raises(StartsError, match=r"is not a workbook that can be read \(\w+\)\. Save it again as XLSX\."):
+        read_download(tmp_path / "download.xlsx")

@@ -1,6 +1,7 @@
 """Tests of the record of builds: what the next build may continue from, and what changes the definition of the marts."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -10,7 +11,10 @@ from orchestration.landing.feeds import RAW_SCHEMA_SQL
 from orchestration.settings import Settings
 from orchestration.transform import builds
 from orchestration.transform.builds import (
+    BILL_FACTS,
+    REPORT_FACTS,
     current_build,
+    days_changed_since,
     definition_sha256,
     drop_orphaned_tables,
     finish_build,
@@ -156,6 +160,53 @@ def test_build_from_the_raw_tables_has_no_definition_until_it_finishes(connectio
     assert definitions == [("",), definition, definition, definition]
 
 
+def test_rebuild_records_the_variables_of_its_settings_and_an_increment_none(connection: duckdb.DuckDBPyConnection) -> None:
+    def recorded() -> dict[str, str]:
+        return dict(connection.execute("from state.variables").fetchall())
+
+    billed, plain = Settings(billing_currency="EUR"), Settings(report_timezone="Asia/Tokyo")
+    finish_build(connection, start_build(connection, billed))
+    assert recorded() == {"report_timezone": "America/Sao_Paulo", "billing_currency": "EUR"}
+    start_build(connection, plain)
+    assert recorded() == {"report_timezone": "Asia/Tokyo"}
+    # An increment has the recorded variables.
+    finish_build(connection, start_build(connection, plain))
+    connection.execute("delete from state.variables")
+    assert start_build(connection, plain).is_increment
+    assert recorded() == {}
+
+
+def test_only_the_build_that_finished_is_recorded_as_finished(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt_builds(connection, monkeypatch, [("a", True), ("b", False), ("b", True)])
+    builds_known = "select definition_sha256, finished_at is not null from state.builds order by build_id"
+    assert connection.execute(builds_known).fetchall() == [("a", True), ("", False), ("b", True)]
+
+
+@pytest.mark.parametrize(
+    ("change_number", "facts", "days"),
+    [
+        (0, REPORT_FACTS, [1, 2, 3]),
+        (1, REPORT_FACTS, [1, 2]),
+        (3, REPORT_FACTS, []),
+        (0, BILL_FACTS, [4]),
+        (0, (*REPORT_FACTS, *BILL_FACTS), [1, 2, 3, 4]),
+    ],
+)
+def test_changed_days_are_those_of_the_given_facts_after_a_change(
+    connection: duckdb.DuckDBPyConnection, change_number: int, facts: tuple[str, ...], days: list[int]
+) -> None:
+    fact, other = REPORT_FACTS
+    logged = [(fact, 3, 1), (fact, 1, 2), (other, 2, 3), (other, 1, 3), (*BILL_FACTS, 4, 3)]
+    for name, day, number in logged:
+        connection.execute(
+            "insert into state.changed_days by name select ? as fact, ? as session_start_date, ? as change_number",
+            [name, date(2026, 10, day), number],
+        )
+    assert days_changed_since(connection, change_number, facts) == [date(2026, 10, day) for day in days]
+
+
 def test_only_intermediate_tables_and_views_without_a_model_are_dropped() -> None:
     nodes = [{"schema": "intermediate", "alias": "of_a_model"}, {"schema": "marts", "alias": "mart"}]
     with duckdb.connect() as connection:
@@ -164,6 +215,10 @@ def test_only_intermediate_tables_and_views_without_a_model_are_dropped() -> Non
         for table in ("intermediate.of_a_model", "intermediate.mart", 'intermediate."odd "" name"', "marts.of_no_model", "raw.sends"):
             connection.execute(f"create table {table} (n integer)")
         connection.execute("create view intermediate.old_view as from raw.sends")
+        connection.execute(
+            "attach ':memory:' as other; create schema other.intermediate; create table other.intermediate.theirs (n integer)"
+        )
         drop_orphaned_tables(connection, {"nodes": {str(number): node for number, node in enumerate(nodes)}})
         left = connection.execute("select table_schema || '.' || table_name from information_schema.tables order by all").fetchall()
-    assert left == [("intermediate.of_a_model",), ("marts.of_no_model",), ("raw.sends",)]
+        connection.execute("from other.intermediate.theirs")
+    assert left == [("intermediate.of_a_model",), ("intermediate.theirs",), ("marts.of_no_model",), ("raw.sends",)]
