@@ -31,10 +31,7 @@ def max_silence_hours() -> dict[str, int]:
 
 
 def silences(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[Silence]:
-    """Return the feeds that are silent at `now` (naive UTC), and the silent lines of the other feeds.
-
-    An event in the future, from a clock that is ahead, counts as now.
-    """
+    """Return the feeds that are silent at `now` (naive UTC), and the silent lines of the other feeds."""
     newest = connection.execute(
         """
         select feed, coalesce(line_number, channel_id) as line, newest_event_at

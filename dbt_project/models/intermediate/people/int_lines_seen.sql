@@ -46,6 +46,20 @@ botmaker_channels as (
 
 ),
 
+landed_files as (
+
+    select * from {{ source('raw', 'landed_files') }}
+
+),
+
+loads as (
+
+    select load_id, max(landed_at) as landed_at
+    from landed_files
+    group by load_id
+
+),
+
 new_sightings as (
 
     select 'sends' as feed, given_channel_id, given_line_number, sent_at as happened_at, false as is_web_chat, load_id
@@ -77,17 +91,36 @@ new_sightings as (
 
 ),
 
-sightings as (
+sightings_of_loads as (
 
     select
         feed,
         coalesce(given_channel_id, '') as given_channel_id,
         coalesce(given_line_number, '') as given_line_number,
+        load_id,
         max(happened_at) as newest_event_at,
-        max(case when is_web_chat then 1 else 0 end) = 1 as is_web_chat,
-        max(load_id) as last_load_id
+        max(case when is_web_chat then 1 else 0 end) = 1 as is_web_chat
     from new_sightings
-    group by feed, coalesce(given_channel_id, ''), coalesce(given_line_number, '')
+    group by feed, coalesce(given_channel_id, ''), coalesce(given_line_number, ''), load_id
+
+),
+
+-- An event later than its landing comes from a clock that is ahead, and would hide silence until its time has come.
+sightings as (
+
+    select
+        sightings_of_loads.feed,
+        sightings_of_loads.given_channel_id,
+        sightings_of_loads.given_line_number,
+        case
+            when sightings_of_loads.newest_event_at > loads.landed_at then loads.landed_at
+            else sightings_of_loads.newest_event_at
+        end as newest_event_at,
+        sightings_of_loads.is_web_chat,
+        sightings_of_loads.load_id as last_load_id
+    from sightings_of_loads
+    left join loads
+        on sightings_of_loads.load_id = loads.load_id
     {% if is_incremental() %}
     union all
     select feed, given_channel_id, given_line_number, newest_event_at, is_web_chat, last_load_id from {{ this }}
