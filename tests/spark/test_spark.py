@@ -47,9 +47,9 @@ def on_duckdb(folder: Path) -> Warehouse:
     return Warehouse(folder / "landing", folder / "on_duckdb", {})
 
 
-def _executors(cluster: Path) -> list[int]:
+def _executors(cluster: Path) -> set[int]:
     """Return the process ids of the cluster's executors."""
-    found = []
+    found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
@@ -58,7 +58,7 @@ def _executors(cluster: Path) -> list[int]:
             except OSError:
                 continue
             if of_cluster and b"CoarseGrainedExecutorBackend" in command:
-                found.append(int(entry.name))
+                found.add(int(entry.name))
     return found
 
 
@@ -76,9 +76,11 @@ def test_increment_equals_duckdb_after_kills(on_spark: Warehouse, on_duckdb: War
     built = folder / "lake" / "intermediate.db"
     before = {path: path.stat().st_mtime_ns for path in built.glob("*/metadata")}
     on_spark.kill_when(lambda: any(path.stat().st_mtime_ns != before.get(path) for path in built.glob("*/metadata")))
+    # Executors of the killed run end a moment later.
+    of_killed_run = _executors(folder / "cluster")
     process = on_spark.start_dump(folder / "increment" / "spark", "--run")
-    wait_for(lambda: _executors(folder / "cluster"), seconds=300)
-    os.kill(_executors(folder / "cluster")[0], signal.SIGKILL)
+    wait_for(lambda: _executors(folder / "cluster") - of_killed_run, seconds=300)
+    os.kill((_executors(folder / "cluster") - of_killed_run).pop(), signal.SIGKILL)
     assert_same(on_duckdb, on_spark, of_duckdb, on_spark.finish_dump(process, folder / "increment" / "spark"))
 
 
