@@ -371,7 +371,8 @@ def warnings_of_variables() -> Iterator[str]:
     because an alert must not stop a run; without a warning, it would be noticed only when an alert is missing.
     """
     variables = environment()
-    if not _ALERT_URL.match(variables.get("STARTS_ALERT_URL", "https://unset")):
+    alert_url = variables.get("STARTS_ALERT_URL")
+    if alert_url is not None and not _ALERT_URL.match(alert_url):
         yield "STARTS_ALERT_URL is not an address such as https://chat.example.com/hook, so failed runs are not posted."
     for name in sorted(variables):
         if name.startswith(("STARTS_", "BOTMAKER_")) and name not in KNOWN_NAMES:

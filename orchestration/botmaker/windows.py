@@ -178,7 +178,7 @@ def _fresh_period(request: FetchRequest, settings: BotmakerSettings, zone: str, 
 
 def _first_start(settings: BotmakerSettings, zone: str, now: datetime) -> datetime:
     if settings.start is not None:
-        start = _midnight(settings.start, zone)
+        start = _start_of_day(settings.start, zone)
         if start >= now:
             raise StartsError(f"BOTMAKER_START is {settings.start}, which is in the future: set it to the first day to fetch.")
         return start
@@ -206,7 +206,7 @@ def _from_stamp(text: str) -> datetime:
 def _parse_time(text: str, zone: str, *, is_end: bool = False) -> datetime:
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            return _midnight(date.fromisoformat(text) + timedelta(days=is_end), zone)
+            return _start_of_day(date.fromisoformat(text) + timedelta(days=is_end), zone)
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         moment = None
@@ -215,7 +215,7 @@ def _parse_time(text: str, zone: str, *, is_end: bool = False) -> datetime:
     return whole_second(moment)
 
 
-def _midnight(day: date, zone: str) -> datetime:
+def _start_of_day(day: date, zone: str) -> datetime:
     """Return the start of a report day: its first quarter of an hour by DuckDB's rules, which also determine the days of the marts.
 
     Python's rules come from the machine, which may have a tz database of another year. Clocks change by multiples of a quarter of an hour,

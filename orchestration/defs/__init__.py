@@ -4,5 +4,5 @@ import warnings
 
 from dagster import BetaWarning
 
-# Daily exports need it, so that a backfill of many days is one run.
+# A beta feature of Dagster. Daily exports need it, so that a backfill of many days is one run.
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", BetaWarning)
