@@ -1,15 +1,15 @@
 """Tests of macros that no unit test of a model reaches: their SQL, compiled by dbt, on a few rows."""
 
+import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import UTC, datetime
 
 import duckdb
 import pytest
 
 from orchestration.landing.migrations import prepare_raw_schema
 from orchestration.settings import Settings
-from orchestration.transform.invocation import common_arguments, warehouse_in_environment
+from orchestration.transform.invocation import common_arguments, invoke
 from orchestration.transform.parsed import parsed_project
 
 # These tests share one warehouse.
@@ -23,11 +23,14 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     with duckdb.connect(str(made.warehouse_path)) as connection:
         prepare_raw_schema(connection)
         connection.execute("insert into state.builds values (1, now(), now(), 5, 'a'), (2, now(), null, 9, 'a')")
-        for fact, day, number in (("fct_notifications", 1, 1), ("fct_notifications", 2, 2), ("fct_billed_messages", 2, 2)):
-            connection.execute(
-                "insert into state.changed_days by name select ? as fact, ? as session_start_date, ? as change_number",
-                [fact, date(2026, 10, day), number],
-            )
+        connection.execute(
+            """
+            insert into state.changed_days values
+                ('fct_notifications', date '2026-10-01', 1),
+                ('fct_notifications', date '2026-10-02', 2),
+                ('fct_billed_messages', date '2026-10-02', 2)
+            """
+        )
     return made
 
 
@@ -38,16 +41,9 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def compiled(settings: Settings, sql: str) -> str:
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
-
-    with warehouse_in_environment(settings):
-        result: Any = dbtRunner(parsed_project(settings).manifest()).invoke(
-            ["compile", "--inline", sql, "--quiet", *common_arguments(settings)]
-        )
-    DuckDBConnectionManager.close_all_connections()
-    assert result.success, result.exception
-    return result.result.results[0].node.compiled_code
+    invoke(settings, ["compile", "--inline", sql, "--quiet", *common_arguments(settings)], parsed_project(settings).manifest())
+    (result,) = json.loads((settings.dbt_target_dir / "run_results.json").read_text(encoding="utf-8"))["results"]
+    return result["compiled_code"]
 
 
 def test_key_of_several_columns_depends_on_where_each_ends(settings: Settings, connection: duckdb.DuckDBPyConnection) -> None:

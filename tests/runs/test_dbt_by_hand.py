@@ -74,8 +74,16 @@ def fresh(pipeline: Callable[..., Pipeline]) -> Pipeline:
     return run
 
 
+@pytest.fixture
+def unbuilt(fresh: Pipeline) -> Pipeline:
+    """Return a pipeline with empty raw tables and no models."""
+    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
+        prepare_raw_schema(warehouse)
+    return fresh
+
+
 def builds_of(run: Pipeline) -> list[dict[str, Any]]:
-    return query(run.settings.warehouse_path, "from state.builds order by build_id", read_only=False)
+    return sorted(run.rows("state.builds", published=False), key=lambda build: build["build_id"])
 
 
 def state(run: Pipeline) -> dict[str, Any]:
@@ -133,7 +141,7 @@ def test_definition_equals_that_of_the_job_from_any_folder(
 
 @pytest.mark.thorough
 def test_definition_equals_that_of_the_job_whatever_the_names_of_the_folder_and_files(
-    fresh: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unbuilt: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "it's [a] *? folder" / "dbt_project"
     copy_of_the_project(project)
@@ -142,14 +150,12 @@ def test_definition_equals_that_of_the_job_whatever_the_names_of_the_folder_and_
     # Folders whose names match this one's as a pattern.
     for name in ("it's [a] x? folder", "it's [a] *y folder", "it's a *? folder"):
         shutil.copytree(project / "seeds", tmp_path / name / "dbt_project" / "seeds")
-    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
-        prepare_raw_schema(warehouse)
     # A text that no setting accepts, but a variable does.
-    variables = {"report_timezone": fresh.settings.report_timezone, "billing_currency": "it's"}
-    assert dbt_by_hand(fresh, "seed", "-s", "channels", "--vars", json.dumps(variables), project=project).success
+    variables = {"report_timezone": unbuilt.settings.report_timezone, "billing_currency": "it's"}
+    assert dbt_by_hand(unbuilt, "seed", "-s", "channels", "--vars", json.dumps(variables), project=project).success
     monkeypatch.setattr(builds, "DBT_PROJECT_DIR", project)
     monkeypatch.setattr(Settings, "dbt_vars", variables)
-    assert [build["definition_sha256"] for build in builds_of(fresh)] == [builds.definition_sha256(fresh.settings)]
+    assert [build["definition_sha256"] for build in builds_of(unbuilt)] == [builds.definition_sha256(unbuilt.settings)]
 
 
 @pytest.mark.thorough
@@ -206,18 +212,17 @@ def test_partially_rebuilt_tables_are_not_built_upon_until_all_are_rebuilt(lande
 
 
 @pytest.mark.thorough
-def test_complete_rebuild_gives_its_definition_to_the_attempts_since_the_last_finished_build(fresh: Pipeline) -> None:
-    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
-        prepare_raw_schema(warehouse)
+def test_complete_rebuild_gives_its_definition_to_the_attempts_since_the_last_finished_build(unbuilt: Pipeline) -> None:
+    with duckdb.connect(str(unbuilt.settings.warehouse_path)) as warehouse:
         warehouse.execute(
             "insert into state.builds values (1, timestamp '2026-10-01', null, 0, ''), (2, timestamp '2026-10-01', null, 0, '')"
         )
-    assert dbt_by_hand(fresh, "run-operation", "record_definition", "--args", "{definition: first}").success
-    assert [build["definition_sha256"] for build in builds_of(fresh)] == ["first", "first"]
-    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
+    assert dbt_by_hand(unbuilt, "run-operation", "record_definition", "--args", "{definition: first}").success
+    assert [build["definition_sha256"] for build in builds_of(unbuilt)] == ["first", "first"]
+    with duckdb.connect(str(unbuilt.settings.warehouse_path)) as warehouse:
         warehouse.execute("update state.builds set finished_at = started_at where build_id = 1")
-    assert dbt_by_hand(fresh, "run-operation", "record_definition", "--args", "{definition: second}").success
-    assert [build["definition_sha256"] for build in builds_of(fresh)] == ["first", "second"]
+    assert dbt_by_hand(unbuilt, "run-operation", "record_definition", "--args", "{definition: second}").success
+    assert [build["definition_sha256"] for build in builds_of(unbuilt)] == ["first", "second"]
 
 
 @pytest.mark.thorough
@@ -246,9 +251,7 @@ def test_dbt_before_the_first_landing_is_refused_and_changes_nothing(fresh: Pipe
 
 
 @pytest.mark.thorough
-def test_selection_that_needs_unbuilt_tables_is_refused(fresh: Pipeline) -> None:
-    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
-        prepare_raw_schema(warehouse)
+def test_selection_that_needs_unbuilt_tables_is_refused(unbuilt: Pipeline) -> None:
     for arguments, sentence in (
         (("test",), "The selection needs calling_codes, channels, failure_reasons and "),
         (("test", "-s", "test_type:unit"), " more, not built yet: run `dbt build` without a selection."),
@@ -256,9 +259,9 @@ def test_selection_that_needs_unbuilt_tables_is_refused(fresh: Pipeline) -> None
         # A unit test needs its model, too, also if that reads only raw tables.
         (("test", "-s", "stg_send_log__sends,test_type:unit"), "The selection needs stg_send_log__sends, not built yet"),
     ):
-        assert sentence in str(dbt_by_hand(fresh, *arguments).refusal), arguments
-    assert dbt_by_hand(fresh, "seed", "-s", "channels").success
-    assert dbt_by_hand(fresh, "test", "-s", "unique_channels_channel_id").success
+        assert sentence in str(dbt_by_hand(unbuilt, *arguments).refusal), arguments
+    assert dbt_by_hand(unbuilt, "seed", "-s", "channels").success
+    assert dbt_by_hand(unbuilt, "test", "-s", "unique_channels_channel_id").success
 
 
 @pytest.mark.thorough
@@ -285,16 +288,14 @@ def test_variables_set_for_the_job_apply_to_dbt_by_hand(landed: Pipeline, monkey
 
 
 @pytest.mark.thorough
-def test_empty_build_is_refused_as_soon_as_a_file_has_landed(fresh: Pipeline) -> None:
-    with duckdb.connect(str(fresh.settings.warehouse_path)) as warehouse:
-        prepare_raw_schema(warehouse)
+def test_empty_build_is_refused_as_soon_as_a_file_has_landed(unbuilt: Pipeline) -> None:
     empty_view = ("run", "--empty", "-s", "stg_send_log__sends")
     # The first command leaves an attempt, which hides nothing.
-    assert dbt_by_hand(fresh, *empty_view).success
-    assert dbt_by_hand(fresh, *empty_view).success
-    add_files(fresh, 0)
-    assert fresh.materialize(*RAW_ASSETS).success
-    assert "--empty would hide landed data" in str(dbt_by_hand(fresh, *empty_view).refusal)
+    assert dbt_by_hand(unbuilt, *empty_view).success
+    assert dbt_by_hand(unbuilt, *empty_view).success
+    add_files(unbuilt, 0)
+    assert unbuilt.materialize(*RAW_ASSETS).success
+    assert "--empty would hide landed data" in str(dbt_by_hand(unbuilt, *empty_view).refusal)
 
 
 @pytest.mark.parametrize(

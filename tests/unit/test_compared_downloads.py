@@ -82,6 +82,12 @@ def exported(settings: Settings) -> Table:
     return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""), delimiter="\t", strict=True))
 
 
+def compare_table(settings: Settings, folder: Path, table: Table, filters: ReportFilters | None = None) -> Comparison:
+    path = folder / "download.tsv"
+    path.write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
+    return compare_download(settings, path, filters)
+
+
 @pytest.fixture
 def compared(settings: Settings, tmp_path: Path) -> Callable[..., Comparison]:
     """Return a function that compares the export after a change of its rows, which are found by their position in `ROWS`."""
@@ -89,8 +95,7 @@ def compared(settings: Settings, tmp_path: Path) -> Callable[..., Comparison]:
     def compare(change: Callable[[Table], object], filters: ReportFilters | None = None) -> Comparison:
         table = exported(settings)
         change(table)
-        (tmp_path / "download.tsv").write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
-        return compare_download(settings, tmp_path / "download.tsv", filters)
+        return compare_table(settings, tmp_path, table, filters)
 
     return compare
 
@@ -280,9 +285,8 @@ def test_shift_is_reported_of_most_rows_in_half_hours_up_to_26_hours(
     table = exported(settings)
     for row, by in zip(table[1:], minutes, strict=True):
         row[STARTED] = row[SENT] = "soon" if by is None else str(datetime.fromisoformat(row[STARTED]) + timedelta(minutes=by))
-    (tmp_path / "download.tsv").write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
     period = ReportFilters(period_from="2026-10-03", period_to="2026-10-07")
-    damage = compare_download(settings, tmp_path / "download.tsv", period).damage
+    damage = compare_table(settings, tmp_path, table, period).damage
     assert [one[: len(said or one)] for one in damage] == ([said] if said else [])
 
 
@@ -304,8 +308,7 @@ def test_times_of_a_person_with_several_sends_are_compared_with_the_nearest(
     table = exported(settings)
     for row, by in zip(table[1:], shifts, strict=True):
         row[STARTED] = str(datetime.fromisoformat(row[STARTED]) + timedelta(minutes=by))
-    (tmp_path / "download.tsv").write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
-    assert [one[: len(said[0])] for one in compare_download(settings, tmp_path / "download.tsv").damage] == said
+    assert [one[: len(said[0])] for one in compare_table(settings, tmp_path, table).damage] == said
 
 
 @pytest.mark.parametrize("number", ["5,51199E+12", "5.5E+12", "6E+12", "6e12"])

@@ -199,11 +199,8 @@ def test_changed_days_are_those_of_the_given_facts_after_a_change(
 ) -> None:
     fact, other = REPORT_FACTS
     logged = [(fact, 3, 1), (fact, 1, 2), (other, 2, 3), (other, 1, 3), (*BILL_FACTS, 4, 3)]
-    for name, day, number in logged:
-        connection.execute(
-            "insert into state.changed_days by name select ? as fact, ? as session_start_date, ? as change_number",
-            [name, date(2026, 10, day), number],
-        )
+    rows = [(name, date(2026, 10, day), number) for name, day, number in logged]
+    connection.executemany("insert into state.changed_days values (?, ?, ?)", rows)
     assert days_changed_since(connection, change_number, facts) == [date(2026, 10, day) for day in days]
 
 
