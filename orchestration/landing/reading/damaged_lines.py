@@ -24,8 +24,10 @@ _SPACE = re.compile(rb"[ \t\r]*")
 _LINE_START = re.compile(rb"[ \t\r]*(?:" + BYTE_ORDER_MARK + rb"[ \t\r]*)?")
 _OBJECT_START = re.compile(rb'\{(?=[ \t\r]*+")')
 _FIRST_KEY = re.compile(rb'\{[ \t\r]*("[^"]*")[ \t\r]*:')
-# Matches up to the next bracket, or up to a string that is not followed by `,`, `:`, `}`, `]` or the end of the line.
-_NO_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"[^"]*+"(?=[ \t\r]*+(?:[,:}\]]|\Z)))*+')
+# Texts and strings up to the next bracket, or up to a string that is not followed by `,`, `:`, `}`, `]` or the end of the line. At most
+# 1,000 at a time: without a limit, a greedy repetition takes 35 bytes of memory per byte of the line. A possessive one takes none, but
+# before Python 3.11.5 it does not stop before such a string (https://github.com/python/cpython/issues/106052).
+_NO_BRACKETS = re.compile(rb'(?:[^"{}\[\]]++|"[^"]*+"(?=[ \t\r]*+(?:[,:}\]]|\Z))){1,1000}')
 _BLANK_BYTES = b" \t\r"
 _CONTINUES_VALUE = b",:}]"
 _MAY_PRECEDE_OBJECT = b",:["
@@ -141,7 +143,7 @@ class _DamagedLine:
             place += 1
             if not opened:
                 return _Scan(place, text.startswith(b"{", start), depth)
-            place = _match_end(_NO_BRACKETS, text, place)
+            place = _skip_to_bracket(text, place)
         return _Scan(place, False, depth)
 
     def _is_standalone(self, scan: _Scan) -> bool:
@@ -161,6 +163,12 @@ class _DamagedLine:
         while place > 0 and self._text[place] in _BLANK_BYTES:
             place -= 1
         return self._text[place : place + 1]
+
+
+def _skip_to_bracket(text: bytes, place: int) -> int:
+    while (end := _match_end(_NO_BRACKETS, text, place)) > place:
+        place = end
+    return place
 
 
 def _match_end(pattern: re.Pattern[bytes], text: bytes, place: int) -> int:
