@@ -6,7 +6,9 @@
 
 {% macro loads_not_merged(load_id) -%}
     {%- if is_incremental() -%}
-    where {{ load_id }} > (select coalesce(max(last_load_id), 0) from {{ this }})
+    {{ load_id }} > (select coalesce(max(last_load_id), 0) from {{ this }})
+    {%- else -%}
+    true
     {%- endif -%}
 {%- endmacro %}
 

@@ -10,6 +10,8 @@
     'message_id', 'channel_id', 'line_number', 'person_id', 'market', 'billed_date', 'pricing_model', 'pricing_category', 'pricing_type',
     'is_delivered', 'template_name', 'notification_name', 'session_start_id',
 ] %}
+{% set is_charged = "coalesce(is_delivered and pricing_type = 'regular', false)" %}
+{% set reprices = is_incremental() and rates_changed(ref('int_rates_resolved')) %}
 
 with messages_to_bill as (
 
@@ -33,7 +35,7 @@ messages as (
 
     select {{ columns_before_rates | join(', ') }}
     from messages_to_bill
-    {%- if is_incremental() and rates_changed(ref('int_rates_resolved')) %}
+    {%- if reprices %}
     union all
     -- New rates: messages that were billed before are priced again.
     select {{ columns_before_rates | join(', ') }}
@@ -43,11 +45,11 @@ messages as (
 
 ),
 
-charged_messages as (
+messages_with_charge as (
 
     select
         *,
-        coalesce(is_delivered and pricing_type = 'regular', false) as is_charged,
+        {{ is_charged }} as is_charged,
         not is_delivered or coalesce(substr(pricing_type, 1, 5) = 'free_', false) as is_free
     from messages
 
@@ -59,16 +61,23 @@ messages_with_rate_category as (
     select
         *,
         case when is_charged then pricing_category end as charged_category
-    from charged_messages
+    from messages_with_charge
 
 ),
 
--- There are few combinations, so rates are looked up for these and not for every message.
+-- There are few combinations, so rates are looked up for these and not for every message. Messages are read in place: if a query reads a
+-- CTE twice, DuckDB keeps it in memory as a whole (5M sends: 18 to 20 CPU seconds instead of 15 to 17).
 combinations_to_price as (
 
     select distinct market, pricing_category, billed_date
-    from charged_messages
-    where is_charged
+    from {{ ref('int_messages_to_bill') }}
+    where {{ is_charged }}
+    {%- if reprices %}
+    union
+    select distinct market, pricing_category, billed_date
+    from {{ this }}
+    where {{ is_charged }}
+    {%- endif %}
 
 ),
 

@@ -16,7 +16,7 @@ with session_events as (
 
 new_events as (
 
-    select * from session_events {{ loads_not_merged('load_id') }}
+    select * from session_events where {{ loads_not_merged('load_id') }}
 
 ),
 

@@ -14,7 +14,7 @@ with session_messages as (
 
 new_messages as (
 
-    select * from session_messages {{ loads_not_merged('load_id') }}
+    select * from session_messages where {{ loads_not_merged('load_id') }}
 
 ),
 

@@ -12,7 +12,7 @@ with sent_results as (
 
 new_results as (
 
-    select * from sent_results {{ loads_not_merged('load_id') }}
+    select * from sent_results where {{ loads_not_merged('load_id') }}
 
 ),
 

@@ -17,7 +17,7 @@ with sessions as (
 
 new_sessions as (
 
-    select * from sessions {{ loads_not_merged('load_id') }}
+    select * from sessions where {{ loads_not_merged('load_id') }}
 
 ),
 

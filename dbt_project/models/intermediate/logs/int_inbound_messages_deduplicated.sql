@@ -18,7 +18,7 @@ with inbound_messages as (
 
 new_messages as (
 
-    select * from inbound_messages {{ loads_not_merged('load_id') }}
+    select * from inbound_messages where {{ loads_not_merged('load_id') }}
 
 ),
 

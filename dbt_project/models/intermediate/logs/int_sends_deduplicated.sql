@@ -29,7 +29,7 @@ new_sends as (
         template_name, template_language, notification_name, agent_groups, chat_link,
         error_code, error_title, error_details, is_notification, false as is_echo, has_error, sent_at, customer_created_at, load_id
     from sends
-    {{ loads_not_merged('load_id') }}
+    where {{ loads_not_merged('load_id') }}
     union all
     select
         message_key, message_id, given_channel_id, given_line_number, given_contact_id, contact_identifier, null as customer_id,
@@ -37,7 +37,7 @@ new_sends as (
         null as error_code, null as error_title, null as error_details, false as is_notification, true as is_echo,
         false as has_error, happened_at as sent_at, null as customer_created_at, load_id
     from echoes
-    {{ loads_not_merged('load_id') }}
+    where {{ loads_not_merged('load_id') }}
 
 ),
 

@@ -9,13 +9,9 @@
 {% set prices = ['sent_price', 'delivered_price', 'read_price'] %}
 {% set smallest = identifiers + times + prices %}
 
-with statuses as (
-
-    select * from {{ ref('stg_whatsapp__statuses') }}
-
-),
-
-sends as (
+-- Statuses are read in place and not through an import CTE: if a query reads a CTE more than once, DuckDB keeps it in memory as a whole. At
+-- 5M sends, with the default memory, a full build of this model then took 115 CPU seconds instead of 58.
+with sends as (
 
     select * from {{ ref('int_sends_deduplicated') }}
 
@@ -26,14 +22,8 @@ new_statuses as (
     select
         *,
         {{ price_of_status('statuses') }} as price
-    from statuses
-    {{ loads_not_merged('load_id') }}
-
-),
-
-sends_with_statuses as (
-
-    select message_key from sends where message_key in (select new_statuses.message_key from new_statuses)
+    from {{ ref('stg_whatsapp__statuses') }} as statuses
+    where {{ loads_not_merged('load_id') }}
 
 ),
 
@@ -41,8 +31,10 @@ sends_with_statuses as (
 messages_without_send as (
 
     select message_key, min(message_id) as message_id
-    from new_statuses
-    where not exists (select 1 from sends_with_statuses where sends_with_statuses.message_key = new_statuses.message_key)
+    from {{ ref('stg_whatsapp__statuses') }} as statuses
+    where
+        {{ loads_not_merged('load_id') }}
+        and not exists (select 1 from sends where sends.message_key = statuses.message_key)
     group by message_key
 
 ),
@@ -117,8 +109,10 @@ messages as (
 failures as (
 
     select message_key, happened_at as failed_at, error_code, error_title, error_message, error_details
-    from new_statuses
-    where status = 'failed'
+    from {{ ref('stg_whatsapp__statuses') }}
+    where
+        {{ loads_not_merged('load_id') }}
+        and status = 'failed'
     {% if is_incremental() %}
     union all
     select message_key, failed_at, failure_code, failure_title, failure_message, failure_details

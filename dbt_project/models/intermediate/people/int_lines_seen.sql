@@ -63,31 +63,31 @@ loads as (
 new_sightings as (
 
     select 'sends' as feed, given_channel_id, given_line_number, sent_at as happened_at, false as is_web_chat, load_id
-    from sends {{ loads_not_merged('load_id') }}
+    from sends where {{ loads_not_merged('load_id') }}
     union all
     select 'webhooks' as feed, given_channel_id, given_line_number, happened_at, false as is_web_chat, load_id
-    from statuses {{ loads_not_merged('load_id') }}
+    from statuses where {{ loads_not_merged('load_id') }}
     union all
     select 'webhooks' as feed, given_channel_id, given_line_number, happened_at, false as is_web_chat, load_id
-    from inbound_messages {{ loads_not_merged('load_id') }}
+    from inbound_messages where {{ loads_not_merged('load_id') }}
     union all
     select 'webhooks' as feed, given_channel_id, given_line_number, happened_at, false as is_web_chat, load_id
-    from echoes {{ loads_not_merged('load_id') }}
+    from echoes where {{ loads_not_merged('load_id') }}
     union all
     select
         'webhooks' as feed, given_channel_id, given_line_number, cast(null as timestamp) as happened_at, false as is_web_chat, load_id
-    from channels {{ loads_not_merged('load_id') }}
+    from channels where {{ loads_not_merged('load_id') }}
     union all
     -- Botmaker writes the platform into its channel ids, such as `shop-webchat-1`.
     select
         'botmaker' as feed, given_channel_id, null as given_line_number, session_started_at as happened_at,
         given_channel_id like '%-webchat-%' as is_web_chat, load_id
-    from botmaker_sessions {{ loads_not_merged('load_id') }}
+    from botmaker_sessions where {{ loads_not_merged('load_id') }}
     union all
     select
         'botmaker' as feed, given_channel_id, given_line_number, cast(null as timestamp) as happened_at,
         is_web_chat or given_channel_id like '%-webchat-%' as is_web_chat, load_id
-    from botmaker_channels {{ loads_not_merged('load_id') }}
+    from botmaker_channels where {{ loads_not_merged('load_id') }}
 
 ),
 
