@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import duckdb
 import pytest
@@ -65,35 +64,6 @@ def test_models_materialised_alone_respect_the_limit_on_rejected_records(pipelin
     assert not result.success
     assert "1 of 2 new records were rejected" in str(result.all_events)
     assert not run.materialize("published_marts").success
-
-
-@pytest.mark.thorough
-def test_no_query_compares_all_pairs_of_rows_of_two_tables(sample: Pipeline, warm: Callable[..., Pipeline]) -> None:
-    increment = warm()
-    (increment.landing / "sends").mkdir(parents=True)
-    (increment.landing / "sends" / "1.json").write_text(json.dumps([SEND]))
-    assert increment.run().success
-    for run in (sample, increment):
-        compiled = {path.stem: path.read_text() for path in (run.settings.dbt_target_dir / "compiled").rglob("*.sql")}
-        assert {"int_sends_described" if run is sample else "int_sends_with_status", "fct_notifications"} <= set(compiled)
-        with duckdb.connect(str(run.settings.warehouse_path), read_only=True) as warehouse:
-            assert {name: joins for name, query in compiled.items() if (joins := joins_without_hash(warehouse, query))} == {}
-
-
-def joins_without_hash(warehouse: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    """Return the join conditions that contain an equality and are still tested on every pair of rows, according to DuckDB's query plan."""
-    plan = warehouse.execute(f"explain (format json) {query}").fetchall()[0][1]
-    found: list[str] = []
-
-    def search(operators: list[dict[str, Any]]) -> None:
-        for operator in operators:
-            condition = str(operator["extra_info"].get("Condition", ""))
-            if operator["name"].strip() == "BLOCKWISE_NL_JOIN" and " = " in condition:
-                found.append(condition)
-            search(operator["children"])
-
-    search(json.loads(plan))
-    return found
 
 
 @pytest.mark.thorough

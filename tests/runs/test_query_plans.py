@@ -1,7 +1,7 @@
-"""Tests of DuckDB's plans for a full build: which expressions of a model it keeps in memory as a whole."""
+"""Tests of DuckDB's plans for the queries of a build: no join of all pairs of rows, and no large table in memory."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import duckdb
@@ -9,12 +9,40 @@ import pytest
 
 from tests.pipeline import Pipeline
 
+SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
 
-def _kept_in_memory(plan: dict[str, Any]) -> Iterator[str]:
-    if plan["name"].strip() == "CTE":
-        yield plan["extra_info"]["CTE Name"]
-    for child in plan["children"]:
-        yield from _kept_in_memory(child)
+
+def compiled_queries(run: Pipeline) -> dict[str, str]:
+    """Return the queries of a run's last build, by model or check."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in (run.settings.dbt_target_dir / "compiled").rglob("*.sql")}
+
+
+def operators_of(warehouse: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name and the details of each operator in the plan of a query."""
+    left = json.loads(warehouse.execute(f"explain (format json) {query}").fetchall()[0][1])
+    while left:
+        operator = left.pop()
+        yield operator["name"].strip(), operator["extra_info"]
+        left += operator["children"]
+
+
+@pytest.mark.thorough
+def test_no_query_compares_all_pairs_of_rows_of_two_tables(sample: Pipeline, warm: Callable[..., Pipeline]) -> None:
+    increment = warm()
+    (increment.landing / "sends").mkdir(parents=True)
+    (increment.landing / "sends" / "1.json").write_text(json.dumps([SEND]))
+    assert increment.run().success
+    for run in (sample, increment):
+        compiled = compiled_queries(run)
+        assert {"int_sends_described" if run is sample else "int_sends_with_status", "fct_notifications"} <= set(compiled)
+        with duckdb.connect(str(run.settings.warehouse_path), read_only=True) as warehouse:
+            assert {name: joins for name, query in compiled.items() if (joins := joins_without_hash(warehouse, query))} == {}
+
+
+def joins_without_hash(warehouse: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """Return the join conditions that contain an equality and are still tested on every pair of rows, according to DuckDB's query plan."""
+    conditions = [str(details.get("Condition", "")) for name, details in operators_of(warehouse, query) if name == "BLOCKWISE_NL_JOIN"]
+    return [condition for condition in conditions if " = " in condition]
 
 
 @pytest.mark.parametrize(
@@ -30,11 +58,8 @@ def _kept_in_memory(plan: dict[str, Any]) -> Iterator[str]:
 def test_full_build_keeps_no_table_of_messages_in_memory(sample: Pipeline, model: str, small: set[str]) -> None:
     """DuckDB keeps a CTE that a query reads more than once in memory, and writes it to disk for a large history.
 
-    `small` are look-ups, rates, and the notifications of Botmaker's sessions.
+    `small` are look-ups, rates, and the notifications of Botmaker's sessions. The sample's only build was a full one.
     """
-    # The sample's only build was a full one.
-    (file,) = (sample.settings.dbt_target_dir / "compiled").rglob(f"models/**/{model}.sql")
-    with duckdb.connect(str(sample.settings.warehouse_path), read_only=True) as connection:
-        row = connection.execute(f"explain (format json) {file.read_text(encoding='utf-8')}").fetchone()
-    assert row is not None
-    assert {name for plan in json.loads(row[1]) for name in _kept_in_memory(plan)} <= small
+    with duckdb.connect(str(sample.settings.warehouse_path), read_only=True) as warehouse:
+        operators = operators_of(warehouse, compiled_queries(sample)[model])
+        assert {details["CTE Name"] for name, details in operators if name == "CTE"} <= small
