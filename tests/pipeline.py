@@ -83,6 +83,10 @@ class Pipeline:
         path = self.settings.published_database if published else self.settings.warehouse_path
         return query(path, f"select * from {table}", read_only=published)
 
+    def compiled_queries(self) -> dict[str, str]:
+        """Return the queries of the last build, by model or check."""
+        return {path.stem: path.read_text(encoding="utf-8") for path in (self.settings.dbt_target_dir / "compiled").rglob("*.sql")}
+
     def tsv_bytes(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(self.settings.exports_dir.glob("*.tsv"))}
 

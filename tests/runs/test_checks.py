@@ -18,8 +18,7 @@ pytestmark = pytest.mark.xdist_group("checks")
 
 @pytest.fixture(scope="module")
 def checks(sample: Pipeline) -> dict[str, str]:
-    compiled = sample.settings.dbt_target_dir / "compiled"
-    return {path.stem: path.read_text(encoding="utf-8") for path in compiled.rglob("*.sql")}
+    return sample.compiled_queries()
 
 
 @pytest.fixture(scope="module")

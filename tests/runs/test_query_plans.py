@@ -12,11 +12,6 @@ from tests.pipeline import Pipeline
 SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
 
 
-def compiled_queries(run: Pipeline) -> dict[str, str]:
-    """Return the queries of a run's last build, by model or check."""
-    return {path.stem: path.read_text(encoding="utf-8") for path in (run.settings.dbt_target_dir / "compiled").rglob("*.sql")}
-
-
 def operators_of(warehouse: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the details of each operator in the plan of a query."""
     left = json.loads(warehouse.execute(f"explain (format json) {query}").fetchall()[0][1])
@@ -33,7 +28,7 @@ def test_no_query_compares_all_pairs_of_rows_of_two_tables(sample: Pipeline, war
     (increment.landing / "sends" / "1.json").write_text(json.dumps([SEND]))
     assert increment.run().success
     for run in (sample, increment):
-        compiled = compiled_queries(run)
+        compiled = run.compiled_queries()
         assert {"int_sends_described" if run is sample else "int_sends_with_status", "fct_notifications"} <= set(compiled)
         with duckdb.connect(str(run.settings.warehouse_path), read_only=True) as warehouse:
             assert {name: joins for name, query in compiled.items() if (joins := joins_without_hash(warehouse, query))} == {}
@@ -61,5 +56,5 @@ def test_full_build_keeps_no_table_of_messages_in_memory(sample: Pipeline, model
     `small` are look-ups, rates, and the notifications of Botmaker's sessions. The sample's only build was a full one.
     """
     with duckdb.connect(str(sample.settings.warehouse_path), read_only=True) as warehouse:
-        operators = operators_of(warehouse, compiled_queries(sample)[model])
+        operators = operators_of(warehouse, sample.compiled_queries()[model])
         assert {details["CTE Name"] for name, details in operators if name == "CTE"} <= small

@@ -45,23 +45,15 @@ messages as (
 
 ),
 
+-- A message that is not charged needs no rate: its null joins with nothing.
 messages_with_charge as (
 
     select
         *,
         {{ is_charged }} as is_charged,
-        not is_delivered or coalesce(substr(pricing_type, 1, 5) = 'free_', false) as is_free
+        not is_delivered or coalesce(substr(pricing_type, 1, 5) = 'free_', false) as is_free,
+        case when {{ is_charged }} then pricing_category end as charged_category
     from messages
-
-),
-
--- A message that is not charged needs no rate: its null joins with nothing.
-messages_with_rate_category as (
-
-    select
-        *,
-        case when is_charged then pricing_category end as charged_category
-    from messages_with_charge
 
 ),
 
@@ -112,33 +104,33 @@ combinations_with_rates as (
 final as (
 
     select
-        messages_with_rate_category.message_id,
-        messages_with_rate_category.channel_id,
-        messages_with_rate_category.line_number,
-        messages_with_rate_category.person_id,
-        messages_with_rate_category.market,
-        messages_with_rate_category.billed_date,
-        messages_with_rate_category.pricing_model,
-        messages_with_rate_category.pricing_category,
-        messages_with_rate_category.pricing_type,
-        messages_with_rate_category.is_delivered,
-        messages_with_rate_category.is_charged,
+        messages_with_charge.message_id,
+        messages_with_charge.channel_id,
+        messages_with_charge.line_number,
+        messages_with_charge.person_id,
+        messages_with_charge.market,
+        messages_with_charge.billed_date,
+        messages_with_charge.pricing_model,
+        messages_with_charge.pricing_category,
+        messages_with_charge.pricing_type,
+        messages_with_charge.is_delivered,
+        messages_with_charge.is_charged,
         combinations_with_rates.rate,
         combinations_with_rates.currency,
-        case when messages_with_rate_category.is_free then cast(0 as decimal(18, 8)) else combinations_with_rates.rate end as cost,
+        case when messages_with_charge.is_free then cast(0 as decimal(18, 8)) else combinations_with_rates.rate end as cost,
         case
-            when messages_with_rate_category.is_free then 'free'
+            when messages_with_charge.is_free then 'free'
             when combinations_with_rates.rate is not null then 'rate_card'
             else 'unpriced'
         end as cost_basis,
-        messages_with_rate_category.template_name,
-        messages_with_rate_category.notification_name,
-        messages_with_rate_category.session_start_id
-    from messages_with_rate_category
+        messages_with_charge.template_name,
+        messages_with_charge.notification_name,
+        messages_with_charge.session_start_id
+    from messages_with_charge
     left join combinations_with_rates
-        on messages_with_rate_category.market = combinations_with_rates.market
-        and messages_with_rate_category.charged_category = combinations_with_rates.pricing_category
-        and messages_with_rate_category.billed_date = combinations_with_rates.billed_date
+        on messages_with_charge.market = combinations_with_rates.market
+        and messages_with_charge.charged_category = combinations_with_rates.pricing_category
+        and messages_with_charge.billed_date = combinations_with_rates.billed_date
 
 )
 
