@@ -164,8 +164,9 @@ def fetch(source: Source, feed: str, request: FetchRequest) -> FetchReport:
     return report
 
 
-def parse_request(source: Source, period_from: str | None, period_to: str | None, *, sweep: bool) -> FetchRequest:
-    return build_request(period_from, period_to, sweep=sweep, zone=source.report_timezone, now=source.now)
+def parse_request(settings: Settings, period_from: str | None, period_to: str | None, *, sweep: bool) -> FetchRequest:
+    """Turn an operator's input into a request; needs no token, so wrong input is reported first. Raises `StartsError`."""
+    return build_request(period_from, period_to, sweep=sweep, zone=settings.report_timezone, now=whole_second(Clock.now()))
 
 
 def _fetch_sessions(source: Source, request: FetchRequest, report: FetchReport) -> None:

@@ -31,8 +31,9 @@ def fetch_command(arguments: Namespace) -> int:
     started = time.monotonic()
     has_started = False
     try:
-        with open_source(Settings.from_environment(), BotmakerSettings.from_environment(), log=_print_line, warn=_warn) as source:
-            request = parse_request(source, arguments.period_from, arguments.period_to, sweep=arguments.sweep)
+        settings = Settings.from_environment()
+        request = parse_request(settings, arguments.period_from, arguments.period_to, sweep=arguments.sweep)
+        with open_source(settings, BotmakerSettings.from_environment(), log=_print_line, warn=_warn) as source:
             has_started = True
             reports = [fetch(source, feed, request) for feed in FETCHES]
     except StartsError as error:

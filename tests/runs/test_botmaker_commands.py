@@ -70,6 +70,7 @@ def test_fetch_command_prints_one_line_per_window(tmp_path: Path) -> None:
         ((), {"BOTMAKER_BASE_URL": "http://example.com"}, 2, "BOTMAKER_BASE_URL"),
         ((), {"STARTS_LANDING": ""}, 2, "Set STARTS_LANDING"),
         (("--from", "soon"), {}, 2, "neither a day"),
+        (("--from", "soon"), {"BOTMAKER_ACCESS_TOKEN": ""}, 2, "neither a day"),
         (("--sweeep",), {}, 2, "unrecognized arguments"),
         ((), {"BOTMAKER_ACCESS_TOKEN": "wrong-one"}, 5, "failed: Botmaker refused the token for sessions (HTTP 401)"),
     ],

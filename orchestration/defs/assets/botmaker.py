@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dagster import AssetExecutionContext, AssetKey, AssetSpec, Config, MaterializeResult, multi_asset
 from pydantic import Field
 
-from orchestration.botmaker.fetch import FETCHES, fetch, open_source, parse_request
+from orchestration.botmaker.fetch import FETCHES, FetchReport, fetch, open_source, parse_request
 from orchestration.botmaker.settings import BotmakerSettings
 from orchestration.defs.resources import operator_failures
 from orchestration.settings import Settings
@@ -36,25 +36,22 @@ class BotmakerFetchConfig(Config):
 )
 def fetch_botmaker(context: AssetExecutionContext, config: BotmakerFetchConfig) -> Iterator[MaterializeResult]:
     """Fetch from Botmaker into the landing zone, and continue where the last run stopped."""
-    with (
-        operator_failures(),
-        open_source(
-            Settings.from_environment(), BotmakerSettings.from_environment(), log=context.log.info, warn=context.log.warning
-        ) as source,
-    ):
-        request = parse_request(source, config.period_from, config.period_to, sweep=config.sweep)
-        for feed in FETCHES:
-            key = AssetKey([GROUP, feed])
-            if key in context.selected_asset_keys:
-                report = fetch(source, feed, request)
-                yield MaterializeResult(
-                    asset_key=key,
-                    metadata={
-                        "windows": report.windows,
-                        "pages": report.pages,
-                        "items": report.items,
-                        "bytes": report.bytes,
-                        "requests": report.requests,
-                        "retries": report.retries,
-                    },
-                )
+    with operator_failures():
+        settings = Settings.from_environment()
+        request = parse_request(settings, config.period_from, config.period_to, sweep=config.sweep)
+        with open_source(settings, BotmakerSettings.from_environment(), log=context.log.info, warn=context.log.warning) as source:
+            for feed in FETCHES:
+                key = AssetKey([GROUP, feed])
+                if key in context.selected_asset_keys:
+                    yield MaterializeResult(asset_key=key, metadata=_metadata(fetch(source, feed, request)))
+
+
+def _metadata(report: FetchReport) -> dict[str, int]:
+    return {
+        "windows": report.windows,
+        "pages": report.pages,
+        "items": report.items,
+        "bytes": report.bytes,
+        "requests": report.requests,
+        "retries": report.retries,
+    }
