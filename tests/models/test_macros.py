@@ -83,3 +83,14 @@ def test_check_of_an_increment_reads_all_rows_of_the_keys_of_new_loads_and_rows_
     # The finished build contains load 5; the attempt since then does not count.
     connection.execute("insert into landed values (1, 1, 5), (2, 1, 6), (3, 2, 5), (4, null, 1)")
     assert connection.execute(f"select number from landed where {condition} order by number").fetchall() == [(1,), (2,), (4,)]
+
+
+@pytest.mark.parametrize(("length", "is_open"), [(66, False), (200, True)])
+def test_component_is_settled_or_marked_as_open(
+    settings: Settings, connection: duckdb.DuckDBPyConnection, length: int, is_open: bool
+) -> None:
+    connection.execute("create table links (identifier_1 varchar, identifier_2 varchar)")
+    connection.executemany("insert into links values (?, ?)", [(f"{number:03}", f"{number + 1:03}") for number in range(length - 1)])
+    sql = compiled(settings, "{{ connected_components('links') }}")
+    found = connection.execute(f"select count(distinct component) > 1, bool_or(is_open), bool_and(is_open) from ({sql})").fetchall()
+    assert found == [(is_open, is_open, is_open)]
