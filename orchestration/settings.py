@@ -242,6 +242,11 @@ class Settings:
         """The folder of Dagster's runs, unless DAGSTER_HOME is set. One per data folder, so that checks of two folders never mix."""
         return self.data / ".dagster"
 
+    @property
+    def time_zones(self) -> set[str]:
+        """The time zones of the report and of the bill."""
+        return {self.report_timezone, self.billing_timezone or self.report_timezone}
+
     @cached_property
     def dbt_vars(self) -> dict[str, str]:
         return {

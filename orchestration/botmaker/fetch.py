@@ -166,7 +166,7 @@ def fetch(source: Source, feed: str, request: FetchRequest) -> FetchReport:
 
 def parse_request(settings: Settings, period_from: str | None, period_to: str | None, *, sweep: bool) -> FetchRequest:
     """Turn an operator's input into a request; needs no token, so wrong input is reported first. Raises `StartsError`."""
-    return build_request(period_from, period_to, sweep=sweep, zone=settings.report_timezone, now=whole_second(Clock.now()))
+    return build_request(period_from, period_to, sweep=sweep, zone=settings.report_timezone, now=whole_second(Clock().now()))
 
 
 def _fetch_sessions(source: Source, request: FetchRequest, report: FetchReport) -> None:

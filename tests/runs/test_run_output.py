@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from orchestration.transform import time_zones
 from tests.pipeline import Pipeline
 
 SEND = {"message_id": "a", "sent_at": 1790859600, "channel_id": "c", "contact_id": "5511900000001", "template_name": "t"}
@@ -123,3 +125,10 @@ def test_landing_zone_without_files_is_reported(warm: Callable[..., Pipeline]) -
     assert said in done.stderr
     _put(made, "sends/1.jsonl", _send(1))
     assert "landing zone: empty" not in made.command().stderr
+
+
+@pytest.mark.thorough
+def test_other_rules_of_the_time_zone_give_a_warning(run: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_zones, "_rules", lambda _: ZoneInfo("UTC"))
+    assert "warning   DuckDB has other rules for the time zone America/Sao_Paulo from" in run.command().stderr
+    assert "warning" not in run.command().stderr

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -43,6 +44,7 @@ from orchestration.transform.invocation import DbtError
 from orchestration.transform.lookups import refuse_unreadable_lookups
 from orchestration.transform.parsed import parsed_project
 from orchestration.transform.runner import RESULT_EVENTS, build_arguments, check_arguments, stream_dbt
+from orchestration.transform.time_zones import warnings_of_other_rules
 from orchestration.warehouse import explain_warehouse_error
 
 with without_dbt():
@@ -110,6 +112,8 @@ def _current_or_new_build(context: AssetExecutionContext, warehouse: WarehouseRe
         if current is not None:
             return current
         refuse_unreadable_lookups()
+        for warning in warnings_of_other_rules(connection, warehouse.settings.time_zones, datetime.now(UTC)):
+            context.log.warning(warning)
         # The ledger's check does the same, but it does not run if only the models are materialised.
         refuse_too_many_rejections(connection, warehouse.settings.max_rejected_share)
         return start_build(connection, warehouse.settings)

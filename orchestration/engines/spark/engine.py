@@ -154,7 +154,7 @@ class SparkEngine:
 
     def land(self, connection: duckdb.DuckDBPyConnection, zone: LandingZone, feed: Feed, erased: ErasedPeople) -> LandingReport:
         spark = spark_session(self.spark_settings)
-        for time_zone in {self.settings.report_timezone, self.settings.billing_timezone or self.settings.report_timezone}:
+        for time_zone in self.settings.time_zones:
             refuse_other_rules(spark, time_zone)
         finish_erasure(spark, self._tables(), self.settings, self.spark_settings.lake)
         return land_on_executors(spark, self._tables(), self.settings, self.spark_settings.lake, zone, feed, erased)
