@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from orchestration.transform import freshness
-from orchestration.transform.freshness import max_silence_hours, silences
+from orchestration.transform.freshness import Silence, max_silence_hours, silences
 
 NOW = datetime(2026, 10, 5, 12)
 LIMIT = timedelta(hours=24)
@@ -64,3 +64,9 @@ def test_feeds_and_lines_without_an_event_for_too_long_are_silent(
 def test_limits_are_the_variable_of_the_dbt_project() -> None:
     # Contract, section 3.
     assert max_silence_hours() == {"sends": 24, "webhooks": 24, "botmaker": 48}
+
+
+@pytest.mark.parametrize(("line", "words"), [("5511400289", "sends, line 5511400289, silent"), (None, "sends silent")])
+def test_silence_names_the_feed_and_the_line(line: str | None, words: str) -> None:
+    silence = Silence("sends", line, datetime(2026, 10, 5, 9, 30), 24)
+    assert str(silence) == f"{words} since 2026-10-05 09:30 UTC (more than 24 h)"

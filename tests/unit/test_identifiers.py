@@ -152,3 +152,10 @@ def test_separators_between_digits_are_removed_from_a_number() -> None:
         create_identifier_macros(connection)
         row = connection.execute("select display_identifier($given)", {"given": "5511+ ().-987654321"}).fetchone()
     assert row == ("5511987654321",)
+
+
+@pytest.mark.parametrize("digits", ["0123456789", "０１２３４５６７８９", "٠١٢٣٤٥٦٧٨٩", "۰۱۲۳۴۵۶۷۸۹", "०१२३४५६७८९"])
+def test_digits_of_other_scripts_are_read_as_ascii(digits: str) -> None:
+    with duckdb.connect() as connection:
+        create_identifier_macros(connection)
+        assert connection.execute("select readable_text($text)", {"text": f"<{digits}>"}).fetchone() == ("<0123456789>",)

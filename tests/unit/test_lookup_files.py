@@ -24,6 +24,7 @@ MISTAKES = {
     "after a value of two lines": (HEADER + '1,5511,"a\nb",whatsapp\n2\n', "line 4: 1 values, but"),
     "quotation mark left open": (HEADER + '1,5511,"Loja,whatsapp\n2,5512,Praia,whatsapp\n', "line 2: a quotation mark is not closed"),
     "text after a quotation mark": (HEADER + '1,5511,"Loja" 2,whatsapp\n', "line 2: a quotation mark is not closed, or text follows one."),
+    "quotation mark left open in the header": ('"' + HEADER, "line 1: a quotation mark is not closed"),
     "a column missing": ("channel_id,line_number,channel_name\n1,5511,Loja\n", "line 1: it must list the columns platform, too."),
     "semicolons": (HEADER.replace(",", ";") + "1;5511;Loja;whatsapp\n", "line 1: the values are separated by semicolons."),
     "tabs": (HEADER.replace(",", "\t"), "line 1: the values are separated by tabs."),
@@ -70,6 +71,10 @@ def test_missing_file_is_reported_with_its_header(lookups: Path) -> None:
 def test_mistakes_of_all_lookups_are_reported_together_and_only_the_first_are_listed(lookups: Path) -> None:
     (lookups / "channels.csv").write_text(HEADER + "1\n" * 4)
     (lookups / "markets.csv").write_text("country\nBR\n")
+    with pytest.raises(BlockedError) as raised:
+        refuse_unreadable_lookups(lookups)
+    assert str(raised.value).count(".csv") == 5
+    assert "more" not in str(raised.value)
     (lookups / "starting_causes.csv").unlink()
     with pytest.raises(BlockedError) as raised:
         refuse_unreadable_lookups(lookups)
