@@ -11,7 +11,7 @@ import pytest
 from orchestration.cli.main import main
 from orchestration.landing.feeds import FEED_NAMES, SENDS, WEBHOOKS
 from orchestration.landing.land import land_feed
-from orchestration.landing.rejections import delete_old_payloads
+from orchestration.landing.rejections import Rejections, delete_old_payloads
 from orchestration.landing.zone import LandingZone
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
@@ -138,3 +138,8 @@ def test_invalid_option_is_refused(arguments: list[str], said: str, capsys: pyte
     with pytest.raises(SystemExit, match="2"):
         main(["rejected", *arguments])
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("records", "rejected", "too_many"), [(100, 5, False), (100, 6, True), (19, 1, True), (0, 0, False)])
+def test_rejected_records_are_too_many_above_the_limit(records: int, rejected: int, too_many: bool) -> None:
+    assert Rejections(records, rejected, []).are_too_many(0.05) is too_many
