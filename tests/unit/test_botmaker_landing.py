@@ -133,6 +133,34 @@ def test_bad_event_or_message_does_not_affect_its_neighbours(
     assert counts == (2, 1, 1)
 
 
+WITHOUT_TIME = {"id": "x", "content": {"text": "x" * 1000}}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"messages": [WITHOUT_TIME] * 1000}, "messages[].creationTime: missing or not ISO 8601 with an offset"),
+        (
+            {"messages": [message("u", "01 10:00:00", "user"), WITHOUT_TIME] * 700},
+            "messages[].creationTime: missing or not ISO 8601 with an offset",
+        ),
+        ({"events": [{"creationTime": time("01 10:00:00"), "info": {"note": "x" * 1000}}] * 1000}, "events[].name: missing"),
+        (
+            {"events": [event("go-to", "01 10:00:00", note="x" * 5000), {}], "messages": [message("u", "01 10:00:00", "user"), None]},
+            "events[].name: missing; messages[].id: missing",
+        ),
+    ],
+)
+def test_session_with_invalid_items_is_kept_once_in_quarantine(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, more: dict[str, list[Any]], reason: str
+) -> None:
+    connection.execute("set memory_limit = '500MB'; set threads = 1; set temp_directory = ''")
+    put(tmp_path, "sessions/1.jsonl", compact(GOOD | more))
+    assert land(connection, tmp_path)["botmaker/sessions"].rejected == 1
+    rejected = connection.execute("select reason, record from raw.rejected_records").fetchall()
+    assert rejected == [(reason, compact(GOOD | more).decode())]
+
+
 @pytest.mark.parametrize(
     ("feed", "item", "reason"),
     [

@@ -1,3 +1,29 @@
+create or replace temp macro event_problem(name, event_at) as (
+    case
+        when trim(coalesce(name, '')) = '' then 'events[].name: missing'
+        when is_nested(name) then 'events[].name: not a string'
+        when event_at is null then 'events[].creationTime: missing or not ISO 8601 with an offset'
+    end
+);
+
+create or replace temp macro message_problem(id, message_at) as (
+    case
+        when trim(coalesce(id, '')) = '' then 'messages[].id: missing'
+        when is_nested(id) then 'messages[].id: not a string'
+        when message_at is null then 'messages[].creationTime: missing or not ISO 8601 with an offset'
+    end
+);
+
+create or replace temp macro has_invalid_item(session, number) as (
+    (
+        number between 1 and len(session.events)
+        and event_problem(session.events[number].name, readable_time(iso_time(session.events[number].creationTime))) is not null
+    ) or (
+        number between 1 and len(session.messages)
+        and message_problem(session.messages[number].id, readable_time(iso_time(session.messages[number].creationTime))) is not null
+    )
+);
+
 -- The events and messages of Botmaker's sessions, side by side in the rows of their session, which has at least one row:
 -- https://api.botmaker.com/v2.0, `GET /sessions`.
 create or replace temp table parsed_botmaker_sessions as
@@ -55,7 +81,7 @@ checked as (
 
 items as (
     select
-        * exclude (session),
+        *,
         session.id as session_id,
         nullif(session.startingCause, '') as starting_cause,
         session.chat.chat.chatId as chat_id,
@@ -85,18 +111,8 @@ items_checked as (
 problems as (
     select
         *,
-        case
-            when not has_event then null
-            when trim(coalesce(event.name, '')) = '' then 'events[].name: missing'
-            when is_nested(event.name) then 'events[].name: not a string'
-            when event_at is null then 'events[].creationTime: missing or not ISO 8601 with an offset'
-        end as event_problem,
-        case
-            when not has_message then null
-            when trim(coalesce(message.id, '')) = '' then 'messages[].id: missing'
-            when is_nested(message.id) then 'messages[].id: not a string'
-            when message_at is null then 'messages[].creationTime: missing or not ISO 8601 with an offset'
-        end as message_problem
+        case when has_event then event_problem(event.name, event_at) end as event_problem,
+        case when has_message then message_problem(message.id, message_at) end as message_problem
     from items_checked
 )
 
@@ -106,7 +122,15 @@ select
     line_number,
     -- The valid events and messages of a session land even if another one of it is rejected.
     coalesce(session_problem, event_problem || '; ' || message_problem, event_problem, message_problem) as problem,
-    case when coalesce(session_problem, event_problem, message_problem) is not null then record end as record,
+    -- The text of a long session is not repeated for neighbouring invalid items: copies for a thousand messages of 1 kB would take 1 GB.
+    case
+        when coalesce(session_problem, event_problem, message_problem) is null then null
+        when strlen(record) <= 4096 then record
+        when not coalesce(
+            has_invalid_item(session, item_number - 1) or has_invalid_item(session, item_number - 2) or has_invalid_item(session, item_number - 3),
+            false
+        ) then record
+    end as record,
     item_number = 1 and session_problem is null as is_session,
     has_event and event_problem is null as has_event,
     has_message and message_problem is null as has_message,
