@@ -339,6 +339,21 @@ def test_header_is_found_in_the_first_ten_lines(compared: Callable[..., Comparis
         compared(below(10))
 
 
+@pytest.mark.parametrize("required", [{STARTED}, {CUSTOMER, CONTACT}])
+def test_file_without_a_required_column_is_not_a_download(compared: Callable[..., Comparison], required: set[int]) -> None:
+    def change(table: Table) -> None:
+        for row in table:
+            row[:] = [cell for place, cell in enumerate(row) if place not in required]
+
+    with pytest.raises(StartsError, match="is not a download of this report"):
+        compared(change)
+
+
+def test_missing_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(StartsError, match=r"download\.tsv cannot be read: No such file or directory\."):
+        read_download(tmp_path / "download.tsv")
+
+
 def test_first_of_two_columns_with_the_same_header_is_compared(compared: Callable[..., Comparison]) -> None:
     assert compared(lambda table: [row.append(table[0][NAME] if n == 0 else "other") for n, row in enumerate(table)]).is_equal
 

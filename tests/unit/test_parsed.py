@@ -47,6 +47,7 @@ def test_dbt_runs_on_its_parsed_project(tmp_path: Path, monkeypatch: pytest.Monk
 def test_another_data_folder_parses_nothing(parses: list[str], tmp_path: Path) -> None:
     first = parsed_project(Settings(data=tmp_path / "a"))
     assert parsed_project(Settings(data=tmp_path / "b")) == first
+    assert first.is_shared
     assert parses == ["parse"]
 
 
@@ -73,7 +74,9 @@ def test_read_only_project_stores_its_parse_in_the_data_folder(parses: list[str]
     (tmp_path / "file").touch()
     monkeypatch.setattr(parsed, "_SHARED_FOLDER", tmp_path / "file" / "parsed")
     for _ in range(2):
-        assert parsed_project(Settings(data=tmp_path / "data")).folder.is_relative_to(tmp_path / "data")
+        project = parsed_project(Settings(data=tmp_path / "data"))
+        assert project.folder.is_relative_to(tmp_path / "data")
+        assert not project.is_shared
     assert parses == ["parse"]
 
 
