@@ -87,6 +87,9 @@ create or replace temp macro plain(text) as case when not is_nested(text) then n
 
 create or replace temp macro has_digit(text) as coalesce(regexp_matches(text, '[0-9]'), false);
 
+-- Whether a record is too long to keep its text with each of its invalid items.
+create or replace temp macro is_long_record(text) as strlen(text) > 4096;
+
 -- Whether any value at a path is neither null nor of the type.
 create or replace temp macro has_other_types(text, path, type) as (
     len(list_filter(json_type(text, path), lambda t: t not in (type, 'NULL'))) > 0

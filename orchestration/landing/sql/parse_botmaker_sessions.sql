@@ -1,26 +1,22 @@
-create or replace temp macro event_problem(name, event_at) as (
+-- The problem of an element of `events` or `messages`, whose required text is in `key`, or null.
+create or replace temp macro item_problem(list_name, key, text, happened_at) as (
     case
-        when trim(coalesce(name, '')) = '' then 'events[].name: missing'
-        when is_nested(name) then 'events[].name: not a string'
-        when event_at is null then 'events[].creationTime: missing or not ISO 8601 with an offset'
+        when trim(coalesce(text, '')) = '' then list_name || '[].' || key || ': missing'
+        when is_nested(text) then list_name || '[].' || key || ': not a string'
+        when happened_at is null then list_name || '[].creationTime: missing or not ISO 8601 with an offset'
     end
 );
 
-create or replace temp macro message_problem(id, message_at) as (
-    case
-        when trim(coalesce(id, '')) = '' then 'messages[].id: missing'
-        when is_nested(id) then 'messages[].id: not a string'
-        when message_at is null then 'messages[].creationTime: missing or not ISO 8601 with an offset'
-    end
-);
+create or replace temp macro event_problem(event, event_at) as item_problem('events', 'name', event.name, event_at);
+create or replace temp macro message_problem(message, message_at) as item_problem('messages', 'id', message.id, message_at);
 
 create or replace temp macro has_invalid_item(session, number) as (
     (
         number between 1 and len(session.events)
-        and event_problem(session.events[number].name, readable_time(iso_time(session.events[number].creationTime))) is not null
+        and event_problem(session.events[number], readable_time(iso_time(session.events[number].creationTime))) is not null
     ) or (
         number between 1 and len(session.messages)
-        and message_problem(session.messages[number].id, readable_time(iso_time(session.messages[number].creationTime))) is not null
+        and message_problem(session.messages[number], readable_time(iso_time(session.messages[number].creationTime))) is not null
     )
 );
 
@@ -111,8 +107,8 @@ items_checked as (
 problems as (
     select
         *,
-        case when has_event then event_problem(event.name, event_at) end as event_problem,
-        case when has_message then message_problem(message.id, message_at) end as message_problem
+        case when has_event then event_problem(event, event_at) end as event_problem,
+        case when has_message then message_problem(message, message_at) end as message_problem
     from items_checked
 )
 
@@ -124,8 +120,8 @@ select
     coalesce(session_problem, event_problem || '; ' || message_problem, event_problem, message_problem) as problem,
     -- The text of a long session is not repeated for neighbouring invalid items: copies for a thousand messages of 1 kB would take 1 GB.
     case
-        when coalesce(session_problem, event_problem, message_problem) is null then null
-        when strlen(record) <= 4096 then record
+        when problem is null then null
+        when not is_long_record(record) then record
         when not coalesce(
             has_invalid_item(session, item_number - 1) or has_invalid_item(session, item_number - 2) or has_invalid_item(session, item_number - 3),
             false
