@@ -23,7 +23,7 @@ NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 # Exports cannot write the years of the records with these ids.
 ODD = b"wamid.odd"
 
-NOT_THESE = "The marts were not built with these models, look-ups and variables"
+NOT_THESE = "The marts were not built with these models, look-ups, variables and version of DuckDB"
 NOTHING_LANDED = "Nothing has landed in this warehouse yet"
 
 # A full stop inside a name or number does not end a sentence.

@@ -1,8 +1,8 @@
 {# What every run of dbt by hand checks before its first model: either it leaves marts that are right for what has landed, or it is refused
    with one sentence (contract, section 7).
 
-   `state.builds` has one row per attempt to build the marts. Tables built from other models, look-ups or variables than today's (the
-   definition, below) must not be mixed with new rows. Therefore a run that writes with another definition than the latest attempt adds its
+   `state.builds` has one row per attempt to build the marts. Tables built from other models, look-ups or variables than today's, or by
+   another version of DuckDB (the definition, below), must not be mixed with new rows. Therefore a run that writes with another definition than the latest attempt adds its
    own attempt, and the next build starts from the raw tables: the job does so by itself, dbt by hand only with `--full-refresh`.
 
    A run that rebuilds tables adds an attempt without a definition before its first model, because a rebuilt table has lost what the other
@@ -213,7 +213,8 @@
             ) }}
         {%- endfor -%}
         {{ exceptions.raise_compiler_error(
-            'The marts were not built with these models, look-ups and variables, or they have to be rebuilt, or the last rebuild did not finish:'
+            'The marts were not built with these models, look-ups, variables and version of DuckDB, or they have to be rebuilt, or the last'
+            ~ ' rebuild did not finish:'
             ~ ' run the job conversation_starts (make run), or `dbt build --full-refresh` without a selection.'
         ) }}
     {%- endif -%}

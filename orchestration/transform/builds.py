@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.settings import DBT_PROJECT_DIR, Engine, Settings
 from orchestration.yaml_files import read_yaml
 
 MARTS = (
@@ -193,7 +193,8 @@ def days_changed_since(connection: duckdb.DuckDBPyConnection, change_number: int
 def definition_sha256(settings: Settings) -> str:
     """Hash everything that determines the marts, apart from the raw tables.
 
-    dbt computes the same hash for the runs that it guards (`dbt_project/macros/run_guards.sql`).
+    dbt computes the same hash for the runs that it guards (`dbt_project/macros/run_guards.sql`). The version of DuckDB is included because
+    its rules for time zones change from one version to the next; Spark has rules of its own.
     """
     project = DBT_PROJECT_DIR / "dbt_project.yml"
     folders = [DBT_PROJECT_DIR / name for name in _DEFINITION_FOLDERS]
@@ -201,7 +202,8 @@ def definition_sha256(settings: Settings) -> str:
     hashes = sorted((path.relative_to(DBT_PROJECT_DIR).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files)
     lines = [f"{path} {file_hash}" for path, file_hash in hashes]
     variables = {**_variables(project), **settings.dbt_vars}
-    return hashlib.sha256("\n".join([json.dumps(variables, sort_keys=True), *lines]).encode()).hexdigest()
+    engine = [f"duckdb {duckdb.__duckdb_version__}"] if settings.engine is Engine.DUCKDB else []
+    return hashlib.sha256("\n".join([json.dumps(variables, sort_keys=True), *engine, *lines]).encode()).hexdigest()
 
 
 def _variables(project: Path) -> dict[str, Any]:

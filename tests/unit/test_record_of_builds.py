@@ -1,6 +1,7 @@
 """Tests of the record of builds: what the next build may continue from, and what changes the definition of the marts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import duckdb
 import pytest
 
 from orchestration.landing.feeds import RAW_SCHEMA_SQL
-from orchestration.settings import Settings
+from orchestration.settings import Settings, SparkSettings
 from orchestration.transform import builds
 from orchestration.transform.builds import (
     BILL_FACTS,
@@ -75,6 +76,13 @@ def test_every_file_of_the_project_and_every_setting_belongs_to_the_definition(p
     assert definition_sha256(SETTINGS) == before
     (project / "models" / "a.sql").rename(project / "models" / "z.sql")
     assert definition_sha256(SETTINGS) != before
+
+
+def test_version_of_duckdb_belongs_to_the_definition_of_marts_that_it_builds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_spark = replace(SETTINGS, spark=SparkSettings(project / "lake"))
+    before = definition_sha256(SETTINGS), definition_sha256(on_spark)
+    monkeypatch.setattr(duckdb, "__duckdb_version__", "99.0.0")
+    assert (definition_sha256(SETTINGS) != before[0], definition_sha256(on_spark) == before[1]) == (True, True)
 
 
 def test_build_is_current_until_something_lands_or_is_invalidated(connection: duckdb.DuckDBPyConnection, project: Path) -> None:

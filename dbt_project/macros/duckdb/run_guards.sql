@@ -9,7 +9,8 @@
         ])
     {%- endset -%}
     {%- set hash = run_query(
-        "select sha256('" ~ variables | replace("'", "''") ~ "' || chr(10) || string_agg(path || ' ' || hash, chr(10) order by path))"
+        "select sha256(concat_ws(chr(10), '" ~ variables | replace("'", "''") ~ "', 'duckdb ' || ltrim(version(), 'v'),"
+        ~ " string_agg(path || ' ' || hash, chr(10) order by path)))"
         ~ " from (select substr(filename, length('" ~ folder ~ "') + 2) as path, sha256(content) as hash from " ~ files ~ ')'
         ~ " where regexp_matches(path, '[.](sql|yml|csv|md)$')"
     ) -%}

@@ -122,7 +122,8 @@ def _current_or_new_build(context: AssetExecutionContext, warehouse: WarehouseRe
 def _build(context: AssetExecutionContext, config: ModelsConfig, warehouse: WarehouseResource, build: Build) -> Iterator[Any]:
     if not build.is_increment:
         context.log.info(
-            "Rebuilding everything: the tables are not all from a finished build of these models, checks, look-ups and variables."
+            "Rebuilding everything: the tables are not all from a finished build of these models, checks, look-ups, variables and version "
+            "of DuckDB."
         )
     arguments = build_arguments(warehouse.settings, build, with_all_checks=config.thorough)
     yield from _run(context, warehouse, arguments, of_all_rows=config.thorough)
