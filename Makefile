@@ -16,7 +16,7 @@ test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-fast superset-test spark-test spark-cluster spark-cluster-stop dev lint docs site lineage bench sample-logs sample-botmaker clean
+.PHONY: help run test test-all test-fast test-lowest superset-test spark-test spark-cluster spark-cluster-stop dev lint docs site lineage bench sample-logs sample-botmaker clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,14 @@ test-all: .venv/.synced ## Run the tests with every seed, as CI does
 
 test-fast: .venv/.synced ## Run the tests that build no models, or only empty ones
 	.venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models tests/reference $(PYTEST_FLAGS)
+
+# The lock file holds newer versions than the oldest that pyproject.toml allows, which `pip install` may leave in an environment.
+test-lowest: .venv/.synced ## Run the fast tests of the last commit with the oldest versions that pyproject.toml allows
+	@rm -rf .lowest && git clone --quiet . .lowest && $(UV) venv --quiet --python .venv/bin/python .lowest/.venv
+	@$(UV) pip install --quiet --python .lowest/.venv/bin/python --resolution lowest-direct -e ".lowest[metrics,postgres,production,stats,xlsx]"
+	@$(UV) pip install --quiet --python .lowest/.venv/bin/python --group .lowest/pyproject.toml:dev
+	@touch .lowest/.venv/.synced
+	cd .lowest && .venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models $(PYTEST_FLAGS)
 
 superset-test: .venv/.synced ## Test the dashboard in a real Superset: set SUPERSET_PYTHON=/path/to/python or STARTS_TEST_SUPERSET=1
 	@test -n "$(SUPERSET_PYTHON)$(STARTS_TEST_SUPERSET)" || { echo "Set SUPERSET_PYTHON to the Python of an environment with Superset, or STARTS_TEST_SUPERSET=1 to create one."; exit 2; }
@@ -100,4 +108,4 @@ clean: ## Remove all generated files and .venv; asks before it deletes the data 
 	    printf 'Delete the folder data, with the warehouse and all exports? [y/N] '; \
 	    read answer; [ "$$answer" = y ] || { echo "Nothing was deleted."; exit 2; }; \
 	fi
-	rm -rf data dbt_project/target dbt_project/logs .dagster .lint .site .spark_cluster .logs_queue logs .venv .pytest_cache .ruff_cache
+	rm -rf data dbt_project/target dbt_project/logs .dagster .lint .lowest .site .spark_cluster .logs_queue logs .venv .pytest_cache .ruff_cache
