@@ -42,12 +42,11 @@ test-fast: .venv/.synced ## Run the tests that build no models, or only empty on
 	.venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models tests/reference $(PYTEST_FLAGS)
 
 # The lock file holds newer versions than the oldest that pyproject.toml allows, which `pip install` may leave in an environment.
-test-lowest: .venv/.synced ## Run the fast tests of the last commit with the oldest versions that pyproject.toml allows
-	@rm -rf .lowest && git clone --quiet . .lowest && $(UV) venv --quiet --python .venv/bin/python .lowest/.venv
-	@$(UV) pip install --quiet --python .lowest/.venv/bin/python --resolution lowest-direct -e ".lowest[metrics,postgres,production,stats,xlsx]"
-	@$(UV) pip install --quiet --python .lowest/.venv/bin/python --group .lowest/pyproject.toml:dev
-	@touch .lowest/.venv/.synced
-	cd .lowest && .venv/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models $(PYTEST_FLAGS)
+test-lowest: .venv/.synced ## Run the fast tests with the oldest versions that pyproject.toml allows, installed into .lowest
+	@$(UV) venv --quiet --clear --python .venv/bin/python .lowest
+	@$(UV) pip install --quiet --python .lowest/bin/python --resolution lowest-direct -e ".[metrics,postgres,production,stats,xlsx]"
+	@$(UV) pip install --quiet --python .lowest/bin/python --group dev
+	.lowest/bin/python -m pytest $(IN_PARALLEL) tests/unit tests/models $(PYTEST_FLAGS)
 
 superset-test: .venv/.synced ## Test the dashboard in a real Superset: set SUPERSET_PYTHON=/path/to/python or STARTS_TEST_SUPERSET=1
 	@test -n "$(SUPERSET_PYTHON)$(STARTS_TEST_SUPERSET)" || { echo "Set SUPERSET_PYTHON to the Python of an environment with Superset, or STARTS_TEST_SUPERSET=1 to create one."; exit 2; }
