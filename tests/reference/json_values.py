@@ -46,6 +46,7 @@ def begins_on_damaged_line(line: bytes) -> list[int]:
         start = len(line) - len(line[start + 3 :].lstrip(b" \t\r"))
     begins = [match.start() for match in re.finditer(rb'\{[ \t\r]*"', plain) if match.start() > start]
     apart = [place for place in begins if _solid_before(plain, place) not in b",:["]
+    after_commas = [place for place in begins if _follows_odd_comma(plain, place)]
     in_text, rises, is_outside = False, 0, False
     for place, byte in enumerate(plain):
         if byte in b'"':
@@ -53,7 +54,7 @@ def begins_on_damaged_line(line: bytes) -> list[int]:
         elif not in_text:
             rises += (byte in b"{[") - (byte in b"}]")
             is_outside |= place in apart
-    if not apart or not (in_text or rises or is_outside):
+    if not ((apart or after_commas) and (in_text or rises)) and not is_outside:
         return []
     found: list[int] = []
     place: int | None = start
@@ -139,6 +140,11 @@ def _depth(plain: bytes) -> int:
 def _key_at(line: bytes, plain: bytes, place: int) -> bytes | None:
     match = re.compile(rb'\{[ \t\r]*("[^"]*")[ \t\r]*:').match(plain, place)
     return match and line[match.start(1) : match.end(1)]
+
+
+def _follows_odd_comma(plain: bytes, place: int) -> bool:
+    before = plain[:place].rstrip(b" \t\r")
+    return before.endswith(b",") and before[:-1].rstrip(b" \t\r")[-1:] not in (b"", b"}")
 
 
 def _solid_before(plain: bytes, place: int) -> bytes:

@@ -51,6 +51,8 @@ class Piece:
     rises: int = 0
     opens_text: bool = False
     is_within_line: bool = False
+    # The brackets that the piece opens, each with the depth that it opens, counted from the start of the piece.
+    openings: tuple[tuple[int, bytes], ...] = ()
 
     @property
     def end(self) -> int:
@@ -59,40 +61,47 @@ class Piece:
     def follows(self, other: "Piece") -> bool:
         return self.text.startswith(b"{") and (self.is_within_line or (other.text.rstrip(BLANK).endswith(b"}") and not other.opens_text))
 
+    def begins_another(self, other: "Piece", innermost: bytes | None) -> bool:
+        last = other.text.rstrip(BLANK)[-1:]
+        return self.text.startswith(b"{") and (last not in (b",", b":", b"[") or (last == b"," and innermost == b"{"))
+
 
 def pieces_of(content: bytes, limit: int) -> list[Piece]:
     pieces: list[Piece] = []
     start = 0
     for number, line in enumerate(content.split(b"\n"), 1):
         begun, in_text, rises, last, position = 0, False, 0, b"", 0
-        cuts: list[tuple[int, int, int, bool]] = []
+        openings: list[tuple[int, bytes]] = []
+        cuts: list[tuple[int, int, int, bool, list[tuple[int, bytes]]]] = []
         is_long = len(line.lstrip(BLANK)) - line.endswith(b"\r") > limit
         within = set() if is_long else set(begins_on_damaged_line(line))
         while position < len(line):
             character = line[position : position + 1]
             if position in within:
-                cuts.append((begun, position, rises, in_text))
-                begun, in_text, rises, last = position, False, 0, b""
+                cuts.append((begun, position, rises, in_text, openings))
+                begun, in_text, rises, last, openings = position, False, 0, b"", []
             if character == b"\\" and line[position + 1 : position + 2] in (b"\\", b'"'):
                 last, position = b"\\", position + 2
                 continue
             if character == b'"':
                 in_text = not in_text
             elif not in_text and character == b"{" and last == b"}":
-                cuts.append((begun, position, rises, False))
-                begun, rises = position, 0
+                cuts.append((begun, position, rises, False, openings))
+                begun, rises, openings = position, 0, []
             if not in_text:
                 rises += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(character, 0)
+                if character in (b"{", b"["):
+                    openings.append((rises, character))
             if character not in (b" ", b"\t", b"\r"):
                 last = character if not in_text else b"text"
             position += 1
-        cuts.append((begun, len(line), rises, in_text))
-        for begin, end, rise, opens in cuts:
+        cuts.append((begun, len(line), rises, in_text, openings))
+        for begin, end, rise, opens, opened in cuts:
             text = line[begin:end].lstrip(BLANK)
             if text.startswith(streams.BYTE_ORDER_MARK):
                 text = text[3:].lstrip(BLANK)
             if text:
-                pieces.append(Piece(number, text.removesuffix(b"\r"), start + end - len(text), rise, opens, begin > 0))
+                pieces.append(Piece(number, text.removesuffix(b"\r"), start + end - len(text), rise, opens, begin > 0, tuple(opened)))
         start += len(line) + 1
     return pieces
 
@@ -118,16 +127,17 @@ def lines_by_character(content: bytes, limit: int) -> tuple[Records, Records]:
 
 def end_of_value(pieces: list[Piece], head: int, limit: int) -> int:
     """Return the first piece after a value whose first piece leaves brackets open."""
-    height, index = pieces[head].rises, head + 1
+    height, index, opened = pieces[head].rises, head + 1, dict(pieces[head].openings)
     while index < len(pieces):
-        piece = pieces[index]
-        if piece.follows(pieces[index - 1]) or piece.opens_text or len(piece.text) > limit:
+        piece, previous = pieces[index], pieces[index - 1]
+        if piece.follows(previous) or piece.begins_another(previous, opened.get(height)) or piece.opens_text or len(piece.text) > limit:
             return head + 1
         if piece.end - pieces[head].start > limit:
             index += 1
             while index < len(pieces) and not pieces[index].follows(pieces[index - 1]):
                 index += 1
             return index
+        opened |= {height + rise: character for rise, character in piece.openings}
         height += piece.rises
         if height <= 0:
             return index + 1
@@ -312,6 +322,38 @@ def test_damaged_record_on_a_line_loses_only_itself(
     assert records == [(1, shown(piece)) for piece in pieces]
 
 
+@pytest.mark.parametrize("between", [1, 2, 3])
+@pytest.mark.parametrize("chunk", [1, 50, 1 << 20])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b'{"message_id":"a","sent_at":1',
+        b'{"message_id":"a","sent_at":1,',
+        b'{"message_id":"a","sent_at"',
+        b'{"message_id":"a","error":{"code":1',
+        b'{"message_id":"a","error":{"code":1},',
+        b'{"message_id":"a","agent_groups":["x"],',
+        b'{"message_id":"a","agent_groups":["x"',
+        b'{"message_id":"a","agent_groups":[{"id":1},{"id":2}],"x":tru',
+        b"{",
+    ],
+)
+def test_objects_between_the_head_and_the_tail_of_a_cut_record_are_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, chunk: int, between: int
+) -> None:
+    monkeypatch.setattr(streams, "CHUNK_BYTES", chunk)
+    lines = [head, *sends(*range(between)), b'"channel_id":"L","contact_id":"5511981300001"}', *sends(9)]
+    records, _ = read(written(tmp_path, "a.jsonl", b"\n".join(lines)))
+    assert records == [(number, shown(line)) for number, line in enumerate(lines, 1)]
+
+
+@pytest.mark.parametrize(("head", "tail"), [(b'"error":', b'"t":"x"}'), (b'"errors":[', b'],"t":"x"}'), (b'"errors":[1,', b'],"t":"x"}')])
+def test_object_that_may_belong_to_the_record_around_it_stays_part_of_it(tmp_path: Path, head: bytes, tail: bytes) -> None:
+    around = b"\n".join([b'{"message_id":"a",' + head, *sends(1), tail])
+    records, _ = read(written(tmp_path, "a.jsonl", b"\n".join([around, *sends(2)])))
+    assert records == [(1, shown(around)), (4, shown(sends(2)[0]))]
+
+
 @pytest.mark.parametrize("head", [b'.i2x74","sent_at":1793707200,"template_name":"t"}', b'"t"}', b"}", b"garbage}"])
 def test_objects_after_the_tail_of_a_record_are_read(tmp_path: Path, head: bytes) -> None:
     pieces = [head, *sends(2, 3, 4)]
@@ -363,7 +405,11 @@ def test_parts_of_a_damaged_record_are_not_records(tmp_path: Path, line: bytes) 
         (b'"cut}{"id": ]', []),
         (b'{"x":NaN}:"a {"} ', []),
         (b'{"id":1}[[1]{"id":1}]', [8]),
-        # Only a comma breaks the damaged object.
+        # Only a comma breaks the damaged object; in an array of different types, an object may follow it.
+        (b'{"id":"x",{"id":1}', [10]),
+        (b'{"id":"x", "at":5 , {"id":1}', [20]),
+        (b'{"id":["x",{"id":1}', []),
+        (b'{"id":["x",{"id":1}]}', []),
         (b'{"id":"x",{"id":1,"t":2}\r{"id":"2 ', [10, 25]),
         # Escaped backslashes and quotes, and each kind of space.
         (b'{"a":"x\\\\"}{"a":1,"b":"y"', [11]),

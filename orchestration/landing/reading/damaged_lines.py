@@ -4,7 +4,8 @@ The result depends only on the bytes of the line, not on how the file is read. D
 damaged object must not land as a record: a line with one damaged object stays one rejected record.
 
 - A line is examined if an object seems to begin where JSON allows none (a `{"` that is neither at the start of the line nor after
-  `,`, `:` or `[`), and either that place is outside strings or the line has an unclosed string or unbalanced brackets.
+  `,`, `:` or `[`), and either that place is outside strings or the line has an unclosed string or unbalanced brackets. Such a line is
+  also examined for a `{"` after a comma that follows no `}`: JSON allows an object there only in an array of different types.
 - Reading starts at the beginning of the line. An object that is closed is a record, unless `,`, `:`, `}` or `]` follows it.
   Anything else is one bad record, up to the next standalone object.
 - A standalone object is valid JSON and is not followed by `,`, `:`, `}` or `]`. It either follows `}`, or it follows none of `,`,
@@ -66,7 +67,7 @@ class _DamagedLine:
 
     def needs_second_look(self) -> bool:
         misplaced = [place for place in self._candidates if self._byte_before(place) not in _MAY_PRECEDE_OBJECT]
-        if not misplaced:
+        if not misplaced and not any(self._follows_odd_comma(place) for place in self._candidates):
             return False
         outside = self._text.split(b'"')[::2]
         depth_change = sum(part.count(b"{") + part.count(b"[") - part.count(b"}") - part.count(b"]") for part in outside)
@@ -157,12 +158,20 @@ class _DamagedLine:
     def _skip_space(self, place: int) -> int:
         return _match_end(_SPACE, self._text, place)
 
+    def _follows_odd_comma(self, place: int) -> bool:
+        comma = self._place_before(place)
+        return self._text[comma] == ord(",") and comma > 0 and self._text[self._place_before(comma)] != ord("}")
+
     def _byte_before(self, place: int) -> bytes:
         """Return the last byte before a place that is not whitespace."""
+        before = self._place_before(place)
+        return self._text[before : before + 1]
+
+    def _place_before(self, place: int) -> int:
         place -= 1
         while place > 0 and self._text[place] in _BLANK_BYTES:
             place -= 1
-        return self._text[place : place + 1]
+        return place
 
 
 def _skip_to_bracket(text: bytes, place: int) -> int:

@@ -24,6 +24,7 @@ class Pieces:
 
     `lines` counts from 0. `depth_changes` is how many more brackets a piece opens than it closes. `opens_string` is whether it ends within
     a string. `follows_object` is whether it begins an object after the end of another one, or after another piece on its line.
+    `begins_another` is whether it begins an object that cannot belong to the value before it: this is one, or JSON allows no object there.
     """
 
     starts: np.ndarray
@@ -34,6 +35,7 @@ class Pieces:
     begins_object: np.ndarray
     ends_object: np.ndarray
     follows_object: np.ndarray
+    begins_another: np.ndarray
 
     def starting_at(self, place: int) -> "Pieces":
         first = int(np.searchsorted(self.starts, place))
@@ -69,9 +71,8 @@ def pieces_of(block: bytes, length: int, second_look: SecondLookRange | None = N
     starts = starts[np.append(True, starts[1:] != starts[:-1])[: len(starts)]]
     ends = np.append(starts[1:], length)[: len(starts)]
     lines = np.searchsorted(newlines, starts)
-    depth_changes = (
-        np.add.reduceat(bracket_depth_changes(bytes_, is_outside), starts, dtype=np.int32) if length else np.zeros(0, dtype=np.int32)
-    )
+    depth_changes_of_bytes = bracket_depth_changes(bytes_, is_outside)
+    depth_changes = np.add.reduceat(depth_changes_of_bytes, starts, dtype=np.int32) if length else np.zeros(0, dtype=np.int32)
     is_within_line = (starts > 0) & (bytes_[starts - 1] != NEWLINE)
     starts, solid_ends = skip_space(bytes_, starts, 1, IS_BLANK), skip_space(bytes_, ends - 1, -1, IS_BLANK)
     if BYTE_ORDER_MARK in text:
@@ -85,7 +86,14 @@ def pieces_of(block: bytes, length: int, second_look: SecondLookRange | None = N
     begins_object = bytes_[starts] == OPENING_BRACE
     ends_object = (bytes_[solid_ends] == CLOSING_BRACE) & ~opens_string
     follows_object = begins_object & (np.concatenate(([False], ends_object))[: len(starts)] | is_within_line[is_solid])
-    return Pieces(starts, ends, lines[is_solid], depth_changes[is_solid], opens_string, begins_object, ends_object, follows_object)
+    # For the first piece, the byte before is unknown.
+    before = np.concatenate(([NEWLINE], bytes_[solid_ends]))[: len(starts)]
+    begins_another = follows_object | (begins_object & ~_IS_BEFORE_OBJECTS[before])
+    after_comma = np.flatnonzero(begins_object & (before == COMMA))
+    begins_another[after_comma] |= _are_within_objects(bytes_, depth_changes_of_bytes, starts[after_comma])
+    return Pieces(
+        starts, ends, lines[is_solid], depth_changes[is_solid], opens_string, begins_object, ends_object, follows_object, begins_another
+    )
 
 
 def is_outside_strings(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray:
@@ -104,23 +112,50 @@ def bracket_depth_changes(bytes_: np.ndarray, is_outside: np.ndarray) -> np.ndar
     return opens.view(np.int8) - closes.view(np.int8)
 
 
+def _are_within_objects(bytes_: np.ndarray, depth_changes: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return for each place whether the innermost bracket that is open there belongs to an object, and not to an array."""
+    if not len(places):
+        return np.zeros(0, dtype=bool)
+    brackets = np.flatnonzero(depth_changes)
+    depths = np.cumsum(depth_changes[brackets], dtype=np.int64)
+    depths_at_places = np.append(0, depths)[np.searchsorted(brackets, places)]
+    # The innermost open bracket is the last one that opened at the depth of the place. The keys sort by depth, then by place.
+    opening, opened_depths = brackets[depth_changes[brackets] > 0], depths[depth_changes[brackets] > 0]
+    order = np.lexsort((opening, opened_depths))
+    scale = len(bytes_) + 1
+    found = np.searchsorted((opened_depths * scale + opening)[order], depths_at_places * scale + places) - 1
+    is_open = (found >= 0) & (opened_depths[order[found]] == depths_at_places)
+    return is_open & (bytes_[opening[order[found]]] == OPENING_BRACE)
+
+
 @dataclass(frozen=True)
 class _MisplacedBraces:
-    """Opening braces where JSON allows no object to begin; `follow_object` marks those after a closing brace."""
+    """Opening braces where JSON allows no object to begin, or only in some arrays.
+
+    `follow_object` marks those after a closing brace, `follow_comma` those after a comma that follows no closing brace.
+    """
 
     braces: np.ndarray
     follow_object: np.ndarray
+    follow_comma: np.ndarray
 
 
 def misplaced_braces(bytes_: np.ndarray) -> _MisplacedBraces:
     braces = np.flatnonzero(bytes_ == OPENING_BRACE)
     braces = braces[np.searchsorted(braces, 1) :]
     before, two_before = bytes_[braces - 1], bytes_[braces - 2]
-    # Two bytes are checked first, because this runs for every file.
-    braces = braces[~(_IS_BEFORE_OBJECTS[before] | (_IS_SPACE[before] & _IS_BEFORE_OBJECTS[two_before]))]
+    # Two bytes are checked first, because this runs for every file: after most commas in valid files, an object follows another one.
+    is_usual = (_IS_BEFORE_OBJECTS[before] & (before != COMMA)) | (
+        _IS_SPACE[before] & _IS_BEFORE_OBJECTS[two_before] & (two_before != COMMA)
+    )
+    braces = braces[~(is_usual | ((before == COMMA) & (two_before == CLOSING_BRACE)))]
     before = skip_space(bytes_, braces - 1, -1, _IS_SPACE)
-    is_misplaced = (before >= 0) & ~_IS_BEFORE_OBJECTS[bytes_[before]]
-    return _MisplacedBraces(braces[is_misplaced], bytes_[before[is_misplaced]] == CLOSING_BRACE)
+    bytes_before = np.where(before >= 0, bytes_[before], NEWLINE)
+    follow_comma = bytes_before == COMMA
+    before_comma = skip_space(bytes_, before[follow_comma] - 1, -1, _IS_SPACE)
+    follow_comma[follow_comma] = (before_comma >= 0) & (bytes_[before_comma] != CLOSING_BRACE)
+    is_misplaced = ~_IS_BEFORE_OBJECTS[bytes_before] | follow_comma
+    return _MisplacedBraces(braces[is_misplaced], (bytes_before == CLOSING_BRACE)[is_misplaced], follow_comma[is_misplaced])
 
 
 def adjacent_object_starts(text: bytes, line_starts: np.ndarray, misplaced: _MisplacedBraces) -> np.ndarray:
@@ -149,7 +184,7 @@ def lines_that_may_be_damaged(bytes_: np.ndarray, text: bytes, line_starts: np.n
     is_damaged = ~_are_complete_objects(
         solid, is_outside, line_starts, lines, np.bincount(line_of[is_adjacent], minlength=len(line_starts))[lines]
     )
-    is_damaged |= np.isin(lines, line_of[is_candidate & ~is_adjacent])
+    is_damaged |= np.isin(lines, line_of[is_candidate & ~is_adjacent & ~misplaced.follow_comma])
     return lines[is_damaged]
 
 
