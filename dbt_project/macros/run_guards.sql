@@ -128,7 +128,7 @@
 
 {# The version of the raw tables that the sources describe. `orchestration/landing/migrations.py` migrates older ones to it. #}
 {% macro version_of_raw_tables() -%}
-    {{ return(2) }}
+    {{ return(3) }}
 {%- endmacro %}
 
 {% macro has_landing_tables() -%}

@@ -21,6 +21,7 @@ IDENTIFIERS = {
     "webhook_echoes": ("recipient_id",),
     "webhook_identities": ("wa_id", "user_id", "parent_user_id", "previous_wa_id", "previous_user_id", "previous_parent_user_id"),
     "botmaker_sessions": ("coalesce(contact_id, user_id, parent_user_id, chat_id)", "user_id", "parent_user_id"),
+    "botmaker_sent_results": ("contact_id",),
 }
 
 
@@ -44,7 +45,7 @@ ROWS_OF_PERSON = {
     "botmaker_sessions": _SESSION_OF_PERSON,
     "botmaker_session_events": _SESSION_OF_PERSON,
     "botmaker_session_messages": _SESSION_OF_PERSON,
-    "botmaker_sent_results": _SESSION_OF_PERSON,
+    "botmaker_sent_results": f"{person_condition('botmaker_sent_results')} or {_SESSION_OF_PERSON}",
 }
 
 # The tables with one row per landed record.
@@ -86,6 +87,7 @@ IDS_OF_PERSON = {
     "sends": ("message_id", person_condition("sends")),
     "webhook_echoes": ("message_id", person_condition("webhook_echoes")),
     "botmaker_sessions": ("comparable_session_id(session_id)", person_condition("botmaker_sessions")),
+    "botmaker_sent_results": ("comparable_session_id(session_id)", person_condition("botmaker_sent_results")),
 }
 
 # The ids of messages that rows of a person refer to: the recipient of such a message is the same person (contract, section 2.1).

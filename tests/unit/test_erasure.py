@@ -113,6 +113,32 @@ def test_rows_of_a_person_are_removed_whatever_in_them_names_the_person(site: Si
     assert all(people.find(identifier) is people.people[0] for identifier in (PERSON, USER, CHAT))
 
 
+@pytest.mark.parametrize("is_erased_first", [True, False])
+def test_results_of_a_person_whose_session_has_not_landed_are_removed(site: Site, is_erased_first: bool) -> None:
+    results = [
+        odd_records.result(contactId=SPELLED),
+        {"customerId": CHAT, "contactId": PERSON, "status": {"error": "2026-10-03T12:00:00Z"}},
+        odd_records.result(sessionId="CHAT2_2026-10-03T01:00:00.000Z", contactId=OTHER),
+    ]
+    session = odd_records.session(chat={"chat": {"chatId": CHAT, "channelId": "c"}})
+    if is_erased_first:
+        erased = ErasedPeople.load(site.settings.data)
+        erased.add("2026-11-01", [PERSON])
+        erased.save()
+        site.land(BOTMAKER_SENT_RESULTS, *results, erased=erased)
+    else:
+        site.land(BOTMAKER_SENT_RESULTS, *results)
+        site.identify((OTHER,))
+        site.add_build()
+        assert site.erase().rows["botmaker_sent_results"] == 2
+        erased = ErasedPeople.load(site.settings.data)
+    assert site.rows("botmaker_sent_results", "contact_id") == [(OTHER,)]
+    assert counts_of_ledger(site) == [(3, 1, 0, 2)]
+    # The session of the erased result, without a contact.
+    site.land(BOTMAKER_SESSIONS, session, erased=erased)
+    assert site.rows("botmaker_sessions", "1") == []
+
+
 def plan_of(site: Site, identifier: str) -> module.Erasure:
     site.connection.close()
     try:

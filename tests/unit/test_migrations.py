@@ -117,6 +117,20 @@ def test_everything_built_is_reset_when_a_raw_table_is_dropped(settings: Setting
         assert ("raw", "former") not in {column[:2] for column in columns(connection)}
 
 
+def test_warehouse_of_version_2_is_migrated_and_keeps_its_rows(settings: Settings) -> None:
+    with open_warehouse(settings) as connection:
+        prepare_raw_schema(connection)
+        connection.execute("alter table raw.botmaker_sent_results drop column contact_id")
+        connection.execute("update state.schema_version set version = 2")
+        connection.execute(
+            "insert into raw.botmaker_sent_results (session_id, _file_name, _line_number, _landed_at, _load_id) "
+            "values ('S', 'a', 1, timestamp '2026-11-01', 1)"
+        )
+    with open_warehouse(settings) as connection:
+        assert connection.execute("select session_id, contact_id from raw.botmaker_sent_results").fetchall() == [("S", None)]
+        assert raw_schema_version(connection) == RAW_SCHEMA_VERSION
+
+
 def test_current_warehouse_is_not_changed(settings: Settings) -> None:
     with open_warehouse(settings) as connection:
         prepare_raw_schema(connection)
@@ -188,7 +202,7 @@ def test_change_of_the_raw_tables_raises_their_version() -> None:
     with duckdb.connect() as connection:
         connection.execute(RAW_SCHEMA_SQL)
         fingerprint = hashlib.sha256(repr(columns(connection)).encode()).hexdigest()[:12]
-    assert (RAW_SCHEMA_VERSION, fingerprint) == (2, "f9ee39e6b85f")
+    assert (RAW_SCHEMA_VERSION, fingerprint) == (3, "6f77c00862e7")
 
 
 def test_opening_an_empty_warehouse_creates_no_tables(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 insert into raw.botmaker_sent_results by name
 select
     r.session_id,
+    r.contact_id,
     r.notification_name,
     r.sent_at,
     r.delivered_at,

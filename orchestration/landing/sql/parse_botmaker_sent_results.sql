@@ -44,9 +44,8 @@ select
     line_number,
     problem,
     case when problem is not null then record end as record,
-    -- Not landed; used for the erasure of a person.
-    nullif(result.contactId, '') as contact_id,
     nullif(trim(result.sessionId), '') as session_id,
+    nullif(result.contactId, '') as contact_id,
     coalesce(
         nullif(result.notificationName, ''), nullif(result.notification.notificationName, ''), nullif(page_notification_name, '')
     ) as notification_name,

@@ -203,6 +203,7 @@ create table if not exists raw.botmaker_session_messages (
 
 create table if not exists raw.botmaker_sent_results (
     session_id varchar,
+    contact_id varchar,
     notification_name varchar,
     sent_at timestamp,
     delivered_at timestamp,
