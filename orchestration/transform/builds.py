@@ -202,7 +202,8 @@ def definition_sha256(settings: Settings) -> str:
     hashes = sorted((path.relative_to(DBT_PROJECT_DIR).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files)
     lines = [f"{path} {file_hash}" for path, file_hash in hashes]
     variables = {**_variables(project), **settings.dbt_vars}
-    engine = [f"duckdb {duckdb.__duckdb_version__}"] if settings.engine is Engine.DUCKDB else []
+    library = duckdb.__duckdb_version__  # pyright: ignore[reportPrivateImportUsage]
+    engine = [f"duckdb {library}"] if settings.engine is Engine.DUCKDB else []
     return hashlib.sha256("\n".join([json.dumps(variables, sort_keys=True), *engine, *lines]).encode()).hexdigest()
 
 
