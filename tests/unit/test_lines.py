@@ -61,9 +61,12 @@ class Piece:
     def follows(self, other: "Piece") -> bool:
         return self.text.startswith(b"{") and (self.is_within_line or (other.text.rstrip(BLANK).endswith(b"}") and not other.opens_text))
 
-    def begins_another(self, other: "Piece", innermost: bytes | None) -> bool:
-        last = other.text.rstrip(BLANK)[-1:]
-        return self.text.startswith(b"{") and (last not in (b",", b":", b"[") or (last == b"," and innermost == b"{"))
+    def breaks_value(self, other: "Piece", innermost: bytes | None) -> bool:
+        text = other.text.rstrip(BLANK)
+        if self.text.startswith(b"{"):
+            return text[-1:] not in (b",", b":", b"[") or (text.endswith(b",") and innermost == b"{")
+        is_whole = text.startswith(b"{") and text.endswith(b"}") and not other.opens_text and other.rises == 0
+        return is_whole and self.text[:1] not in (b",", b"}", b"]")
 
 
 def pieces_of(content: bytes, limit: int) -> list[Piece]:
@@ -130,7 +133,7 @@ def end_of_value(pieces: list[Piece], head: int, limit: int) -> int:
     height, index, opened = pieces[head].rises, head + 1, dict(pieces[head].openings)
     while index < len(pieces):
         piece, previous = pieces[index], pieces[index - 1]
-        if piece.follows(previous) or piece.begins_another(previous, opened.get(height)) or piece.opens_text or len(piece.text) > limit:
+        if piece.follows(previous) or piece.breaks_value(previous, opened.get(height)) or piece.opens_text or len(piece.text) > limit:
             return head + 1
         if piece.end - pieces[head].start > limit:
             index += 1
@@ -330,6 +333,8 @@ def test_damaged_record_on_a_line_loses_only_itself(
         b'{"message_id":"a","sent_at":1',
         b'{"message_id":"a","sent_at":1,',
         b'{"message_id":"a","sent_at"',
+        b'{"message_id":"a","sent_at":',
+        b'{"message_id":"a","error":{"code":',
         b'{"message_id":"a","error":{"code":1',
         b'{"message_id":"a","error":{"code":1},',
         b'{"message_id":"a","agent_groups":["x"],',
@@ -347,7 +352,7 @@ def test_objects_between_the_head_and_the_tail_of_a_cut_record_are_records(
     assert records == [(number, shown(line)) for number, line in enumerate(lines, 1)]
 
 
-@pytest.mark.parametrize(("head", "tail"), [(b'"error":', b'"t":"x"}'), (b'"errors":[', b'],"t":"x"}'), (b'"errors":[1,', b'],"t":"x"}')])
+@pytest.mark.parametrize(("head", "tail"), [(b'"error":', b',"t":"x"}'), (b'"errors":[', b'],"t":"x"}'), (b'"errors":[1,', b'],"t":"x"}')])
 def test_object_that_may_belong_to_the_record_around_it_stays_part_of_it(tmp_path: Path, head: bytes, tail: bytes) -> None:
     around = b"\n".join([b'{"message_id":"a",' + head, *sends(1), tail])
     records, _ = read(written(tmp_path, "a.jsonl", b"\n".join([around, *sends(2)])))

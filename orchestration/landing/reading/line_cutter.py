@@ -202,7 +202,7 @@ class _ObjectEnds:
         self._count = count
         self._depths = np.cumsum(pieces.depth_changes)
         self._objects = np.flatnonzero(pieces.follows_object)
-        stops = np.flatnonzero(pieces.begins_another | pieces.opens_string | (pieces.ends - pieces.starts > limit))
+        stops = np.flatnonzero(pieces.breaks_value | pieces.opens_string | (pieces.ends - pieces.starts > limit))
         too_long = np.maximum(np.searchsorted(pieces.ends, pieces.starts[heads] + limit, side="right"), heads + 1)
         # Lists, because Python takes ten times as long to read one element of an array.
         self.heads: list[int] = heads.tolist()

@@ -13,8 +13,9 @@ How a file is cut, whatever its extension (contract, sections 2 and 3):
   part between objects, is one record. This requires the end of the line, so a line longer than the record limit is cut between
   objects only.
 - A line that begins with `{` and leaves brackets open continues on the next lines until they are closed. If another object begins
-  (after `}`, or where JSON allows none in the open one), a line leaves a string open, or the file ends before that, the line is a
-  (bad) record alone, and the next line is read as if this one had not been there.
+  (after `}`, or where JSON allows none in the open one), a line after a whole object cannot continue the open one, a line leaves a
+  string open, or the file ends before that, the line is a (bad) record alone, and the next line is read as if this one had not been
+  there.
 - In a `.json` file that begins with an array, the elements are the records; another array or lines may follow it.
 - A record longer than the limit is one rejected record, and only its beginning is kept. While it is skipped, it ends with its line
   or, if it spans several lines, where the next object begins.

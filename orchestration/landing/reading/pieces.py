@@ -14,6 +14,7 @@ _IS_SPACE = np.isin(np.arange(256), list(b" \t\r"))
 IS_BLANK = np.isin(np.arange(256), list(BLANK))
 # After these bytes, an object begins within another value or at the start of a line.
 _IS_BEFORE_OBJECTS = np.isin(np.arange(256), list(b",:[\n"))
+_MAY_FOLLOW_VALUE = np.isin(np.arange(256), list(b",}]"))
 # Only files crafted to be slow contain longer runs of whitespace.
 _STEPS_OVER_SPACE = 64
 
@@ -24,7 +25,8 @@ class Pieces:
 
     `lines` counts from 0. `depth_changes` is how many more brackets a piece opens than it closes. `opens_string` is whether it ends within
     a string. `follows_object` is whether it begins an object after the end of another one, or after another piece on its line.
-    `begins_another` is whether it begins an object that cannot belong to the value before it: this is one, or JSON allows no object there.
+    `breaks_value` is whether a value that is open before it cannot continue with it: it begins an object where JSON allows none, or comes
+    after a whole object without `,`, `}` or `]`.
     """
 
     starts: np.ndarray
@@ -35,7 +37,7 @@ class Pieces:
     begins_object: np.ndarray
     ends_object: np.ndarray
     follows_object: np.ndarray
-    begins_another: np.ndarray
+    breaks_value: np.ndarray
 
     def starting_at(self, place: int) -> "Pieces":
         first = int(np.searchsorted(self.starts, place))
@@ -86,14 +88,16 @@ def pieces_of(block: bytes, length: int, second_look: SecondLookRange | None = N
     begins_object = bytes_[starts] == OPENING_BRACE
     ends_object = (bytes_[solid_ends] == CLOSING_BRACE) & ~opens_string
     follows_object = begins_object & (np.concatenate(([False], ends_object))[: len(starts)] | is_within_line[is_solid])
+    depth_changes = depth_changes[is_solid]
     # For the first piece, the byte before is unknown.
     before = np.concatenate(([NEWLINE], bytes_[solid_ends]))[: len(starts)]
-    begins_another = follows_object | (begins_object & ~_IS_BEFORE_OBJECTS[before])
-    after_comma = np.flatnonzero(begins_object & (before == COMMA))
-    begins_another[after_comma] |= _are_within_objects(bytes_, depth_changes_of_bytes, starts[after_comma])
-    return Pieces(
-        starts, ends, lines[is_solid], depth_changes[is_solid], opens_string, begins_object, ends_object, follows_object, begins_another
+    follows_whole_object = np.concatenate(([False], begins_object & ends_object & (depth_changes == 0)))[: len(starts)]
+    breaks_value = (
+        follows_object | (begins_object & ~_IS_BEFORE_OBJECTS[before]) | (follows_whole_object & ~_MAY_FOLLOW_VALUE[bytes_[starts]])
     )
+    after_comma = np.flatnonzero(begins_object & (before == COMMA))
+    breaks_value[after_comma] |= _are_within_objects(bytes_, depth_changes_of_bytes, starts[after_comma])
+    return Pieces(starts, ends, lines[is_solid], depth_changes, opens_string, begins_object, ends_object, follows_object, breaks_value)
 
 
 def is_outside_strings(bytes_: np.ndarray, line_starts: np.ndarray) -> np.ndarray:
