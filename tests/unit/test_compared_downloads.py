@@ -20,7 +20,7 @@ from orchestration.errors import StartsError
 from orchestration.exports.filters import ExportSelection, ReportFilters
 from orchestration.exports.on_demand import export_selection
 from orchestration.reconciliation.compare import Cause, Comparison, compare_download
-from orchestration.reconciliation.download import decoded, read_download
+from orchestration.reconciliation.download import UnreadableDownloadError, decoded, read_download
 from orchestration.settings import Settings
 from tests.marts import Warehouse, settings_of, start
 
@@ -214,6 +214,27 @@ def test_equal_attempt_is_paired_before_others_of_the_same_template_and_minute(c
         table.remove(row_of(table, "C-21", ":05"))
 
     assert causes(compared(change)) == {(Cause.MISSING_THERE, None): 1}
+
+
+def test_equal_attempt_is_paired_first_also_if_the_file_has_no_seconds(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        table.remove(row_of(table, "C-21", ":05"))
+        for row in table[1:]:
+            for time in range(SENT, SENT + 4):
+                row[time] = row[time][: len("2026-10-05 15:21")]
+
+    assert causes(compared(change)) == {(Cause.MISSING_THERE, None): 1}
+
+
+def test_file_without_a_readable_time_is_refused_unless_its_period_is_given(compared: Callable[..., Comparison]) -> None:
+    def change(table: Table) -> None:
+        for row in table[1:]:
+            row[STARTED] = "soon"
+
+    with pytest.raises(UnreadableDownloadError, match=r"no row with a readable time, .* pass its period with --from and --to"):
+        compared(change)
+    period = ReportFilters(period_from="2026-10-05", period_to="2026-10-05")
+    assert (Cause.UNREADABLE, None) in causes(compared(change, period))
 
 
 def test_sends_of_a_minute_are_paired_by_channel(compared: Callable[..., Comparison]) -> None:
