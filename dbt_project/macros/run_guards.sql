@@ -2,8 +2,9 @@
    with one sentence (contract, section 7).
 
    `state.builds` has one row per attempt to build the marts. Tables built from other models, look-ups or variables than today's, or by
-   another version of DuckDB (the definition, below), must not be mixed with new rows. Therefore a run that writes with another definition than the latest attempt adds its
-   own attempt, and the next build starts from the raw tables: the job does so by itself, dbt by hand only with `--full-refresh`.
+   another version of DuckDB (the definition, below), must not be mixed with new rows. Therefore a run that writes with another definition
+   than the latest attempt adds its own attempt, and the next build starts from the raw tables: the job does so by itself, dbt by hand only
+   with `--full-refresh`.
 
    A run that rebuilds tables adds an attempt without a definition before its first model, because a rebuilt table has lost what the other
    tables still have to process, such as a removed link. Once all tables are rebuilt, the attempt gets its definition. The job keeps the
@@ -214,8 +215,7 @@
         {%- endfor -%}
         {{ exceptions.raise_compiler_error(
             'The marts were not built with these models, look-ups, variables and version of DuckDB, or they have to be rebuilt, or the last'
-            ~ ' rebuild did not finish:'
-            ~ ' run the job conversation_starts (make run), or `dbt build --full-refresh` without a selection.'
+            ~ ' rebuild did not finish: run the job conversation_starts (make run), or `dbt build --full-refresh` without a selection.'
         ) }}
     {%- endif -%}
 {%- endmacro %}
