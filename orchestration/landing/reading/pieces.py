@@ -14,7 +14,8 @@ _IS_SPACE = np.isin(np.arange(256), list(b" \t\r"))
 IS_BLANK = np.isin(np.arange(256), list(BLANK))
 # After these bytes, an object begins within another value or at the start of a line.
 _IS_BEFORE_OBJECTS = np.isin(np.arange(256), list(b",:[\n"))
-_MAY_FOLLOW_VALUE = np.isin(np.arange(256), list(b",}]"))
+_IS_BEFORE_FIRST_OBJECTS = np.isin(np.arange(256), list(b":[\n"))
+_MAY_FOLLOW_OBJECT = np.isin(np.arange(256), list(b",}]"))
 # Only files crafted to be slow contain longer runs of whitespace.
 _STEPS_OVER_SPACE = 64
 
@@ -93,7 +94,7 @@ def pieces_of(block: bytes, length: int, second_look: SecondLookRange | None = N
     before = np.concatenate(([NEWLINE], bytes_[solid_ends]))[: len(starts)]
     follows_whole_object = np.concatenate(([False], begins_object & ends_object & (depth_changes == 0)))[: len(starts)]
     breaks_value = (
-        follows_object | (begins_object & ~_IS_BEFORE_OBJECTS[before]) | (follows_whole_object & ~_MAY_FOLLOW_VALUE[bytes_[starts]])
+        follows_object | (begins_object & ~_IS_BEFORE_OBJECTS[before]) | (follows_whole_object & ~_MAY_FOLLOW_OBJECT[bytes_[starts]])
     )
     after_comma = np.flatnonzero(begins_object & (before == COMMA))
     breaks_value[after_comma] |= _are_within_objects(bytes_, depth_changes_of_bytes, starts[after_comma])
@@ -123,13 +124,13 @@ def _are_within_objects(bytes_: np.ndarray, depth_changes: np.ndarray, places: n
     brackets = np.flatnonzero(depth_changes)
     depths = np.cumsum(depth_changes[brackets], dtype=np.int64)
     depths_at_places = np.append(0, depths)[np.searchsorted(brackets, places)]
-    # The innermost open bracket is the last one that opened at the depth of the place. The keys sort by depth, then by place.
-    opening, opened_depths = brackets[depth_changes[brackets] > 0], depths[depth_changes[brackets] > 0]
-    order = np.lexsort((opening, opened_depths))
+    # The innermost open bracket is the last one that opened at the depth of the place.
+    opens = depth_changes[brackets] > 0
+    by_depth = np.argsort(depths[opens], kind="stable")
+    opening, opened_depths = brackets[opens][by_depth], depths[opens][by_depth]
     scale = len(bytes_) + 1
-    found = np.searchsorted((opened_depths * scale + opening)[order], depths_at_places * scale + places) - 1
-    is_open = (found >= 0) & (opened_depths[order[found]] == depths_at_places)
-    return is_open & (bytes_[opening[order[found]]] == OPENING_BRACE)
+    found = np.searchsorted(opened_depths * scale + opening, depths_at_places * scale + places) - 1
+    return (found >= 0) & (opened_depths[found] == depths_at_places) & (bytes_[opening[found]] == OPENING_BRACE)
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,8 @@ def misplaced_braces(bytes_: np.ndarray) -> _MisplacedBraces:
     braces = braces[np.searchsorted(braces, 1) :]
     before, two_before = bytes_[braces - 1], bytes_[braces - 2]
     # Two bytes are checked first, because this runs for every file: after most commas in valid files, an object follows another one.
-    is_usual = (_IS_BEFORE_OBJECTS[before] & (before != COMMA)) | (
-        _IS_SPACE[before] & _IS_BEFORE_OBJECTS[two_before] & (two_before != COMMA)
-    )
-    braces = braces[~(is_usual | ((before == COMMA) & (two_before == CLOSING_BRACE)))]
+    is_first = _IS_BEFORE_FIRST_OBJECTS[before] | (_IS_SPACE[before] & _IS_BEFORE_FIRST_OBJECTS[two_before])
+    braces = braces[~(is_first | ((before == COMMA) & (two_before == CLOSING_BRACE)))]
     before = skip_space(bytes_, braces - 1, -1, _IS_SPACE)
     bytes_before = np.where(before >= 0, bytes_[before], NEWLINE)
     follow_comma = bytes_before == COMMA
