@@ -114,7 +114,7 @@ def test_rows_of_a_person_are_removed_whatever_in_them_names_the_person(site: Si
 
 
 @pytest.mark.parametrize("is_erased_first", [True, False])
-def test_results_of_a_person_whose_session_has_not_landed_are_removed(site: Site, is_erased_first: bool) -> None:
+def test_results_of_a_person_whose_session_has_not_landed_are_removed(site: Site, erased: ErasedPeople, is_erased_first: bool) -> None:
     results = [
         odd_records.result(contactId=SPELLED),
         {"customerId": CHAT, "contactId": PERSON, "status": {"error": "2026-10-03T12:00:00Z"}},
@@ -122,20 +122,16 @@ def test_results_of_a_person_whose_session_has_not_landed_are_removed(site: Site
     ]
     session = odd_records.session(chat={"chat": {"chatId": CHAT, "channelId": "c"}})
     if is_erased_first:
-        erased = ErasedPeople.load(site.settings.data)
-        erased.add("2026-11-01", [PERSON])
-        erased.save()
         site.land(BOTMAKER_SENT_RESULTS, *results, erased=erased)
     else:
         site.land(BOTMAKER_SENT_RESULTS, *results)
         site.identify((OTHER,))
         site.add_build()
         assert site.erase().rows["botmaker_sent_results"] == 2
-        erased = ErasedPeople.load(site.settings.data)
     assert site.rows("botmaker_sent_results", "contact_id") == [(OTHER,)]
     assert counts_of_ledger(site) == [(3, 1, 0, 2)]
     # The session of the erased result, without a contact.
-    site.land(BOTMAKER_SESSIONS, session, erased=erased)
+    site.land(BOTMAKER_SESSIONS, session, erased=ErasedPeople.load(site.settings.data))
     assert site.rows("botmaker_sessions", "1") == []
 
 
